@@ -1,0 +1,176 @@
+"""The renderer contract: what AIR needs to know of a decoder, and what a decoder gets for free."""
+
+from abc import ABC, abstractmethod
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from renderers.compositing import Compositing, Layer, compose, downsample
+from renderers.finite_differences import central, differenced, perturb
+from renderers.spaces import Categorical, Coordinate, What, Where
+
+
+class Renderer(nn.Module, ABC):
+    """Draws one object at a time. A plug-in subclasses this, calls ``__init__`` and writes ``draw``.
+
+    Axes: images are (C, H, W), rows from the top, values in [0, 1]. ``what`` is a tensor (M,) of identity indices or
+    (M, D) of appearance codes; ``where`` is (M, P), its coordinates in their own units and in the order stated.
+
+    Args:
+        what: the space of ``what``.
+        where: the coordinates of ``where``.
+        image_shape: (C, H, W).
+        differentiable: whether autograd passes through ``draw``. If not, canvases get their gradient in ``where`` by
+            central finite differences with each coordinate's step, and none in ``what``.
+        compositing: how layers become canvases, ``zbuffer`` (opaque objects, nearest wins) or ``additive``.
+    """
+
+    def __init__(
+        self,
+        what: What,
+        where: tuple[Coordinate, ...],
+        image_shape: tuple[int, int, int],
+        differentiable: bool = False,
+        compositing: Compositing = "zbuffer",
+    ) -> None:
+        super().__init__()
+        self.what, self.where, self.image_shape = what, Where(where), tuple(image_shape)
+        self.differentiable, self.compositing = differentiable, compositing
+
+    @abstractmethod
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        """M objects, each alone: colour (M, C, S H, S W) and depth (M, S H, S W).
+
+        S is 1, or a whole number of samples a pixel and direction: canvases are averaged after compositing.
+        """
+
+    def background(self) -> Tensor:
+        """What an empty scene shows, (C, S H, S W). Default: black."""
+        return torch.zeros(self.image_shape, device=self.device)
+
+    def image_background(self) -> Tensor:
+        """The empty scene at the pictures' own size, (C, H, W)."""
+        return downsample(self.background().unsqueeze(0), self.image_shape[1])[0]
+
+    def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses (..., P) to image coordinates of the object's centre (..., 2), in [-1, 1], x right and y down, and
+        half its size in the picture (...), in the same unit.
+
+        Default: the coordinates ``x`` and ``y`` are such image coordinates, and half the size is ``scale`` or 0.25.
+        """
+        x, y = self._column(where, "x"), self._column(where, "y")
+        half = self._column(where, "scale") if "scale" in self.where.names else torch.full_like(x, 0.25)
+        return torch.stack([x, y], -1), half
+
+    def unproject(self, image: Tensor) -> dict[str, Tensor]:
+        """Image coordinates (..., 2) to those coordinates of ``where`` that they determine, by name, each (...).
+
+        Default: ``x`` and ``y``. The inverse of ``project`` for an object at its usual height.
+        """
+        return {"x": image[..., 0], "y": image[..., 1]}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the renderer's parameters and buffers lie."""
+        held = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if held is None else held.device
+
+    @property
+    def kinds(self) -> int:
+        """Number of identities; 1 for a continuous ``what``."""
+        return len(self.what) if isinstance(self.what, Categorical) else 1
+
+    def canvases(self, what: Tensor, where: Tensor, coarseness: float = 1.0) -> Tensor:
+        """Prefix canvases (B, N + 1, C, H, W) of slots ``what`` (B, N, ...) and ``where`` (B, N, P).
+
+        Differentiable in both where the renderer is; otherwise in ``where``, by central finite differences whose
+        steps are ``coarseness`` times the coordinates' own.
+        """
+        self._check(what, where)
+        if self.differentiable:
+            return self.render(what, where)
+        return differenced(where, lambda w: self.render(what, w), lambda w, g: self.contract(what, w, g, coarseness))
+
+    @torch.no_grad()
+    def contract(self, what: Tensor, where: Tensor, gradient: Tensor, coarseness: float = 1.0) -> Tensor:
+        """Finite-difference gradient (B, N, P) for the canvases' incoming ``gradient`` (B, N + 1, C, H, W)."""
+        steps = self.where.steps(where) * coarseness
+        moved = perturb(where, steps)
+        alternatives = what.unsqueeze(2).expand(*what.shape[:2], moved.shape[2], *what.shape[2:])
+        scores = self.swap_scores(what, where, alternatives, moved, gradient, squared=False)
+        return central(scores.sum(-1), steps)
+
+    def swap_errors(
+        self, images: Tensor, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor
+    ) -> Tensor:
+        """How canvases' squared errors change when one slot is drawn otherwise, the others staying as they are.
+
+        Args:
+            images: (B, C, H, W), the observed pictures.
+            what, where: (B, N, ...) and (B, N, P), the slots.
+            other_what, other_where: (B, N, M, ...) and (B, N, M, P), M alternatives for every slot.
+        Returns:
+            (B, N, M, N + 1): the squared error of canvas n with slot i drawn as alternative m, less its squared error
+            with slot i left out. Zero where canvas n does not show slot i.
+        """
+        return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), squared=True)
+
+    def render(self, what: Tensor, where: Tensor) -> Tensor:
+        """Prefix canvases as ``canvases`` gives them, without finite differences."""
+        batch, slots = where.shape[:2]
+        layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
+        layers = Layer(*(part.view(batch, slots, *part.shape[1:]) for part in layers))
+        return downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
+
+    @torch.no_grad()
+    def swap_scores(
+        self, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, target: Tensor, squared: bool
+    ) -> Tensor:
+        """Change (B, N, M, N + 1) of each canvas's objective when slot i is drawn as alternative m, against left out.
+
+        ``squared``: ``target`` (B, 1, C, H, W) are pictures, the objective is a canvas's squared error. Otherwise
+        ``target`` (B, N + 1, C, H, W), the objective of canvas n is its inner product with ``target[:, n]``.
+        Only slot i is drawn again, over the cached layers of the others. Renderers with a faster way override it.
+        """
+        batch, slots, others = other_where.shape[:3]
+        layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
+        layers = Layer(*(part.view(batch, slots, *part.shape[1:]) for part in layers))
+        result = target.new_zeros(batch, slots, others, slots + 1)
+        for i in range(slots):
+            blank = Layer(torch.zeros_like(layers.color[:, 0]), torch.full_like(layers.depth[:, 0], torch.inf))
+            without = self._objective(_replace(layers, i, blank), target, squared)
+            for m in range(others):
+                layer = self.draw(other_what[:, i, m], other_where[:, i, m])
+                changed = self._objective(_replace(layers, i, layer), target, squared)
+                result[:, i, m, i + 1 :] = (changed - without)[:, i + 1 :]
+        return result
+
+    def _objective(self, layers: Layer, target: Tensor, squared: bool) -> Tensor:
+        canvases = downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
+        return ((canvases - target) ** 2 if squared else canvases * target).flatten(2).sum(2)
+
+    def _column(self, where: Tensor, name: str) -> Tensor:
+        if name not in self.where.names:
+            raise ValueError(
+                f"{type(self).__name__} has no coordinate {name!r} (it has {', '.join(self.where.names)}): "
+                "override project and unproject to say where in the picture a pose lies"
+            )
+        return where[..., self.where.names.index(name)]
+
+    def _check(self, what: Tensor, where: Tensor) -> None:
+        expected = f"(batch, slots, {len(self.where)})"
+        if where.dim() != 3 or where.shape[-1] != len(self.where):
+            raise ValueError(
+                f"`where` must have shape {expected}, got {tuple(where.shape)}: the renderer's pose has "
+                f"{len(self.where)} coordinates ({', '.join(self.where.names)})"
+            )
+        if what.shape[:2] != where.shape[:2]:
+            raise ValueError(
+                f"`what` must have the batch and slots of `where`, {tuple(where.shape[:2])}, got {tuple(what.shape)}"
+            )
+
+
+def _replace(layers: Layer, i: int, layer: Layer) -> Layer:
+    """The layers (B, N, ...) with slot i replaced by ``layer`` (B, ...)."""
+    return Layer(*(torch.cat([a[:, :i], b.unsqueeze(1), a[:, i + 1 :]], 1) for a, b in zip(layers, layer)))

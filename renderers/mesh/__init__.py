@@ -1,0 +1,8 @@
+"""Meshes on a table: ``MeshRenderer`` and its parts."""
+
+from renderers.mesh.camera import Camera
+from renderers.mesh.renderer import MeshRenderer
+from renderers.mesh.scenery import Light, Table
+from renderers.mesh.shapes import Mesh
+
+__all__ = ["Camera", "Light", "Mesh", "MeshRenderer", "Table"]

@@ -1,0 +1,79 @@
+"""A perspective camera over a table, in plain numpy and torch.
+
+World frame: x right, y up, z towards the viewer (right-handed); the table is the plane ``y = 0``. Camera frame:
+x right, y up, z the distance along the optical axis (positive in front of the camera). Pixels: x right, y down,
+centres at half integers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera.
+
+    Attributes:
+        position: of the eye, world units.
+        target: a point on the optical axis, world units.
+        field_of_view: vertical, degrees, in (0, 180).
+    """
+
+    position: tuple[float, float, float] = (0.0, 4.4, 4.8)
+    target: tuple[float, float, float] = (0.0, 0.2, 0.2)
+    field_of_view: float = 48.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.field_of_view < 180:
+            raise ValueError(
+                f"camera field_of_view must lie between 0 and 180 degrees, got {self.field_of_view}: "
+                "48 shows a table 3.8 wide from the default position"
+            )
+        forward = np.subtract(self.target, self.position)
+        if np.hypot(forward[0], forward[2]) < 1e-6:
+            raise ValueError(
+                f"camera position {self.position} lies straight above or below its target {self.target}: "
+                "move one of them sideways, the picture's upright direction is undefined"
+            )
+
+    def rotation(self) -> NDArray[np.float64]:
+        """(3, 3) world-to-camera rotation; rows are the camera's right, up and forward axes."""
+        forward = np.subtract(self.target, self.position).astype(np.float64)
+        forward /= np.linalg.norm(forward)
+        right = np.cross(forward, [0.0, 1.0, 0.0])
+        right /= np.linalg.norm(right)
+        return np.stack([right, np.cross(right, forward), forward])
+
+    def focal(self) -> float:
+        """Focal length in units of half the image height."""
+        return 1.0 / math.tan(math.radians(self.field_of_view) / 2)
+
+    def project(self, points: Tensor, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
+        """World points (..., 3) to normalised image coordinates (..., 2) in [-1, 1] (x right, y down) and depth.
+
+        ``aspect`` is image width / height.
+        """
+        rotation = torch.as_tensor(self.rotation(), dtype=points.dtype, device=points.device)
+        eye = torch.tensor(self.position, dtype=points.dtype, device=points.device)
+        x, y, depth = ((points - eye) @ rotation.T).unbind(-1)
+        focal = self.focal()
+        return torch.stack([focal * x / depth / aspect, -focal * y / depth], -1), depth
+
+    def unproject(self, image: Tensor, height: float, aspect: float = 1.0) -> Tensor:
+        """Normalised image coordinates (..., 2) to the world point (..., 3) at ``y = height`` on that ray.
+
+        Rays that never meet the plane (at or above the horizon) are taken just below the horizon.
+        """
+        rotation = torch.as_tensor(self.rotation(), dtype=image.dtype, device=image.device)
+        eye = torch.tensor(self.position, dtype=image.dtype, device=image.device)
+        focal = self.focal()
+        ray = torch.stack([image[..., 0] * aspect / focal, -image[..., 1] / focal, torch.ones_like(image[..., 0])], -1)
+        ray = ray @ rotation
+        drop = eye[1] - height
+        slope = ray[..., 1] * torch.sign(drop)
+        return eye + ray * (drop.abs() / (-slope).clamp_min(1e-2)).unsqueeze(-1)

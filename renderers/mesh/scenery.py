@@ -1,0 +1,93 @@
+"""What stands still in a mesh scene: light, table, background, and the meshes packed for the kernels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.mesh.camera import Camera
+from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.shapes import Mesh
+
+RGB = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Light:
+    """A distant light. A face shines with ``ambient + diffuse max(0, cos)`` times its colour.
+
+    Attributes:
+        direction: from the scene towards the light, any length.
+        ambient, diffuse: shares of the colour.
+    """
+
+    direction: RGB = (0.5, 0.8, 0.35)
+    ambient: float = 0.4
+    diffuse: float = 0.6
+
+
+@dataclass(frozen=True)
+class Table:
+    """A square table in the plane ``y = 0``, centred on the origin, and what lies beyond it.
+
+    Attributes:
+        width: of the drawn square, world units; 0 draws none.
+        color, checker: RGB of its squares; without ``checker`` they are all alike.
+        squares: number of squares along a side.
+        beyond: RGB behind the table.
+    """
+
+    width: float = 4.6
+    color: RGB = (0.55, 0.55, 0.5)
+    checker: RGB | None = None
+    squares: int = 8
+    beyond: RGB = (0.12, 0.12, 0.15)
+
+
+def paint_background(camera: Camera, table: Table, height: int, width: int) -> NDArray[np.float32]:
+    """The empty scene (3, height, width): each pixel's ray met with the table."""
+    rotation, focal = camera.rotation(), camera.focal()
+    y, x = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([(2 * x - width) / height / focal, (1 - 2 * y / height) / focal, np.ones_like(x)], -1) @ rotation
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = -camera.position[1] / rays[..., 1]
+        ground = np.asarray(camera.position) + reach[..., None] * rays
+        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]).max(-1) <= table.width / 2)
+        cell = np.floor((np.where(inside[..., None], ground, 0) / max(table.width, 1e-9) + 0.5) * table.squares)
+    odd = (cell[..., 0] + cell[..., 2]) % 2 == 1
+    image = np.where(inside[..., None], table.color, table.beyond)
+    if table.checker is not None:
+        image = np.where((inside & odd)[..., None], table.checker, image)
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
+
+
+def pack(
+    meshes: Sequence[Mesh], camera: Camera, light: Light, background: NDArray[np.float32], supersample: int
+) -> Scenery:
+    """All that the kernels read, for pictures of ``background``'s size."""
+    direction = np.asarray(light.direction, np.float32)
+    return Scenery(
+        vertices=np.concatenate([m.vertices for m in meshes]),
+        faces=np.concatenate([m.faces for m in meshes]),
+        normals=np.concatenate([_normals(m) for m in meshes]),
+        colors=np.concatenate([m.colors for m in meshes]),
+        vertex_start=np.cumsum([0] + [len(m.vertices) for m in meshes]).astype(np.int32),
+        face_start=np.cumsum([0] + [len(m.faces) for m in meshes]).astype(np.int32),
+        flat=np.array([bool((m.colors == m.colors[:, :1]).all()) for m in meshes]),
+        closed=np.array([m.closed for m in meshes]),
+        rotation=camera.rotation().astype(np.float32),
+        eye=np.asarray(camera.position, np.float32),
+        focal=float(np.float32(camera.focal() * background.shape[1] / 2)),
+        light=direction / np.linalg.norm(direction),
+        ambient=float(light.ambient),
+        diffuse=float(light.diffuse),
+        background=background,
+        supersample=supersample,
+    )
+
+
+def _normals(mesh: Mesh) -> NDArray[np.float32]:
+    a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+    normal = np.cross(b - a, c - a)
+    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -1,0 +1,125 @@
+"""Triangle meshes and the built-in kinds: cube, sphere, cylinder, cone.
+
+Every built-in stands on the plane ``y = 0`` with its axis on the y axis, is wound counter-clockwise seen from
+outside, and is about one unit wide before scaling.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+FULL_TURN = 2 * math.pi
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A triangle mesh in its own frame (y up, resting on ``y = 0``).
+
+    Attributes:
+        vertices: (V, 3) float32, world units.
+        faces: (F, 3) int32 indices into ``vertices``, counter-clockwise seen from outside.
+        colors: (F, 3, 3) float32 in [0, 1]: RGB at each face's three corners (equal at all three: a flat face).
+        symmetry: smallest yaw (radians) that maps the coloured shape to itself: 2 pi where there is none, 0
+            where no yaw changes anything.
+        closed: whether back faces can never be seen, and so need not be drawn.
+    """
+
+    vertices: Array
+    faces: NDArray[np.int32]
+    colors: Array
+    symmetry: float
+    closed: bool = True
+
+    def scaled(self, size: float) -> "Mesh":
+        """The mesh with its vertices multiplied by ``size``."""
+        return Mesh(self.vertices * np.float32(size), self.faces, self.colors, self.symmetry, self.closed)
+
+    @property
+    def radius(self) -> float:
+        """Largest horizontal distance of a vertex from the yaw axis, in world units."""
+        return float(np.hypot(self.vertices[:, 0], self.vertices[:, 2]).max())
+
+
+def _flat(vertices: list[list[float]], faces: list[list[int]], colors: list[Array], symmetry: float) -> Mesh:
+    corner = np.repeat(np.asarray(colors, np.float32)[:, None, :], 3, axis=1)
+    return Mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.int32), corner, symmetry)
+
+
+def _rgb(color: tuple[float, float, float], gain: float = 1.0) -> Array:
+    return np.clip(np.asarray(color, np.float32) * np.float32(gain), 0, 1)
+
+
+def cube(color: tuple[float, float, float]) -> Mesh:
+    """A cube of one colour, 0.8 wide (12 triangles); its yaw has a symmetry of a quarter turn."""
+    h = 0.4
+    vertices = [[sx * h, y, sz * h] for y in (0.0, 2 * h) for sx, sz in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    quads = [[4, 7, 6, 5], [0, 1, 2, 3], [0, 4, 5, 1], [1, 5, 6, 2], [2, 6, 7, 3], [3, 7, 4, 0]]
+    faces = [[q[0], q[j], q[j + 1]] for q in quads for j in (1, 2)]
+    return _flat(vertices, faces, [_rgb(color)] * len(faces), FULL_TURN / 4)
+
+
+def _revolve(profile: list[tuple[float, float]], segments: int) -> tuple[list[list[float]], list[list[int]], list[int]]:
+    """Revolve (radius, height) points, bottom to top, about y. Returns vertices, faces, each face's segment."""
+    vertices: list[list[float]] = []
+    rings: list[list[int]] = []
+    for radius, height in profile:
+        count = segments if radius > 0 else 1
+        rings.append(list(range(len(vertices), len(vertices) + count)))
+        for s in range(count):
+            angle = FULL_TURN * s / segments
+            vertices.append([radius * math.sin(angle), height, radius * math.cos(angle)])
+    faces, where = [], []
+    for low, high in zip(rings, rings[1:]):
+        for s in range(segments):
+            a, b = low[s % len(low)], low[(s + 1) % len(low)]
+            c, d = high[s % len(high)], high[(s + 1) % len(high)]
+            for face in ([a, b, d], [a, d, c]):
+                if len(set(face)) == 3:
+                    faces.append(face)
+                    where.append(s)
+    return vertices, faces, where
+
+
+def sphere(color: tuple[float, float, float]) -> Mesh:
+    """A ball of one colour, diameter 0.8 (192 triangles); its yaw cannot be seen."""
+    segments, stacks, r = 12, 9, 0.4
+    angles = [math.pi * k / stacks for k in range(stacks + 1)]
+    profile = [(r * math.sin(a) if 0 < k < stacks else 0.0, r - r * math.cos(a)) for k, a in enumerate(angles)]
+    vertices, faces, _ = _revolve(profile, segments)
+    return _flat(vertices, faces, [_rgb(color)] * len(faces), 0.0)
+
+
+def _striped(profile: list[tuple[float, float]], color: tuple[float, float, float]) -> Mesh:
+    """Revolve with one half of the circumference lighter and one darker, which makes yaw visible."""
+    segments = 16
+    vertices, faces, where = _revolve(profile, segments)
+    colors = [_rgb(color, 1.0 if s < segments // 2 else 0.35) for s in where]
+    return _flat(vertices, faces, colors, FULL_TURN)
+
+
+def cylinder(color: tuple[float, float, float]) -> Mesh:
+    """A cylinder 0.7 wide and 0.9 high (64 triangles), textured: one half is darker, so yaw has no symmetry."""
+    return _striped([(0.0, 0.0), (0.35, 0.0), (0.35, 0.9), (0.0, 0.9)], color)
+
+
+def cone(color: tuple[float, float, float]) -> Mesh:
+    """A cone 0.9 wide and 0.9 high (32 triangles), textured: one half is darker, so yaw has no symmetry."""
+    return _striped([(0.0, 0.0), (0.45, 0.0), (0.0, 0.9)], color)
+
+
+BUILT_IN: dict[str, Callable[[tuple[float, float, float]], Mesh]] = {
+    "cube": cube,
+    "sphere": sphere,
+    "cylinder": cylinder,
+    "cone": cone,
+}
+COLORS: dict[str, tuple[float, float, float]] = {
+    "cube": (0.9, 0.15, 0.15),
+    "sphere": (0.2, 0.3, 0.95),
+    "cylinder": (0.95, 0.8, 0.2),
+    "cone": (0.25, 0.8, 0.35),
+}

@@ -1,0 +1,140 @@
+"""The spaces a renderer asks inference for: ``what`` (appearance or identity) and ``where`` (pose)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+FULL_TURN = 2 * math.pi
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Appearance codes: real vectors of dimension ``dim`` with a standard normal prior."""
+
+    dim: int
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Identities: one of ``names``, coded by its index."""
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+What = Gaussian | Categorical
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One coordinate of ``where``.
+
+    Inference works on an unconstrained number u with prior N(0, 1) and the coordinate is a function of it:
+    uniform prior: ``low + (high - low) Phi(u)``, so that nothing can leave the support; normal prior:
+    ``mean + sd u``. A circular coordinate is an angle in radians, u is the angle itself, its prior uniform.
+
+    Attributes:
+        name, unit: for people (``x``, ``world units``).
+        low, high: the support. For a normal prior it is only what pictures and refinement clamp to.
+        step: central finite-difference step, in ``unit``.
+        prior: ``uniform`` over the support, or ``normal``.
+        mean, sd: of a normal prior.
+        circular: an angle; ``periods`` then holds, for each identity of a categorical ``what``, the smallest turn
+            that changes nothing in the picture: 2 pi without symmetry, 0 where the angle cannot be seen. Empty:
+            2 pi for all.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    step: float
+    prior: Literal["uniform", "normal"] = "uniform"
+    mean: float = 0.0
+    sd: float = 1.0
+    circular: bool = False
+    periods: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(
+                f"coordinate {self.name!r}: low must be smaller than high, got low={self.low}, high={self.high}: "
+                "to fix a coordinate leave it out of the renderer's free ones"
+            )
+        if not self.step > 0:
+            raise ValueError(f"coordinate {self.name!r}: the finite-difference step must be positive, got {self.step}")
+
+    def constrain(self, u: Tensor) -> Tensor:
+        """Unconstrained u (any shape) to the coordinate's own unit."""
+        if self.circular:
+            return u
+        if self.prior == "normal":
+            return self.mean + self.sd * u
+        return self.low + (self.high - self.low) * torch.special.ndtr(u)
+
+    def unconstrain(self, value: Tensor) -> Tensor:
+        """The inverse of ``constrain``; values at or beyond the support's ends are taken just inside (|u| <= 3)."""
+        if self.circular:
+            return value
+        if self.prior == "normal":
+            return (value - self.mean) / self.sd
+        share = (value - self.low) / (self.high - self.low)
+        return torch.special.ndtri(share.clamp(0.00135, 0.99865))
+
+
+@dataclass(frozen=True)
+class Where:
+    """The pose space: named coordinates in order. ``where`` tensors have them in their last dimension."""
+
+    coordinates: tuple[Coordinate, ...]
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.coordinates)
+
+    def indices(self, names: Sequence[str]) -> list[int]:
+        """Positions of those of ``names`` that exist, in the order given."""
+        return [self.names.index(n) for n in names if n in self.names]
+
+    def constrain(self, u: Tensor) -> Tensor:
+        """u (..., P) to where (..., P), coordinate by coordinate."""
+        self._check(u)
+        return torch.stack([c.constrain(x) for c, x in zip(self.coordinates, u.unbind(-1))], -1)
+
+    def unconstrain(self, where: Tensor) -> Tensor:
+        """where (..., P) to u (..., P)."""
+        self._check(where)
+        return torch.stack([c.unconstrain(x) for c, x in zip(self.coordinates, where.unbind(-1))], -1)
+
+    def clamp(self, where: Tensor) -> Tensor:
+        """where (..., P) moved into the support (angles are left as they are)."""
+        self._check(where)
+        columns = zip(self.coordinates, where.unbind(-1))
+        return torch.stack([x if c.circular else x.clamp(c.low, c.high) for c, x in columns], -1)
+
+    def steps(self, like: Tensor) -> Tensor:
+        """(P,) finite-difference steps, of ``like``'s type and device."""
+        return torch.tensor([c.step for c in self.coordinates], dtype=like.dtype, device=like.device)
+
+    def periods(self, kinds: int, like: Tensor) -> Tensor:
+        """(kinds, P) turn that changes nothing, for circular coordinates; 2 pi elsewhere."""
+        rows = [
+            [c.periods[k] if c.circular and c.periods else FULL_TURN for c in self.coordinates] for k in range(kinds)
+        ]
+        return torch.tensor(rows, dtype=like.dtype, device=like.device)
+
+    def _check(self, values: Tensor) -> None:
+        if values.shape[-1] != len(self):
+            raise ValueError(
+                f"`where` must have shape (..., {len(self)}), got {tuple(values.shape)}: "
+                f"the renderer's pose has {len(self)} coordinates ({', '.join(self.names)})"
+            )
