@@ -1,0 +1,77 @@
+"""The recurrent explanation of a picture: image -> slots, one object after another."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from air_lightning.distributions import gaussian_kl, wrapped_kl
+from air_lightning.inference.base import InferenceNetwork
+from renderers.base import Renderer
+from renderers.spaces import Gaussian
+
+
+class Slots(NamedTuple):
+    """N inferred slots of B pictures, every one of them drawn as if it were present.
+
+    Attributes:
+        presence_logits: (B, N).
+        what: sampled identity (B, N) or appearance (B, N, D).
+        where: sampled pose (B, N, P), the one that goes with ``what``.
+        where_options: (B, N, K, P), the sampled pose for each identity (K = 1 for a continuous ``what``).
+        mean, sd: (B, N, K, P) of the unconstrained pose.
+        looks: parameters of ``what``'s posterior: identity logits (B, N, K), or mean and log sd (B, N, 2 D).
+    """
+
+    presence_logits: Tensor
+    what: Tensor
+    where: Tensor
+    where_options: Tensor
+    mean: Tensor
+    sd: Tensor
+    looks: Tensor
+
+
+def explain(renderer: Renderer, network: InferenceNetwork, images: Tensor, slots: int, sample: bool = True) -> Slots:
+    """Infer ``slots`` objects of images (B, C, H, W), each looking at what those before it have drawn.
+
+    ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
+    """
+    rows = torch.arange(len(images), device=images.device)
+    canvas = renderer.image_background().expand_as(images)
+    state = network.initial(images)
+    parts: list[tuple[Tensor, ...]] = []
+    for _ in range(slots):
+        proposal, state = network.propose(images, canvas, state)
+        noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
+        options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
+        looks = network.appearance(images, canvas, options, state)
+        what = _draw_what(renderer, looks, sample)
+        where = options[rows, what] if renderer.kinds > 1 else options[:, 0]
+        state = network.observe(state, what, where)
+        parts.append((proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, looks))
+        if network.needs_canvas and len(parts) < slots:
+            with torch.no_grad():
+                so_far = [torch.stack([p[j] for p in parts], 1) for j in (1, 2)]
+                canvas = renderer.render(*so_far)[:, -1]
+    return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
+
+
+def _draw_what(renderer: Renderer, looks: Tensor, sample: bool) -> Tensor:
+    if isinstance(renderer.what, Gaussian):
+        mean, log_sd = looks.chunk(2, -1)
+        return mean + log_sd.exp() * torch.randn_like(mean) if sample else mean
+    return torch.multinomial(looks.softmax(-1), 1).squeeze(-1) if sample else looks.argmax(-1)
+
+
+def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:
+    """KL of the pose posterior to its prior, (B, N, K), for mean and sd (B, N, K, P).
+
+    An angle's posterior is spread evenly over its identity's symmetric copies, so that its KL counts one period.
+    """
+    circular = torch.tensor([c.circular for c in renderer.where.coordinates], device=mean.device)
+    total = gaussian_kl(mean, sd)[..., ~circular].sum(-1)
+    if bool(circular.any()):
+        periods = renderer.where.periods(renderer.kinds, mean)[:, circular]
+        total = total + wrapped_kl(sd[..., circular], periods.expand_as(sd[..., circular])).sum(-1)
+    return total

@@ -1,0 +1,159 @@
+"""What gradient estimators of the discrete latents share: their contracts, and a way to keep advantages bounded.
+
+Both contracts are the score function (likelihood ratio, AIR section 2.3) in one form or another:
+``grad E_q[f] = E_q[f grad log q]``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Context(NamedTuple):
+    """What an estimator may look at besides its own numbers: pictures (B, C, H, W) and the training step."""
+
+    images: Tensor
+    step: int
+
+
+class CountEstimate(NamedTuple):
+    """Attributes:
+    weights: (B, N + 1), nonnegative, rows sum to one: how much each canvas counts in training the slots.
+    loss: (B,), whose gradient trains presence (and baselines, where there are any).
+    """
+
+    weights: Tensor
+    loss: Tensor
+
+
+class CountEstimator(nn.Module, ABC):
+    """Trains presence from the evidence of all N + 1 explanations.
+
+    Args:
+        warmup: steps over which the slots' weights go from uniform over n >= 1 to the estimator's own. Early on a
+            misplaced object explains worse than none, and without this no slot would ever be trained.
+    """
+
+    def __init__(self, warmup: int = 0) -> None:
+        super().__init__()
+        if warmup < 0:
+            raise ValueError(f"warmup must not be negative, got {warmup}: 0 switches it off")
+        self.warmup = warmup
+
+    @abstractmethod
+    def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
+        """Args: log q(n | x) (B, N + 1); evidence F_n (B, N + 1), without gradient; log p(n) (N + 1,)."""
+
+    def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:
+        """Build what depends on the model, once, before training. Default: nothing."""
+
+    def forward(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
+        """``estimate`` with the warm-up's weights mixed in."""
+        weights, loss = self.estimate(log_q, evidence.detach(), log_prior, context)
+        share = max(0.0, 1 - context.step / self.warmup) if self.warmup else 0.0
+        uniform = torch.ones_like(weights)
+        uniform[:, 0] = 0
+        uniform = uniform / uniform.sum(1, keepdim=True)
+        return CountEstimate(((1 - share) * weights + share * uniform).detach(), loss)
+
+
+def checked_spread(spread: float | None) -> float | None:
+    """``spread``, or ValueError where it is not positive."""
+    if spread is not None and not spread > 0:
+        raise ValueError(f"spread must be positive, got {spread}: null leaves advantages as they are")
+    return spread
+
+
+def bounded(advantages: Tensor, spread: float | None) -> Tensor:
+    """Advantages scaled down together until their root mean square is at most ``spread``; null: as they are.
+
+    Zeros (nothing to choose between) do not count in the mean.
+    """
+    if spread is None:
+        return advantages
+    active = (advantages != 0).sum().clamp_min(1)
+    size = (advantages.pow(2).sum() / active).sqrt() / spread
+    return advantages / size.clamp_min(1.0)
+
+
+def leave_one_out(signal: Tensor) -> Tensor:
+    """Each of M >= 2 samples (..., M) less the mean of the others (RLOO, Kool et al. 2019)."""
+    return (signal - signal.mean(-1, keepdim=True)) * signal.shape[-1] / (signal.shape[-1] - 1)
+
+
+Score = Callable[[Tensor], Tensor]
+
+
+class IdentityEstimator(nn.Module, ABC):
+    """Trains a categorical ``what`` by how well each identity explains the picture, the other slots as sampled.
+
+    Args:
+        spread: bound on the advantages' root mean square; larger ones are scaled down to it, together. As the
+            likelihood sharpens, raw advantages grow with 1 / scale^2, saturate the posterior and drown the
+            pose's gradient. Null leaves them as they are (the unbiased ELBO gradient).
+    """
+
+    def __init__(self, spread: float | None = 2.0) -> None:
+        super().__init__()
+        self.spread = checked_spread(spread)
+
+    def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:
+        """Build what depends on the model, once, before training. Default: nothing."""
+
+    @abstractmethod
+    def forward(self, log_q: Tensor, what: Tensor, score: Score, context: Context) -> Tensor:
+        """Loss (B, N).
+
+        Args:
+            log_q: (B, N, K). what: (B, N), the sampled identities.
+            score: identities (B, N, M) to what each contributes to the bound (B, N, M), without gradient.
+        """
+
+
+class Baseline(nn.Module):
+    """A picture's expected learning signal (NVIL, Mnih & Gregor 2014): a small convolutional regression."""
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, 16, 4, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, outputs),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.net(images)
+        return out
+
+
+class Normaliser(nn.Module):
+    """Running mean and standard deviation of a learning signal (NVIL's variance normalisation)."""
+
+    mean: Tensor
+    variance: Tensor
+    seen: Tensor
+
+    def __init__(self, decay: float = 0.95) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), got {decay}: 0.95 averages over about 20 steps")
+        self.decay = decay
+        for name in ("mean", "variance", "seen"):
+            self.register_buffer(name, torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, signal: Tensor) -> None:
+        """Take a batch's signal into account."""
+        keep = self.decay * (self.seen > 0)
+        mean, variance = signal.mean(), signal.var(correction=0)
+        # about the means and not by mean squares, which in single precision hide a small spread on a high level
+        spread = keep * (1 - keep) * (mean - self.mean) ** 2
+        self.variance.copy_(keep * self.variance + (1 - keep) * variance + spread)
+        self.mean.copy_(keep * self.mean + (1 - keep) * mean)
+        self.seen.add_(1)
+
+    def sd(self) -> Tensor:
+        """Standard deviation, at least 1 so that small signals are not blown up."""
+        return self.variance.sqrt().clamp_min(1.0)

@@ -1,0 +1,52 @@
+"""What each of the N + 1 explanations of a picture is worth: canvases, likelihoods, and the bound.
+
+``F_n = log p(x | canvas_n) - sum_{i <= n} KL_i`` and ``ELBO = sum_n q(n) [F_n + log p(n) - log q(n)]``
+(AIR, equation 5, with the expectation over the count done exactly).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from air_lightning.core import Slots, where_kl
+from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood
+from renderers.base import Renderer
+from renderers.spaces import Gaussian
+
+
+def log_likelihoods(canvases: Tensor, images: Tensor, sd: float) -> Tensor:
+    """log N(x; canvas_n, sd^2), (B, N + 1), for canvases (B, N + 1, C, H, W) and images (B, C, H, W)."""
+    error = (canvases - images.unsqueeze(1)).pow(2).flatten(2).sum(2)
+    return gaussian_log_likelihood(error, sd, images[0].numel())
+
+
+def what_kl(renderer: Renderer, slots: Slots) -> Tensor:
+    """KL of each slot's ``what`` to its prior, (B, N): uniform over identities, standard normal over codes."""
+    if isinstance(renderer.what, Gaussian):
+        mean, log_sd = slots.looks.chunk(2, -1)
+        return gaussian_kl(mean, log_sd.exp()).sum(-1)
+    log_q = slots.looks.log_softmax(-1)
+    return categorical_kl(log_q, torch.full_like(log_q, -math.log(renderer.kinds)))
+
+
+def of_sample(options: Tensor, what: Tensor) -> Tensor:
+    """Column of ``options`` (B, N, K) that goes with identities ``what`` (B, N); the only one where K is 1."""
+    if options.shape[2] == 1:
+        return options[:, :, 0]
+    return options.gather(2, what.unsqueeze(2)).squeeze(2)
+
+
+def slot_kl(renderer: Renderer, slots: Slots) -> Tensor:
+    """KL_i of every slot, (B, N): the sampled identity's pose, and ``what``."""
+    return of_sample(where_kl(renderer, slots.mean, slots.sd), slots.what) + what_kl(renderer, slots)
+
+
+def evidence(log_likelihood: Tensor, kl: Tensor) -> Tensor:
+    """F_n, (B, N + 1), of log likelihoods (B, N + 1) and slots' KL (B, N)."""
+    return log_likelihood - torch.cat([torch.zeros_like(kl[:, :1]), kl.cumsum(1)], 1)
+
+
+def bound(log_q: Tensor, evidence: Tensor, log_prior: Tensor) -> Tensor:
+    """The ELBO in nats, (B,), of log q(n) and F_n (B, N + 1) and log p(n) (N + 1,)."""
+    return (log_q.exp() * (evidence + log_prior - log_q)).sum(1)

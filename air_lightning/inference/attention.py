@@ -1,0 +1,138 @@
+"""Residual attention: look where the picture is not yet explained, then read the object from a glimpse there."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from air_lightning.inference.base import InferenceNetwork, Proposal
+from air_lightning.inference.heads import PoseHead, crop, image_grid, look_size, zero
+from renderers.base import Renderer
+
+CELL = 4
+"""Pixels along a side of an attention cell."""
+
+
+class Glimpsed(NamedTuple):
+    """State between ``propose`` and ``appearance``: the glimpse's features (B, H)."""
+
+    hidden: Tensor
+
+
+class ResidualAttention(InferenceNetwork):
+    """Attention over picture and residual, committed to one peak; pose and identity from a glimpse there.
+
+    The attention logits are the log energy of the residual, smoothed to the size of an object, plus what a small
+    convolutional network adds; so from the first step a slot points at something unexplained. The position is the
+    expectation over the peak's neighbourhood, unprojected, plus an offset read from the glimpse. An angle is read
+    as a unit vector on each identity's own period, so a symmetric object has one answer. No state passes from slot
+    to slot but the canvas, which makes every slot the same problem (compare DAIR, AIR section 3.2).
+
+    Args:
+        renderer: for its spaces and geometry.
+        channels: of the attention network. reader: of the glimpse's first convolution. hidden: its features' width.
+        glimpse: samples along a side, a multiple of 4. glimpse_half: half its width in the picture, image coordinates.
+        position_sd, angle_sd: initial posterior sd, see PoseHead.
+        window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
+    Errors:
+        ValueError for a glimpse that is no multiple of 4, and as PoseHead.
+    """
+
+    pixels: Tensor
+    grid: Tensor
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        channels: int = 16,
+        reader: int = 32,
+        hidden: int = 128,
+        glimpse: int = 24,
+        glimpse_half: float = 0.375,
+        position_sd: float = 0.3,
+        angle_sd: float = 0.2,
+        window: int = 2,
+    ) -> None:
+        super().__init__(renderer)
+        if glimpse < 4 or glimpse % 4:
+            raise ValueError(f"glimpse must be a positive multiple of 4 samples, got {glimpse}: 24, for example")
+        colors, height, width = self.image_shape
+        self.cells = (-(-height // CELL), -(-width // CELL))
+        # pictures are filled up to whole cells, to the right and below
+        self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
+        self.glimpse, self.glimpse_half, self.window = glimpse, glimpse_half, window
+        self.map = nn.Sequential(
+            nn.Conv2d(2 * colors + 2, channels, CELL, CELL),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, 1, 1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, 1, 1),
+            nn.ReLU(),
+        )
+        self.peak = zero(nn.Conv2d(channels, 1, 1))
+        self.sharpness = nn.Parameter(torch.tensor(2.0))
+        self.read = nn.Sequential(
+            nn.Conv2d(2 * colors, reader, 4, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(reader, 2 * reader, 4, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(2 * reader * (glimpse // 4) ** 2, hidden),
+            nn.ReLU(),
+        )
+        self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
+        self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.pose = PoseHead(self.where_space, self.kinds, hidden, position_sd, angle_sd)
+        self.look = zero(nn.Linear(hidden, look_size(self.what_space)))
+        self.register_buffer("pixels", image_grid(height, width), persistent=False)
+        self.register_buffer("grid", _cell_grid(self.cells, height, width), persistent=False)
+
+    def initial(self, images: Tensor) -> Glimpsed:
+        return Glimpsed(images.new_zeros(0))
+
+    def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
+        residual = images - canvas
+        seen = torch.cat([images, residual, self.pixels.expand(len(images), -1, -1, -1)], 1)
+        features = self.map(F.pad(seen, self.padding))
+        energy = self._energy(residual)
+        attention = self._attention(self.peak(features).squeeze(1) + self.sharpness * (energy + 1e-3).log())
+        center = (attention.unsqueeze(1) * self.grid).sum((2, 3))
+        glimpse = crop(torch.cat([images, residual], 1), center.detach(), self.glimpse_half, self.glimpse)
+        hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
+        here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
+        presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1)
+        return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden)
+
+    def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
+        return self.look(state.hidden)
+
+    def _energy(self, residual: Tensor) -> Tensor:
+        """Mean absolute residual around each cell (B, h, w), smoothed over three cells."""
+        cells = F.avg_pool2d(F.pad(residual.abs().mean(1, keepdim=True), self.padding), CELL)
+        return F.avg_pool2d(cells, 3, 1, 1).squeeze(1)
+
+    def _attention(self, logits: Tensor) -> Tensor:
+        """Softmax over the neighbourhood of the largest logit, (B, h, w); zero elsewhere."""
+        batch, height, width = logits.shape
+        best = logits.flatten(1).argmax(1)
+        rows = (torch.arange(height, device=logits.device) - (best // width).unsqueeze(1)).abs() <= self.window
+        columns = (torch.arange(width, device=logits.device) - (best % width).unsqueeze(1)).abs() <= self.window
+        near = rows.unsqueeze(2) & columns.unsqueeze(1)
+        return logits.masked_fill(~near, -torch.inf).flatten(1).softmax(1).view(batch, height, width)
+
+    def _anchor(self, center: Tensor) -> Tensor:
+        """Unconstrained pose (B, P) of an object seen at ``center``; 0 for what the place does not determine."""
+        known = self._geometry[1](center)
+        columns = [
+            c.unconstrain(known[c.name]) if c.name in known else torch.zeros_like(center[:, 0])
+            for c in self.where_space.coordinates
+        ]
+        return torch.stack(columns, -1)
+
+
+def _cell_grid(cells: tuple[int, int], height: int, width: int) -> Tensor:
+    """Image coordinates (2, h, w) of the cells' centres in a picture of height x width pixels."""
+    grid = image_grid(*cells)
+    scale = torch.tensor([cells[1] * CELL / width, cells[0] * CELL / height])[:, None, None]
+    return (grid + 1) * scale - 1

@@ -1,0 +1,56 @@
+"""The inference network's contract: object after object, where first, then what."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from renderers.base import Renderer
+
+State = Any
+
+
+class Proposal(NamedTuple):
+    """What a network says of one slot before it knows ``what``.
+
+    Attributes:
+        presence_logit: (B,).
+        mean, sd: (B, K, P) of the Gaussian over the unconstrained pose, for each of K identities (K = 1 for a
+            continuous ``what``). Circular coordinates: the angle itself.
+    """
+
+    presence_logit: Tensor
+    mean: Tensor
+    sd: Tensor
+
+
+class InferenceNetwork(nn.Module, ABC):
+    """Explains a picture slot by slot. Subclasses take ``renderer`` first and their own options after it."""
+
+    needs_canvas: bool = True
+    """Whether ``propose`` looks at the canvas so far; if not, nothing is drawn between slots."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.where_space, self.what_space, self.kinds = renderer.where, renderer.what, renderer.kinds
+        self.image_shape = renderer.image_shape
+        self._geometry = (renderer.project, renderer.unproject)
+
+    @abstractmethod
+    def initial(self, images: Tensor) -> State:
+        """State before the first slot, for images (B, C, H, W)."""
+
+    @abstractmethod
+    def propose(self, images: Tensor, canvas: Tensor, state: State) -> tuple[Proposal, State]:
+        """Presence and pose of the next slot, given the canvas (B, C, H, W) of the slots so far."""
+
+    @abstractmethod
+    def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: State) -> Tensor:
+        """Parameters of ``what``'s posterior given sampled poses ``where`` (B, K, P).
+
+        Categorical: identity logits (B, K). Gaussian of dimension D: mean and log sd, (B, 2 D).
+        """
+
+    def observe(self, state: State, what: Tensor, where: Tensor) -> State:
+        """Take note of the slot's sample, ``what`` (B,) or (B, D) and ``where`` (B, P). Default: nothing."""
+        return state

@@ -1,0 +1,143 @@
+"""What inference networks share: image coordinates, glimpses, and the head that reads a pose's posterior."""
+
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from renderers.spaces import FULL_TURN, Gaussian, What, Where
+
+LayerT = TypeVar("LayerT", bound=nn.Module)
+
+STRAIGHT_LIMITS = (0.01, 1.5)
+"""Limits of a straight coordinate's posterior sd; its prior's is 1, which must lie inside to have a gradient."""
+
+ANGLE_LIMITS = (0.01, 0.25)
+"""Limits of an angle's, as a share of the period. A wider one is all but uniform: no direction is learnt from it."""
+
+
+def image_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Image coordinates (2, height, width) of cell centres, x then y, in [-1, 1]."""
+    y, x = ((torch.arange(n, device=device) + 0.5) * 2 / n - 1 for n in (height, width))
+    return torch.stack([x.expand(height, width), y.unsqueeze(1).expand(height, width)])
+
+
+def crop(picture: Tensor, center: Tensor, half: Tensor | float, size: int) -> Tensor:
+    """Square windows of pictures (B, C, H, W), resampled to (B, C, size, size) bilinearly.
+
+    Differentiable in ``center`` and ``half``. What lies outside the picture shows its nearest border pixel.
+
+    Args:
+        center: (B, 2), image coordinates x, y in [-1, 1].
+        half: (B,), or one for all: half a window's width and height, in the same unit.
+        size: samples along a side. Larger windows are not smoothed before they are sampled.
+    """
+    window = image_grid(size, size, picture.device).to(picture.dtype).permute(1, 2, 0)
+    if isinstance(half, Tensor):
+        half = half[:, None, None, None]
+    grid = window * half + center[:, None, None, :]
+    return F.grid_sample(picture, grid, align_corners=False, padding_mode="border")
+
+
+def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) -> Tensor:
+    """Positive sd between ``narrowest`` and ``widest``: ``first`` at raw = 0, where d log sd / d raw = 1.
+
+    A sigmoid in log sd. Its slope is nowhere zero, so an sd pushed to a limit (as annealing does) comes back;
+    clamped there, it would not.
+    """
+    span = (widest / narrowest).log()
+    share = (first / narrowest).log() / span
+    return narrowest * (span * torch.sigmoid(share.logit() + raw / (span * share * (1 - share)))).exp()
+
+
+def look_size(what: What) -> int:
+    """How many numbers ``InferenceNetwork.appearance`` returns for a picture."""
+    return 2 * what.dim if isinstance(what, Gaussian) else len(what)
+
+
+def pose_features(space: Where, where: Tensor, periods: Tensor) -> Tensor:
+    """Poses (B, P) as numbers of order 1 to feed to a network, (B, P + number of angles).
+
+    A straight coordinate is centred on its prior and scaled to it; an angle is its unit vector on its ``periods``
+    (B, P), zero where the period is 0, so that symmetric copies are alike.
+    """
+    columns: list[Tensor] = []
+    for coordinate, value, period in zip(space.coordinates, where.unbind(-1), periods.unbind(-1)):
+        if coordinate.circular:
+            seen = period > 0
+            angle = value * FULL_TURN / torch.where(seen, period, 1.0)
+            columns += [angle.sin() * seen, angle.cos() * seen]
+        elif coordinate.prior == "normal":
+            columns.append((value - coordinate.mean) / coordinate.sd)
+        else:
+            columns.append(2 * (value - coordinate.low) / (coordinate.high - coordinate.low) - 1)
+    return torch.stack(columns, -1)
+
+
+def zero(layer: LayerT) -> LayerT:
+    """The layer with weights and bias set to zero: what it adds is nothing at first."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class PoseHead(nn.Module):
+    """Features (B, hidden) to mean and sd (B, K, P) of the unconstrained pose, for each of K identities.
+
+    A straight coordinate's mean is the anchor plus an offset that starts at 0. An angle's mean is read as a unit
+    vector on its identity's period, so that it is continuous, within half a period of 0, and one answer for a
+    symmetric object (0 where the period is 0).
+
+    Args:
+        where: the renderer's coordinates. kinds: K.
+        hidden: number of features.
+        position_sd: initial sd of straight coordinates, unconstrained, within ``STRAIGHT_LIMITS``.
+        angle_sd: initial sd of angles, as a share of the period, within ``ANGLE_LIMITS``.
+    Errors:
+        ValueError for an initial sd outside its limits.
+    """
+
+    circular: Tensor
+    periods: Tensor
+    first: Tensor
+    narrowest: Tensor
+    widest: Tensor
+
+    def __init__(self, where: Where, kinds: int, hidden: int, position_sd: float = 0.3, angle_sd: float = 0.2) -> None:
+        super().__init__()
+        _check_sd("position_sd", position_sd, STRAIGHT_LIMITS, "the prior's sd is 1")
+        _check_sd("angle_sd", angle_sd, ANGLE_LIMITS, "it is a share of the period")
+        self.shape = (-1, kinds, len(where), 2)
+        self.straight = zero(nn.Linear(hidden, kinds * len(where) * 2))
+        circular = torch.tensor([c.circular for c in where.coordinates])
+        self.turn = nn.Linear(hidden, kinds * len(where) * 2) if bool(circular.any()) else None
+        periods = where.periods(kinds, torch.ones(()))
+        self.register_buffer("circular", circular, persistent=False)
+        self.register_buffer("periods", periods, persistent=False)
+        # An angle that cannot be seen (period 0) still needs a positive sd, any.
+        unit = torch.where(circular, periods.clamp_min(0.1), 1.0)
+        limits = zip((position_sd, *STRAIGHT_LIMITS), (angle_sd, *ANGLE_LIMITS))
+        for name, (straight, angle) in zip(("first", "narrowest", "widest"), limits):
+            self.register_buffer(name, torch.where(circular, angle, straight) * unit, persistent=False)
+
+    def forward(self, features: Tensor, anchor: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and sd (B, K, P). ``anchor`` (B, P): unconstrained pose to start from; angles do not look at it."""
+        mean, raw_sd = self.straight(features).view(self.shape).unbind(-1)
+        if anchor is not None:
+            mean = mean + anchor.unsqueeze(1)
+        if self.turn is not None:
+            sine, cosine = self.turn(features).view(self.shape).unbind(-1)
+            mean = torch.where(self.circular, _direction(sine, cosine) * self.periods / FULL_TURN, mean)
+        return mean, bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
+
+
+def _direction(sine: Tensor, cosine: Tensor) -> Tensor:
+    """The vector's angle in [-pi, pi]; 0, without a gradient, for one too short to have a direction."""
+    short = sine**2 + cosine**2 < 1e-12
+    return torch.atan2(sine.masked_fill(short, 0.0), cosine.masked_fill(short, 1.0))
+
+
+def _check_sd(name: str, value: float, limits: tuple[float, float], reason: str) -> None:
+    if not limits[0] < value < limits[1]:
+        raise ValueError(f"{name} must lie between {limits[0]} and {limits[1]} ({reason}), got {value}")

@@ -1,0 +1,231 @@
+"""AIRModule: the LightningModule that wires renderer, inference network, estimators and metrics together."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from air_lightning.core import Slots, explain
+from air_lightning.distributions import count_log_posterior, count_log_prior
+from air_lightning.estimators import CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
+from air_lightning.evidence import bound, evidence, log_likelihoods, slot_kl
+from air_lightning.inference import InferenceNetwork, ResidualAttention
+from air_lightning.metrics import Objects, SceneMetrics
+from air_lightning.objective import objective
+from air_lightning.pictures import picture_rows
+from air_lightning.refinement import Refinement
+from air_lightning.schedules import Constant, Schedule
+from datamodules.base import Batch, SceneDataModule
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+POSITION = ("x", "y", "z")
+SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "elbo")
+
+
+class Explanation(NamedTuple):
+    """What the model says of B pictures.
+
+    Attributes:
+        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), probabilities of the counts.
+        slots: the inferred objects; those from ``count`` on are not there.
+        reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
+    """
+
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count
+    posterior: Tensor
+    slots: Slots
+    reconstruction: Tensor
+
+
+class AIRModule(pl.LightningModule):
+    """Attend, Infer, Repeat (Eslami et al. 2016) with any renderer.
+
+    Args:
+        renderer: the decoder. inference: the network, built for the renderer.
+        slots: N, the most objects a picture can be explained by.
+        count: estimator that trains presence. identity: estimator that trains a categorical ``what``.
+        count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
+        likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
+        coarseness: factor on the renderer's finite-difference steps over training: large steps first, which see far.
+        refinement: improve poses through the renderer when evaluating; the count is then the mode of the exact
+            posterior given the refined slots. Null: the network's own answer.
+        lr: learning rate (Adam). lr_warmup: steps of linear growth. lr_final: share of it left at the last step, reached
+            by a cosine over the trainer's steps (constant if it has no last step).
+    """
+
+    log_prior: Tensor
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        inference: Callable[[Renderer], InferenceNetwork] = ResidualAttention,
+        slots: int = 3,
+        count: CountEstimator | None = None,
+        identity: IdentityEstimator | None = None,
+        count_prior: float | list[float] = 0.3,
+        likelihood_sd: Schedule = Constant(0.3),
+        coarseness: Schedule = Constant(1.0),
+        refinement: Refinement | None = None,
+        lr: float = 1e-3,
+        lr_warmup: int = 100,
+        lr_final: float = 0.05,
+    ) -> None:
+        super().__init__()
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
+        if not lr > 0:
+            raise ValueError(f"lr must be positive, got {lr}: 0.001 is a good start")
+        self.renderer, self.network, self.slots = renderer, inference(renderer), slots
+        self.count_estimator = count if count is not None else PosteriorCount()
+        self.identity_estimator = self._identity(identity)
+        for estimator in (self.count_estimator, self.identity_estimator):
+            if estimator is not None:
+                estimator.prepare(renderer.image_shape, slots)
+        self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
+        self.likelihood_sd, self.coarseness, self.refinement = likelihood_sd, coarseness, refinement
+        self.lr, self.lr_warmup, self.lr_final = lr, lr_warmup, lr_final
+        self.metrics: SceneMetrics | None = None
+        self._places = renderer.where.indices(POSITION)
+        circular = [j for j, c in enumerate(renderer.where.coordinates) if c.circular]
+        self._turn = circular[0] if circular else None
+
+    def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
+        if isinstance(self.renderer.what, Categorical):
+            return identity if identity is not None else ExactIdentity()
+        if identity is not None:
+            raise ValueError(
+                f"{type(self.renderer).__name__} has a continuous `what`, which needs no identity estimator, got "
+                f"{type(identity).__name__}: leave model.identity out"
+            )
+        return None
+
+    # ---- inference
+
+    @property
+    def final_sd(self) -> float:
+        """The likelihood's scale at the end of its schedule, at which models are evaluated."""
+        return self.likelihood_sd(10**9)
+
+    @torch.no_grad()
+    def infer(self, images: Tensor) -> Explanation:
+        """The model's best explanation of images (B, C, H, W)."""
+        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        log_q = count_log_posterior(slots.presence_logits)
+        if self.refinement is not None:
+            kl = slot_kl(self.renderer, slots)
+            slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)
+            canvases = self.renderer.render(slots.what, slots.where)
+            worth = evidence(log_likelihoods(canvases, images, self.final_sd), kl)
+            log_q = (worth + self.log_prior).log_softmax(1)
+        else:
+            canvases = self.renderer.render(slots.what, slots.where)
+        count = log_q.argmax(1)
+        return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
+
+    @torch.no_grad()
+    def elbo(self, images: Tensor) -> Tensor:
+        """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
+        slots = explain(self.renderer, self.network, images, self.slots)
+        canvases = self.renderer.render(slots.what, slots.where)
+        worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+        return bound(count_log_posterior(slots.presence_logits), worth, self.log_prior)
+
+    # ---- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        step = self.global_step
+        sd, coarseness = self.likelihood_sd(step), self.coarseness(step)
+        slots = explain(self.renderer, self.network, batch.images, self.slots)
+        result = objective(
+            self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
+            step, coarseness,
+        )  # fmt: skip
+        terms = {name: term.detach() for name, term in result.terms.items()}
+        self.log_dict({f"train/{name}": term for name, term in terms.items()})
+        self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
+        self.log_dict({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness})
+        return {"loss": result.loss, "terms": terms}
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+        last = self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, last))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int, last: float) -> float:
+        """Factor on the learning rate: linear growth, then a cosine down to ``lr_final`` at step ``last``."""
+        start = min(1.0, (step + 1) / max(1, self.lr_warmup))
+        if not math.isfinite(last):
+            return start
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / last)))
+        return start * (self.lr_final + (1 - self.lr_final) * fall)
+
+    # ---- evaluation
+
+    def check_data(self, data: SceneDataModule) -> None:
+        """ValueError where the model cannot explain this data."""
+        if data.largest_count > self.slots:
+            raise ValueError(
+                f"the model has {self.slots} slots and the data holds scenes of up to {data.largest_count} objects: "
+                f"raise model.slots to at least {data.largest_count}, or lower the data's counts"
+            )
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SceneDataModule):
+            return
+        self.check_data(data)
+        periods: Sequence[float] | None = None
+        if self._turn is not None:
+            periods = self.renderer.where.periods(self.renderer.kinds, torch.zeros(()))[:, self._turn].tolist()
+        self.metrics = SceneMetrics(data.extent, periods, self.slots, max(1, data.largest_count))
+
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        explanation = self.infer(batch.images)
+        assert self.metrics is not None
+        self.metrics.update(
+            self._objects(explanation.count, explanation.slots.what, explanation.slots.where),
+            self._objects(batch.count, batch.what, batch.where),
+        )
+        self.log(
+            f"{split}/elbo", self.elbo(batch.images).mean(), batch_size=len(batch.images), prog_bar=True, sync_dist=True
+        )
+
+    def _objects(self, count: Tensor, what: Tensor, where: Tensor) -> Objects:
+        identity = what if isinstance(self.renderer.what, Categorical) else None
+        rotation = None if self._turn is None else where[..., self._turn]
+        return Objects(count, identity, where[..., self._places], rotation)
+
+    def _finish(self, split: str) -> None:
+        assert self.metrics is not None
+        for name, value in self.metrics.compute().items():
+            self.log(f"{split}/{name}", value.float(), prog_bar=name in SHOWN)
+        self.metrics.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Explanation:
+        return self.infer(batch.images)
+
+    def picture(self, batch: Batch) -> NDArray[Any]:
+        """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
+        explanation = self.infer(batch.images.to(self.device))
+        center, half = self.renderer.project(explanation.slots.where)
+        names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
+        kinds = explanation.slots.what if names else None
+        return picture_rows(batch.images, explanation.reconstruction, explanation.count, center, half, kinds, names)

@@ -1,0 +1,90 @@
+"""The training objective: slots and canvases to a loss, term by term."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from air_lightning.core import Slots, where_kl
+from air_lightning.distributions import count_log_posterior
+from air_lightning.estimators.base import Context, CountEstimator, IdentityEstimator, Score
+from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, what_kl
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+
+class Objective(NamedTuple):
+    """Attributes:
+    loss: scalar, nats a picture.
+    terms: its parts by name (scalars, sum to the loss).
+    elbo: scalar, the mean bound at the present likelihood scale, without gradient.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    elbo: Tensor
+
+
+def objective(
+    renderer: Renderer,
+    slots: Slots,
+    images: Tensor,
+    log_prior: Tensor,
+    sd: float,
+    count: CountEstimator,
+    identity: IdentityEstimator | None,
+    step: int,
+    coarseness: float = 1.0,
+) -> Objective:
+    """Loss whose gradient trains presence, where and what.
+
+    Slots are trained by ``-sum_n w_n F_n`` under the count estimator's weights w: where through the canvases (autograd or
+    finite differences), a continuous what likewise, a categorical what by the identity estimator.
+
+    Args:
+        images: (B, C, H, W). log_prior: log p(n), (N + 1,). sd: likelihood scale. step: of training.
+        coarseness: factor on the finite-difference steps.
+    """
+    context = Context(images, step)
+    pose_kl, look_kl = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
+    canvases = renderer.canvases(slots.what, slots.where, coarseness)
+    likelihood = log_likelihoods(canvases, images, sd)
+    log_q = count_log_posterior(slots.presence_logits)
+    worth = evidence(likelihood, of_sample(pose_kl, slots.what) + look_kl).detach()
+    weights, presence_loss = count(log_q, worth, log_prior, context)
+    shown = weights.flip(1).cumsum(1).flip(1)[:, 1:]  # (B, N), weight of the canvases that show slot i
+    terms = {
+        "reconstruction": -(weights * likelihood).sum(1).mean(),
+        "where_kl": (shown * _expected(pose_kl, slots, renderer)).sum(1).mean(),
+        "what_kl": (shown * look_kl).sum(1).mean(),
+        "presence": presence_loss.mean(),
+    }
+    if isinstance(renderer.what, Categorical):
+        assert identity is not None
+        score = _identity_score(renderer, slots, images, weights, shown, pose_kl.detach(), sd)
+        losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
+        terms["identity"] = losses.sum(1).mean()
+    return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
+
+
+def _expected(pose_kl: Tensor, slots: Slots, renderer: Renderer) -> Tensor:
+    """The pose's KL (B, N) in expectation over identity, whose own gradient is the identity estimator's affair."""
+    if not isinstance(renderer.what, Categorical):
+        return pose_kl[:, :, 0]
+    return (slots.looks.detach().softmax(-1) * pose_kl).sum(-1)
+
+
+def _identity_score(
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, shown: Tensor, pose_kl: Tensor, sd: float
+) -> Score:
+    """Identities (B, N, M) to their contribution to ``sum_n w_n F_n``, up to what is the same for all."""
+
+    @torch.no_grad()
+    def score(what: Tensor) -> Tensor:
+        index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
+        where = slots.where_options.detach().gather(2, index)
+        errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
+        gain = -0.5 / sd**2 * (errors * weights[:, None, None, :]).sum(-1)
+        return gain - shown.unsqueeze(2) * pose_kl.gather(2, what)
+
+    return score

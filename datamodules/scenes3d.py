@@ -1,0 +1,138 @@
+"""Rendered scenes of a few objects on a table, drawn on the fly from a counter."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.base import SPLITS, Batch, SceneDataModule, Scenes
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+TRIES = 2000
+
+
+class Scenes3D(SceneDataModule):
+    """Scenes with objects apart on the table; kinds, poses and counts uniform.
+
+    Scene i of a split is a pure function of ``seed`` and i: nothing is stored and nothing repeats.
+
+    Args:
+        renderer: draws the scenes; null: the model's own renderer.
+        counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
+        apart: least distance between two objects' centres, in the unit of their position.
+        noise: standard deviation of independent pixel noise (pictures are then clipped to [0, 1]).
+        batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
+    Errors:
+        ValueError for counts that are negative or missing, and for objects that do not fit the table.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer | None = None,
+        counts: Sequence[int] = (0, 1, 2, 3),
+        apart: float = 0.9,
+        noise: float = 0.0,
+        batch_size: int = 64,
+        train_scenes: int = 16_000,
+        val_scenes: int = 512,
+        test_scenes: int = 2_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, train_scenes, val_scenes, test_scenes, seed)
+        if not counts or min(counts) < 0:
+            raise ValueError(f"counts must be a list of numbers >= 0, got {list(counts)}: [0, 1, 2, 3], for example")
+        if apart < 0 or noise < 0:
+            raise ValueError(f"apart and noise must not be negative, got apart={apart}, noise={noise}")
+        self.counts, self.apart, self.noise = tuple(counts), apart, noise
+        self.renderer = renderer
+
+    @property
+    def largest_count(self) -> int:
+        return max(self.counts)
+
+    @property
+    def extent(self) -> float:
+        widths = [c.high - c.low for c in self._renderer().where.coordinates if not c.circular]
+        return max(widths) if widths else 1.0
+
+    def scenes(self, split: str) -> "RenderedScenes":
+        return RenderedScenes(self._renderer(), self.counts, self.apart, self.noise, self.seed, split)
+
+    def _renderer(self) -> Renderer:
+        if self.renderer is not None:
+            return self.renderer
+        model = getattr(self.trainer, "lightning_module", None)
+        if model is None:
+            raise ValueError(
+                "Scenes3D has no renderer and no model to borrow one from: give it renderer=..., or use it in a Trainer"
+            )
+        renderer: Renderer = model.renderer
+        return renderer
+
+
+class RenderedScenes(Scenes):
+    """The scenes of one split. Args as of Scenes3D."""
+
+    def __init__(
+        self, renderer: Renderer, counts: Sequence[int], apart: float, noise: float, seed: int, split: str
+    ) -> None:
+        if not isinstance(renderer.what, Categorical):
+            raise ValueError(
+                f"scenes are drawn from a renderer with named kinds, {type(renderer).__name__} has appearance codes "
+                f"of dimension {renderer.what.dim}: choose another renderer for the data"
+            )
+        self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
+        # `predict` shows the scenes of `test`
+        self.key = (seed, SPLITS.index("test" if split == "predict" else split))
+        self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        most = max(1, max(self.counts))
+        count = np.zeros(len(indices), np.int64)
+        what = np.zeros((len(indices), most), np.int64)
+        where = np.zeros((len(indices), most, len(self.renderer.where)), np.float32)
+        for row, index in enumerate(indices):
+            kinds, poses = self._scene(self._generator(index, 0))
+            count[row] = len(kinds)
+            what[row, : len(kinds)], where[row, : len(kinds)] = kinds, poses
+        tensors = torch.from_numpy(count), torch.from_numpy(what), torch.from_numpy(where)
+        return Batch(self._pictures(indices, *tensors), *tensors)
+
+    def _generator(self, index: int, purpose: int) -> np.random.Generator:
+        """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
+        return np.random.Generator(np.random.Philox(key=self.key, counter=[0, 0, purpose, index]))
+
+    def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Kinds (n,) and poses (n, P) of one scene."""
+        n = int(random.choice(self.counts))
+        spans = [(c.low, c.high) for c in self.renderer.where.coordinates]
+        low, high = np.array(spans).T
+        poses: list[NDArray[np.float64]] = []
+        for _ in range(TRIES):
+            if len(poses) == n:
+                break
+            pose = random.uniform(low, high)
+            gaps = [np.linalg.norm((pose - other)[self.places]) for other in poses]
+            if min(gaps, default=np.inf) >= self.apart:
+                poses.append(pose)
+        else:
+            raise ValueError(
+                f"could not place {n} objects {self.apart} apart in {TRIES} tries: lower `apart` or the largest of "
+                f"`counts` ({max(self.counts)}), or widen the renderer's pose support"
+            )
+        kinds = random.integers(self.renderer.kinds, size=n)
+        return kinds, np.array(poses, np.float32).reshape(n, len(spans))
+
+    def _pictures(
+        self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor
+    ) -> torch.Tensor:
+        device = self.renderer.device
+        canvases = self.renderer.render(what.to(device), where.to(device))
+        images = canvases[torch.arange(len(indices)), count].cpu()
+        if self.noise:
+            shape = self.renderer.image_shape
+            noise = [self._generator(i, 1).normal(0, self.noise, shape) for i in indices]
+            images = (images + torch.from_numpy(np.stack(noise)).to(images)).clamp(0, 1)
+        return images
