@@ -54,7 +54,7 @@ class AIRModule(pl.LightningModule):
         coarseness: factor on the renderer's finite-difference steps over training: large steps first, which see far.
         refinement: improve poses through the renderer when evaluating; the count is then the mode of the exact
             posterior given the refined slots. Null: the network's own answer.
-        lr: learning rate (Adam). lr_warmup: steps of linear growth. lr_final: share of it left at the last step, reached
+        lr: learning rate (Adam). lr_warmup: steps of linear growth. lr_final: share left at the last step, reached
             by a cosine over the trainer's steps (constant if it has no last step).
     """
 
@@ -120,7 +120,7 @@ class AIRModule(pl.LightningModule):
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)
             canvases = self.renderer.render(slots.what, slots.where)
-            worth = evidence(log_likelihoods(canvases, images, self.final_sd), kl)
+            worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
             log_q = (worth + self.log_prior).log_softmax(1)
         else:
             canvases = self.renderer.render(slots.what, slots.where)
@@ -174,24 +174,32 @@ class AIRModule(pl.LightningModule):
                 f"the model has {self.slots} slots and the data holds scenes of up to {data.largest_count} objects: "
                 f"raise model.slots to at least {data.largest_count}, or lower the data's counts"
             )
+        shape = data.image_shape
+        if shape is not None and tuple(shape) != tuple(self.renderer.image_shape):
+            raise ValueError(
+                f"the data's pictures are {tuple(shape)} (channels, height, width), the renderer draws "
+                f"{tuple(self.renderer.image_shape)}: give both the same size"
+            )
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SceneDataModule):
             return
         self.check_data(data)
+        if not data.has_truth:
+            return
         periods: Sequence[float] | None = None
         if self._turn is not None:
             periods = self.renderer.where.periods(self.renderer.kinds, torch.zeros(()))[:, self._turn].tolist()
         self.metrics = SceneMetrics(data.extent, periods, self.slots, max(1, data.largest_count))
 
     def _evaluate(self, batch: Batch, split: str) -> None:
-        explanation = self.infer(batch.images)
-        assert self.metrics is not None
-        self.metrics.update(
-            self._objects(explanation.count, explanation.slots.what, explanation.slots.where),
-            self._objects(batch.count, batch.what, batch.where),
-        )
+        if self.metrics is not None:
+            explanation = self.infer(batch.images)
+            self.metrics.update(
+                self._objects(explanation.count, explanation.slots.what, explanation.slots.where),
+                self._objects(batch.count, batch.what, batch.where),
+            )
         self.log(
             f"{split}/elbo", self.elbo(batch.images).mean(), batch_size=len(batch.images), prog_bar=True, sync_dist=True
         )
@@ -202,7 +210,8 @@ class AIRModule(pl.LightningModule):
         return Objects(count, identity, where[..., self._places], rotation)
 
     def _finish(self, split: str) -> None:
-        assert self.metrics is not None
+        if self.metrics is None:
+            return
         for name, value in self.metrics.compute().items():
             self.log(f"{split}/{name}", value.float(), prog_bar=name in SHOWN)
         self.metrics.reset()

@@ -38,8 +38,8 @@ def objective(
 ) -> Objective:
     """Loss whose gradient trains presence, where and what.
 
-    Slots are trained by ``-sum_n w_n F_n`` under the count estimator's weights w: where through the canvases (autograd or
-    finite differences), a continuous what likewise, a categorical what by the identity estimator.
+    Slots are trained by ``-sum_n w_n F_n`` under the count estimator's weights w: where through the canvases
+    (autograd or finite differences), a continuous what likewise, a categorical what by the identity estimator.
 
     Args:
         images: (B, C, H, W). log_prior: log p(n), (N + 1,). sd: likelihood scale. step: of training.

@@ -59,7 +59,7 @@ class Scenes(Dataset[Batch], ABC):
 
 
 class CounterSampler(Sampler[int]):
-    """Numbers ``epoch * length ... (epoch + 1) * length - 1``: no scene is seen twice, and resuming is exact."""
+    """Numbers ``epoch * length ... (epoch + 1) * length - 1``: no scene is seen twice."""
 
     def __init__(self, length: int) -> None:
         self.length, self.epoch = length, 0
@@ -73,6 +73,31 @@ class CounterSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.epoch * self.length, (self.epoch + 1) * self.length))
+
+
+class TrainingLoader(DataLoader[Any]):
+    """A loader that goes on where a checkpoint from within an epoch left it, so that resuming is exact.
+
+    The trainer saves and restores its state: how many batches of which epoch have been given.
+    """
+
+    _state = _resume = {"epoch": -1, "done": 0}
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: the epoch is told after iter()
+        epoch = getattr(self.sampler, "epoch", 0)
+        start = self._resume["done"] if self._resume["epoch"] == epoch else 0
+        self._resume = {"epoch": -1, "done": 0}
+        for done, batch in enumerate(super().__iter__(), 1):
+            if done > start:
+                self._state = {"epoch": epoch, "done": done}
+                yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return dict(self._state)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        # an epoch that was complete is not gone on with
+        self._resume = state if state["done"] < len(self) else {"epoch": -1, "done": 0}
 
 
 class SceneDataModule(pl.LightningDataModule, ABC):
@@ -126,10 +151,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def loader(self, split: str) -> DataLoader[Any]:
         """Batches of a split in order; the training split goes on counting from epoch to epoch."""
         size = self.scene_count(split)
+        # a generator of its own: what the model draws does not depend on when a loader is started
+        options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": _as_is, "generator": torch.Generator()}
+        if split == "train":
+            return TrainingLoader(self.scenes(split), sampler=CounterSampler(size), **options)
         # Lightning tells every sampler the epoch, held-out ones too, which must go on showing the same scenes; and in
         # parallel training it shards any other sampler, but for a SequentialSampler asks the dataset's length
-        sampler = CounterSampler(size) if split == "train" else range(size)
-        return DataLoader(self.scenes(split), batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
+        return DataLoader(self.scenes(split), sampler=range(size), **options)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.base import SPLITS, Batch, SceneDataModule, Scenes
+from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -41,11 +41,9 @@ class Scenes3D(SceneDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, train_scenes, val_scenes, test_scenes, seed)
-        if not counts or min(counts) < 0:
-            raise ValueError(f"counts must be a list of numbers >= 0, got {list(counts)}: [0, 1, 2, 3], for example")
         if apart < 0 or noise < 0:
             raise ValueError(f"apart and noise must not be negative, got apart={apart}, noise={noise}")
-        self.counts, self.apart, self.noise = tuple(counts), apart, noise
+        self.counts, self.apart, self.noise = checked_counts(counts), apart, noise
         self.renderer = renderer
 
     @property
@@ -84,8 +82,7 @@ class RenderedScenes(Scenes):
                 f"of dimension {renderer.what.dim}: choose another renderer for the data"
             )
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
-        # `predict` shows the scenes of `test`
-        self.key = (seed, SPLITS.index("test" if split == "predict" else split))
+        self.seed, self.split = seed, split
         self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
 
     def __getitems__(self, indices: list[int]) -> Batch:
@@ -102,7 +99,7 @@ class RenderedScenes(Scenes):
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
         """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
-        return np.random.Generator(np.random.Philox(key=self.key, counter=[0, 0, purpose, index]))
+        return stream(self.seed, self.split, index, purpose)
 
     def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Kinds (n,) and poses (n, P) of one scene."""

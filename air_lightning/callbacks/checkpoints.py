@@ -1,0 +1,187 @@
+"""`Checkpoints`: `best.ckpt` by a validation metric, and `last.ckpt` to go on from."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import callbacks
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from air_lightning.runs import CHECKPOINTS
+
+KEY = "best"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation so far: metric, value and optimizer step."""
+
+    monitor: str
+    value: float
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.monitor} {self.value:.4g} at step {self.step}"
+
+
+class Checkpoints(callbacks.Checkpoint):
+    """Keeps two checkpoints in the run folder's `checkpoints/`.
+
+    `best.ckpt` is written by a validation whose `monitor` beats all earlier ones. `last.ckpt` is written
+    after every validation, at the end of training, when SIGTERM arrives, and at least every few minutes. Both
+    appear whole or not at all, for each is written beside its place and then moved there. After an error
+    nothing is written.
+
+    Lightning's ModelCheckpoint, of which it would take two, writes `last` only where it writes `best`, ends a
+    name in `-v1` where a file exists, and forgets the best value when a folder is moved. Here the value is
+    read from `best.ckpt` itself.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/scene_accuracy",
+        mode: Literal["min", "max"] = "max",
+        every_minutes: float = 10.0,
+    ) -> None:
+        """
+        Args:
+            monitor: name of the validation metric, as the module logs it.
+            mode: whether the lowest or the highest value is the best.
+            every_minutes: longest time between two writings of `last.ckpt`, in minutes of wall clock.
+
+        Raises:
+            ValueError: `every_minutes` is not positive.
+        """
+        if not every_minutes > 0:
+            raise ValueError(f"checkpoint.every_minutes must be positive, got {every_minutes}")
+        self.monitor = monitor
+        self.mode = mode
+        self.every_minutes = every_minutes
+        self.best: Best | None = None
+        self._saved_at = (-1, 0.0)  # optimizer step, time in seconds
+        self._validated_at = -1
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.best = self._read_best(_path(trainer, "best"))
+        self._saved_at = (-1, time.monotonic())
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.best is not None:
+            checkpoint[KEY] = vars(self.best)
+        by_steps = trainer.max_steps != -1 and self._validated_at != trainer.global_step
+        if by_steps and trainer.is_last_batch and epoch_ends(trainer):
+            _reopen_epoch(checkpoint["loops"]["fit_loop"])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not _writes(trainer):
+            return
+        if trainer.sanity_checking:
+            self._monitored(trainer)  # a wrong name shows now, not after an epoch
+            return
+        self._validated_at = trainer.global_step
+        if self._improved(trainer):
+            _save(trainer, "best")
+        if not (trainer.is_last_batch or epoch_ends(trainer)):  # else the state after it is the one to go on from
+            self._save_last(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        # At `max_steps`, save before Lightning counts a part of an epoch for the whole: a resumed run
+        # completes it.
+        ends = trainer.global_step == trainer.max_steps
+        if not trainer.is_last_batch and (ends or self._overdue(trainer)):
+            self._save_last(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_last_batch and trainer.global_step in (self._validated_at, trainer.max_steps):
+            self._save_last(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._saved_at[0] != trainer.global_step:
+            self._save_last(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """SIGTERM ends training between two steps, where the state is whole; other exceptions do not.
+
+        A validation that it cuts short is not made up for by the resumed run.
+        """
+        if isinstance(exception, SIGTERMException) and self._saved_at[0] != trainer.global_step:
+            self._save_last(trainer)
+
+    def _overdue(self, trainer: pl.Trainer) -> bool:
+        """Whether `every_minutes` have passed; all processes agree on it."""
+        return trainer.strategy.broadcast(time.monotonic() - self._saved_at[1] >= 60 * self.every_minutes)
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        if _writes(trainer) and trainer.global_step > 0:
+            _save(trainer, "last")
+            self._saved_at = (trainer.global_step, time.monotonic())
+
+    def _improved(self, trainer: pl.Trainer) -> bool:
+        """Whether this validation is the best; then it is noted."""
+        value = trainer.strategy.broadcast(self._monitored(trainer))  # all processes must agree
+        better = self.best is None or (value > self.best.value if self.mode == "max" else value < self.best.value)
+        if math.isnan(value) or not better:
+            return False
+        self.best = Best(self.monitor, value, trainer.global_step)
+        return True
+
+    def _monitored(self, trainer: pl.Trainer) -> float:
+        if self.monitor not in trainer.callback_metrics:
+            logged = sorted(name for name in trainer.callback_metrics if name.startswith("val"))
+            raise ValueError(
+                f"checkpoint.monitor {self.monitor!r} is not among the metrics logged in validation: "
+                f"choose one of {logged} with --checkpoint.monitor"
+            )
+        return float(trainer.callback_metrics[self.monitor])
+
+    def _read_best(self, path: Path) -> Best | None:
+        if not path.is_file():
+            return None
+        record = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(KEY)
+        best = Best(**record) if record else None
+        return best if best and best.monitor == self.monitor else None
+
+
+def _path(trainer: pl.Trainer, name: str) -> Path:
+    return Path(trainer.default_root_dir) / CHECKPOINTS / f"{name}.ckpt"
+
+
+def _writes(trainer: pl.Trainer) -> bool:
+    return trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+
+def epoch_ends(trainer: pl.Trainer) -> bool:
+    """Whether Lightning has closed an epoch, be it complete or broken off, and not opened another."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    return epochs.processed == epochs.ready
+
+
+def _reopen_epoch(loop: dict[str, Any]) -> None:
+    """Turn the saved progress of a complete epoch back to just after its last batch.
+
+    Where training is limited by steps, Lightning resumes a complete epoch by taking one more batch of it,
+    unless a validation was due at its end. From just after the last batch it goes on with the next epoch.
+    """
+    for extent in ("total", "current"):
+        epochs, batches = loop["epoch_progress"][extent], loop["epoch_loop.batch_progress"][extent]
+        epochs["processed"] = epochs["completed"] = epochs["ready"] - 1
+        batches["completed"] = batches["processed"] - 1
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+
+
+def _save(trainer: pl.Trainer, name: str) -> None:
+    path = _path(trainer, name)
+    draft = path.with_suffix(".draft")
+    trainer.save_checkpoint(draft, weights_only=False)  # on every process: the states of all are gathered
+    if trainer.is_global_zero:
+        os.replace(draft, path)
+    trainer.strategy.barrier()

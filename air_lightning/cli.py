@@ -1,0 +1,459 @@
+"""The command line: Lightning's, with a folder for every run.
+
+    python -m air_lightning fit --config configs/scenes3d.yaml [--run_dir DIR] [--model.lr 1e-3 ...]
+    python -m air_lightning fit --resume --run_dir DIR [--trainer.max_steps 6000 ...]
+    python -m air_lightning test --run_dir DIR [--ckpt_path last] [--data.noise 0.1 ...]
+    python -m air_lightning validate --run_dir DIR
+    python -m air_lightning predict --run_dir DIR
+
+Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
+said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong arguments, and then no folder
+was made; 143 stopped by SIGTERM, in fit after `last.ckpt` was saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from air_lightning import callbacks, runs
+from air_lightning.runs import MetricsFile, RunError, RunFolder
+
+VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+SIGTERM_STATUS = 143  # 128 + 15, as shells report it
+# The processes that Lightning starts for further devices find the folder of the first one here.
+RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
+# Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
+NOT_SAVED = ("config", "run_dir", "resume", "ckpt_path")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run `python -m air_lightning` with `args` (default: those of the process).
+
+    Raises:
+        SystemExit: unless all went well, with the status said at the top of this file.
+    """
+    from air_lightning.module import AIRModule
+    from datamodules.base import SceneDataModule
+
+    ignore_warnings()
+    AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
+
+
+def ignore_warnings() -> None:
+    """Silence warnings on which our users should not act, and advertisements."""
+    log = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    log.addFilter(_no_tip)
+    for message in (
+        # Scenes are made by compiled code on the process's own threads, with which workers would compete.
+        ".*does not have many workers.*",
+        # Epochs may be short; validation metrics are logged whatever this interval.
+        ".*is smaller than the logging interval.*",
+        # A renderer, or a frozen part, may well be in evaluation mode.
+        ".*in eval mode at the start of training.*",
+        # Lightning's own use of torch and jsonargparse, for Lightning to change.
+        ".*LeafSpec.*is deprecated.*",
+        "(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _no_tip(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless" not in record.getMessage()
+
+
+class AIRCLI(LightningCLI):
+    """LightningCLI in which every fit has a run folder, and the other subcommands read one.
+
+    It runs the subcommand as it is made. Differences from Lightning's own:
+
+    - `--run_dir` and `--resume`, as said in `add_arguments_to_parser`;
+    - `config.yaml`, metrics, checkpoints and loggers all lie in the run folder, and `fit` locks it;
+    - the callbacks of `air_lightning.callbacks` are always there; two have arguments, `--checkpoint.*` and
+      `--figures.*`;
+    - a checkpoint brings weights and training state, never arguments: config and command line have the last
+      word, and where the checkpoint was trained with other arguments, that is said;
+    - `--ckpt_path best|last` mean the run folder's, and a checkpoint that is not there is an error;
+    - wrong values found by constructors (ValueError) end like wrong types, with a message and status 2; their
+      trace is shown where the environment has JSONARGPARSE_DEBUG=true.
+    """
+
+    def __init__(
+        self,
+        model_class: type[pl.LightningModule],
+        datamodule_class: type[pl.LightningDataModule] = pl.LightningDataModule,
+        args: Sequence[str] | None = None,
+        check: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            model_class: the module to train; its constructor's arguments are `--model.*`.
+            datamodule_class: base class of what `--data CLASS` may name.
+            args: the command line (default: the process's own).
+            check: called with model and data before anything is written; a ValueError says why they do not go together.
+        """
+        self.folder: RunFolder | None = None  # ours to write, in fit
+        self.run_dir: Path | None = None
+        self._count = callbacks.SceneCount()
+        self._check = check
+        try:
+            super().__init__(
+                model_class,
+                datamodule_class,
+                save_config_callback=None,  # `instantiate_classes` saves it
+                seed_everything_default=1,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,  # the module's parameter groups have their own settings
+                parser_kwargs={"prog": "python -m air_lightning"},
+                args=None if args is None else list(args),
+            )
+        finally:
+            if self.folder is not None:
+                self.folder.close()
+            if _rank() == 0:
+                os.environ.pop(RUN_DIR_VARIABLE, None)
+
+    # ---- arguments
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """As Lightning's; saved configs say which versions wrote them."""
+        kwargs.setdefault("dump_header", [f"{name}=={version(name)}" for name in VERSIONS])
+        return super().init_parser(**kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """`--run_dir`, `--resume`, and the arguments of the callbacks that have any."""
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="Folder of the run. fit: made for it (default: runs/<config name>/<date_time>), or, with "
+            "--resume, continued. Else: that of an earlier fit, whose config and best checkpoint are used.",
+        )
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="fit only: continue the run in --run_dir from its last checkpoint, with its own config.",
+        )
+        parser.add_lightning_class_args(callbacks.Checkpoints, "checkpoint")
+        parser.add_lightning_class_args(callbacks.Figures, "figures")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line, put behind the run's own config where there is one."""
+        argv = sys.argv[1:] if args is None else [str(arg) for arg in cast(Sequence[str], args)]
+        try:
+            self.config = parser.parse_args(with_run_config(argv))
+        except RunError as error:
+            self._fail(error)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: Lightning would put the checkpoint's arguments over those of config and command line."""
+
+    @property
+    def _arguments(self) -> Namespace:
+        return self.config[self.subcommand]
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """End as jsonargparse does, but for the usage: the arguments are well-formed."""
+        if os.environ.get("JSONARGPARSE_DEBUG"):
+            raise error
+        self._end(2, f"error: {error}")
+
+    def _config_text(self) -> str:
+        """The arguments as YAML, complete but for those that say where and how to run."""
+        saved = self._arguments.clone()
+        for key in NOT_SAVED:
+            saved.pop(key, None)
+        # Validated already; without the keys removed it would not be valid.
+        return self._parser(self.subcommand).dump(saved, skip_none=False, skip_validation=True)
+
+    # ---- before the subcommand runs
+
+    def before_instantiate_classes(self) -> None:
+        """Find or make the run folder, and the checkpoint to start from."""
+        try:
+            if self.subcommand == "fit":
+                self._open_fit()
+            else:
+                self._open_evaluation()
+        except RunError as error:
+            self._fail(error)
+
+    def _open_fit(self) -> None:
+        given = self._arguments.run_dir
+        if self._arguments.resume and given is None:
+            raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
+        self.run_dir = Path(given) if given is not None else self._unnamed_folder()
+        self._find_checkpoint("last" if self._arguments.resume else None)
+        if _rank() != 0:
+            return  # the first process has opened it
+        if not self._arguments.trainer.fast_dev_run:  # which writes nothing
+            self._make_folder()
+        os.environ[RUN_DIR_VARIABLE] = str(self.run_dir)
+
+    def _make_folder(self) -> None:
+        assert self.run_dir is not None
+        if self._arguments.resume:
+            self.folder = RunFolder.existing(self.run_dir)
+        elif self._arguments.run_dir is not None:
+            self.folder = RunFolder.new(self.run_dir)
+        else:
+            self.folder = RunFolder.new_default(self.run_dir)
+        self.run_dir = self.folder.path
+
+    def _unnamed_folder(self) -> Path:
+        if _rank() == 0:
+            return runs.default_folder(self._name())
+        if RUN_DIR_VARIABLE not in os.environ:
+            raise RunError("several processes started from outside need --run_dir DIR, one folder for all of them")
+        return Path(os.environ[RUN_DIR_VARIABLE])
+
+    def _open_evaluation(self) -> None:
+        if self._arguments.resume:
+            raise RunError(f"--resume is for fit, not for {self.subcommand}: leave it out")
+        self.run_dir = Path(self._arguments.run_dir) if self._arguments.run_dir is not None else None
+        if self.run_dir is None and self._arguments.ckpt_path is None:
+            raise RunError(
+                f"{self.subcommand} needs --run_dir DIR, the folder of a fit "
+                "(or --config and --ckpt_path, for weights from elsewhere)"
+            )
+        self._find_checkpoint("best")
+
+    def _name(self) -> str:
+        """The stem of the last config file given, or `run`."""
+        files = [path for path in self._arguments.get("config") or [] if path is not None]
+        return Path(os.fspath(files[-1])).stem if files else "run"
+
+    def _find_checkpoint(self, default: str | None) -> None:
+        """Put a file in place of `best` and `last`, and refuse a file that is not there."""
+        wanted = self._arguments.ckpt_path or default
+        if wanted in runs.NAMED_CHECKPOINTS:
+            if self.run_dir is None:
+                raise RunError(f"--ckpt_path {wanted} needs --run_dir DIR: it names a checkpoint of that run")
+            wanted = str(runs.checkpoint_of(self.run_dir, wanted))
+        elif wanted is not None and _is_local(str(wanted)) and not Path(wanted).is_file():
+            raise RunError(f"--ckpt_path {str(wanted)!r} is not a file: give one, or `best` or `last` of --run_dir")
+        self._arguments.ckpt_path = wanted
+
+    def instantiate_classes(self) -> None:
+        """As Lightning's; a wrong value ends the command with a message and no folder."""
+        self._text = self._config_text()  # with the loggers as the user has them
+        self._direct_loggers()
+        try:
+            super().instantiate_classes()
+            if self._check is not None:
+                self._check(self.model, self.datamodule)
+        except BaseException as error:
+            if self.folder is not None:
+                self.folder.discard()
+            if isinstance(error, (ValueError, MisconfigurationException)):
+                self._fail(error)
+            raise
+        self._say_other_arguments()
+        if self.folder is not None:
+            self.folder.write_config(self._text, step=_step_of(self._arguments.ckpt_path))
+
+    def _direct_loggers(self) -> None:
+        """Have every logger save to the run folder. Evaluations have none, lest they add to fit's records."""
+        trainer = self._arguments.trainer
+        for logger in _listed(trainer.logger):
+            if "save_dir" in logger.get("init_args", {}):
+                logger.init_args.save_dir = str(self.run_dir)
+        if self.subcommand != "fit":
+            trainer.logger = False
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The trainer, which writes to the run folder and has our callbacks besides the user's."""
+        trainer = self._get(self.config_init, "trainer")
+        kwargs["callbacks"] = [*_listed(trainer.get("callbacks")), *self._callbacks()]
+        if self.run_dir is not None and self.subcommand == "fit":
+            kwargs["default_root_dir"] = self.run_dir
+            if trainer.get("logger") is not False:
+                kwargs["logger"] = [MetricsFile(self.run_dir), *_listed(trainer.get("logger"))]
+        return super().instantiate_trainer(**kwargs)
+
+    def _callbacks(self) -> list[Callback]:
+        """Those that have no arguments; Lightning adds the others."""
+        always: list[Callback] = [
+            callbacks.RandomState(),
+            callbacks.NonFiniteGuard(),
+            callbacks.FinalValidation(),
+            callbacks.StopSignal(),
+            self._count,
+            callbacks.Summary(),
+        ]
+        wants_bar = self._arguments.trainer.enable_progress_bar is not False
+        return [callbacks.Progress(), *always] if wants_bar else always
+
+    @rank_zero_only
+    def _say_other_arguments(self) -> None:
+        """Name the model's arguments that the checkpoint was trained with and this command has otherwise."""
+        path = self._arguments.ckpt_path
+        if path is None or not Path(path).is_file():
+            return
+        trained, now = _trained_with(Path(path)), yaml.safe_load(self._text)["model"]
+        other = runs.differences(trained, {key: value for key, value in now.items() if key in trained})
+        if other:
+            shown = ", ".join(f"model.{key} {value}" for key, value in other.items())
+            kept = " (the optimizer, learning rates included, is the checkpoint's)" if self.subcommand == "fit" else ""
+            print(f"note: {path} was trained with other arguments; now in force: {shown}{kept}", file=sys.stderr)
+
+    # ---- the subcommands
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite."""
+        try:
+            self.trainer.fit(**kwargs)
+            self._heed_sigterm()
+        except SIGTERMException:
+            self._end(
+                SIGTERM_STATUS,
+                f"stopped by SIGTERM after step {self.trainer.global_step}; {self._how_to_resume()}",
+            )
+        except callbacks.NonFiniteError as error:
+            self._end(1, f"error: {error}")
+
+    def validate(self, **kwargs: Any) -> None:
+        """Validate, and write `validate_metrics.json`."""
+        self._write_metrics(self._evaluate(**kwargs))
+
+    def test(self, **kwargs: Any) -> None:
+        """Test, and write `test_metrics.json`."""
+        self._write_metrics(self._evaluate(**kwargs))
+
+    def predict(self, **kwargs: Any) -> None:
+        """Predict, and write `predictions.pt`: the list of what `predict_step` returned, records as dicts.
+
+        So `torch.load` opens it safely, with `weights_only`. Of several processes it is the first one's part.
+        """
+        predictions = self._evaluate(**kwargs)
+        if predictions is not None and self.run_dir is not None and self.trainer.is_global_zero:
+            torch.save(_plain(predictions), self.run_dir / "predictions.pt")
+            print(f"wrote {self.run_dir / 'predictions.pt'}")
+
+    def _evaluate(self, **kwargs: Any) -> Any:
+        try:
+            results = getattr(self.trainer, str(self.subcommand))(**kwargs)
+            self._heed_sigterm()
+        except SIGTERMException:
+            self._end(SIGTERM_STATUS, f"{self.subcommand} stopped by SIGTERM; nothing was written")
+        return results
+
+    @rank_zero_only
+    def _write_metrics(self, results: Sequence[dict[str, float]]) -> None:
+        if self.run_dir is None:
+            return  # weights from elsewhere: Lightning has printed the table
+        saved, now = yaml.safe_load(runs.config_of(self.run_dir).read_text()), yaml.safe_load(self._text)
+        record = {
+            "metrics": {name: float(value) for metrics in results for name, value in metrics.items()},
+            "checkpoint": str(self._arguments.ckpt_path),
+            "step": _step_of(self._arguments.ckpt_path),
+            "scenes": self._count.scenes,
+            # Of the arguments that fit has too: the others do not change what is measured.
+            "overrides": runs.differences(saved, {key: value for key, value in now.items() if key in saved}),
+        }
+        path = self.run_dir / f"{self.subcommand}_metrics.json"
+        runs.write_json(path, record)
+        print(f"wrote {path}")
+
+    def _heed_sigterm(self) -> None:
+        if self.trainer.received_sigterm:  # it came too late for Lightning to stop
+            raise SIGTERMException
+
+    def _how_to_resume(self) -> str:
+        return f"continue with: fit --resume --run_dir {self.run_dir}"
+
+    def _end(self, status: int, message: str) -> NoReturn:
+        print(message, file=sys.stderr)
+        raise SystemExit(status)
+
+
+def with_run_config(argv: Sequence[str]) -> list[str]:
+    """The command line, with `--config DIR/config.yaml` put before the user's arguments where a run is read.
+
+    That is in `fit --resume` and in all other subcommands, if they have `--run_dir DIR`. Whatever the user
+    gives comes later, and so wins.
+
+    Raises:
+        RunError: DIR is not the folder of a run.
+    """
+    arguments = list(argv)
+    subcommand = next((arg for arg in arguments if arg in SUBCOMMANDS), None)
+    given = _peek(arguments)
+    asks_help = any(arg in ("-h", "--help") for arg in arguments)
+    if subcommand is None or asks_help or given.run_dir is None or (subcommand == "fit" and not given.resume):
+        return arguments
+    config = runs.config_of(Path(given.run_dir))
+    place = arguments.index(subcommand) + 1
+    return [*arguments[:place], "--config", str(config), *arguments[place:]]
+
+
+def _peek(argv: Sequence[str]) -> argparse.Namespace:
+    """`run_dir` and `resume`, before the proper parser can run; what is malformed is left for that."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--run_dir", nargs="?")
+    parser.add_argument("--resume", action="store_true")
+    return parser.parse_known_args(argv)[0]
+
+
+def _rank() -> int:
+    """This process's number among those of the run, as far as known before the trainer is there."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
+def _plain(value: Any) -> Any:
+    """`value` in dicts, lists, primitives and tensors of the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _is_local(path: str) -> bool:
+    """Whether it is a file of this machine, not a URL nor one of Lightning's special words."""
+    return "://" not in path and path != "hpc" and not path.startswith("registry")
+
+
+def _listed(value: Any) -> list[Any]:
+    """What a config has where Lightning accepts one, several, none or a switch."""
+    if value is None or isinstance(value, bool):
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _trained_with(checkpoint: Path) -> dict[str, Any]:
+    """The model's arguments as the config beside a checkpoint has them, or else the checkpoint itself."""
+    config = checkpoint.absolute().parent.parent / runs.CONFIG
+    if config.is_file():
+        return dict(yaml.safe_load(config.read_text())["model"])
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return dict(saved.get("hyper_parameters", {}))
+
+
+def _step_of(checkpoint: str | Path | None) -> int | None:
+    """The optimizer step at which a checkpoint of this machine was saved."""
+    if checkpoint is None or not Path(checkpoint).is_file():
+        return None
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])

@@ -1,0 +1,114 @@
+"""Multi-MNIST: a few handwritten digits on a black canvas, drawn on the fly from a counter."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules import files, mnist_files
+from datamodules.canvas import CanvasModule, CanvasScenes, Patch, Range
+from datamodules.mnist_files import SIDE, SOURCE, Digits
+
+# MNIST's digits fill 20 of their 28 pixels, in the longer direction.
+INK = 20 / 28
+FAINTEST = 1 / 255
+WHITE = np.ones(1, np.float32)
+
+
+class MultiMNIST(CanvasModule):
+    """Scenes of MNIST digits whose ink does not overlap; grey pictures (1, canvas, canvas).
+
+    ``what`` is the digit, 0-9; boxes and ``where`` are those of its ink (see CanvasModule for the coordinates).
+    Training and validation scenes use digits of MNIST's training file, validation the last twelfth (5 000) and
+    training the others; test scenes use the test file. Differs from the multi-MNIST of Pyro's AIR example in that
+    boxes, not only bright pixels, are apart, in the sizes (there about 28 / N(1.3, 0.1)), and in that only the ink,
+    not a digit's whole 28x28 frame, must lie on the canvas.
+
+    Args:
+        counts: the numbers of digits a scene may hold, equally likely; repeat one to make it likelier.
+        root: folder that holds `mnist/` with MNIST's four `.gz` files; null: $AIR_DATA_ROOT if it has them, otherwise
+            they are downloaded to the user's cache (which needs the package `pooch`).
+        canvas: the picture's side, pixels.
+        sizes: smallest and largest side, in pixels, to which a digit's 28x28 frame is scaled; equally likely.
+        batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
+    Errors:
+        ValueError for counts that do not fit the canvas, and for files that are absent, truncated or wrong.
+    """
+
+    def __init__(
+        self,
+        counts: Sequence[int] = (0, 1, 2),
+        root: str | None = None,
+        canvas: int = 50,
+        sizes: Range = (20, 28),
+        batch_size: int = 64,
+        train_scenes: int = 16_000,
+        val_scenes: int = 512,
+        test_scenes: int = 2_000,
+        seed: int = 0,
+    ) -> None:
+        if not 8 <= sizes[0] <= sizes[1]:
+            raise ValueError(f"sizes must be a pair 8 <= smallest <= largest, got {list(sizes)}: [20, 28], for example")
+        sides = round(sizes[0] * INK), sizes[1]  # the largest for certain: whose files they are, nobody knows
+        super().__init__(counts, canvas, 1, 0.0, sides, batch_size, train_scenes, val_scenes, test_scenes, seed)
+        self.root, self.frames = root, (int(sizes[0]), int(sizes[1]))
+        if files.find(SOURCE, root) is not None:
+            self._check()  # what is wrong shows here, before a run has begun
+
+    def prepare_data(self) -> None:
+        """Have the files, in one process before the others look for them."""
+        self._check()
+
+    def scenes(self, split: str) -> "DigitScenes":
+        return DigitScenes(self, split, self._digits(split))
+
+    def _digits(self, split: str) -> Digits:
+        if split in ("test", "predict"):
+            return mnist_files.load(self.root, "t10k")
+        images, labels = mnist_files.load(self.root, "train")
+        held_out = max(1, len(labels) // 12)
+        part = slice(-held_out, None) if split == "val" else slice(None, -held_out)
+        return Digits(images[part], labels[part])
+
+    def _check(self) -> None:
+        for split in ("train", "test"):
+            if not len(self._digits(split).labels):
+                raise ValueError(f"MNIST's files hold no digit for the split {split!r}: they need two at least")
+            self.scenes(split).check()
+
+
+class DigitScenes(CanvasScenes):
+    """The scenes of one split, of these digits."""
+
+    def __init__(self, module: MultiMNIST, split: str, digits: Digits) -> None:
+        super().__init__(module, split, masks=False)
+        self.digits, self.frames = digits, module.frames
+
+    def patches(self, random: np.random.Generator, n: int) -> list[Patch]:
+        rows = random.integers(len(self.digits.labels), size=n).tolist()
+        sizes = random.integers(self.frames[0], self.frames[1] + 1, size=n).tolist()
+        return [
+            Patch(int(self.digits.labels[row]), WHITE, inked(self.digits.images[row], size))
+            for row, size in zip(rows, sizes)
+        ]
+
+
+def inked(digit: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """A digit (28, 28) scaled to ``size`` x ``size`` and cut to the box of its ink, in [0, 1]."""
+    weights = scaling(size)
+    scaled = weights @ np.divide(digit, 255, dtype=np.float32) @ weights.T
+    bright = scaled >= FAINTEST
+    down, across = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
+    cut = scaled[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    return np.minimum(cut, 1, dtype=np.float32)  # rounding may go beyond
+
+
+@lru_cache
+def scaling(size: int, source: int = SIDE) -> NDArray[np.float32]:
+    """Weights (size, source) that scale one direction: linear interpolation, of areas where it shrinks."""
+    ratio = source / size
+    centers = (np.arange(size)[:, None] + 0.5) * ratio - 0.5
+    weights = (1 - np.abs(np.arange(source) - centers) / max(ratio, 1)).clip(0)
+    normalised: NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return normalised

@@ -1,0 +1,73 @@
+"""What data without a truth share: pictures that are there already, in a random order without end."""
+
+from abc import abstractmethod
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.base import Batch, SceneDataModule, Scenes, stream
+
+Pixels = NDArray[np.uint8]
+
+
+class StillModule(SceneDataModule):
+    """Pictures of unknown contents: ``has_truth`` is False, every ``count`` is -1, ``where`` means nothing.
+
+    Scene i of a split is its picture i modulo their number, each pass over them in an order of its own. A held-out
+    split has no more scenes than pictures, so none counts twice.
+    """
+
+    @property
+    def has_truth(self) -> bool:
+        return False
+
+    @property
+    def largest_count(self) -> int:
+        """0: nobody knows, and any number of slots will do."""
+        return 0
+
+    @property
+    def extent(self) -> float:
+        return 2.0
+
+    def scene_count(self, split: str) -> int:
+        size = super().scene_count(split)
+        return size if split == "train" else min(size, len(self.scenes(split)))
+
+    @abstractmethod
+    def scenes(self, split: str) -> "Stills":
+        """The pictures of one split."""
+
+
+class Stills(Scenes):
+    """Pictures in a random order.
+
+    Args:
+        pixels: (N, C, H, W), N at least 1.
+        labels: (N,), given as ``what`` (B, 1) for whoever probes the codes; None: 0.
+        seed, split: of the order.
+    """
+
+    def __init__(self, pixels: Pixels, labels: NDArray[np.int64] | None, seed: int, split: str) -> None:
+        assert len(pixels), split
+        self.pixels, self.seed, self.split = pixels, seed, split
+        self.labels = np.zeros(len(pixels), np.int64) if labels is None else labels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        passes = [divmod(index, len(self)) for index in indices]
+        rows = np.array([order(self.seed, self.split, turn, len(self))[place] for turn, place in passes])
+        images = torch.from_numpy(self.pixels[rows]).float() / 255
+        count = torch.full((len(rows),), -1)
+        what = torch.from_numpy(self.labels[rows]).unsqueeze(1)
+        return Batch(images, count, what, torch.zeros(len(rows), 1, 3))
+
+
+@lru_cache(maxsize=8)
+def order(seed: int, split: str, turn: int, length: int) -> NDArray[np.int64]:
+    """The numbers 0 ... length - 1 as they come in pass ``turn``."""
+    return stream(seed, split, turn).permutation(length)
