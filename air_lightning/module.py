@@ -31,7 +31,7 @@ class Explanation(NamedTuple):
     """What the model says of B pictures.
 
     Attributes:
-        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), probabilities of the counts.
+        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x).
         slots: the inferred objects; those from ``count`` on are not there.
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
     """
@@ -52,8 +52,9 @@ class AIRModule(pl.LightningModule):
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
         likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
         coarseness: factor on the renderer's finite-difference steps over training: large steps first, which see far.
-        refinement: improve poses through the renderer when evaluating; the count is then the mode of the exact
-            posterior given the refined slots. Null: the network's own answer.
+        balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
+            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
+        refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         lr: learning rate (Adam). lr_warmup: steps of linear growth. lr_final: share left at the last step, reached
             by a cosine over the trainer's steps (constant if it has no last step).
     """
@@ -70,6 +71,7 @@ class AIRModule(pl.LightningModule):
         count_prior: float | list[float] = 0.3,
         likelihood_sd: Schedule = Constant(0.3),
         coarseness: Schedule = Constant(1.0),
+        balance: float = 0.1,
         refinement: Refinement | None = None,
         lr: float = 1e-3,
         lr_warmup: int = 100,
@@ -80,6 +82,9 @@ class AIRModule(pl.LightningModule):
             raise ValueError(f"slots must be at least 1, got {slots}")
         if not lr > 0:
             raise ValueError(f"lr must be positive, got {lr}: 0.001 is a good start")
+        if not balance > 0:
+            raise ValueError(f"balance must be positive, got {balance}: 0.1 suits pictures in [0, 1]")
+        self.balance = balance
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
         self.count_estimator = count if count is not None else PosteriorCount()
         self.identity_estimator = self._identity(identity)
@@ -115,15 +120,11 @@ class AIRModule(pl.LightningModule):
     def infer(self, images: Tensor) -> Explanation:
         """The model's best explanation of images (B, C, H, W)."""
         slots = explain(self.renderer, self.network, images, self.slots, sample=False)
-        log_q = count_log_posterior(slots.presence_logits)
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)
-            canvases = self.renderer.render(slots.what, slots.where)
-            worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
-            log_q = (worth + self.log_prior).log_softmax(1)
-        else:
-            canvases = self.renderer.render(slots.what, slots.where)
+        canvases = self.renderer.render(slots.what, slots.where)
+        log_q = count_log_posterior(slots.presence_logits)
         count = log_q.argmax(1)
         return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
 
@@ -143,7 +144,7 @@ class AIRModule(pl.LightningModule):
         slots = explain(self.renderer, self.network, batch.images, self.slots)
         result = objective(
             self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
-            step, coarseness,
+            step, coarseness, self.balance * sd**2,
         )  # fmt: skip
         terms = {name: term.detach() for name, term in result.terms.items()}
         self.log_dict({f"train/{name}": term for name, term in terms.items()})

@@ -35,6 +35,7 @@ def objective(
     identity: IdentityEstimator | None,
     step: int,
     coarseness: float = 1.0,
+    weight: float = 1.0,
 ) -> Objective:
     """Loss whose gradient trains presence, where and what.
 
@@ -44,6 +45,7 @@ def objective(
     Args:
         images: (B, C, H, W). log_prior: log p(n), (N + 1,). sd: likelihood scale. step: of training.
         coarseness: factor on the finite-difference steps.
+        weight: factor on the terms that train where (and a continuous what), against presence and identity.
     """
     context = Context(images, step)
     pose_kl, look_kl = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
@@ -54,14 +56,14 @@ def objective(
     weights, presence_loss = count(log_q, worth, log_prior, context)
     shown = weights.flip(1).cumsum(1).flip(1)[:, 1:]  # (B, N), weight of the canvases that show slot i
     terms = {
-        "reconstruction": -(weights * likelihood).sum(1).mean(),
-        "where_kl": (shown * _expected(pose_kl, slots, renderer)).sum(1).mean(),
+        "reconstruction": -weight * (weights * likelihood).sum(1).mean(),
+        "where_kl": weight * (shown * _expected(pose_kl, slots, renderer)).sum(1).mean(),
         "what_kl": (shown * look_kl).sum(1).mean(),
         "presence": presence_loss.mean(),
     }
     if isinstance(renderer.what, Categorical):
         assert identity is not None
-        score = _identity_score(renderer, slots, images, weights, shown, pose_kl.detach(), sd)
+        score = _identity_score(renderer, slots, images, weights, pose_kl.detach(), sd)
         losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
         terms["identity"] = losses.sum(1).mean()
     return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
@@ -75,16 +77,24 @@ def _expected(pose_kl: Tensor, slots: Slots, renderer: Renderer) -> Tensor:
 
 
 def _identity_score(
-    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, shown: Tensor, pose_kl: Tensor, sd: float
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, pose_kl: Tensor, sd: float
 ) -> Score:
-    """Identities (B, N, M) to their contribution to ``sum_n w_n F_n``, up to what is the same for all."""
+    """Identities (B, N, M) to ``F`` of the canvases that show slot i, weighted by w given that they do.
+
+    Given, because a slot with the wrong identity may well explain worse than none: w then has left it, and without
+    this it would never learn a better one.
+    """
+    count = weights.shape[1]
+    showing = torch.ones(count, count, device=weights.device).triu()[1:]  # (N, N + 1): canvas n shows slot i
+    # where w has left a slot altogether, its own canvas counts
+    given = weights.unsqueeze(1) * showing + 1e-6 * torch.eye(count, device=weights.device)[1:]
+    given = given / given.sum(2, keepdim=True)
 
     @torch.no_grad()
     def score(what: Tensor) -> Tensor:
         index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
         where = slots.where_options.detach().gather(2, index)
         errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
-        gain = -0.5 / sd**2 * (errors * weights[:, None, None, :]).sum(-1)
-        return gain - shown.unsqueeze(2) * pose_kl.gather(2, what)
+        return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1) - pose_kl.gather(2, what)
 
     return score

@@ -35,8 +35,19 @@ class Renderer(nn.Module, ABC):
         compositing: Compositing = "zbuffer",
     ) -> None:
         super().__init__()
+        if len(image_shape) != 3 or min(image_shape) < 1:
+            raise ValueError(
+                f"{type(self).__name__}: image_shape must be channels, height and width, all positive, "
+                f"got {tuple(image_shape)}"
+            )
         self.what, self.where, self.image_shape = what, Where(where), tuple(image_shape)
         self.differentiable, self.compositing = differentiable, compositing
+        for c in self.where.coordinates:
+            if c.periods and len(c.periods) != self.kinds:
+                raise ValueError(
+                    f"coordinate {c.name!r}: periods must hold one turn for each of the {self.kinds} identities, "
+                    f"or none at all, got {len(c.periods)}"
+                )
 
     @abstractmethod
     def draw(self, what: Tensor, where: Tensor) -> Layer:
@@ -114,6 +125,8 @@ class Renderer(nn.Module, ABC):
             (B, N, M, N + 1): the squared error of canvas n with slot i drawn as alternative m, less its squared error
             with slot i left out. Zero where canvas n does not show slot i.
         """
+        self._check(what, where)
+        self._check_others(images, where, other_what, other_where)
         return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), squared=True)
 
     def render(self, what: Tensor, where: Tensor) -> Tensor:
@@ -150,6 +163,11 @@ class Renderer(nn.Module, ABC):
         canvases = downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
         return ((canvases - target) ** 2 if squared else canvases * target).flatten(2).sum(2)
 
+    @property
+    def _code(self) -> tuple[int, ...]:
+        """What ``what`` has besides batch and slots."""
+        return () if isinstance(self.what, Categorical) else (self.what.dim,)
+
     def _column(self, where: Tensor, name: str) -> Tensor:
         if name not in self.where.names:
             raise ValueError(
@@ -165,10 +183,22 @@ class Renderer(nn.Module, ABC):
                 f"`where` must have shape {expected}, got {tuple(where.shape)}: the renderer's pose has "
                 f"{len(self.where)} coordinates ({', '.join(self.where.names)})"
             )
-        if what.shape[:2] != where.shape[:2]:
+        wanted = where.shape[:2] + self._code
+        if what.shape != wanted:
+            raise ValueError(f"`what` must have shape {tuple(wanted)} to go with `where`, got {tuple(what.shape)}")
+
+    def _check_others(self, images: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor) -> None:
+        pictures = (where.shape[0], *self.image_shape)
+        if images.shape != pictures:
+            raise ValueError(f"`images` must have shape {pictures}, got {tuple(images.shape)}")
+        if other_where.dim() != 4 or (*other_where.shape[:2], other_where.shape[3]) != tuple(where.shape):
             raise ValueError(
-                f"`what` must have the batch and slots of `where`, {tuple(where.shape[:2])}, got {tuple(what.shape)}"
+                f"`other_where` must have shape ({where.shape[0]}, {where.shape[1]}, alternatives, {where.shape[2]}), "
+                f"got {tuple(other_where.shape)}"
             )
+        wanted = other_where.shape[:3] + self._code
+        if other_what.shape != wanted:
+            raise ValueError(f"`other_what` must have shape {tuple(wanted)}, got {tuple(other_what.shape)}")
 
 
 def _replace(layers: Layer, i: int, layer: Layer) -> Layer:

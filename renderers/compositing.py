@@ -32,7 +32,7 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
     start = background.expand(*color.shape[:-4], *background.shape)
     if rule == "additive":
         return torch.cat([start.unsqueeze(-4), start.unsqueeze(-4) + color.cumsum(-4)], -4)
-    canvases, nearest = [start], torch.full_like(depth[..., 0, :, :], torch.inf)
+    canvases, nearest = [start], depth.new_full((*depth.shape[:-3], *depth.shape[-2:]), torch.inf)
     for n in range(color.shape[-4]):
         closer = depth[..., n, :, :] < nearest
         nearest = torch.where(closer, depth[..., n, :, :], nearest)

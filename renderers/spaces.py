@@ -17,12 +17,23 @@ class Gaussian:
 
     dim: int
 
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise ValueError(f"a Gaussian `what` needs at least one dimension, got dim={self.dim}")
+
 
 @dataclass(frozen=True)
 class Categorical:
     """Identities: one of ``names``, coded by its index."""
 
     names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(
+                f"a categorical `what` needs one or more different names, got {list(self.names)}: "
+                "identities of the same name could not be told apart"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,13 +73,17 @@ class Coordinate:
     periods: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
+        if not -math.inf < self.low < self.high < math.inf:
             raise ValueError(
-                f"coordinate {self.name!r}: low must be smaller than high, got low={self.low}, high={self.high}: "
-                "to fix a coordinate leave it out of the renderer's free ones"
+                f"coordinate {self.name!r}: low must be smaller than high, both finite, got low={self.low}, "
+                f"high={self.high}: to fix a coordinate leave it out of the renderer's free ones"
             )
-        if not self.step > 0:
-            raise ValueError(f"coordinate {self.name!r}: the finite-difference step must be positive, got {self.step}")
+        if not 0 < self.step < math.inf:
+            raise ValueError(
+                f"coordinate {self.name!r}: the finite-difference step must be positive and finite, got {self.step}"
+            )
+        if not 0 < self.sd < math.inf:
+            raise ValueError(f"coordinate {self.name!r}: the prior's sd must be positive and finite, got {self.sd}")
 
     def constrain(self, u: Tensor) -> Tensor:
         """Unconstrained u (any shape) to the coordinate's own unit."""
@@ -94,6 +109,10 @@ class Where:
 
     coordinates: tuple[Coordinate, ...]
 
+    def __post_init__(self) -> None:
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"`where` needs one or more coordinates of different names, got {list(self.names)}")
+
     def __len__(self) -> int:
         return len(self.coordinates)
 
@@ -107,17 +126,17 @@ class Where:
 
     def constrain(self, u: Tensor) -> Tensor:
         """u (..., P) to where (..., P), coordinate by coordinate."""
-        self._check(u)
+        self.check(u)
         return torch.stack([c.constrain(x) for c, x in zip(self.coordinates, u.unbind(-1))], -1)
 
     def unconstrain(self, where: Tensor) -> Tensor:
         """where (..., P) to u (..., P)."""
-        self._check(where)
+        self.check(where)
         return torch.stack([c.unconstrain(x) for c, x in zip(self.coordinates, where.unbind(-1))], -1)
 
     def clamp(self, where: Tensor) -> Tensor:
         """where (..., P) moved into the support (angles are left as they are)."""
-        self._check(where)
+        self.check(where)
         columns = zip(self.coordinates, where.unbind(-1))
         return torch.stack([x if c.circular else x.clamp(c.low, c.high) for c, x in columns], -1)
 
@@ -132,8 +151,9 @@ class Where:
         ]
         return torch.tensor(rows, dtype=like.dtype, device=like.device)
 
-    def _check(self, values: Tensor) -> None:
-        if values.shape[-1] != len(self):
+    def check(self, values: Tensor) -> None:
+        """ValueError unless ``values`` are (..., P)."""
+        if values.dim() == 0 or values.shape[-1] != len(self):
             raise ValueError(
                 f"`where` must have shape (..., {len(self)}), got {tuple(values.shape)}: "
                 f"the renderer's pose has {len(self)} coordinates ({', '.join(self.names)})"

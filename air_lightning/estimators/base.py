@@ -93,11 +93,18 @@ class IdentityEstimator(nn.Module, ABC):
     Args:
         spread: bound on the advantages' root mean square; larger ones are scaled down to it, together. As the
             likelihood sharpens, raw advantages grow with 1 / scale^2, saturate the posterior and drown the
-            pose's gradient. Null leaves them as they are (the unbiased ELBO gradient).
+            pose's gradient. Null leaves them as they are.
+        explore: least probability with which an identity that does better than q's mean is weighed. The score
+            function's own weight is q, so an identity that q has dropped early on, when poses were poor, gets no
+            gradient and never comes back. Those that do worse keep q: none is pushed down further than it needs.
+            0, with a null ``spread``, gives the unbiased gradient of the ELBO.
     """
 
-    def __init__(self, spread: float | None = 2.0) -> None:
+    def __init__(self, spread: float | None = 2.0, explore: float = 0.1) -> None:
         super().__init__()
+        if not 0 <= explore < 1:
+            raise ValueError(f"explore must lie in [0, 1), got {explore}: 0.1 keeps every identity alive")
+        self.explore = explore
         self.spread = checked_spread(spread)
 
     def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:

@@ -22,56 +22,66 @@ class ExactIdentity(IdentityEstimator):
     unbiased at ``top + 1`` draws.
 
     Args:
-        top: how many to sum. spread: see IdentityEstimator.
+        top: how many to sum. spread, explore: see IdentityEstimator.
     """
 
-    def __init__(self, top: int = 8, spread: float | None = 2.0) -> None:
-        super().__init__(spread)
+    def __init__(self, top: int = 8, spread: float | None = 2.0, explore: float = 0.1) -> None:
+        super().__init__(spread, explore)
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         self.top = top
 
     def forward(self, log_q: Tensor, what: Tensor, score: Score, context: Context) -> Tensor:
-        kinds = log_q.shape[-1]
+        kinds, weights = log_q.shape[-1], log_q.detach().exp()
         if kinds <= self.top + 1:
             every = torch.arange(kinds, device=log_q.device).expand(log_q.shape)
-            scores = score(every)
-            advantage = bounded(scores - scores.mean(-1, keepdim=True), self.spread)
-            return -(log_q.exp() * advantage).sum(-1)
-        best = log_q.topk(self.top, -1).indices
-        rest = log_q.detach().exp().scatter(-1, best, 0.0)
+            return self._loss(log_q, weights, score(every), kinds)
+        best = weights.topk(self.top, -1).indices
+        rest = weights.scatter(-1, best, 0.0)
         mass = rest.sum(-1, keepdim=True)
-        # where q has no mass left outside the top, any of the rest will do: its weight is zero
+        # where no mass is left outside the top, any of the rest will do: its weight is zero
         safe = torch.where(mass > 0, rest, torch.ones_like(rest).scatter(-1, best, 0.0))
         other = torch.multinomial(safe.flatten(0, 1), 1).view(*what.shape, 1)
-        scores = score(torch.cat([best, other], -1))
-        weights = torch.cat([log_q.detach().gather(-1, best).exp(), mass], -1)
-        # a baseline that looked at the sampled one too would bias its gradient
-        level = (weights * scores)[..., :-1].sum(-1, keepdim=True) / weights[..., :-1].sum(-1, keepdim=True)
-        advantage = bounded(scores - level, self.spread)
-        chosen = log_q.gather(-1, torch.cat([best, other], -1))
-        return -(weights * advantage * chosen).sum(-1)
+        drawn = torch.cat([best, other], -1)
+        weights = torch.cat([weights.gather(-1, best), mass], -1)
+        return self._loss(log_q.gather(-1, drawn), weights, score(drawn), self.top)
+
+    def _loss(self, log_q: Tensor, weights: Tensor, scores: Tensor, summed: int) -> Tensor:
+        """``-sum_m weight_m advantage_m log q_m``, (B, N), advantages against the mean of the first ``summed``.
+
+        A mean that looked at the sampled one as well would bias its gradient.
+        """
+        advantage = bounded(scores - scores.mean(-1, keepdim=True), self.spread)
+        known = weights[..., :summed]
+        level = (known * advantage[..., :summed]).sum(-1, keepdim=True) / known.sum(-1, keepdim=True)
+        advantage = advantage - level
+        weights = torch.where(advantage > 0, weights.clamp_min(self.explore), weights)
+        return -(weights * advantage * log_q).sum(-1)
 
 
 class RLOOIdentity(IdentityEstimator):
     """The score function over ``samples`` identities a slot with leave-one-out baselines (Kool et al. 2019).
 
     Args:
-        samples: identities drawn from q for every slot, the other slots as sampled. spread: see IdentityEstimator.
+        samples: identities drawn for every slot, the other slots as sampled.
+        spread, explore: see IdentityEstimator.
     """
 
-    def __init__(self, samples: int = 4, spread: float | None = 2.0) -> None:
-        super().__init__(spread)
+    def __init__(self, samples: int = 4, spread: float | None = 2.0, explore: float = 0.1) -> None:
+        super().__init__(spread, explore)
         if samples < 2:
             raise ValueError(f"a leave-one-out baseline needs at least 2 samples, got {samples}")
         self.samples = samples
 
     def forward(self, log_q: Tensor, what: Tensor, score: Score, context: Context) -> Tensor:
-        q = log_q.detach().exp().flatten(0, 1)
-        drawn = torch.multinomial(q, self.samples, replacement=True).view(*what.shape, self.samples)
-        scores = score(drawn)
-        advantage = bounded(leave_one_out(scores), self.spread)
-        return -(advantage * log_q.gather(-1, drawn)).mean(-1)
+        q = log_q.detach().exp()
+        # drawn from q mixed with the uniform; what does worse than the others counts as often as q would draw it
+        mixed = (1 - self.explore) * q + self.explore / log_q.shape[-1]
+        drawn = torch.multinomial(mixed.flatten(0, 1), self.samples, replacement=True).view(*what.shape, self.samples)
+        advantage = bounded(leave_one_out(score(drawn)), self.spread)
+        share = (q / mixed).gather(-1, drawn).clamp_max(1.0)
+        weight = torch.where(advantage > 0, 1.0, share)
+        return -(weight * advantage * log_q.gather(-1, drawn)).mean(-1)
 
 
 class NVILIdentity(IdentityEstimator):
@@ -82,7 +92,7 @@ class NVILIdentity(IdentityEstimator):
     """
 
     def __init__(self, spread: float | None = 2.0, decay: float = 0.95) -> None:
-        super().__init__(spread)
+        super().__init__(spread, explore=0.0)
         self.normaliser = Normaliser(decay)
 
     def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:

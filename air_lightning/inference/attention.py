@@ -1,6 +1,6 @@
 """Residual attention: look where the picture is not yet explained, then read the object from a glimpse there."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from air_lightning.inference.base import InferenceNetwork, Proposal
 from air_lightning.inference.heads import PoseHead, crop, image_grid, look_size, zero
 from renderers.base import Renderer
+from renderers.spaces import Gaussian
 
 CELL = 4
 """Pixels along a side of an attention cell."""
@@ -25,7 +26,8 @@ class ResidualAttention(InferenceNetwork):
 
     The attention logits are the log energy of the residual, smoothed to the size of an object, plus what a small
     convolutional network adds; so from the first step a slot points at something unexplained. The position is the
-    expectation over the peak's neighbourhood, unprojected, plus an offset read from the glimpse. An angle is read
+    expectation over the peak's neighbourhood, unprojected, plus an offset read from the glimpse. Identities are read
+    from the same glimpse, appearance codes from a second one, cut where the pose says. An angle is read
     as a unit vector on each identity's own period, so a symmetric object has one answer. No state passes from slot
     to slot but the canvas, which makes every slot the same problem (compare DAIR, AIR section 3.2).
 
@@ -84,7 +86,16 @@ class ResidualAttention(InferenceNetwork):
         self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
         self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
         self.pose = PoseHead(self.where_space, self.kinds, hidden, position_sd, angle_sd)
-        self.look = zero(nn.Linear(hidden, look_size(self.what_space)))
+        self.look: nn.Module
+        if isinstance(self.what_space, Gaussian):
+            self.look = nn.Sequential(
+                nn.Flatten(),
+                nn.Linear(2 * colors * glimpse**2, 2 * hidden),
+                nn.ReLU(),
+                nn.Linear(2 * hidden, look_size(self.what_space)),
+            )
+        else:
+            self.look = zero(nn.Linear(hidden, look_size(self.what_space)))
         self.register_buffer("pixels", image_grid(height, width), persistent=False)
         self.register_buffer("grid", _cell_grid(self.cells, height, width), persistent=False)
 
@@ -105,7 +116,11 @@ class ResidualAttention(InferenceNetwork):
         return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
-        return self.look(state.hidden)
+        if not isinstance(self.what_space, Gaussian):
+            return cast(Tensor, self.look(state.hidden))
+        center, half = self._geometry[0](where[:, 0])
+        seen = torch.cat([images, images - canvas], 1)
+        return cast(Tensor, self.look(crop(seen, center, half, self.glimpse)))
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual around each cell (B, h, w), smoothed over three cells."""

@@ -85,9 +85,11 @@ def zero(layer: LayerT) -> LayerT:
 class PoseHead(nn.Module):
     """Features (B, hidden) to mean and sd (B, K, P) of the unconstrained pose, for each of K identities.
 
-    A straight coordinate's mean is the anchor plus an offset that starts at 0. An angle's mean is read as a unit
-    vector on its identity's period, so that it is continuous, within half a period of 0, and one answer for a
-    symmetric object (0 where the period is 0).
+    A straight coordinate has one posterior for all identities: its mean is the anchor plus an offset that starts at 0.
+    (With one of its own, an identity that is rarely sampled would not learn where objects are, explain ever worse than
+    the others, and never be sampled again.) An angle has one for each identity. Its mean is read as a unit vector on
+    the identity's period, so that it is continuous, within half a period of 0, and one answer for a symmetric object
+    (0 where the period is 0).
 
     Args:
         where: the renderer's coordinates. kinds: K.
@@ -108,10 +110,11 @@ class PoseHead(nn.Module):
         super().__init__()
         _check_sd("position_sd", position_sd, STRAIGHT_LIMITS, "the prior's sd is 1")
         _check_sd("angle_sd", angle_sd, ANGLE_LIMITS, "it is a share of the period")
-        self.shape = (-1, kinds, len(where), 2)
-        self.straight = zero(nn.Linear(hidden, kinds * len(where) * 2))
+        self.kinds, self.places = kinds, len(where)
+        self.straight = zero(nn.Linear(hidden, len(where) * 2))
         circular = torch.tensor([c.circular for c in where.coordinates])
         self.turn = nn.Linear(hidden, kinds * len(where) * 2) if bool(circular.any()) else None
+        self.turn_sd = zero(nn.Linear(hidden, kinds * len(where))) if bool(circular.any()) else None
         periods = where.periods(kinds, torch.ones(()))
         self.register_buffer("circular", circular, persistent=False)
         self.register_buffer("periods", periods, persistent=False)
@@ -123,12 +126,14 @@ class PoseHead(nn.Module):
 
     def forward(self, features: Tensor, anchor: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and sd (B, K, P). ``anchor`` (B, P): unconstrained pose to start from; angles do not look at it."""
-        mean, raw_sd = self.straight(features).view(self.shape).unbind(-1)
+        mean, raw_sd = self.straight(features).view(-1, 1, self.places, 2).unbind(-1)
         if anchor is not None:
             mean = mean + anchor.unsqueeze(1)
-        if self.turn is not None:
-            sine, cosine = self.turn(features).view(self.shape).unbind(-1)
+        if self.turn is not None and self.turn_sd is not None:
+            sine, cosine = self.turn(features).view(-1, self.kinds, self.places, 2).unbind(-1)
             mean = torch.where(self.circular, _direction(sine, cosine) * self.periods / FULL_TURN, mean)
+            raw_sd = torch.where(self.circular, self.turn_sd(features).view(-1, self.kinds, self.places), raw_sd)
+        mean, raw_sd = (part.expand(-1, self.kinds, -1) for part in (mean, raw_sd))
         return mean, bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
 
 

@@ -35,6 +35,8 @@ class Camera:
                 "48 shows a table 3.8 wide from the default position"
             )
         forward = np.subtract(self.target, self.position)
+        if not np.isfinite([*self.position, *self.target]).all():
+            raise ValueError(f"camera position and target must be finite, got {self.position} and {self.target}")
         if np.hypot(forward[0], forward[2]) < 1e-6:
             raise ValueError(
                 f"camera position {self.position} lies straight above or below its target {self.target}: "

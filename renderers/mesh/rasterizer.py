@@ -1,39 +1,61 @@
 """The embedded z-buffer rasteriser: numba kernels that draw meshes and difference them in place.
 
-Three entry points, all parallel over scenes or objects, all float32:
+Three entry points, all float32, each for the objects or scenes ``start`` to ``stop``:
 
-- ``draw_layers``: one object, one layer (colour and inverse depth);
+- ``draw_layers``: one object, one layer (colour and depth);
 - ``draw_canvases``: prefix canvases 0..N of a batch of scenes;
 - ``score_swaps``: for every slot and every alternative pose or kind of it, how a per-pixel objective of the
   canvases changes. It draws, composites, contracts and forgets: memory does not grow with the alternatives.
 
 Coverage is by pixel centre (top-left ties may be drawn by both neighbours, which have the same depth there).
-Faces with a corner nearer than ``NEAR`` are not drawn. Inverse depth and colour are interpolated with perspective.
+Faces with a corner nearer than ``NEAR`` are not drawn. Depth and colour are interpolated with perspective.
+An object whose pose is not finite, or whose coordinates add up to more than ``FAR``, is not drawn.
+
+A picture is a flat array (4, samples) here: red, green, blue and nearness, which is 1 / depth and 0 where nothing
+is; its sample (y, x) is entry ``y * width + x``. Boxes are (left, top, right, bottom) in samples, the last two
+exclusive, all four multiples of ``supersample``; a picture may be of a box only, the ``window``.
+
+Every kernel is in this file: numba renews a function's cache when the function's own file changes, not when the
+file of something it calls does.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 NEAR = 0.05
+FAR = 1e6
 Float = NDArray[np.float32]
 Int = NDArray[np.int32]
+
+# of float32, so that nothing is promoted to float64
+ZERO, HALF, ONE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 1e9, NEAR, FAR], np.float32)
+LEAST_AREA = np.float32(1e-12)
+
+# fastmath without its promise that no number is NaN or infinite: poses and gradients may be.
+FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
+# What runs once an object or more often only borrows its arrays. Counting references to them (nrt) would cost half a
+# microsecond an object, as much again as a cube's faces.
+LEAN: dict[str, Any] = {**FAST, "_nrt": False}
+outer, inner, inlined = njit(**FAST, nogil=True), njit(**LEAN), njit(**LEAN, inline="always")
 
 
 class Scenery(NamedTuple):
     """Everything the kernels need to know besides the objects' kinds and poses.
 
-    ``vertices`` (V, 3), ``faces`` (F, 3), ``normals`` (F, 3) and ``colors`` (F, 3, 3) hold all kinds one after
-    another; kind k owns rows ``vertex_start[k]:vertex_start[k + 1]`` and likewise faces (indices local to the
-    kind). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped. ``rotation`` (3, 3) and
-    ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector towards the light.
+    ``vertices`` (3, V), ``faces`` (3, F), ``planes`` (4, F) and ``colors`` (F, 3, 3) hold all kinds one after
+    another; kind k owns ``vertex_start[k]:vertex_start[k + 1]`` of the vertices, and likewise of the faces, which
+    are indices local to the kind. A face's plane is its outward unit normal n and ``n . p`` of its points p; its
+    colours are (corner, rgb). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped.
+    ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
+    towards the light, ``background`` (3, height * width), these two in samples.
     """
 
     vertices: Float
     faces: Int
-    normals: Float
+    planes: Float
     colors: Float
     vertex_start: Int
     face_start: Int
@@ -41,311 +63,376 @@ class Scenery(NamedTuple):
     closed: NDArray[np.bool_]
     rotation: Float
     eye: Float
-    focal: float
+    focal: np.float32
     light: Float
-    ambient: float
-    diffuse: float
-    background: Float  # (3, S*H, S*W)
+    ambient: np.float32
+    diffuse: np.float32
+    background: Float
+    height: int
+    width: int
     supersample: int
 
 
-@njit(fastmath=True, cache=True)
-def _project(s: Any, kind: int, pose: Any, height: int, width: int, screen: Any, box: Any) -> bool:
-    """Vertices of one object to (x, y, 1/z) in ``screen``; its clipped bounding ``box``; False where unseen."""
+@inner
+def _project(s: Any, kind: int, pose: Any, screen: Any) -> int:
+    """Vertices of one object to ``screen`` (x, y, 1/z; V), x and y in samples from the top left; their number.
+
+    1/z is -1 for those nearer than NEAR.
+    """
+    if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
+        return 0
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
-    r, eye = s.rotation, s.eye
-    tx, ty, tz = pose[0] - eye[0], pose[1] - eye[1], pose[2] - eye[2]
-    low_x, low_y, high_x, high_y = np.float32(1e9), np.float32(1e9), np.float32(-1e9), np.float32(-1e9)
-    half_w, half_h = np.float32(0.5 * width), np.float32(0.5 * height)
-    start = s.vertex_start[kind]
-    seen = False
-    for v in range(s.vertex_start[kind + 1] - start):
-        a, b, c = s.vertices[start + v, 0], s.vertices[start + v, 1], s.vertices[start + v, 2]
-        x, y, z = cos * a + sin * c + tx, b + ty, cos * c - sin * a + tz
-        depth = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
-        if depth < NEAR:
-            screen[v, 2] = np.float32(-1.0)
-            continue
-        inverse = np.float32(1.0) / depth
-        px = half_w + s.focal * inverse * (r[0, 0] * x + r[0, 1] * y + r[0, 2] * z)
-        py = half_h - s.focal * inverse * (r[1, 0] * x + r[1, 1] * y + r[1, 2] * z)
-        screen[v, 0], screen[v, 1], screen[v, 2] = px, py, inverse
-        low_x, high_x = min(low_x, px), max(high_x, px)
-        low_y, high_y = min(low_y, py), max(high_y, py)
-        seen = True
-    if not seen or high_x < 0 or high_y < 0 or low_x > width or low_y > height:
-        box[0], box[1], box[2], box[3] = 0, 0, 0, 0
-        return False
-    box[0], box[1] = max(0, int(low_x)), max(0, int(low_y))
-    box[2], box[3] = min(width, int(high_x) + 1), min(height, int(high_y) + 1)
-    return True
+    r, f = s.rotation, s.focal
+    # the object's axes seen from the camera, and its foot; across and down in samples at depth 1
+    xx, xy, xz = f * (r[0, 0] * cos - r[0, 2] * sin), f * r[0, 1], f * (r[0, 0] * sin + r[0, 2] * cos)
+    yx, yy, yz = f * (r[1, 0] * cos - r[1, 2] * sin), f * r[1, 1], f * (r[1, 0] * sin + r[1, 2] * cos)
+    zx, zy, zz = r[2, 0] * cos - r[2, 2] * sin, r[2, 1], r[2, 0] * sin + r[2, 2] * cos
+    a, b, c = pose[0] - s.eye[0], pose[1] - s.eye[1], pose[2] - s.eye[2]
+    x0 = f * (r[0, 0] * a + r[0, 1] * b + r[0, 2] * c)
+    y0 = f * (r[1, 0] * a + r[1, 1] * b + r[1, 2] * c)
+    z0 = r[2, 0] * a + r[2, 1] * b + r[2, 2] * c
+    middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
+    start, stop = s.vertex_start[kind], s.vertex_start[kind + 1]
+    # slices of their own: the loop below is vectorised only over arrays that start at index 0
+    ax, ay, az = s.vertices[0, start:stop], s.vertices[1, start:stop], s.vertices[2, start:stop]
+    px, py, pw = screen[0], screen[1], screen[2]
+    for v in range(stop - start):
+        x, y, z = ax[v], ay[v], az[v]
+        depth = z0 + zx * x + zy * y + zz * z
+        seen = depth >= NEAREST
+        inverse = ONE / (depth if seen else ONE)
+        px[v] = middle_x + inverse * (x0 + xx * x + xy * y + xz * z)
+        py[v] = middle_y - inverse * (y0 + yx * x + yy * y + yz * z)
+        pw[v] = inverse if seen else -ONE
+    return stop - start
 
 
-@njit(fastmath=True, cache=True)
+@inner
+def _bound(screen: Any, count: int, window: Any, align: int, box: Any) -> None:
+    """``box`` becomes the samples in ``window`` whose centres the first ``count`` vertices enclose; all 0 if none."""
+    low_x, low_y, high_x, high_y = HUGE, HUGE, -HUGE, -HUGE
+    for v in range(count):
+        x, y = screen[0, v], screen[1, v]
+        if screen[2, v] > 0:
+            low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
+    box[0] = max(window[0], int(np.ceil(low_x - HALF)) // align * align)
+    box[1] = max(window[1], int(np.ceil(low_y - HALF)) // align * align)
+    box[2] = min(window[2], int(np.floor(high_x - HALF)) // align * align + align)
+    box[3] = min(window[3], int(np.floor(high_y - HALF)) // align * align + align)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        box[:] = 0
+
+
+@inner
+def _edge(x: Any, y: Any, dx: Any, dy: Any, left: bool) -> Any:
+    """The edge through (x, y) along (dx, dy) as bounds of row y's columns, a + b y to c + d y."""
+    if dy == 0:
+        return -HUGE, ZERO, HUGE, ZERO
+    slope = dx / dy
+    at = x - HALF - slope * (y - HALF)
+    return (at, slope, HUGE, ZERO) if left else (-HUGE, ZERO, at, slope)
+
+
+@inner
+def _gradient(bx: Any, by: Any, cx: Any, cy: Any, a: Any, b: Any, c: Any) -> Any:
+    """Of what is a, b, c at a triangle's corners (0, 0), (bx, by), (cx, cy); times twice its area."""
+    return (b - a) * cy - (c - a) * by, (c - a) * bx - (b - a) * cx
+
+
+@inlined
 def _fill(
-    s: Any, face: int, flat: bool, shade: Any, screen: Any, color: Any, inverse: Any, box: Any, flip: bool
+    screen: Any, i: int, j: int, k: int, paint: Any, flat: bool, shade: Any, picture: Any, window: Any, box: Any
 ) -> None:
-    """Rasterise one face by row spans into ``color`` (H, W, 3) and ``inverse`` (H, W) where it is nearest."""
-    i0, i1, i2 = s.faces[face, 0], s.faces[face, 1], s.faces[face, 2]
-    if flip:
-        i1, i2 = i2, i1
-    ax, ay, aw = screen[i0, 0], screen[i0, 1], screen[i0, 2]
-    bx, by, bw = screen[i1, 0] - ax, screen[i1, 1] - ay, screen[i1, 2] - aw
-    cx, cy, cw = screen[i2, 0] - ax, screen[i2, 1] - ay, screen[i2, 2] - aw
+    """Rasterise the face of vertices i, j, k, where it is nearest. ``paint`` (corner, rgb) is its colours."""
+    ax, ay, aw = screen[0, i], screen[1, i], screen[2, i]
+    bx, by, bw = screen[0, j], screen[1, j], screen[2, j]
+    cx, cy, cw = screen[0, k], screen[1, k], screen[2, k]
+    first = max(box[1], int(np.ceil(min(ay, by, cy) - HALF)))
+    last = min(box[3] - 1, int(np.floor(max(ay, by, cy) - HALF)))
+    start = max(np.float32(box[0]), np.ceil(min(ax, bx, cx) - HALF))
+    stop = min(np.float32(box[2] - 1), np.floor(max(ax, bx, cx) - HALF))
+    if first > last or start > stop or min(aw, bw, cw) < 0:
+        return
+    bx, by, cx, cy = bx - ax, by - ay, cx - ax, cy - ay
     area = bx * cy - by * cx
-    scale = np.float32(1.0) / area
-    # u, v: barycentric weights of the second and third corner, linear on the screen
-    ux, uy, vx, vy = cy * scale, -cx * scale, -by * scale, bx * scale
-    wx, wy = ux * bw + vx * cw, uy * bw + vy * cw
-    low_y, high_y = min(np.float32(0), by, cy) + ay, max(np.float32(0), by, cy) + ay
-    low_x, high_x = min(np.float32(0), bx, cx) + ax, max(np.float32(0), bx, cx) + ax
-    first = max(box[1], int(np.ceil(low_y - np.float32(0.5))))
-    last = min(box[3] - 1, int(np.floor(high_y - np.float32(0.5))))
-    left_edge = max(np.float32(box[0]), low_x - np.float32(0.5))
-    right_edge = min(np.float32(box[2] - 1), high_x - np.float32(0.5))
-    if left_edge > right_edge:
+    if abs(area) < LEAST_AREA:
         return
-    gx = -(ux + vx)  # gradient of the first corner's weight
-    red, green, blue = shade * s.colors[face, 0, 0], shade * s.colors[face, 0, 1], shade * s.colors[face, 0, 2]
-    base = np.float32(0.5) - ax
+    turn = area > 0
+    l0, l0y, r0, r0y = _edge(ax, ay, cx, cy, (cy > 0) == turn)
+    l1, l1y, r1, r1y = _edge(ax, ay, bx, by, (by < 0) == turn)
+    l2, l2y, r2, r2y = _edge(ax + bx, ay + by, cx - bx, cy - by, (by > cy) == turn)
+    wx, wy = _gradient(bx, by, cx, cy, aw, bw, cw)
+    wx, wy = wx / area, wy / area
+    w0 = aw - wx * (ax - HALF) - wy * (ay - HALF)
+    red, green, blue = shade * paint[0, 0], shade * paint[0, 1], shade * paint[0, 2]
     for y in range(first, last + 1):
-        dy = np.float32(y) + np.float32(0.5) - ay
-        u0, v0 = ux * base + uy * dy, vx * base + vy * dy  # weights at x = 0
-        t0 = np.float32(1.0) - u0 - v0
-        left, right = left_edge, right_edge
-        if ux > 0:
-            left = max(left, -u0 / ux)
-        elif ux < 0:
-            right = min(right, -u0 / ux)
-        elif u0 < 0:
+        row, line = (y - window[1]) * (window[2] - window[0]) - window[0], np.float32(y)
+        left = max(max(l0 + l0y * line, l1 + l1y * line), max(l2 + l2y * line, start))
+        right = min(min(r0 + r0y * line, r1 + r1y * line), min(r2 + r2y * line, stop))
+        if not left <= right:
             continue
-        if vx > 0:
-            left = max(left, -v0 / vx)
-        elif vx < 0:
-            right = min(right, -v0 / vx)
-        elif v0 < 0:
-            continue
-        if gx > 0:
-            left = max(left, -t0 / gx)
-        elif gx < 0:
-            right = min(right, -t0 / gx)
-        elif t0 < 0:
-            continue
-        w0 = aw + wx * base + wy * dy
-        for x in range(int(np.ceil(left)), int(np.floor(right)) + 1):
-            w = w0 + wx * np.float32(x)
-            if w <= inverse[y, x]:
-                continue
-            inverse[y, x] = w
-            if flat:
-                color[y, x, 0], color[y, x, 1], color[y, x, 2] = red, green, blue
-            else:
-                u, v = u0 + ux * np.float32(x), v0 + vx * np.float32(x)
-                t = np.float32(1.0) - u - v
-                p, q, o = t * aw / w, u * (aw + bw) / w, v * (aw + cw) / w
-                one, two = (2, 1) if flip else (1, 2)
-                for c in range(3):
-                    color[y, x, c] = shade * (
-                        p * s.colors[face, 0, c] + q * s.colors[face, one, c] + o * s.colors[face, two, c]
-                    )
+        for x in range(int(np.ceil(left)), int(right) + 1):
+            w = w0 + wy * line + wx * np.float32(x)
+            if w > picture[3, row + x]:
+                picture[3, row + x] = w
+                if flat:
+                    picture[0, row + x], picture[1, row + x], picture[2, row + x] = red, green, blue
+                else:
+                    dx, dy = np.float32(x) + HALF - ax, line + HALF - ay
+                    for n in range(3):
+                        a, b, c = aw * paint[0, n], bw * paint[1, n], cw * paint[2, n]
+                        gx, gy = _gradient(bx, by, cx, cy, a, b, c)
+                        picture[n, row + x] = shade * (a + (gx * dx + gy * dy) / area) / w
 
 
-@njit(fastmath=True, cache=True)
-def _draw(s: Any, kind: int, pose: Any, screen: Any, color: Any, inverse: Any, box: Any) -> None:
-    """One object into ``color`` (H, W, 3) and ``inverse`` (H, W); only the pixels of ``box`` are written."""
-    height, width = inverse.shape
-    if not _project(s, kind, pose, height, width, screen, box):
-        return
-    for y in range(box[1], box[3]):
-        for x in range(box[0], box[2]):
-            inverse[y, x] = np.float32(0.0)
+@inner
+def _rows(window: Any, box: Any) -> Any:
+    """The rows of ``box`` in a picture of ``window``: their first sample, and the one after their last."""
+    width = window[2] - window[0]
+    return (box[1] - window[1]) * width, (box[3] - window[1]) * width
+
+
+@inner
+def _draw(s: Any, kind: int, pose: Any, window: Any, screen: Any, picture: Any, box: Any) -> None:
+    """One object into a ``picture`` of ``window``; ``box`` becomes its bounds.
+
+    Nearness is written in all rows of the box, colour where the object is; the rest stays as it was.
+    """
+    count = _project(s, kind, pose, screen)
+    _bound(screen, count, window, s.supersample, box)
+    nearness = picture[3]
+    for p in range(*_rows(window, box)):
+        nearness[p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     lx, ly, lz = cos * s.light[0] - sin * s.light[2], s.light[1], sin * s.light[0] + cos * s.light[2]
+    x, y, z = s.eye[0] - pose[0], s.eye[1] - pose[1], s.eye[2] - pose[2]
+    x, z = cos * x - sin * z, sin * x + cos * z
     flat, closed = s.flat[kind], s.closed[kind]
-    for face in range(s.face_start[kind], s.face_start[kind + 1]):
-        i0, i1, i2 = s.faces[face, 0], s.faces[face, 1], s.faces[face, 2]
-        if screen[i0, 2] < 0 or screen[i1, 2] < 0 or screen[i2, 2] < 0:
+    for face in range(s.face_start[kind], s.face_start[kind + 1] if box[2] else 0):
+        nx, ny, nz = s.planes[0, face], s.planes[1, face], s.planes[2, face]
+        outside = nx * x + ny * y + nz * z > s.planes[3, face]
+        if closed and not outside:
             continue
-        ax, ay = screen[i0, 0], screen[i0, 1]
-        area = (screen[i1, 0] - ax) * (screen[i2, 1] - ay) - (screen[i1, 1] - ay) * (screen[i2, 0] - ax)
-        # rows run down the screen, so a face turned towards the viewer has negative area
-        if area == 0 or (closed and area > 0):
-            continue
-        facing = s.normals[face, 0] * lx + s.normals[face, 1] * ly + s.normals[face, 2] * lz
-        if area > 0:
-            facing = -facing
-        shade = np.float32(s.ambient + s.diffuse * max(np.float32(0.0), facing))
-        _fill(s, face, flat, shade, screen, color, inverse, box, False)
+        facing = nx * lx + ny * ly + nz * lz
+        shade = s.ambient + s.diffuse * max(ZERO, facing if outside else -facing)
+        i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
+        _fill(screen, i, j, k, s.colors[face], flat, shade, picture, window, box)
 
 
 @njit(cache=True)
-def _most_vertices(s: Any) -> int:
+def _workspace(s: Any) -> Any:
+    """For one thread: the whole picture as a window, space for vertices on the screen, for a picture, for a box."""
     most = 0
     for k in range(s.vertex_start.shape[0] - 1):
         most = max(most, s.vertex_start[k + 1] - s.vertex_start[k])
-    return most
+    whole, box = np.array([0, 0, s.width, s.height]), np.zeros(4, np.int64)
+    return whole, np.empty((3, most), np.float32), np.empty((4, s.height * s.width), np.float32), box
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def draw_layers(s: Any, kinds: Any, poses: Any, color: Any, inverse: Any) -> None:
-    """Draw M objects, kinds (M,) and poses (M, 4), into ``color`` (M, 3, SH, SW) and ``inverse`` (M, SH, SW)."""
-    count, height, width = inverse.shape
-    chunk = 16
-    most = _most_vertices(s)
-    for job in prange((count + chunk - 1) // chunk):
-        screen = np.empty((most, 3), np.float32)
-        tile = np.empty((height, width, 3), np.float32)
-        depth = np.empty((height, width), np.float32)
-        box = np.zeros(4, np.int64)
-        for m in range(job * chunk, min(count, (job + 1) * chunk)):
-            _draw(s, kinds[m], poses[m], screen, tile, depth, box)
-            color[m] = np.float32(0.0)
-            inverse[m] = np.float32(0.0)
-            for y in range(box[1], box[3]):
-                for x in range(box[0], box[2]):
-                    if depth[y, x] > 0:
-                        inverse[m, y, x] = depth[y, x]
-                        for c in range(3):
-                            color[m, c, y, x] = tile[y, x, c]
+@outer
+def draw_layers(start: int, stop: int, s: Any, kinds: Any, poses: Any, layers: Any) -> None:
+    """Draw M objects, kinds (M,) and poses (M, 4), as ``layers`` (M, 4, SH * SW): red, green, blue, depth."""
+    whole, screen, _, box = _workspace(s)
+    for m in range(start, stop):
+        layer = layers[m]
+        layer[:] = ZERO
+        layer[3] = np.inf
+        _draw(s, kinds[m], poses[m], whole, screen, layer, box)
+        for p in range(*_rows(whole, box)):
+            layer[3, p] = ONE / layer[3, p]
 
 
-@njit(fastmath=True, cache=True)
-def _average(fine: Any, coarse: Any, factor: int) -> None:
-    """(3, SH, SW) to (3, H, W) by the mean over ``factor`` x ``factor`` samples."""
+@inner
+def _overlay(source: Any, source_width: int, box: Any, window: Any, picture: Any) -> None:
+    """Put the ``box`` of a whole picture over the ``picture`` of ``window`` where it is nearer."""
+    width = window[2] - window[0]
+    for y in range(max(box[1], window[1]), min(box[3], window[3])):
+        for x in range(max(box[0], window[0]), min(box[2], window[2])):
+            p, q = y * source_width + x, (y - window[1]) * width + x - window[0]
+            if source[3, p] > picture[3, q]:
+                for c in range(4):
+                    picture[c, q] = source[c, p]
+
+
+@inner
+def _copy(source: Any, target: Any) -> None:
+    """``target`` from ``source``, which may be longer. (A slice assigned to a slice would not be vectorised.)"""
+    for p in range(target.shape[0]):
+        target[p] = source[p]
+
+
+@inner
+def _average(samples: Any, start: int, width: int, factor: int, pixels: Any) -> None:
+    """A row of ``pixels``, each the mean of ``factor`` x ``factor`` of the flat ``samples``, the first at ``start``."""
     if factor == 1:
-        coarse[:] = fine
+        _copy(samples[start : start + pixels.shape[0]], pixels)
         return
-    scale = np.float32(1.0 / (factor * factor))
+    share = ONE / np.float32(factor * factor)
+    for x in range(pixels.shape[0]):
+        total = ZERO
+        for j in range(factor):
+            for i in range(factor):
+                total += samples[start + j * width + x * factor + i]
+        pixels[x] = total * share
+
+
+@inner
+def _reduce(picture: Any, box: Any, width: int, factor: int, image: Any) -> None:
+    """Write the ``box`` of a whole picture to the ``image`` (3, H, W)."""
+    left, right = box[0] // factor, box[2] // factor
     for c in range(3):
-        for y in range(coarse.shape[1]):
-            for x in range(coarse.shape[2]):
-                total = np.float32(0.0)
-                for j in range(factor):
-                    for i in range(factor):
-                        total += fine[c, y * factor + j, x * factor + i]
-                coarse[c, y, x] = total * scale
+        for y in range(box[1] // factor, box[3] // factor):
+            _average(picture[c], y * factor * width + box[0], width, factor, image[c, y, left:right])
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def draw_canvases(s: Any, kinds: Any, poses: Any, canvases: Any) -> None:
+@outer
+def draw_canvases(start: int, stop: int, s: Any, kinds: Any, poses: Any, canvases: Any) -> None:
     """Prefix canvases (B, N + 1, 3, H, W) of kinds (B, N) and poses (B, N, 4); canvas n shows the first n slots."""
-    batch, slots = kinds.shape
-    height, width = s.background.shape[1], s.background.shape[2]
-    most = _most_vertices(s)
-    for b in prange(batch):
-        screen = np.empty((most, 3), np.float32)
-        tile = np.empty((height, width, 3), np.float32)
-        depth = np.empty((height, width), np.float32)
-        nearest = np.zeros((height, width), np.float32)
-        box = np.zeros(4, np.int64)
-        fine = s.background.copy()
-        _average(fine, canvases[b, 0], s.supersample)
-        for n in range(slots):
-            _draw(s, kinds[b, n], poses[b, n], screen, tile, depth, box)
-            for y in range(box[1], box[3]):
-                for x in range(box[0], box[2]):
-                    if depth[y, x] > nearest[y, x]:
-                        nearest[y, x] = depth[y, x]
-                        for c in range(3):
-                            fine[c, y, x] = tile[y, x, c]
-            _average(fine, canvases[b, n + 1], s.supersample)
+    whole, screen, picture, box = _workspace(s)
+    scene, empty = np.empty_like(picture), np.empty_like(canvases[0, 0])
+    _reduce(s.background, whole, s.width, s.supersample, empty)
+    for b in range(start, stop):
+        _copy(s.background.reshape(-1), scene[:3].reshape(-1))
+        scene[3] = ZERO
+        _copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
+        for n in range(kinds.shape[1]):
+            _draw(s, kinds[b, n], poses[b, n], whole, screen, picture, box)
+            _overlay(picture, s.width, box, whole, scene)
+            _copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
+            _reduce(scene, box, s.width, s.supersample, canvases[b, n + 1])
 
 
-@njit(fastmath=True, cache=True)
-def _score_tile(
-    s: Any, i: int, tile: Any, depth: Any, box: Any, tiles: Any, depths: Any, boxes: Any, target: Any, squared: bool,
-    with_it: Any, without: Any, scores: Any,
-) -> None:  # fmt: skip
-    """Add up, over the pixels of one drawn alternative of slot i, its effect on the objective of each canvas."""
-    slots = tiles.shape[0]
-    factor = s.supersample
-    scale = np.float32(1.0 / (factor * factor))
-    for y in range(box[1] // factor, (box[3] + factor - 1) // factor):
-        for x in range(box[0] // factor, (box[2] + factor - 1) // factor):
-            touched = False
-            for sub in range(factor * factor):
-                sy, sx = y * factor + sub // factor, x * factor + sub % factor
-                if box[1] <= sy < box[3] and box[0] <= sx < box[2] and depth[sy, sx] > 0:
-                    touched = True
-                    break
-            if not touched:
-                continue
-            with_it[:] = np.float32(0.0)
-            without[:] = np.float32(0.0)
-            for sub in range(factor * factor):
-                sy, sx = y * factor + sub // factor, x * factor + sub % factor
-                mine = np.float32(0.0)
-                if box[1] <= sy < box[3] and box[0] <= sx < box[2]:
-                    mine = depth[sy, sx]
-                nearest = np.float32(0.0)
-                red, green, blue = s.background[0, sy, sx], s.background[1, sy, sx], s.background[2, sy, sx]
-                for j in range(slots):
-                    if j != i and boxes[j, 1] <= sy < boxes[j, 3] and boxes[j, 0] <= sx < boxes[j, 2]:
-                        if depths[j, sy, sx] > nearest:
-                            nearest = depths[j, sy, sx]
-                            red, green, blue = tiles[j, sy, sx, 0], tiles[j, sy, sx, 1], tiles[j, sy, sx, 2]
-                    if j >= i:  # canvas j + 1 is the first that shows slots 0..j
-                        without[j, 0] += red
-                        without[j, 1] += green
-                        without[j, 2] += blue
-                        if mine > nearest:
-                            with_it[j, 0] += tile[sy, sx, 0]
-                            with_it[j, 1] += tile[sy, sx, 1]
-                            with_it[j, 2] += tile[sy, sx, 2]
-                        else:
-                            with_it[j, 0] += red
-                            with_it[j, 1] += green
-                            with_it[j, 2] += blue
-            for j in range(i, slots):
-                total = np.float32(0.0)
-                for c in range(3):
-                    new, old = with_it[j, c] * scale, without[j, c] * scale
-                    if squared:
-                        total += (new - old) * (new + old - np.float32(2.0) * target[0, c, y, x])
-                    else:
-                        total += (new - old) * target[j + 1, c, y, x]
-                scores[j + 1] += total
+@inner
+def _surround(s: Any, kinds: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
+    """``window`` becomes the smallest box around objects of kinds (M,) and poses (M, 4); all 0 if none is seen."""
+    window[0], window[1], window[2], window[3] = s.width, s.height, 0, 0
+    for m in range(kinds.shape[0]):
+        count = _project(s, kinds[m], poses[m], screen)
+        _bound(screen, count, whole, s.supersample, box)
+        if box[2] > 0:
+            window[0], window[1] = min(window[0], box[0]), min(window[1], box[1])
+            window[2], window[3] = max(window[2], box[2]), max(window[3], box[3])
+    if window[2] == 0:
+        window[:] = 0
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@inner
+def _aim(picture: Any, target: Any, squared: bool, window: Any, factor: int, slope: Any) -> None:
+    """``slope`` (3, pixels) of the objective in each pixel of a picture of ``window``."""
+    width = window[2] - window[0]
+    left, top, right, bottom = window[0] // factor, window[1] // factor, window[2] // factor, window[3] // factor
+    across = right - left
+    for c in range(3):
+        for y in range(bottom - top):
+            wanted, out = target[c, top + y, left:right], slope[c, y * across : (y + 1) * across]
+            if squared:
+                _average(picture[c], y * factor * width, width, factor, out)
+                for x in range(across):
+                    out[x] = np.float32(2) * (out[x] - wanted[x])
+            else:
+                _copy(wanted, out)
+
+
+@inner
+def _stage(
+    s: Any, i: int, layers: Any, boxes: Any, target: Any, squared: bool, window: Any, old: Any, slope: Any
+) -> None:
+    """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``."""
+    width, height = window[2] - window[0], window[3] - window[1]
+    for j in range(layers.shape[0]):
+        n = max(i, j)
+        if j == 0:
+            old[n, 3, : width * height] = ZERO
+            for c in range(3):
+                for y in range(height):
+                    start = (window[1] + y) * s.width + window[0]
+                    _copy(s.background[c, start : start + width], old[n, c, y * width : (y + 1) * width])
+        elif j > i:
+            for c in range(4):
+                _copy(old[n - 1, c], old[n, c, : width * height])
+        if j != i:
+            _overlay(layers[j], s.width, boxes[j], window, old[n])
+        if n == j:
+            _aim(old[n], target[0 if squared else n + 1], squared, window, s.supersample, slope[n])
+
+
+@inner
+def _effect(picture: Any, old: Any, slope: Any, squared: bool, start: int, stop: int) -> Any:
+    """Change of the objective where an alternative is drawn over ``old``, its samples ``start`` to ``stop``.
+
+    With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
+    """
+    red, green, blue, nearness = picture[0], picture[1], picture[2], picture[3]
+    old_red, old_green, old_blue, nearest = old[0], old[1], old[2], old[3]
+    slope_red, slope_green, slope_blue = slope[0], slope[1], slope[2]
+    bend, total = ONE if squared else ZERO, ZERO
+    for p in range(start, stop):
+        shown = nearness[p] > nearest[p]
+        r = red[p] - old_red[p] if shown else ZERO
+        g = green[p] - old_green[p] if shown else ZERO
+        b = blue[p] - old_blue[p] if shown else ZERO
+        total += r * (slope_red[p] + bend * r) + g * (slope_green[p] + bend * g) + b * (slope_blue[p] + bend * b)
+    return total
+
+
+@inner
+def _effect_of_means(picture: Any, old: Any, slope: Any, squared: bool, window: Any, box: Any, factor: int) -> Any:
+    """As ``_effect``, for the pixels of ``box`` that are means of ``factor`` x ``factor`` samples."""
+    width, bend, total = window[2] - window[0], ONE if squared else ZERO, ZERO
+    share = ONE / np.float32(factor * factor)
+    for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
+        for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
+            r, g, b = ZERO, ZERO, ZERO
+            for j in range(y * factor, (y + 1) * factor):
+                for p in range(j * width + x * factor, j * width + (x + 1) * factor):
+                    if picture[3, p] > old[3, p]:
+                        r += picture[0, p] - old[0, p]
+                        g += picture[1, p] - old[1, p]
+                        b += picture[2, p] - old[2, p]
+            r, g, b, q = r * share, g * share, b * share, y * (width // factor) + x
+            total += r * (slope[0, q] + bend * r) + g * (slope[1, q] + bend * g) + b * (slope[2, q] + bend * b)
+    return total
+
+
+@inner
+def _effects(
+    factor: int, picture: Any, window: Any, box: Any, i: int, old: Any, slope: Any, squared: bool, scores: Any
+) -> None:
+    """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it."""
+    start, stop = _rows(window, box)
+    for n in range(i, old.shape[0] if box[2] else 0):
+        if factor == 1:
+            scores[n + 1] = _effect(picture, old[n], slope[n], squared, start, stop)
+        else:
+            scores[n + 1] = _effect_of_means(picture, old[n], slope[n], squared, window, box, factor)
+
+
+@outer
 def score_swaps(
-    s: Any,
-    kinds: Any,
-    poses: Any,
-    alternative_kinds: Any,
-    alternative_poses: Any,
-    target: Any,
-    squared: bool,
-    scores: Any,
+    start: int, stop: int, s: Any, slots: Any, others: Any, target: Any, squared: bool, scores: Any
 ) -> None:
     """Effect on each canvas of slot i drawn as alternative m, against slot i left out.
 
     Args:
-        kinds, poses: (B, N) and (B, N, 4), the slots as they are.
-        alternative_kinds, alternative_poses: (B, N, M) and (B, N, M, 4).
+        slots: kinds (B, N) and poses (B, N, 4), as they are.
+        others: kinds (B, N, M) and poses (B, N, M, 4), the alternatives.
         target: ``squared``: images (B, 1, 3, H, W), the objective of a canvas is its squared error; otherwise
             (B, N + 1, 3, H, W), the objective of canvas n is its inner product with ``target[:, n]``.
         scores: (B, N, M, N + 1), written; zero for canvases that do not show slot i.
     """
-    batch, slots = kinds.shape
-    most = _most_vertices(s)
-    height, width = s.background.shape[1], s.background.shape[2]
-    for b in prange(batch):
-        screen = np.empty((most, 3), np.float32)
-        tiles = np.empty((slots, height, width, 3), np.float32)
-        depths = np.empty((slots, height, width), np.float32)
-        boxes = np.zeros((slots, 4), np.int64)
-        tile = np.empty((height, width, 3), np.float32)
-        depth = np.empty((height, width), np.float32)
-        box = np.zeros(4, np.int64)
-        with_it = np.empty((slots, 3), np.float32)
-        without = np.empty((slots, 3), np.float32)
-        for j in range(slots):
-            _draw(s, kinds[b, j], poses[b, j], screen, tiles[j], depths[j], boxes[j])
-        scores[b] = np.float32(0.0)
-        for i in range(slots):
-            for m in range(alternative_kinds.shape[2]):
-                _draw(s, alternative_kinds[b, i, m], alternative_poses[b, i, m], screen, tile, depth, box)
-                _score_tile(
-                    s, i, tile, depth, box, tiles, depths, boxes, target[b], squared, with_it, without, scores[b, i, m]
-                )
+    (kinds, poses), (other_kinds, other_poses) = slots, others
+    _, count, choices = other_kinds.shape
+    whole, screen, picture, box = _workspace(s)
+    layers = np.empty((count, 4, s.height * s.width), np.float32)
+    boxes, window, old = np.empty((count, 4), np.int64), np.empty(4, np.int64), np.empty_like(layers)
+    slope = np.empty((count, 3, s.height * s.width // (s.supersample * s.supersample)), np.float32)
+    for b in range(start, stop):
+        scores[b] = ZERO
+        for j in range(count):
+            _draw(s, kinds[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
+        for i in range(count):
+            _surround(s, other_kinds[b, i], other_poses[b, i], whole, screen, box, window)
+            _stage(s, i, layers, boxes, target[b], squared, window, old, slope)
+            for m in range(choices):
+                _draw(s, other_kinds[b, i, m], other_poses[b, i, m], window, screen, picture, box)
+                _effects(s.supersample, picture, window, box, i, old, slope, squared, scores[b, i, m])

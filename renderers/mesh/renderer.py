@@ -12,8 +12,9 @@ from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.mesh import rasterizer
 from renderers.mesh.camera import Camera
-from renderers.mesh.scenery import Light, Table, pack, paint_background
+from renderers.mesh.scenery import RGB, Light, Table, check_color, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.mesh.threads import deal
 from renderers.spaces import Categorical, Coordinate
 
 Range = tuple[float, float]
@@ -38,13 +39,14 @@ class MeshRenderer(Renderer):
             is piecewise constant: take about half a pixel to a pixel.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
     Errors:
-        ValueError for an unknown kind, and for a support that the camera does not see.
+        ValueError for what cannot be drawn, above all an unknown kind or a support that the camera does not see.
+        An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
     """
 
     def __init__(
         self,
         kinds: Sequence[str] = ("cube", "sphere", "cylinder"),
-        colors: dict[str, tuple[float, float, float]] | None = None,
+        colors: dict[str, RGB] | None = None,
         sizes: dict[str, float] | None = None,
         image_size: tuple[int, int] = (64, 64),
         camera: Camera = Camera(),
@@ -58,7 +60,11 @@ class MeshRenderer(Renderer):
         yaw_step: float = 0.08,
         supersample: int = 1,
     ) -> None:
-        meshes = [_mesh(kind, colors or {}, sizes or {}) for kind in kinds]
+        if len(image_size) != 2 or min(image_size) < 1:
+            raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
+        if supersample < 1:
+            raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
+        meshes = _meshes(kinds, colors or {}, sizes or {})
         self._fixed: dict[str, float] = {}
         free: list[Coordinate] = []
         for name, value in (("x", x), ("y", y), ("z", z)):
@@ -88,30 +94,31 @@ class MeshRenderer(Renderer):
     @torch.no_grad()
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         kinds, poses = self._arrays(what, where)
-        _, height, width = self._scenery.background.shape
-        color = np.empty((len(kinds), 3, height, width), np.float32)
-        inverse = np.empty((len(kinds), height, width), np.float32)
-        rasterizer.draw_layers(self._scenery, kinds, poses, color, inverse)
-        depth = 1 / torch.from_numpy(inverse)
-        return Layer(torch.from_numpy(color).to(where), depth.to(where))
+        height, width = self._scenery.height, self._scenery.width
+        layers = np.empty((len(kinds), 4, height * width), np.float32)
+        deal(rasterizer.draw_layers, len(kinds), self._scenery, kinds, poses, layers)
+        tensor = torch.from_numpy(layers).to(where).view(len(kinds), 4, height, width)
+        return Layer(tensor[:, :3], tensor[:, 3])
 
     @torch.no_grad()
     def render(self, what: Tensor, where: Tensor) -> Tensor:
         kinds, poses = self._arrays(what, where)
         batch, slots = kinds.shape
         canvases = np.empty((batch, slots + 1, *self.image_shape), np.float32)
-        rasterizer.draw_canvases(self._scenery, kinds, poses, canvases)
+        deal(rasterizer.draw_canvases, batch, self._scenery, kinds, poses, canvases)
         return torch.from_numpy(canvases).to(where)
 
     @torch.no_grad()
     def swap_scores(
         self, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, target: Tensor, squared: bool
     ) -> Tensor:
-        kinds, poses = self._arrays(what, where)
-        other_kinds, other_poses = self._arrays(other_what, other_where)
-        scores = np.empty((*other_kinds.shape, kinds.shape[1] + 1), np.float32)
+        slots, others = self._arrays(what, where), self._arrays(other_what, other_where)
+        scores = np.empty((*others[0].shape, where.shape[1] + 1), np.float32)
         array = target.detach().to("cpu", torch.float32).contiguous().numpy()
-        rasterizer.score_swaps(self._scenery, kinds, poses, other_kinds, other_poses, array, squared, scores)
+        # the kernel does not look where it reads
+        assert array.shape == (len(where), 1 if squared else where.shape[1] + 1, *self.image_shape), array.shape
+        assert others[0].shape[:2] == slots[0].shape, others[0].shape
+        deal(rasterizer.score_swaps, len(where), self._scenery, slots, others, array, squared, scores)
         return torch.from_numpy(scores).to(target)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,6 +149,11 @@ class MeshRenderer(Renderer):
         return torch.stack(columns, -1)
 
     def _arrays(self, what: Tensor, where: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        self.where.check(where)
+        if what.shape != where.shape[:-1]:
+            raise ValueError(
+                f"`what` must have shape {tuple(where.shape[:-1])} to go with `where`, got {tuple(what.shape)}"
+            )
         kinds = what.detach().to("cpu", torch.int64).contiguous().numpy()
         if kinds.size and not 0 <= kinds.min() <= kinds.max() < self.kinds:
             raise ValueError(f"`what` must hold indices of the {self.kinds} kinds, got {kinds.min()} to {kinds.max()}")
@@ -156,17 +168,27 @@ class MeshRenderer(Renderer):
             values = [span[side] for span, side in zip(spans, corner)]
             point = self.full_pose(torch.tensor(values + yaw))[:3]
             image, depth = self.camera.project(point, self.image_shape[2] / self.image_shape[1])
-            if depth <= rasterizer.NEAR or image.abs().max() > 1:
+            if not (depth > rasterizer.NEAR and image.abs().max() <= 1):  # nor NaN
                 place = ", ".join(f"{a}={v:g}" for a, v in zip(axes, values)) or "the fixed position"
                 raise ValueError(
                     f"the pose support reaches outside the camera's view: {place} is seen at image coordinates "
-                    f"({image[0]:.2f}, {image[1]:.2f}), depth {depth:.2f}, and the picture spans [-1, 1]: narrow x, y or z, "
-                    f"move the camera back or widen its field_of_view ({self.camera.field_of_view:g} degrees)"
+                    f"({image[0]:.2f}, {image[1]:.2f}), depth {depth:.2f}, and the picture spans [-1, 1]: "
+                    "narrow x, y or z, move the camera back or widen its field_of_view "
+                    f"({self.camera.field_of_view:g} degrees)"
                 )
 
 
-def _mesh(kind: str, colors: dict[str, tuple[float, float, float]], sizes: dict[str, float]) -> Mesh:
-    if kind not in BUILT_IN:
-        raise ValueError(f"unknown kind {kind!r}: the built-in kinds are {', '.join(BUILT_IN)}")
-    mesh = BUILT_IN[kind](colors.get(kind, COLORS[kind]))
-    return mesh.scaled(sizes.get(kind, 1.0))
+def _meshes(kinds: Sequence[str], colors: dict[str, RGB], sizes: dict[str, float]) -> list[Mesh]:
+    for kind in kinds:
+        if kind not in BUILT_IN:
+            raise ValueError(f"unknown kind {kind!r}: the built-in kinds are {', '.join(BUILT_IN)}")
+    for name, given in (("colors", colors), ("sizes", sizes)):
+        for kind in given:
+            if kind not in kinds:
+                raise ValueError(f"{name} has {kind!r}, which is not one of the kinds drawn: {', '.join(kinds)}")
+    for kind, color in colors.items():
+        check_color(f"colors[{kind!r}]", color)
+    for kind, size in sizes.items():
+        if not 0 < size < math.inf:
+            raise ValueError(f"sizes[{kind!r}] must be positive and finite, got {size}: 1 is the built-in size")
+    return [BUILT_IN[kind](colors.get(kind, COLORS[kind])).scaled(sizes.get(kind, 1.0)) for kind in kinds]

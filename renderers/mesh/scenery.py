@@ -13,18 +13,35 @@ from renderers.mesh.shapes import Mesh
 RGB = tuple[float, float, float]
 
 
+def check_color(name: str, color: RGB) -> None:
+    """ValueError, with the color's ``name``, unless it is RGB in [0, 1]."""
+    if len(color) != 3 or not all(0 <= share <= 1 for share in color):
+        raise ValueError(f"{name} must be red, green and blue between 0 and 1, got {tuple(color)}")
+
+
 @dataclass(frozen=True)
 class Light:
     """A distant light. A face shines with ``ambient + diffuse max(0, cos)`` times its colour.
 
     Attributes:
         direction: from the scene towards the light, any length.
-        ambient, diffuse: shares of the colour.
+        ambient, diffuse: shares of the colour, together at most 1.
     """
 
-    direction: RGB = (0.5, 0.8, 0.35)
+    direction: tuple[float, float, float] = (0.5, 0.8, 0.35)
     ambient: float = 0.4
     diffuse: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 1e-6 < np.linalg.norm(self.direction) < np.inf:
+            raise ValueError(
+                f"light direction must have a length, got {self.direction}: (0, 1, 0) shines straight from above"
+            )
+        if not (self.ambient >= 0 and self.diffuse >= 0 and self.ambient + self.diffuse <= 1 + 1e-6):
+            raise ValueError(
+                f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient} and "
+                f"{self.diffuse}: a picture's colours end at 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,16 @@ class Table:
     checker: RGB | None = None
     squares: int = 8
     beyond: RGB = (0.12, 0.12, 0.15)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.width < np.inf:
+            raise ValueError(f"table width must not be negative, got {self.width}: 0 draws no table")
+        if self.squares < 1:
+            raise ValueError(f"table squares must be at least 1, got {self.squares}")
+        check_color("table color", self.color)
+        check_color("table beyond", self.beyond)
+        if self.checker is not None:
+            check_color("table checker", self.checker)
 
 
 def paint_background(camera: Camera, table: Table, height: int, width: int) -> NDArray[np.float32]:
@@ -67,10 +94,11 @@ def pack(
 ) -> Scenery:
     """All that the kernels read, for pictures of ``background``'s size."""
     direction = np.asarray(light.direction, np.float32)
+    _, height, width = background.shape
     return Scenery(
-        vertices=np.concatenate([m.vertices for m in meshes]),
-        faces=np.concatenate([m.faces for m in meshes]),
-        normals=np.concatenate([_normals(m) for m in meshes]),
+        vertices=np.ascontiguousarray(np.concatenate([m.vertices for m in meshes]).T),
+        faces=np.ascontiguousarray(np.concatenate([m.faces for m in meshes]).T),
+        planes=np.ascontiguousarray(np.concatenate([_planes(m) for m in meshes]).T),
         colors=np.concatenate([m.colors for m in meshes]),
         vertex_start=np.cumsum([0] + [len(m.vertices) for m in meshes]).astype(np.int32),
         face_start=np.cumsum([0] + [len(m.faces) for m in meshes]).astype(np.int32),
@@ -78,16 +106,20 @@ def pack(
         closed=np.array([m.closed for m in meshes]),
         rotation=camera.rotation().astype(np.float32),
         eye=np.asarray(camera.position, np.float32),
-        focal=float(np.float32(camera.focal() * background.shape[1] / 2)),
+        focal=np.float32(camera.focal() * height / 2),
         light=direction / np.linalg.norm(direction),
-        ambient=float(light.ambient),
-        diffuse=float(light.diffuse),
-        background=background,
+        ambient=np.float32(light.ambient),
+        diffuse=np.float32(light.diffuse),
+        background=background.reshape(3, -1),
+        height=height,
+        width=width,
         supersample=supersample,
     )
 
 
-def _normals(mesh: Mesh) -> NDArray[np.float32]:
-    a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+def _planes(mesh: Mesh) -> NDArray[np.float32]:
+    """(F, 4): each face's unit normal n and ``n . p`` of its points p."""
+    a, b, c = (mesh.vertices[mesh.faces[:, corner]].astype(np.float64) for corner in range(3))
     normal = np.cross(b - a, c - a)
-    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    return np.concatenate([normal, (normal * a).sum(1, keepdims=True)], 1).astype(np.float32)
