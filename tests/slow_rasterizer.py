@@ -1,0 +1,71 @@
+"""A reference for the rasteriser that shares nothing with it: float64 rays against every triangle, in world space."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.mesh import Camera, Light, Mesh
+
+Array = NDArray[np.float64]
+
+
+class Sight(NamedTuple):
+    """What each sample (H, W) sees: depth (inf: nothing), colour (H, W, 3), and whether an edge passes too close by."""
+
+    depth: Array
+    color: Array
+    edge: NDArray[np.bool_]
+
+
+def rays(camera: Camera, height: int, width: int) -> Array:
+    """Directions (H, W, 3) whose component along the optical axis is 1."""
+    forward = np.subtract(camera.target, camera.position)
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0, 1, 0])
+    right /= np.linalg.norm(right)
+    unit = np.tan(np.radians(camera.field_of_view) / 2) / (height / 2)
+    across = (np.arange(width) + 0.5 - width / 2) * unit
+    up = (height / 2 - np.arange(height) - 0.5) * unit
+    return forward + across[None, :, None] * right + up[:, None, None] * np.cross(right, forward)
+
+
+def stand(mesh: Mesh, pose: Array) -> Array:
+    """Vertices turned by yaw (from z towards x) about the y axis and moved to x, y, z."""
+    x, y, z, yaw = pose
+    a, b, c = mesh.vertices.astype(np.float64).T
+    return np.stack([np.cos(yaw) * a + np.sin(yaw) * c + x, b + y, np.cos(yaw) * c - np.sin(yaw) * a + z], 1)
+
+
+def hit(corners: Array, eye: Array, directions: Array) -> tuple[Array, Array]:
+    """Moeller-Trumbore: distance (H, W) in units of the directions, barycentric weights (H, W, 3) of a face (3, 3)."""
+    first, second = corners[1] - corners[0], corners[2] - corners[0]
+    p = np.cross(directions, second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 1 / (p @ first)
+        s = eye - corners[0]
+        q = np.cross(s, first)
+        u, v = (p @ s) * scale, (directions @ q) * scale
+        return (q @ second) * scale, np.stack([1 - u - v, u, v], -1)
+
+
+def look(mesh: Mesh, pose: Array, camera: Camera, light: Light, height: int, width: int) -> Sight:
+    """One object alone."""
+    directions, eye = rays(camera, height, width), np.asarray(camera.position)
+    sun = np.asarray(light.direction) / np.linalg.norm(light.direction)
+    depth, color, edge = np.full((height, width), np.inf), np.zeros((height, width, 3)), np.zeros((height, width), bool)
+    vertices = stand(mesh, pose)
+    for face, paint in zip(mesh.faces, mesh.colors.astype(np.float64)):
+        corners = vertices[face]
+        normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+        towards = normal @ (eye - corners[0]) > 0
+        if mesh.closed and not towards:
+            continue
+        distance, weights = hit(corners, eye, directions)
+        least = weights.min(-1)
+        edge |= np.abs(least) < 2e-3
+        nearer = (least >= 0) & (distance < depth)
+        facing = (normal if towards else -normal) @ sun / np.linalg.norm(normal)
+        depth[nearer] = distance[nearer]
+        color[nearer] = (light.ambient + light.diffuse * max(0.0, facing)) * (weights @ paint)[nearer]
+    return Sight(depth, color, edge)

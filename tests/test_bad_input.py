@@ -1,0 +1,31 @@
+"""What a user gets wrong on the command line: a message with thing, value and remedy, status 2, and no folder."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from air_lightning.cli import main
+
+CONFIG = Path(__file__).parent.parent / "configs" / "scenes3d.yaml"
+
+WRONG = {
+    "unknown key": (["--model.likelihod_sd", "1"], "likelihod_sd"),
+    "no such renderer": (["--model.renderer", "renderers.Meshes"], "renderers.Meshes"),
+    "no renderer": (["--model.renderer", "torch.nn.Linear"], "torch.nn.Linear"),
+    "unknown kind": (["--model.renderer.kinds", "[cube,mug]"], "unknown kind 'mug'"),
+    "too few slots": (["--model.slots", "2"], "the model has 2 slots and the data holds scenes of up to 3 objects"),
+    "out of view": (["--model.renderer.x", "[-9,9]"], "reaches outside the camera's view: x=-9"),
+    "too crowded": (["--data.apart", "-1"], "apart"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, text = WRONG[case]
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(CONFIG), "--run_dir", str(run), *arguments])
+    assert stopped.value.code == 2
+    assert re.search(re.escape(text), capsys.readouterr().err)
+    assert not run.exists()

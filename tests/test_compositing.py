@@ -1,0 +1,86 @@
+"""Layers to prefix canvases, against one pixel at a time."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from renderers.compositing import Layer, compose, downsample
+
+
+def random_layers(seed: int, shape: tuple[int, ...] = (2, 4, 3, 5, 6)) -> Layer:
+    """Colour and depth with holes and, since depths are whole numbers, ties."""
+    random = torch.Generator().manual_seed(seed)
+    depth = torch.randint(1, 4, (*shape[:-3], *shape[-2:]), generator=random).double()
+    depth[torch.rand(depth.shape, generator=random) < 0.4] = math.inf
+    color = torch.rand(shape, generator=random, dtype=torch.float64) * depth.isfinite().unsqueeze(-3)
+    return Layer(color, depth)
+
+
+def nearest_by_hand(layers: Layer, background: Tensor, b: int, n: int, y: int, x: int) -> Tensor:
+    """The pixel of canvas n: of its first n layers the nearest, of equals the earlier."""
+    distances = layers.depth[b, :n, y, x].tolist()
+    if not distances or min(distances) == math.inf:
+        return background[:, y, x]
+    return layers.color[b, distances.index(min(distances)), :, y, x]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_zbuffer_shows_the_nearest_so_far(seed: int) -> None:
+    layers, background = random_layers(seed), torch.rand(3, 5, 6, dtype=torch.float64)
+    canvases = compose(layers, background, "zbuffer")
+    assert canvases.shape == (2, 5, 3, 5, 6)
+    for b, n, y, x in torch.cartesian_prod(*(torch.arange(k) for k in (2, 5, 5, 6))).tolist():
+        assert torch.equal(canvases[b, n, :, y, x], nearest_by_hand(layers, background, b, n, y, x))
+
+
+def test_additive_is_a_prefix_sum() -> None:
+    layers, background = random_layers(0), torch.rand(3, 5, 6, dtype=torch.float64)
+    canvases = compose(layers, background, "additive")
+    for n in range(5):
+        assert torch.allclose(canvases[:, n], background + layers.color[:, :n].sum(1))
+
+
+@pytest.mark.parametrize("rule", ["zbuffer", "additive"])
+def test_leading_dimensions_are_batches(rule: str) -> None:
+    layers, background = random_layers(1, (2, 3, 4, 3, 5, 6)), torch.zeros(3, 5, 6, dtype=torch.float64)
+    whole = compose(layers, background, rule)  # type: ignore[arg-type]
+    for i in range(2):
+        part = compose(Layer(layers.color[i], layers.depth[i]), background, rule)  # type: ignore[arg-type]
+        assert torch.equal(whole[i], part)
+
+
+@pytest.mark.parametrize("rule", ["zbuffer", "additive"])
+def test_no_layers_leave_the_background(rule: str) -> None:
+    background = torch.rand(3, 5, 6)
+    layers = Layer(torch.zeros(2, 0, 3, 5, 6), torch.zeros(2, 0, 5, 6))
+    assert torch.equal(compose(layers, background, rule), background.expand(2, 1, 3, 5, 6))  # type: ignore[arg-type]
+
+
+def test_order_of_layers_does_not_matter_to_the_last_canvas() -> None:
+    layers, background = random_layers(2), torch.zeros(3, 5, 6, dtype=torch.float64)
+    depth = layers.depth + torch.arange(4)[:, None, None] / 10  # without ties
+    last = compose(Layer(layers.color, depth), background, "zbuffer")[:, -1]
+    turned = compose(Layer(layers.color.flip(1), depth.flip(1)), background, "zbuffer")[:, -1]
+    assert torch.equal(last, turned)
+
+
+def test_zbuffer_passes_the_gradient_to_what_is_seen() -> None:
+    layers = random_layers(0)
+    color = layers.color.clone().requires_grad_()
+    last = compose(Layer(color, layers.depth), torch.zeros(3, 5, 6, dtype=torch.float64), "zbuffer")[:, -1]
+    (gradient,) = torch.autograd.grad(last.sum(), color)
+    assert torch.equal(gradient.sum(1), layers.depth.isfinite().any(1).double().unsqueeze(1).expand(2, 3, 5, 6))
+
+
+def test_downsample_is_the_mean_of_samples() -> None:
+    fine = torch.rand(2, 3, 4, 6, 9, dtype=torch.float64)
+    coarse = downsample(fine, 2)
+    assert coarse.shape == (2, 3, 4, 2, 3)
+    assert torch.allclose(coarse[1, 2, 0, 1, 2], fine[1, 2, 0, 3:6, 6:9].mean())
+
+
+def test_downsample_to_the_same_size_is_nothing() -> None:
+    fine = torch.rand(2, 3, 6, 9)
+    assert downsample(fine, 6) is fine

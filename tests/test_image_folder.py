@@ -1,0 +1,206 @@
+"""ImageFolder: the user's own pictures, of several kinds, and what is said where they cannot be used."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from datamodules import ImageFolder
+
+Pixels = NDArray[np.uint8]
+
+
+def flat(value: Any, size: tuple[int, int] = (6, 8)) -> Pixels:
+    """A picture of one grey value or colour, (H, W) or (H, W, C)."""
+    return np.broadcast_to(np.array(value, np.uint8), size + np.shape(value)).copy()
+
+
+def fill(folder: Path, n: int = 10) -> str:
+    folder.mkdir(exist_ok=True)
+    for i in range(n):
+        Image.fromarray(flat(20 * i)).save(folder / f"{i}.png")
+    return str(folder)
+
+
+def values(module: ImageFolder, split: str) -> list[int]:
+    """The grey values (upper left corner) of all pictures of a split, in order of their scenes."""
+    scenes = module.scenes(split)
+    return (scenes.__getitems__(list(range(len(scenes)))).images[:, 0, 0, 0] * 255).round().int().tolist()
+
+
+def all_images(module: ImageFolder) -> torch.Tensor:
+    """(N, C, H, W) in the order of the files' names."""
+    return torch.from_numpy(module._pixels).float() / 255
+
+
+def test_splits_share_no_picture_whatever_the_seed(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    module, other = ImageFolder(folder, val_share=0.2), ImageFolder(folder, val_share=0.2, seed=5)
+    parts = [values(module, split) for split in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [7, 2, 1]
+    assert sorted(sum(parts, [])) == list(range(0, 200, 20))
+    for split, part in zip(("train", "val", "test"), parts):
+        assert set(values(other, split)) == set(part)
+    assert values(other, "train") != parts[0]
+    assert values(module, "predict") == parts[2]
+
+
+def test_pictures_without_a_truth(tmp_path: Path) -> None:
+    module = ImageFolder(fill(tmp_path), batch_size=4, val_scenes=100)
+    shown = next(iter(module.train_dataloader()))
+    assert shown.images.shape == (4, *module.image_shape) == (4, 1, 6, 8) and shown.images.dtype == torch.float32
+    assert not module.has_truth and module.largest_count == 0 and module.extent == 2
+    assert (shown.count == -1).all() and shown.what.shape == (4, 1) and shown.where.shape == (4, 1, 3)
+    assert sum(len(part.images) for part in module.val_dataloader()) == 1
+    moved = module.transfer_batch_to_device(shown, torch.device("meta"), 0)
+    assert moved.images.is_meta and moved.boxes is None
+
+
+@pytest.mark.parametrize(
+    "name, picture, grey, color",
+    [
+        ("a.png", Image.fromarray(flat(100)), 100, (100, 100, 100)),
+        ("a.png", Image.fromarray(flat((200, 0, 0))), 60, (200, 0, 0)),
+        ("a.PNG", Image.fromarray(flat((200, 0, 0))).quantize(), 60, (200, 0, 0)),
+        ("a.png", Image.fromarray(flat((255, 255, 255, 51))), 51, (51, 51, 51)),
+        ("a.png", Image.fromarray(flat((250, 51))), 50, (50, 50, 50)),
+        ("a.png", Image.fromarray(flat(0).astype(np.uint16) + 25700), 100, (100, 100, 100)),
+        ("a.png", Image.fromarray(flat(1).astype(bool)), 255, (255, 255, 255)),
+        ("a.jpg", Image.fromarray(flat(100)), 100, (100, 100, 100)),
+        ("a.jpeg", Image.fromarray(flat((0, 0, 200))), 23, (0, 0, 200)),
+    ],
+)
+def test_kinds_of_pictures(tmp_path: Path, name: str, picture: Image.Image, grey: int, color: tuple[int, ...]) -> None:
+    fill(tmp_path, 2)
+    picture.save(tmp_path / name)
+    shown = all_images(ImageFolder(str(tmp_path)))[-1]
+    assert shown.shape == (1, 6, 8)
+    torch.testing.assert_close(shown, torch.full((1, 6, 8), grey / 255), atol=2 / 255, rtol=0)
+    shown = all_images(ImageFolder(str(tmp_path), color=True))[-1]
+    expected = torch.tensor(color).view(3, 1, 1).expand(3, 6, 8) / 255
+    torch.testing.assert_close(shown, expected, atol=2 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "array, n",
+    [
+        (np.full((5, 6, 8), 100, np.uint8), 5),
+        (np.full((6, 8), 100, np.uint8), 1),
+        (np.full((5, 6, 8, 1), 100, np.uint8), 5),
+        (np.full((6, 8, 3), 100, np.uint8), 1),
+        (np.full((5, 6, 8, 3), 100 / 255, np.float32), 5),
+        (np.full((2, 6, 8), 100 / 255), 2),
+        (np.concatenate([np.full((2, 6, 8, 3), 200), np.full((2, 6, 8, 1), 127)], -1).astype(np.uint8), 2),
+    ],
+)
+def test_arrays(tmp_path: Path, array: NDArray[Any], n: int) -> None:
+    fill(tmp_path, 2)
+    np.save(tmp_path / "array.npy", array)
+    shown = all_images(ImageFolder(str(tmp_path)))[2:]
+    torch.testing.assert_close(shown, torch.full((n, 1, 6, 8), 100 / 255), atol=1 / 255, rtol=0)
+
+
+def test_a_bool_array_and_rows_from_the_top(tmp_path: Path) -> None:
+    array = np.zeros((3, 6, 8), bool)
+    array[:, 0, 5] = True
+    np.save(tmp_path / "array.npy", array)
+    assert torch.equal(all_images(ImageFolder(str(tmp_path))), torch.from_numpy(array[:, None]).float())
+
+
+def test_folders_below_and_the_cameras_orientation(tmp_path: Path) -> None:
+    fill(tmp_path / "below", 2)
+    picture = flat(0, (8, 6))
+    picture[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    shown = all_images(ImageFolder(str(tmp_path)))
+    assert shown.shape == (3, 1, 6, 8)
+    torch.testing.assert_close(shown[-1, 0, :, 4:].round(), torch.ones(6, 4))
+    torch.testing.assert_close(shown[-1, 0, :, :4].round(), torch.zeros(6, 4))
+
+
+def test_resize_is_height_by_width_and_averages(tmp_path: Path) -> None:
+    folder = fill(tmp_path, 2)
+    stripes = flat(0, (30, 40))
+    stripes[:, ::2] = 200
+    Image.fromarray(stripes).save(tmp_path / "big.png")
+    module = ImageFolder(folder, resize=(3, 4))
+    assert module.image_shape == (1, 3, 4)
+    torch.testing.assert_close(all_images(module)[-1], torch.full((1, 3, 4), 100 / 255), atol=0.05, rtol=0)
+
+
+def test_sizes_that_differ(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    Image.fromarray(flat(0, (6, 9))).save(tmp_path / "odd.png")
+    with pytest.raises(ValueError, match=r"0.png has 6x8, .*odd.png has 6x9 \(height x width\): give `resize`"):
+        ImageFolder(folder)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.png", b"not a picture", r"could not read .*a\.png: cannot identify image file"),
+        ("a.jpg", b"", r"could not read .*a\.jpg"),
+        ("a.npy", b"no array", r"could not read .*a\.npy"),
+        ("a.npy", np.zeros((2, 3, 4, 5, 6)), r"a\.npy: expected an array \(N, H, W\).*found \(2, 3, 4, 5, 6\)"),
+        ("a.npy", np.zeros((0, 6, 8)), r"found \(0, 6, 8\)"),
+        ("a.npy", np.zeros((5, 6, 8, 2), np.uint8), r"found \(5, 6, 8, 2\)"),
+        ("a.npy", np.full((5, 6, 8), 200.0), r"real values must lie in \[0, 1\], found 200 to 200"),
+        ("a.npy", np.full((5, 6, 8), np.nan), r"real values must lie in \[0, 1\], found nan"),
+        ("a.npy", np.zeros((5, 6, 8), np.int64), "expected uint8, bool or real values, found int64"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    folder = fill(tmp_path)
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        np.save(tmp_path / name, content)
+    with pytest.raises(ValueError, match=message):
+        ImageFolder(folder)
+
+
+def test_a_picture_cut_short(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
+    for name in ("cut.png", "cut.jpg"):
+        path = tmp_path / name
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:-500])
+        with pytest.raises(ValueError, match=f"could not read .*{name}"):
+            ImageFolder(folder, resize=(6, 8))
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"resize": (0, 5)}, r"resize must be a height and a width of at least 1 pixel, got \[0, 5\]"),
+        ({"val_share": 0.0}, "must be positive and leave something to train on, got 0.0 and 0.1"),
+        ({"val_share": 0.6, "test_share": 0.4}, "got 0.6 and 0.4"),
+        ({"train_scenes": 0}, "train_scenes must be at least 1, got 0"),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ImageFolder(fill(tmp_path), **arguments)
+
+
+def test_folders_without_pictures(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder"):
+        ImageFolder(str(tmp_path / "nowhere"))
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(ValueError, match=r"holds no pictures: expected .png, .jpg, .jpeg, .npy files"):
+        ImageFolder(str(tmp_path))
+    with pytest.raises(ValueError, match="holds 2 pictures, expected 3 at least"):
+        ImageFolder(fill(tmp_path, 2))
+
+
+def test_every_split_has_a_picture(tmp_path: Path) -> None:
+    module = ImageFolder(fill(tmp_path, 3), val_share=0.45, test_share=0.45)
+    assert [len(module.scenes(split)) for split in ("train", "val", "test")] == [1, 1, 1]

@@ -1,0 +1,521 @@
+"""Inference networks: every law runs over every network and every renderer of the two tables below."""
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from air_lightning.core import Slots, explain, where_kl
+from air_lightning.inference import (
+    InferenceNetwork,
+    PoseHead,
+    RecurrentAIR,
+    ResidualAttention,
+    crop,
+    image_grid,
+)
+from air_lightning.inference.heads import ANGLE_LIMITS as ANGLE
+from air_lightning.inference.heads import STRAIGHT_LIMITS as STRAIGHT
+from air_lightning.inference.heads import bounded_sd, pose_features
+from renderers import Categorical, Coordinate, Gaussian, Layer, MeshRenderer, Renderer, Where
+
+SLOTS = 3
+BATCH = 5
+
+
+class Blobs(Renderer):
+    """Soft shaded blobs, added up: differentiable, continuous ``what``, an awkward picture size."""
+
+    def __init__(self) -> None:
+        where = (
+            Coordinate("scale", "image coordinates", 0.15, 0.45, 0.02, prior="normal", mean=0.3, sd=0.05),
+            Coordinate("x", "image coordinates", -0.8, 0.8, 0.02),
+            Coordinate("y", "image coordinates", -0.8, 0.8, 0.02),
+        )
+        super().__init__(Gaussian(3), where, (1, 30, 26), differentiable=True, compositing="additive")
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        scale, place = where[:, :1, None, None], where[:, 1:, None, None]
+        offset = (image_grid(30, 26) - place) / scale
+        shade = torch.sigmoid(what[:, 0, None, None] + (what[:, 1:, None, None] * offset).sum(1))
+        color = torch.exp(-2 * (offset**2).sum(1)) * shade
+        return Layer(color.unsqueeze(1), torch.zeros_like(color))
+
+
+class Discs(Renderer):
+    """Opaque discs with hard edges, the lower the nearer: black box, categorical ``what``, no angle."""
+
+    def __init__(self) -> None:
+        where = tuple(Coordinate(name, "image coordinates", -0.8, 0.8, 0.06) for name in "xy")
+        super().__init__(Categorical(("red", "green", "blue")), where, (3, 32, 32))
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        inside = ((image_grid(32, 32) - where[:, :, None, None]) ** 2).sum(1) < 0.25**2
+        depth = torch.where(inside, 2 - where[:, 1, None, None], torch.inf)
+        return Layer(torch.eye(3)[what][:, :, None, None] * inside.unsqueeze(1), depth)
+
+
+RENDERERS: dict[str, Callable[[], Renderer]] = {
+    "blobs": Blobs,
+    "mesh": lambda: MeshRenderer(image_size=(32, 32)),
+    "discs": Discs,
+}
+
+SMALL: dict[str, Any] = {"lstm": 32, "encoded": 24, "predict": 20, "what_hidden": 20, "glimpse": 12}
+NETWORKS: dict[str, Callable[[Renderer], InferenceNetwork]] = {
+    "attention": partial(ResidualAttention, channels=8, hidden=32),
+    "air": partial(RecurrentAIR, **SMALL),
+    "air_raw": partial(RecurrentAIR, encoder="raw", **SMALL),
+    "dair": partial(RecurrentAIR, difference=True, encoder="conv", **SMALL),
+    "dair_residual": partial(RecurrentAIR, difference=True, residual_only=True, **SMALL),
+}
+
+over_renderers = pytest.mark.parametrize("renderer", RENDERERS, indirect=True)
+over_networks = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def renderer(request: pytest.FixtureRequest) -> Renderer:
+    return RENDERERS[request.param]()
+
+
+def scenes(renderer: Renderer, batch: int, objects: int) -> tuple[Tensor, Tensor]:
+    """Pictures (B, C, H, W) of objects drawn from the prior, and their poses (B, objects, P)."""
+    where = renderer.where.constrain(torch.randn(batch, objects, len(renderer.where)))
+    if isinstance(renderer.what, Gaussian):
+        what = torch.randn(batch, objects, renderer.what.dim)
+    else:
+        what = torch.randint(0, renderer.kinds, (batch, objects))
+    return renderer.render(what, where)[:, -1], where
+
+
+def stirred(network: InferenceNetwork, amount: float = 0.1) -> InferenceNetwork:
+    """The network as training may leave it: no layer at zero any more."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(amount * torch.randn_like(parameter))
+    return network
+
+
+def loss_of(renderer: Renderer, slots: Slots, images: Tensor) -> Tensor:
+    """Something of everything a training step may take from the slots."""
+    canvases = renderer.canvases(slots.what, slots.where)
+    error = ((canvases - images.unsqueeze(1)) ** 2).mean()
+    pose = where_kl(renderer, slots.mean, slots.sd).mean()
+    looks = slots.looks.square() if isinstance(renderer.what, Gaussian) else -slots.looks.log_softmax(-1)
+    return error + pose + looks.mean() + F.softplus(slots.presence_logits).mean()
+
+
+def finite(network: InferenceNetwork | PoseHead) -> bool:
+    """Whether every parameter has a gradient, and a finite one."""
+    return all(p.grad is not None and bool(p.grad.isfinite().all()) for p in network.parameters())
+
+
+def dead(network: InferenceNetwork) -> list[str]:
+    """Parameters without a gradient, or whose gradient is all zero."""
+    return [n for n, p in network.named_parameters() if p.grad is None or not bool(p.grad.any())]
+
+
+# ---- laws of all networks
+
+
+@over_networks
+@over_renderers
+@pytest.mark.parametrize("sample", [True, False])
+def test_explain_returns_slots_of_the_stated_shapes(renderer: Renderer, make: Any, sample: bool) -> None:
+    images, _ = scenes(renderer, BATCH, 2)
+    slots = explain(renderer, make(renderer), images, SLOTS, sample)
+    kinds, places = renderer.kinds, len(renderer.where)
+    assert slots.presence_logits.shape == (BATCH, SLOTS)
+    assert slots.where.shape == (BATCH, SLOTS, places)
+    assert slots.mean.shape == slots.sd.shape == slots.where_options.shape == (BATCH, SLOTS, kinds, places)
+    if isinstance(renderer.what, Gaussian):
+        assert slots.what.shape == (BATCH, SLOTS, renderer.what.dim)
+        assert slots.looks.shape == (BATCH, SLOTS, 2 * renderer.what.dim)
+    else:
+        assert slots.what.shape == (BATCH, SLOTS) and slots.what.dtype == torch.int64
+        assert slots.looks.shape == (BATCH, SLOTS, kinds)
+    assert all(bool(part.isfinite().all()) for part in slots)
+    assert bool((slots.sd > 0).all())
+
+
+@over_networks
+@over_renderers
+def test_every_parameter_takes_part_from_the_first_step(renderer: Renderer, make: Any) -> None:
+    network = make(renderer)
+    images, _ = scenes(renderer, BATCH, 2)
+    loss_of(renderer, explain(renderer, network, images, 1), images).backward()  # even with one slot
+    absent = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert absent == []  # or distributed training complains
+    assert finite(network)
+
+
+@over_networks
+@over_renderers
+def test_every_parameter_has_a_gradient(renderer: Renderer, make: Any) -> None:
+    network = stirred(make(renderer))
+    images, _ = scenes(renderer, BATCH, 2)
+    loss_of(renderer, explain(renderer, network, images, SLOTS), images).backward()
+    assert dead(network) == []
+
+
+@over_networks
+@over_renderers
+def test_a_picture_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, make: Any) -> None:
+    # In double precision: rounding moves a hard edge by a pixel otherwise.
+    network = stirred(make(renderer)).double()
+    images = scenes(renderer, BATCH, 2)[0].double()
+    together = explain(renderer, network, images, SLOTS, sample=False)
+    for i in range(BATCH):
+        alone = explain(renderer, network, images[i : i + 1], SLOTS, sample=False)
+        for ours, theirs in zip(alone, together, strict=True):
+            torch.testing.assert_close(ours[0], theirs[i], atol=1e-7, rtol=1e-7)
+
+
+@over_networks
+@over_renderers
+def test_without_sampling_poses_are_posterior_means(renderer: Renderer, make: Any) -> None:
+    images, _ = scenes(renderer, BATCH, 2)
+    slots = explain(renderer, stirred(make(renderer)), images, SLOTS, sample=False)
+    torch.testing.assert_close(slots.where_options, renderer.where.constrain(slots.mean))
+
+
+@over_networks
+@over_renderers
+def test_widths_start_as_asked(renderer: Renderer, make: Any) -> None:
+    images, _ = scenes(renderer, BATCH, 2)
+    slots = explain(renderer, make(renderer, position_sd=0.4, angle_sd=0.15), images, SLOTS)
+    periods = renderer.where.periods(renderer.kinds, slots.sd)
+    for i, coordinate in enumerate(renderer.where.coordinates):
+        expected = 0.15 * periods[:, i].clamp_min(0.1) if coordinate.circular else torch.tensor(0.4)
+        torch.testing.assert_close(slots.sd[..., i], expected.expand_as(slots.sd[..., i]))
+
+
+@over_networks
+def test_angles_lie_within_half_a_period(make: Any) -> None:
+    renderer = RENDERERS["mesh"]()
+    images, _ = scenes(renderer, 64, 2)
+    yaws = explain(renderer, stirred(make(renderer), 0.3), images, SLOTS).mean[..., -1]
+    half = renderer.where.periods(renderer.kinds, yaws)[:, -1] / 2
+    assert bool((yaws.abs() <= half * (1 + 1e-6)).all())
+    assert ((yaws.std((0, 1)) > 0) == (half > 0)).all()  # 0 for the sphere, and used for the others
+
+
+@over_networks
+@over_renderers
+@pytest.mark.parametrize("corner", [(-8.0, -8.0), (8.0, -8.0), (8.0, 8.0)])
+def test_poses_far_out_stay_finite(renderer: Renderer, make: Any, corner: tuple[float, float]) -> None:
+    network = stirred(make(renderer))
+    straight = [i for i, c in enumerate(renderer.where.coordinates) if not c.circular][-2:]
+    bias = dict(network.named_parameters())["pose.straight.bias"]
+    with torch.no_grad():  # x and y, or x and z
+        bias.view(len(renderer.where), 2)[straight, 0] = torch.tensor(corner)
+    images, _ = scenes(renderer, BATCH, 2)
+    slots = explain(renderer, network, images, SLOTS)
+    loss_of(renderer, slots, images).backward()
+    assert all(bool(part.isfinite().all()) for part in slots)
+    assert finite(network)
+
+
+@over_renderers
+def test_residual_attention_starts_at_the_unexplained_object(renderer: Renderer) -> None:
+    images, where = scenes(renderer, 40, 1)
+    slots = explain(renderer, ResidualAttention(renderer), images, 1, sample=False)
+    (seen, _), (true, half) = renderer.project(slots.where), renderer.project(where)
+    outside = (seen - true).norm(dim=-1) > half
+    assert outside.sum() == 0, f"{int(outside.sum())} of 40 objects missed"
+
+
+# ---- the recurrent network
+
+
+@over_renderers
+def test_plain_air_does_not_look_at_the_canvas(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = stirred(RecurrentAIR(renderer, **SMALL))
+    assert not network.needs_canvas
+    images, where = scenes(renderer, BATCH, 2)
+    nothing = torch.full_like(images, torch.nan)
+    proposal, state = network.propose(images, nothing, network.initial(images))
+    looks = network.appearance(images, nothing, where[:, :1].expand(-1, renderer.kinds, -1), state)
+    assert all(bool(part.isfinite().all()) for part in (*proposal, looks))
+
+    def never(*arguments: Any) -> None:
+        raise AssertionError("drawn between slots")
+
+    monkeypatch.setattr(renderer, "render", never)
+    explain(renderer, network, images, SLOTS)
+
+
+@over_renderers
+@pytest.mark.parametrize("residual_only", [False, True])
+def test_difference_looks_at_the_canvas(renderer: Renderer, residual_only: bool) -> None:
+    network = stirred(RecurrentAIR(renderer, difference=True, residual_only=residual_only, **SMALL))
+    assert network.needs_canvas
+    images, where = scenes(renderer, BATCH, 2)
+    options = where[:, :1].expand(-1, renderer.kinds, -1)
+    results = []
+    for canvas in (torch.zeros_like(images), 0.5 * images):
+        proposal, state = network.propose(images, canvas, network.initial(images))
+        results.append((*proposal, network.appearance(images, canvas, options, state)))
+    assert all(bool((a != b).any()) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("residual_only", [False, True])
+def test_residual_alone_leaves_out_the_picture(residual_only: bool) -> None:
+    network = stirred(RecurrentAIR(Discs(), difference=True, residual_only=residual_only, **SMALL))
+    images, _ = scenes(Discs(), BATCH, 2)
+    canvas = torch.rand_like(images)
+    first, _ = network.propose(images, canvas, network.initial(images))
+    moved, _ = network.propose(images + 0.3, canvas + 0.3, network.initial(images))
+    assert torch.allclose(first.mean, moved.mean, atol=1e-5) == residual_only
+
+
+def test_glimpse_gives_where_a_gradient() -> None:
+    renderer = Blobs()
+    network = stirred(RecurrentAIR(renderer, **SMALL))
+    images, where = scenes(renderer, BATCH, 1)
+    where.requires_grad_()
+    _, state = network.propose(images, images, network.initial(images))
+    network.appearance(images, images, where, state).sum().backward()
+    assert where.grad is not None and bool((where.grad.abs().amax((0, 1)) > 0).all())  # scale, x and y
+
+
+def test_later_slots_have_a_gradient_in_earlier_samples() -> None:
+    renderer = Blobs()
+    network = stirred(RecurrentAIR(renderer, **SMALL))
+    images, where = scenes(renderer, BATCH, 1)
+    what = torch.randn(BATCH, 3, requires_grad=True)
+    pose = where[:, 0].requires_grad_()
+    _, state = network.propose(images, images, network.initial(images))
+    proposal, _ = network.propose(images, images, network.observe(state, what, pose))
+    proposal.mean.sum().backward()
+    for sample in (what, pose):
+        assert sample.grad is not None and bool((sample.grad.abs().amax(0) > 0).all())
+
+
+def test_glimpse_is_the_window_the_renderer_projects() -> None:
+    renderer = Blobs()
+    network = RecurrentAIR(renderer, **{**SMALL, "glimpse": 9}, glimpse_margin=2.0)
+    seen: list[Tensor] = []
+    network.look.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    where = torch.tensor([[[0.3, -0.4, 0.5]]])
+    images = renderer.render(torch.zeros(1, 1, 3), where)[:, -1]
+    network.appearance(images, images, where, network.initial(images))
+    assert seen[0].shape == (1, 1, 9, 9)
+    assert seen[0].flatten().argmax() == 4 * 9 + 4  # the blob's middle
+    offset = 2.0 * image_grid(9, 9)  # in units of the blob's scale
+    expected = 0.5 * torch.exp(-2 * (offset**2).sum(0))
+    torch.testing.assert_close(seen[0][0, 0], expected, atol=0.03, rtol=0)
+
+
+def test_glimpse_of_identities_is_on_the_mean_of_their_windows() -> None:
+    renderer = Discs()
+    network = stirred(RecurrentAIR(renderer, **SMALL))
+    images, _ = scenes(renderer, 1, 2)
+    apart = torch.tensor([[[-0.6, 0.1], [0.0, 0.1], [0.3, 0.4]]])
+    state = network.initial(images)
+    mean = apart.mean(1, keepdim=True).expand_as(apart)
+    torch.testing.assert_close(
+        network.appearance(images, images, apart, state), network.appearance(images, images, mean, state)
+    )
+
+
+def test_presence_starts_at_its_bias() -> None:
+    renderer = Discs()
+    images, _ = scenes(renderer, BATCH, 2)
+    logits = explain(renderer, RecurrentAIR(renderer, presence_bias=1.5, **SMALL), images, SLOTS).presence_logits
+    torch.testing.assert_close(logits, torch.full_like(logits, 1.5))
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_recurrent_network_finds_one_disc(difference: bool) -> None:
+    """A few steps on known positions: the pieces fit together and learn."""
+    renderer = Discs()
+    network = RecurrentAIR(renderer, difference=difference, **{**SMALL, "lstm": 64, "encoded": 64})
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    images, where = scenes(renderer, 64, 1)
+    distances = []
+    for _ in range(120):
+        inferred = renderer.where.constrain(explain(renderer, network, images, 1, sample=False).mean)
+        distance = (inferred - where.unsqueeze(2)).norm(dim=-1).mean()
+        distances.append(distance.item())
+        optimizer.zero_grad()
+        distance.backward()
+        optimizer.step()
+    assert distances[-1] < 0.25 * distances[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"residual_only": True},
+            "residual_only=True needs difference=True: plain AIR draws no canvas to take the residual of",
+        ),
+        ({"encoder": "cnn"}, "encoder must be raw, mlp or conv, got 'cnn'"),
+        (
+            {"position_sd": 2.0},
+            f"position_sd must lie between {STRAIGHT[0]} and {STRAIGHT[1]} (the prior's sd is 1), got 2.0",
+        ),
+        (
+            {"angle_sd": 0.5},
+            f"angle_sd must lie between {ANGLE[0]} and {ANGLE[1]} (it is a share of the period), got 0.5",
+        ),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        RecurrentAIR(Discs(), **{**SMALL, **options})
+
+
+def test_a_glimpse_that_cannot_be_halved_twice_is_refused() -> None:
+    message = "glimpse must be a positive multiple of 4 samples, got 10: 24, for example"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ResidualAttention(Discs(), glimpse=10)
+
+
+def test_a_picture_too_small_for_convolutions_is_refused() -> None:
+    message = "encoder conv halves a picture three times and needs at least 8x8 pixels, got 6x32: take mlp or raw"
+    renderer = Discs()
+    renderer.image_shape = (3, 6, 32)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        RecurrentAIR(renderer, encoder="conv")
+
+
+# ---- heads
+
+
+def test_image_grid_holds_cell_centres() -> None:
+    grid = image_grid(2, 4)
+    assert grid[0].tolist() == [[-0.75, -0.25, 0.25, 0.75]] * 2
+    assert grid[1].tolist() == [[-0.5] * 4, [0.5] * 4]
+
+
+def test_crop_of_everything_is_the_picture() -> None:
+    picture = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(crop(picture, torch.zeros(2, 2), 1.0, 8), picture)
+    torch.testing.assert_close(crop(picture, torch.zeros(2, 2), torch.ones(2), 8), picture)
+
+
+def test_crop_takes_each_pictures_own_window() -> None:
+    picture = torch.arange(64.0).view(1, 1, 8, 8).expand(2, -1, -1, -1)
+    windows = crop(picture, torch.tensor([[-0.5, -0.5], [0.5, 0.25]]), torch.tensor([0.5, 0.25]), 2)
+    assert windows[0, 0].tolist() == [[4.5, 6.5], [20.5, 22.5]]  # between pixels: columns 0-3, rows 0-3
+    assert windows[1, 0].tolist() == [[37.0, 38.0], [45.0, 46.0]]  # columns 5 and 6, rows 4 and 5
+
+
+def test_crop_is_differentiable_in_center_and_half() -> None:
+    picture = torch.rand(2, 1, 9, 9, dtype=torch.double)
+    center = (0.4 * torch.randn(2, 2, dtype=torch.double)).requires_grad_()
+    half = (0.2 + 0.2 * torch.rand(2, dtype=torch.double)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda c, h: crop(picture, c, h, 4), (center, half))
+
+
+@pytest.mark.parametrize("far", [1.0, 30.0, 1e8])
+def test_crop_beyond_the_corner_shows_the_corner(far: float) -> None:
+    picture = torch.rand(1, 2, 6, 6)
+    center = torch.tensor([[far, -far]], requires_grad=True)
+    window = crop(picture, center, 1e-3, 3)
+    torch.testing.assert_close(window, picture[:, :, :1, -1:].expand_as(window))
+    window.sum().backward()
+    assert center.grad is not None and bool(center.grad.isfinite().all())
+
+
+def test_sd_starts_where_asked_with_unit_slope_and_stays_within_limits() -> None:
+    first, low, high = torch.tensor([0.3, 0.9, 0.02]), torch.tensor(0.01), torch.tensor(1.5)
+    raw = torch.zeros(3, requires_grad=True)
+    sd = bounded_sd(raw, first, low, high)
+    torch.testing.assert_close(sd, first)
+    sd.log().sum().backward()
+    torch.testing.assert_close(raw.grad, torch.ones(3))
+    torch.testing.assert_close(bounded_sd(torch.full((3,), 1e4), first, low, high), high.expand(3))
+    torch.testing.assert_close(bounded_sd(torch.full((3,), -1e4), first, low, high), low.expand(3))
+
+
+def test_sd_at_its_limit_can_come_back() -> None:
+    raw = torch.tensor([4.0, -8.0], requires_grad=True)
+    bounded_sd(raw, torch.tensor(0.2), torch.tensor(0.01), torch.tensor(0.35)).log().sum().backward()
+    assert raw.grad is not None and bool((raw.grad > 0).all())
+
+
+def yaw(*periods: float) -> Where:
+    return Where((Coordinate("yaw", "radians", -math.pi, math.pi, 0.1, circular=True, periods=periods),))
+
+
+def test_pose_head_reaches_every_angle_of_the_period() -> None:
+    periods = torch.tensor([math.pi / 2, 0.0, 2 * math.pi])
+    mean, _ = PoseHead(yaw(*periods.tolist()), 3, 8)(torch.randn(2000, 8))
+    torch.testing.assert_close(mean[..., 0].amax(0), periods / 2, atol=0.02, rtol=0)
+    torch.testing.assert_close(mean[..., 0].amin(0), -periods / 2, atol=0.02, rtol=0)
+
+
+def test_pose_head_adds_the_anchor_to_straight_coordinates_only() -> None:
+    where = Where((Coordinate("x", "", -1, 1, 0.1), *yaw().coordinates))
+    head = PoseHead(where, 2, 5)
+    features = torch.randn(4, 5)
+    mean, _ = head(features, torch.full((4, 2), 0.7))
+    plain, _ = head(features)
+    torch.testing.assert_close(mean[..., 0], torch.full((4, 2), 0.7))
+    torch.testing.assert_close(mean[..., 1], plain[..., 1])
+
+
+def test_pose_head_without_angles_has_no_layer_for_them() -> None:
+    head = PoseHead(Where((Coordinate("x", "", -1, 1, 0.1),)), 1, 5)
+    assert [name for name, _ in head.named_parameters()] == ["straight.weight", "straight.bias"]
+
+
+def test_pose_head_at_a_vector_without_direction_is_finite() -> None:
+    head = PoseHead(yaw(2 * math.pi), 1, 5)
+    assert head.turn is not None
+    torch.nn.init.zeros_(head.turn.weight)
+    torch.nn.init.zeros_(head.turn.bias)
+    mean, sd = head(torch.randn(3, 5))
+    (mean + sd).sum().backward()
+    assert mean.tolist() == [[[0.0]]] * 3
+    assert finite(head)
+
+
+def test_pose_head_limits_are_those_stated() -> None:
+    where = Where((Coordinate("x", "", -1, 1, 0.1), *yaw(math.pi).coordinates))
+    head = PoseHead(where, 1, 1)
+    with torch.no_grad():
+        head.straight.weight.fill_(1.0)
+        assert head.turn_sd is not None
+        head.turn_sd.weight.fill_(1.0)
+    for sign, side in ((-1.0, 0), (1.0, 1)):
+        _, sd = head(torch.tensor([[sign * 1e4]]))
+        torch.testing.assert_close(sd[0, 0], torch.tensor([STRAIGHT[side], ANGLE[side] * math.pi]))
+
+
+def test_symmetric_copies_have_equal_pose_features() -> None:
+    space = Where((Coordinate("x", "", 1, 3, 0.1), *yaw(math.pi / 2, 0.0, 2 * math.pi).coordinates))
+    periods = space.periods(3, torch.ones(()))
+    where = torch.tensor([[3.0, 0.3], [1.0, 0.3], [2.0, 0.3]])
+    turned = where + torch.tensor([[0.0, math.pi / 2], [0.0, 1.23], [0.0, 2 * math.pi]])
+    features = pose_features(space, where, periods)
+    torch.testing.assert_close(features, pose_features(space, turned, periods))
+    assert features[:, 0].tolist() == [1.0, -1.0, 0.0]  # the ends and the middle of the support
+    assert features[1, 1:].tolist() == [0.0, 0.0]
+    torch.testing.assert_close(features[[0, 2], 1:].norm(dim=1), torch.ones(2))
+
+
+def test_pose_head_gives_all_identities_one_place() -> None:
+    """An identity that is never sampled still knows where objects are."""
+    where = Where((Coordinate("x", "", -1, 1, 0.1), *yaw(math.pi, 1.0).coordinates))
+    head = PoseHead(where, 2, 5)
+    torch.nn.init.normal_(head.straight.weight)
+    mean, sd = head(torch.randn(3, 5))
+    torch.testing.assert_close(mean[:, 0, 0], mean[:, 1, 0])
+    torch.testing.assert_close(sd[:, 0, 0], sd[:, 1, 0])
+    assert not torch.equal(mean[:, 0, 1], mean[:, 1, 1])

@@ -1,0 +1,400 @@
+"""Evidence, bound and objective, against enumeration, torch's densities and the bound written out."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from renderers_for_tests import Bumps, Dial, Discs, KindBumps
+from torch import Tensor
+from torch.distributions import Categorical, Independent, Normal, kl_divergence
+
+from air_lightning.core import Slots, where_kl
+from air_lightning.distributions import count_log_posterior, count_log_prior, wrapped_kl
+from air_lightning.estimators import (
+    Context,
+    ExactCount,
+    ExactIdentity,
+    IdentityEstimator,
+    PosteriorCount,
+    RLOOCount,
+)
+from air_lightning.estimators.base import Score
+from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, slot_kl, what_kl
+from air_lightning.objective import Objective, objective
+from renderers import Renderer, spaces
+
+BATCH, SLOTS, SD = 3, 3, 0.4
+LOG_PRIOR = count_log_prior(SLOTS, 0.3)
+TERMS = {"reconstruction", "where_kl", "what_kl", "presence"}
+
+RENDERERS: dict[str, Callable[[], Renderer]] = {
+    "bumps": Bumps,
+    "kinds": KindBumps,
+    "discs": lambda: Discs(16),
+    "dial": Dial,
+}
+over_renderers = pytest.mark.parametrize("renderer", RENDERERS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def renderer(request: pytest.FixtureRequest) -> Renderer:
+    return RENDERERS[request.param]()
+
+
+class Leaves(dict[str, Tensor]):
+    """What an inference network would give, as leaves of the graph, and fixed noise."""
+
+    def __init__(self, renderer: Renderer, slots: int = SLOTS) -> None:
+        kinds, places = renderer.kinds, len(renderer.where)
+        looks = 2 * renderer.what.dim if isinstance(renderer.what, spaces.Gaussian) else kinds
+        super().__init__(
+            presence=torch.randn(BATCH, slots),
+            mean=0.5 * torch.randn(BATCH, slots, kinds, places),
+            log_sd=-1 + 0.2 * torch.randn(BATCH, slots, kinds, places),
+            looks=0.5 * torch.randn(BATCH, slots, looks),
+        )
+        for leaf in self.values():
+            leaf.requires_grad_()
+        self.renderer = renderer
+        self.noise = torch.randn(BATCH, slots, 1, places)
+        self.what_noise = torch.randn(BATCH, slots, looks // 2)
+        self.what = Categorical(logits=self["looks"].detach()).sample()
+
+    def slots(self) -> Slots:
+        sd = self["log_sd"].exp()
+        options = self.renderer.where.constrain(self["mean"] + sd * self.noise)
+        if isinstance(self.renderer.what, spaces.Gaussian):
+            mean, log_sd = self["looks"].chunk(2, -1)
+            what, where = mean + log_sd.exp() * self.what_noise, options[:, :, 0]
+        else:
+            index = self.what[:, :, None, None].expand(-1, -1, 1, options.shape[-1])
+            what, where = self.what, options.gather(2, index).squeeze(2)
+        return Slots(self["presence"], what, where, options, self["mean"], sd, self["looks"])
+
+    def gradients(self, loss: Tensor) -> dict[str, Tensor]:
+        grads = torch.autograd.grad(loss, list(self.values()), allow_unused=True)
+        return {n: torch.zeros_like(leaf) if g is None else g for (n, leaf), g in zip(self.items(), grads)}
+
+
+def pictures(renderer: Renderer) -> Tensor:
+    """Canvases of two other objects, so that every gradient has something to do."""
+    slots = Leaves(renderer).slots()
+    return renderer.render(slots.what.detach(), slots.where.detach())[:, 2]
+
+
+def of(
+    leaves: Leaves,
+    images: Tensor,
+    count: object = None,
+    identity: IdentityEstimator | None = None,
+    sd: float = SD,
+    **options: float,
+) -> Objective:
+    renderer = leaves.renderer
+    if identity is None and isinstance(renderer.what, spaces.Categorical):
+        identity = ExactIdentity(spread=None, explore=0.0)
+    estimator = ExactCount() if count is None else count
+    return objective(
+        renderer, leaves.slots(), images, LOG_PRIOR[: SLOTS + 1], sd, estimator, identity, step=0, **options
+    )  # type: ignore[arg-type]
+
+
+# ---- evidence
+
+
+@over_renderers
+def test_log_likelihoods_are_those_of_a_normal(renderer: Renderer) -> None:
+    images, slots = pictures(renderer), Leaves(renderer).slots()
+    canvases = renderer.render(slots.what, slots.where).detach()
+    expected = Independent(Normal(canvases, SD), 3).log_prob(images.unsqueeze(1))
+    torch.testing.assert_close(log_likelihoods(canvases, images, SD), expected)
+
+
+def test_evidence_recursion() -> None:
+    """F_0 = log p(x | nothing), F_n - F_{n-1} = gain in likelihood - KL_n."""
+    likelihood, kl = torch.randn(BATCH, SLOTS + 1), torch.rand(BATCH, SLOTS)
+    worth = evidence(likelihood, kl)
+    torch.testing.assert_close(worth[:, 0], likelihood[:, 0])
+    torch.testing.assert_close(worth.diff(dim=1), likelihood.diff(dim=1) - kl)
+
+
+Row = list[float]
+
+
+def bound_by_enumeration(logits: Row, likelihood: Row, kl: Row, prior: Row) -> float:
+    """E_q [log p(x, n, z) - log q(n, z)], over chains of n ones and a zero."""
+    total = 0.0
+    for n in range(len(logits) + 1):
+        log_q = 0.0
+        for i, logit in enumerate(logits[: n + 1]):
+            log_q += -math.log1p(math.exp(-logit if i < n else logit))
+        total += math.exp(log_q) * (likelihood[n] - sum(kl[:n]) + math.log(prior[n]) - log_q)
+    return total
+
+
+def test_bound_is_the_expectation_over_counts() -> None:
+    logits, likelihood = torch.randn(BATCH, SLOTS), 5 * torch.randn(BATCH, SLOTS + 1)
+    kl = torch.rand(BATCH, SLOTS)
+    value = bound(count_log_posterior(logits), evidence(likelihood, kl), LOG_PRIOR)
+    prior = LOG_PRIOR.exp().tolist()
+    rows = zip(logits.tolist(), likelihood.tolist(), kl.tolist())
+    expected = [bound_by_enumeration(*row, prior) for row in rows]
+    assert value.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_bound_is_below_the_log_evidence_and_touches_it_at_the_posterior() -> None:
+    worth = 3 * torch.randn(50, SLOTS + 1)
+    sharp = torch.logsumexp(worth + LOG_PRIOR, 1)
+    assert bool((bound(count_log_posterior(torch.randn(50, SLOTS)), worth, LOG_PRIOR) < sharp).all())
+    torch.testing.assert_close(bound((worth + LOG_PRIOR).log_softmax(1), worth, LOG_PRIOR), sharp)
+
+
+@over_renderers
+def test_what_kl(renderer: Renderer) -> None:
+    slots = Leaves(renderer).slots()
+    if isinstance(renderer.what, spaces.Gaussian):
+        mean, log_sd = slots.looks.chunk(2, -1)
+        expected = kl_divergence(Normal(mean, log_sd.exp()), Normal(0.0, 1.0)).sum(-1)
+    else:
+        uniform = Categorical(logits=torch.zeros(BATCH, SLOTS, renderer.kinds))
+        expected = kl_divergence(Categorical(logits=slots.looks), uniform)
+    torch.testing.assert_close(what_kl(renderer, slots), expected)
+
+
+@over_renderers
+def test_where_kl(renderer: Renderer) -> None:
+    slots = Leaves(renderer).slots()
+    prior = kl_divergence(Normal(slots.mean, slots.sd), Normal(0.0, 1.0))
+    expected = prior[..., :2].sum(-1)
+    if isinstance(renderer, Dial):
+        for k, period in enumerate((2 * math.pi, 2 * math.pi / 3, 0.0)):
+            expected[:, :, k] += wrapped_kl(slots.sd[:, :, k, 2], torch.tensor(period))
+    torch.testing.assert_close(where_kl(renderer, slots.mean, slots.sd), expected)
+
+
+@over_renderers
+def test_slot_kl_is_that_of_the_sampled_identity(renderer: Renderer) -> None:
+    slots = Leaves(renderer).slots()
+    poses, looks = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
+    for b in range(BATCH):
+        for i in range(SLOTS):
+            k = int(slots.what[b, i]) if renderer.kinds > 1 else 0
+            expected = poses[b, i, k] + looks[b, i]
+            torch.testing.assert_close(slot_kl(renderer, slots)[b, i], expected)
+
+
+# ---- the objective's gradient
+
+
+def written_out(leaves: Leaves, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """F_n (B, N + 1) and q(n) of the leaves with every step in sight, and minus the mean ELBO."""
+    slots, renderer = leaves.slots(), leaves.renderer
+    rows = []
+    for n in range(slots.where.shape[1] + 1):
+        canvas = renderer.background().expand_as(images)
+        for i in range(n):
+            canvas = canvas + renderer.draw(slots.what[:, i], slots.where[:, i]).color
+        value = Independent(Normal(canvas, SD), 3).log_prob(images)
+        rows.append(value - slot_kl(renderer, slots)[:, :n].sum(1))
+    worth, log_q = torch.stack(rows, 1), count_log_posterior(slots.presence_logits)
+    return worth, log_q.exp(), -bound(log_q, worth, LOG_PRIOR).mean()
+
+
+def test_with_exact_counts_the_loss_has_the_gradient_of_the_bound() -> None:
+    """Nothing sampled but the reparametrised noise: presence, where and what all follow minus the ELBO."""
+    renderer = Bumps()
+    leaves, images = Leaves(renderer), pictures(renderer)
+    result = of(leaves, images)
+    loss = written_out(leaves, images)[2]
+    expected = leaves.gradients(loss)
+    for name, gradient in leaves.gradients(result.loss).items():
+        torch.testing.assert_close(gradient, expected[name], msg=lambda text, n=name: f"{n}: {text}")
+        assert bool(gradient.any()), name
+    torch.testing.assert_close(result.elbo, -loss.detach())
+
+
+def test_with_other_counts_the_slots_follow_the_bound_at_their_weights() -> None:
+    """PosteriorCount: ``-sum_n r_n F_n`` with the posterior r held fixed."""
+    renderer = Bumps()
+    leaves, images = Leaves(renderer), pictures(renderer)
+    gradients = leaves.gradients(of(leaves, images, PosteriorCount()).loss)
+    worth, _, _ = written_out(leaves, images)
+    weights = (worth + LOG_PRIOR).softmax(1).detach()
+    expected = leaves.gradients(-(weights * worth).sum(1).mean())
+    for name in ("mean", "log_sd", "looks"):
+        torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_warm_up_weights_train_the_slots() -> None:
+    """At step 0 of a warm-up the posterior is out of the game: all counts from 1 up weigh the same."""
+    renderer = Bumps()
+    leaves, images = Leaves(renderer), pictures(renderer)
+    gradients = leaves.gradients(of(leaves, images, PosteriorCount(warmup=10)).loss)
+    worth, _, _ = written_out(leaves, images)
+    expected = leaves.gradients(-worth[:, 1:].mean(1).mean())
+    for name in ("mean", "log_sd", "looks"):
+        torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_pose_of_a_named_kind_follows_the_canvases_of_the_sampled_kind_and_the_expected_kl() -> None:
+    renderer = KindBumps()
+    leaves, images = Leaves(renderer), pictures(renderer)
+    gradients = leaves.gradients(of(leaves, images).loss)
+    slots, (_, q, _) = leaves.slots(), written_out(leaves, images)
+    weights = q.detach()
+    canvases = renderer.render(slots.what, slots.where)
+    likelihood = log_likelihoods(canvases, images, SD)
+    shown = torch.stack([weights[:, i + 1 :].sum(1) for i in range(SLOTS)], 1)
+    kl = (slots.looks.softmax(-1).detach() * where_kl(renderer, slots.mean, slots.sd)).sum(-1)
+    expected = leaves.gradients((-(weights * likelihood).sum(1) + (shown * kl).sum(1)).mean())
+    for name in ("mean", "log_sd"):
+        torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_a_black_box_trains_poses_by_finite_differences() -> None:
+    """The same smooth pictures with and without autograd: gradients agree to the square of the step."""
+    gradients = []
+    images = pictures(KindBumps())
+    for differentiable in (True, False):
+        torch.manual_seed(7)
+        leaves = Leaves(KindBumps(differentiable=differentiable))
+        gradients.append(leaves.gradients(of(leaves, images, coarseness=0.2).loss)["mean"])
+    torch.testing.assert_close(*gradients, rtol=0.02, atol=0.03)
+    assert gradients[0].abs().max() > 0.3
+
+
+@pytest.mark.parametrize("coarseness", [0.5, 1.0, 4.0])
+def test_coarseness_reaches_the_renderer(coarseness: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer, used = Discs(16), []
+    contract = renderer.contract
+    monkeypatch.setattr(renderer, "contract", lambda *args: used.append(args[3]) or contract(*args))
+    leaves = Leaves(renderer)
+    leaves.gradients(of(leaves, pictures(renderer), coarseness=coarseness).loss)
+    assert used == [coarseness]
+
+
+# ---- identity
+
+
+class Recorder(IdentityEstimator):
+    """Keeps the score it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.scores: list[Score] = []
+
+    def forward(self, log_q: Tensor, what: Tensor, score: Score, context: Context) -> Tensor:
+        self.scores.append(score)
+        return log_q.new_zeros(what.shape)
+
+
+@pytest.mark.parametrize("renderer", ["kinds", "discs", "dial"], indirect=True)
+@pytest.mark.parametrize(
+    "count", [ExactCount, PosteriorCount, lambda: RLOOCount(2)], ids=["exact", "posterior", "rloo"]
+)
+def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Callable[[], object]) -> None:
+    """Against whole canvases in which one slot has another identity and that identity's pose.
+
+    Of the canvases those that show the slot count, by their weights given that they do.
+    """
+    leaves, images, recorder = Leaves(renderer), pictures(renderer), Recorder()
+    torch.manual_seed(1)
+    of(leaves, images, count(), recorder)
+    every = torch.arange(renderer.kinds).expand(BATCH, SLOTS, -1)
+    score = recorder.scores[0](every)
+    assert not score.requires_grad
+
+    slots = Slots(*(part.detach() for part in leaves.slots()))
+    kl = where_kl(renderer, slots.mean, slots.sd)
+
+    def worth(what: Tensor, where: Tensor, pose_kl: Tensor) -> Tensor:
+        return evidence(log_likelihoods(renderer.render(what, where), images, SD), pose_kl)
+
+    own = worth(slots.what, slots.where, of_sample(kl, slots.what)) - torch.cat(
+        [torch.zeros(BATCH, 1), what_kl(renderer, slots).cumsum(1)], 1
+    )
+    torch.manual_seed(1)
+    log_q = count_log_posterior(slots.presence_logits)
+    weights, _ = count()(log_q, own, LOG_PRIOR, Context(images, 0))  # type: ignore[operator]
+    for i in range(SLOTS):
+        values, given = [], weights.clone()
+        given[:, : i + 1] = 0.0
+        given[:, i + 1] += 1e-6  # where no weight is left, the slot's own canvas counts
+        given /= given.sum(1, keepdim=True)
+        for k in range(renderer.kinds):
+            what, where = slots.what.clone(), slots.where.clone()
+            what[:, i], where[:, i] = k, slots.where_options[:, i, k]
+            values.append((given * worth(what, where, of_sample(kl, what))).sum(1))
+        expected = torch.stack(values, 1)
+        # up to what is the same for all identities of a slot
+        torch.testing.assert_close(
+            score[:, i] - score[:, i].mean(1, keepdim=True),
+            expected - expected.mean(1, keepdim=True),
+            rtol=1e-4,
+            atol=2e-3,
+        )
+
+
+def test_with_one_slot_identity_follows_the_bound_without_sampling_noise() -> None:
+    """The exact sum over identities is autograd of ``sum_k q_k (F_1 | k)``, their KL weighed by presence."""
+    renderer = KindBumps()
+    leaves, images = Leaves(renderer, slots=1), pictures(renderer)
+    slots, prior = leaves.slots(), LOG_PRIOR[:2].log_softmax(0)
+    identity = ExactIdentity(spread=None, explore=0.0)
+    result = objective(renderer, slots, images, prior, SD, ExactCount(), identity, step=0)
+    gradient = leaves.gradients(result.loss)["looks"]
+    kl, per_kind = where_kl(renderer, slots.mean, slots.sd)[:, 0], []
+    for k in range(3):
+        canvas = renderer.render(torch.full((BATCH, 1), k), slots.where_options[:, :, k])
+        per_kind.append(log_likelihoods(canvas, images, SD)[:, 1] - kl[:, k])
+    on = slots.presence_logits.sigmoid()[:, 0].detach()
+    expected_f = (slots.looks[:, 0].softmax(-1) * torch.stack(per_kind, 1).detach()).sum(1)
+    loss = -(expected_f - on * what_kl(renderer, slots)[:, 0]).mean()
+    torch.testing.assert_close(gradient, leaves.gradients(loss)["looks"], rtol=1e-4, atol=1e-4)
+
+
+# ---- terms
+
+
+@over_renderers
+def test_terms_sum_to_the_loss(renderer: Renderer) -> None:
+    leaves, images = Leaves(renderer), pictures(renderer)
+    result = of(leaves, images, PosteriorCount())
+    named = isinstance(renderer.what, spaces.Categorical)
+    assert set(result.terms) == (TERMS | {"identity"} if named else TERMS)
+    torch.testing.assert_close(result.loss, sum(result.terms.values(), torch.zeros(())))
+    assert result.loss.shape == result.elbo.shape == () and not result.elbo.requires_grad
+
+
+@over_renderers
+def test_elbo_is_the_bound(renderer: Renderer) -> None:
+    leaves, images = Leaves(renderer), pictures(renderer)
+    slots = leaves.slots()
+    likelihood = log_likelihoods(renderer.render(slots.what, slots.where), images, SD)
+    worth = evidence(likelihood, slot_kl(renderer, slots))
+    expected = bound(count_log_posterior(slots.presence_logits), worth, LOG_PRIOR).mean()
+    torch.testing.assert_close(of(leaves, images).elbo, expected.detach())
+
+
+@over_renderers
+def test_every_latent_gets_a_gradient(renderer: Renderer) -> None:
+    leaves, images = Leaves(renderer), pictures(renderer)
+    for name, gradient in leaves.gradients(of(leaves, images).loss).items():
+        assert bool(gradient.isfinite().all()) and bool(gradient.any()), name
+
+
+@pytest.mark.parametrize("count", [ExactCount, PosteriorCount, RLOOCount])
+def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[], object]) -> None:
+    leaves, images = Leaves(KindBumps()), pictures(KindBumps())
+    with torch.no_grad():
+        leaves["presence"].copy_(200 * leaves["presence"].sign())
+        leaves["looks"].mul_(400)
+    result = of(leaves, images, count(), ExactIdentity(), sd=1e-3)
+    assert bool(result.loss.isfinite())
+    assert all(bool(g.isfinite().all()) for g in leaves.gradients(result.loss).values())

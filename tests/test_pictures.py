@@ -1,0 +1,140 @@
+"""Pictures for people: where things stand in the grid, and which objects are marked."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import ImageColor
+from torch import Tensor
+
+from air_lightning.pictures import COLORS, MARGIN, picture_rows
+
+SIZE = 20
+
+
+def drawn(
+    count: list[int],
+    images: Tensor | None = None,
+    center: Tensor | None = None,
+    half: float = 0.3,
+    columns: int = 2,
+    zoom: int = 2,
+    names: tuple[str, ...] | None = None,
+) -> np.ndarray:
+    """Black scenes with grey reconstructions, two slots each, at the middle unless said otherwise."""
+    batch = len(count)
+    images = torch.zeros(batch, 3, SIZE, SIZE) if images is None else images
+    center = torch.zeros(batch, 2, 2) if center is None else center
+    return picture_rows(
+        images,
+        torch.full_like(images, 0.5),
+        torch.tensor(count),
+        center,
+        torch.full((batch, 2), half),
+        None if names is None else torch.zeros(batch, 2, dtype=torch.int64),
+        names,
+        columns,
+        zoom,
+    )
+
+
+def pair(
+    picture: np.ndarray,
+    row: int,
+    column: int,
+    height: int = SIZE,
+    width: int = SIZE,
+    zoom: int = 2,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scene and reconstruction of a place of the grid."""
+    top = row * (height * zoom + 2 * MARGIN) + MARGIN
+    left = column * (2 * width * zoom + 2 * MARGIN) + MARGIN
+    both = picture[top : top + height * zoom, left : left + 2 * width * zoom]
+    return both[:, : width * zoom], both[:, width * zoom :]
+
+
+def pixels(picture: np.ndarray, color: str) -> np.ndarray:
+    """(row, column) of the pixels of a colour."""
+    return np.argwhere((picture == np.array(ImageColor.getrgb(color))).all(-1))
+
+
+@pytest.mark.parametrize("batch, columns, rows", [(1, 1, 1), (3, 2, 2), (4, 2, 2), (2, 4, 1), (5, 3, 2)])
+@pytest.mark.parametrize("zoom", [1, 3])
+def test_size(batch: int, columns: int, rows: int, zoom: int) -> None:
+    picture = drawn([0] * batch, columns=columns, zoom=zoom)
+    height, width = SIZE * zoom + 2 * MARGIN, 2 * SIZE * zoom + 2 * MARGIN
+    assert picture.dtype == np.uint8 and picture.shape == (rows * height, columns * width, 3)
+
+
+def test_size_of_pictures_that_are_not_square() -> None:
+    picture = drawn([1], torch.zeros(1, 3, 10, 30), columns=1)
+    assert picture.shape == (20 + 2 * MARGIN, 120 + 2 * MARGIN, 3)
+
+
+def test_scenes_stand_beside_their_reconstructions_in_order() -> None:
+    images = torch.rand(3, 3, SIZE, SIZE)
+    picture = drawn([0, 0, 0], images)
+    for i, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):
+        scene, reconstruction = pair(picture, row, column)
+        expected = (images[i] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        np.testing.assert_array_equal(scene, expected.repeat(2, 0).repeat(2, 1))
+        assert (reconstruction == 128).all()
+    filler = pair(picture, 1, 1)
+    assert all((part == 0).all() for part in filler)
+
+
+def test_colours_out_of_range_are_clipped() -> None:
+    scene, _ = pair(drawn([0], torch.tensor([-0.5, 1.5, 0.2])[:, None, None].expand(1, 3, SIZE, SIZE)), 0, 0)
+    assert scene[0, 0].tolist() == [0, 255, 51]
+
+
+def test_grey_pictures_come_out_grey() -> None:
+    images = torch.rand(2, 1, SIZE, SIZE)
+    scene, _ = pair(drawn([0, 0], images), 0, 1)
+    assert (scene[..., 0] == scene[..., 1]).all() and (scene[..., 0] == scene[..., 2]).all()
+    np.testing.assert_array_equal(scene[::2, ::2, 0], (images[1, 0] * 255).round().to(torch.uint8).numpy())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_only_present_objects_are_marked(count: int) -> None:
+    center = torch.tensor([[[-0.5, -0.5], [0.5, 0.5]]])
+    scene, reconstruction = pair(drawn([count], center=center), 0, 0)
+    assert [len(pixels(scene, color)) > 0 for color in COLORS[:2]] == [count > 0, count > 1]
+    assert (reconstruction == 128).all()
+
+
+@pytest.mark.parametrize("x, y", [(0.0, 0.0), (-0.4, 0.2), (0.5, -0.5)])
+@pytest.mark.parametrize("shape", [(SIZE, SIZE), (12, 40)])
+def test_a_mark_is_a_box_around_its_object(x: float, y: float, shape: tuple[int, int]) -> None:
+    height, width = shape
+    images, center = torch.zeros(1, 3, height, width), torch.tensor([[[x, y], [0.0, 0.0]]])
+    picture = drawn([1], images, center, zoom=4, columns=1)
+    found = pixels(pair(picture, 0, 0, height, width, 4)[0], COLORS[0])
+    (top, left), (bottom, right) = found.min(0), found.max(0)
+    middle = (left + right) / 2, (top + bottom) / 2
+    assert middle == pytest.approx(((x + 1) * width * 2, (y + 1) * height * 2), abs=1)
+    assert right - left == pytest.approx(0.6 * height * 2, abs=2) == pytest.approx(bottom - top, abs=2)
+    inside = (found[:, 0] > top) & (found[:, 0] < bottom) & (found[:, 1] > left) & (found[:, 1] < right)
+    assert not inside.any()
+
+
+def test_a_mark_is_never_too_small_to_see() -> None:
+    scene, _ = pair(drawn([1], half=0.0), 0, 0)
+    assert len(pixels(scene, COLORS[0])) >= 12
+
+
+def test_names_are_written_above_the_marks() -> None:
+    plain, named = (pair(drawn([1], zoom=6, names=n), 0, 0, zoom=6)[0].any(-1) for n in (None, ("cube",)))
+    top = np.argwhere(plain).min()
+    assert named[:top].any() and not plain[:top].any()
+    np.testing.assert_array_equal(named[top + 4 :], plain[top + 4 :])
+
+
+def test_more_objects_than_colours() -> None:
+    slots = len(COLORS) + 2
+    picture = picture_rows(
+        *(torch.zeros(1, 1, SIZE, SIZE),) * 2,
+        torch.tensor([slots]),
+        torch.zeros(1, slots, 2),
+        torch.full((1, slots), 0.3),
+    )
+    assert picture.shape[2] == 3

@@ -1,0 +1,143 @@
+"""The kernels against rays in float64, on random objects, cameras and meshes the built-in kinds do not cover."""
+
+import numpy as np
+import pytest
+import torch
+from slow_rasterizer import Array, Sight, look
+
+from renderers.mesh import Camera, Light, Mesh, rasterizer
+from renderers.mesh.scenery import pack
+from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.mesh.threads import deal
+
+LIGHTS = [Light(), Light((-1.0, 0.2, -3.0), 0.1, 0.9)]
+CAMERAS = [Camera(), Camera((2.0, 1.0, 3.0), (0.0, 0.5, -0.5), 60.0), Camera((0.1, 9.0, 1.0), (0.0, 0.0, 0.0), 30.0)]
+
+
+def draw(
+    meshes: list[Mesh], kinds: list[int], poses: Array, camera: Camera, light: Light, height: int, width: int
+) -> tuple[Array, Array]:
+    """Colour (M, H, W, 3) and depth (M, H, W) by the kernels, of any meshes."""
+    scenery = pack(meshes, camera, light, np.zeros((3, height, width), np.float32), 1)
+    layers = np.empty((len(kinds), 4, height * width), np.float32)
+    deal(rasterizer.draw_layers, len(kinds), scenery, np.array(kinds), poses.astype(np.float32), layers)
+    pictures = layers.reshape(-1, 4, height, width).astype(np.float64)
+    return pictures[:, :3].transpose(0, 2, 3, 1), pictures[:, 3]
+
+
+def random_poses(seed: int, count: int) -> Array:
+    poses = np.random.default_rng(seed).uniform(-1.8, 1.8, (count, 4))
+    poses[:, 1] = np.abs(poses[:, 1]) / 2
+    poses[:, 3] *= 10
+    return poses.astype(np.float32).astype(np.float64)
+
+
+def agree(color: Array, depth: Array, sight: Sight) -> None:
+    """Equal but where an edge passes within a fraction of the sample, and there are few of these."""
+    clear = ~sight.edge
+    seen = np.isfinite(sight.depth)
+    assert (np.isfinite(depth) == seen)[clear].all()
+    assert (seen & clear).sum() > 0.8 * seen.sum()
+    assert np.allclose(depth[clear & seen], sight.depth[clear & seen], rtol=1e-4)
+    assert np.abs(color - sight.color)[clear].max() < 1 / 255
+    assert (color[~np.isfinite(depth)] == 0).all()
+
+
+@pytest.mark.parametrize("camera", CAMERAS, ids=["default", "low", "above"])
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_built_in_kinds(kind: str, camera: Camera) -> None:
+    mesh, light = BUILT_IN[kind](COLORS[kind]).scaled(1.3), LIGHTS[len(kind) % 2]
+    poses = random_poses(len(kind), 6)
+    color, depth = draw([mesh], [0] * 6, poses, camera, light, 40, 56)
+    for m, pose in enumerate(poses):
+        agree(color[m], depth[m], look(mesh, pose, camera, light, 40, 56))
+
+
+def crumpled(seed: int, closed: bool = False) -> Mesh:
+    """Twenty random triangles, each corner of another colour, seen from both sides."""
+    random = np.random.default_rng(seed)
+    vertices = random.uniform(-0.8, 0.8, (30, 3)) + np.array([0, 0.8, 0])
+    faces = np.stack([random.choice(30, 3, replace=False) for _ in range(20)])
+    colors = random.random((20, 3, 3))
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32), colors.astype(np.float32), 0.0, closed)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["both sides", "front sides"])
+@pytest.mark.parametrize("seed", range(3))
+def test_corner_colors_blend_with_perspective(seed: int, closed: bool) -> None:
+    mesh, camera, light = crumpled(seed, closed), Camera((0.5, 2.0, 2.5), (0.0, 0.7, 0.0), 50.0), LIGHTS[seed % 2]
+    poses = random_poses(seed, 4) / 3
+    color, depth = draw([mesh], [0] * 4, poses, camera, light, 48, 40)
+    for m, pose in enumerate(poses):
+        agree(color[m], depth[m], look(mesh, pose, camera, light, 48, 40))
+
+
+def test_kinds_do_not_mix() -> None:
+    """Several meshes of different sizes in one scenery: each object is drawn as its own kind alone would be."""
+    meshes = [crumpled(0), *(BUILT_IN[kind](COLORS[kind]) for kind in BUILT_IN), crumpled(1, True)]
+    kinds, poses, setting = [5, 0, 3, 1, 4, 2], random_poses(9, 6) / 2, (Camera(), Light(), 32, 32)
+    color, depth = draw(meshes, kinds, poses, *setting)
+    for m, kind in enumerate(kinds):
+        alone_color, alone_depth = draw([meshes[kind]], [0], poses[m : m + 1], *setting)
+        assert np.array_equal(color[m], alone_color[0]) and np.array_equal(depth[m], alone_depth[0])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_do_not_change_the_picture(threads: int) -> None:
+    mesh, poses, before = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 7), torch.get_num_threads()
+    expected = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
+    torch.set_num_threads(threads)
+    try:
+        found = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1])
+
+
+def test_errors_come_out_of_threads() -> None:
+    def kernel(start: int, stop: int) -> None:
+        raise RuntimeError(f"{start} to {stop}")
+
+    with pytest.raises(RuntimeError, match="0 to "):
+        deal(kernel, 4)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e7, 3e38])
+@pytest.mark.parametrize("coordinate", range(4), ids=["x", "y", "z", "yaw"])
+def test_poses_beyond_reason_are_not_drawn(coordinate: int, number: float) -> None:
+    poses = np.zeros((2, 4))
+    poses[0, coordinate] = number
+    color, depth = draw([BUILT_IN["cube"](COLORS["cube"])], [0, 0], poses, Camera(), Light(), 24, 24)
+    assert np.isinf(depth[0]).all() and (color[0] == 0).all()
+    assert np.isfinite(depth[1]).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_wild_poses_stay_inside_memory(seed: int) -> None:
+    """Objects around, in and behind the camera: the guard band before and after the output is left alone."""
+    random = np.random.default_rng(seed)
+    poses = random.normal(size=(200, 4)) * 10 ** random.uniform(-3, 6, (200, 1))
+    poses[:100] = random.uniform(-0.6, 0.6, (100, 4)) + np.array([0, 4.4, 4.8, 0])  # the eye itself
+    scenery = pack([crumpled(seed), *(BUILT_IN[k](COLORS[k]) for k in BUILT_IN)], Camera(), Light(), SMALL, 1)
+    guarded = np.full((202, 4, 5 * 7), 7, np.float32)
+    rasterizer.draw_layers(0, 200, scenery, random.integers(5, size=200), poses.astype(np.float32), guarded[1:-1])
+    assert (guarded[[0, -1]] == 7).all()
+    assert (guarded[1:-1, 3] > 0).all() and ((guarded[1:-1, :3] >= 0) & (guarded[1:-1, :3] <= 1 + 1e-3)).all()
+
+
+SMALL = np.zeros((3, 5, 7), np.float32)
+
+
+def test_faces_that_reach_the_camera_are_left_out() -> None:
+    """A triangle with one corner behind the eye is not drawn, rather than drawn inside out."""
+    corners = np.array([[-1, 0, 0], [1, 0, 0], [0, 6, 9]], np.float32)
+    mesh = Mesh(corners, np.array([[0, 1, 2]], np.int32), np.ones((1, 3, 3), np.float32), 0.0, closed=False)
+    _, depth = draw([mesh], [0], np.zeros((1, 4)), Camera(), Light(), 16, 16)
+    assert np.isinf(depth).all()
+
+
+def test_degenerate_faces_are_not_drawn() -> None:
+    line = np.array([[-1, 0.5, 0], [1, 0.5, 0], [0, 0.5, 0]], np.float32)
+    mesh = Mesh(line, np.array([[0, 1, 2], [1, 1, 2]], np.int32), np.ones((2, 3, 3), np.float32), 0.0, closed=False)
+    _, depth = draw([mesh], [0], np.zeros((1, 4)), Camera(), Light(), 33, 33)
+    assert np.isinf(depth).all()

@@ -1,0 +1,211 @@
+"""Drawing one slot again: whole pictures, the base class's layers and the fused kernels give the same numbers."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from toy_renderers import Blobs, Slabs
+
+from renderers import MeshRenderer, Renderer
+from renderers.finite_differences import contract_whole
+from renderers.mesh import Camera
+
+KINDS = ("cube", "sphere", "cylinder", "cone")
+
+
+def mesh(**changes: Any) -> Callable[[], Renderer]:
+    return lambda: MeshRenderer(**{"kinds": KINDS, "image_size": (32, 32), **changes})
+
+
+# One line a case; every law below runs over all of them.
+CASES: dict[str, Callable[[], Renderer]] = {
+    "slabs": Slabs,
+    "slabs, 2 samples": lambda: Slabs(supersample=2),
+    "slabs, 3 samples": lambda: Slabs(supersample=3, size=(9, 14)),
+    "mesh": mesh(),
+    "mesh, 2 samples": mesh(supersample=2),
+    "mesh, 3 samples, wide": mesh(supersample=3, image_size=(20, 33)),
+    "mesh, tall": mesh(image_size=(37, 24), x=(-1.2, 1.2)),
+    "mesh, tall, 2 samples": mesh(image_size=(37, 23), x=(-1.2, 1.2), supersample=2),
+    "mesh, one pixel": mesh(image_size=(1, 1)),
+    "mesh, y free": mesh(y=(0.0, 1.0)),
+    "mesh, yaw fixed": mesh(yaw=0.4),
+    "mesh, only x": mesh(y=0.3, z=-0.5, yaw=1.0),
+    "mesh, only yaw": mesh(x=0.5, z=0.2),
+    "mesh, close": mesh(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
+    "mesh, big": mesh(sizes=dict.fromkeys(KINDS, 1.8), supersample=2),
+}
+
+
+class Scenes(NamedTuple):
+    what: Tensor
+    where: Tensor
+    other_what: Tensor
+    other_where: Tensor
+    images: Tensor
+    incoming: Tensor
+
+
+def scenes(renderer: Renderer, batch: int = 4, slots: int = 3, others: int = 5) -> Scenes:
+    """Poses over the whole support and at its ends, so that objects hide one another and leave the picture."""
+    random = torch.Generator().manual_seed(0)
+    u = 1.5 * torch.randn(batch, slots, others + 1, len(renderer.where), generator=random)
+    what = torch.randint(renderer.kinds, (batch, slots, others + 1), generator=random)
+    if renderer.kinds == len(KINDS):
+        # The tops of one kind lie in one plane, and of equal depths rounding chooses: no kind in two slots.
+        what[:, :1], what[:, 1:2], what[:, 2:] = 0, 1, 2 + what[:, 2:] % 2
+    where = renderer.where.constrain(u)
+    where[0] = where[0, :1, :1] + 0.1 * torch.randn(where.shape[1:], generator=random)  # a heap
+    images = torch.rand(batch, *renderer.image_shape, generator=random)
+    incoming = torch.randn(batch, slots + 1, *renderer.image_shape, generator=random)
+    return Scenes(what[:, :, 0], where[:, :, 0], what[:, :, 1:], where[:, :, 1:], images, incoming)
+
+
+@pytest.fixture(params=list(CASES.values()), ids=list(CASES))
+def renderer(request: pytest.FixtureRequest) -> Renderer:
+    return request.param()
+
+
+def close(found: Tensor, expected: Tensor) -> bool:
+    """To float32's tolerance, of numbers that are sums over a whole picture."""
+    return bool(torch.allclose(found, expected, rtol=1e-4, atol=2e-5 * max(1.0, float(expected.abs().max()))))
+
+
+def test_cases_hide_and_cut_objects(renderer: Renderer) -> None:
+    """The scenes below do what they are for: in some, two objects cover one sample."""
+    s = scenes(renderer)
+    seen = renderer.draw(s.what.flatten(), s.where.flatten(0, 1)).depth.isfinite()
+    seen = seen.view(*s.what.shape, *seen.shape[1:])
+    assert (seen.sum(1) > 1).any() or renderer.image_shape == (3, 1, 1)
+
+
+def test_render_override_equals_base(renderer: Renderer) -> None:
+    s = scenes(renderer)
+    base = Renderer.render(renderer, s.what, s.where)
+    assert torch.allclose(renderer.render(s.what, s.where), base, atol=1e-6)
+
+
+@pytest.mark.parametrize("coarseness", [1.0, 4.0])
+def test_contraction_equals_whole_pictures(renderer: Renderer, coarseness: float) -> None:
+    s = scenes(renderer)
+    steps = coarseness * renderer.where.steps(s.where)
+    whole = contract_whole(lambda w: renderer.render(s.what, w), s.where, steps, s.incoming)
+    assert close(renderer.contract(s.what, s.where, s.incoming, coarseness), whole)
+
+
+@pytest.mark.parametrize("squared", [True, False], ids=["squared", "linear"])
+def test_fused_swaps_equal_base(renderer: Renderer, squared: bool) -> None:
+    s = scenes(renderer)
+    target = s.images.unsqueeze(1) if squared else s.incoming
+    arguments = (*s[:4], target, squared)
+    assert close(renderer.swap_scores(*arguments), Renderer.swap_scores(renderer, *arguments))
+
+
+def others_in_place(s: Scenes) -> Iterator[tuple[int, int, Tensor, Tensor]]:
+    for i in range(s.what.shape[1]):
+        for m in range(s.other_what.shape[2]):
+            what, where = s.what.clone(), s.where.clone()
+            what[:, i], where[:, i] = s.other_what[:, i, m], s.other_where[:, i, m]
+            yield i, m, what, where
+
+
+def squared_errors(renderer: Renderer, what: Tensor, where: Tensor, images: Tensor) -> Tensor:
+    return ((renderer.render(what, where).double() - images.unsqueeze(1)) ** 2).flatten(2).sum(2)
+
+
+def without(slots: Tensor, i: int) -> Tensor:
+    return torch.cat([slots[:, :i], slots[:, i + 1 :]], 1)
+
+
+def test_swap_errors_by_brute_force(renderer: Renderer) -> None:
+    """Every alternative's scene drawn anew, and the scene with the slot taken out."""
+    s = scenes(renderer, batch=2, others=3)
+    found = renderer.swap_errors(s.images, *s[:4])
+    assert found.shape == (2, 3, 3, 4)
+    for i, m, what, where in others_in_place(s):
+        changed = squared_errors(renderer, what, where, s.images)[:, i + 1 :]
+        left = squared_errors(renderer, without(s.what, i), without(s.where, i), s.images)[:, i:]
+        assert close(found[:, i, m, i + 1 :], (changed - left).float())
+        assert (found[:, i, m, : i + 1] == 0).all()
+
+
+def test_slots_and_alternatives_may_be_none(renderer: Renderer) -> None:
+    for slots, others in ((0, 2), (2, 0)):
+        s = scenes(renderer, slots=slots, others=others)
+        assert renderer.swap_errors(s.images, *s[:4]).shape == (4, slots, others, slots + 1)
+    empty = scenes(renderer, batch=2, slots=0)
+    blank = renderer.image_background().expand(2, 1, *renderer.image_shape)
+    assert torch.allclose(renderer.canvases(empty.what, empty.where), blank, atol=1e-6)
+
+
+def test_what_is_not_seen_changes_nothing() -> None:
+    renderer = MeshRenderer(kinds=KINDS, image_size=(24, 24))
+    s = scenes(renderer)
+    s.other_where[..., 0] += 50  # far to the right
+    assert (renderer.swap_errors(s.images, *s[:4]) == 0).all()
+
+
+def peak(action: Callable[[], object]) -> int:
+    """Bytes by which resident memory rises above where it stood while ``action`` runs."""
+    status = Path("/proc/self/status")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from now
+    before = _kilobytes(status.read_text(), "VmRSS")
+    action()
+    return 1024 * (_kilobytes(status.read_text(), "VmHWM") - before)
+
+
+def _kilobytes(status: str, name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", status)
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads a process's peak memory from Linux")
+def test_memory_does_not_grow_with_alternatives() -> None:
+    """The layers of 400 alternatives alone would take 100 MB. (benchmarks/renderer.py measures it closely.)"""
+    renderer = MeshRenderer(kinds=KINDS, image_size=(64, 64))
+    few, many = (scenes(renderer, batch=2, slots=2, others=m) for m in (4, 400))
+    renderer.swap_errors(few.images, *few[:4])
+    assert peak(lambda: renderer.swap_errors(many.images, *many[:4])) < 10e6
+
+
+S = scenes(Slabs())
+BLOB_SCENES = (torch.zeros(4, 3, 1), torch.zeros(4, 3, 3), torch.zeros(4, 3, 5, 1), torch.zeros(4, 3, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (dict(images=S.images[:3]), "`images` must have shape (4, 3, 12, 16), got (3, 3, 12, 16)"),
+        (dict(images=S.images[..., :9]), "`images` must have shape (4, 3, 12, 16), got (4, 3, 12, 9)"),
+        (
+            dict(where=S.where[..., :2]),
+            "`where` must have shape (batch, slots, 3), got (4, 3, 2): the renderer's pose has 3 coordinates (x, y, z)",
+        ),
+        (dict(what=S.what[:, :2]), "`what` must have shape (4, 3) to go with `where`, got (4, 2)"),
+        (dict(other_where=S.where), "`other_where` must have shape (4, 3, alternatives, 3), got (4, 3, 3)"),
+        (
+            dict(other_where=S.other_where[:, :1]),
+            "`other_where` must have shape (4, 3, alternatives, 3), got (4, 1, 5, 3)",
+        ),
+        (dict(other_what=S.other_what[:, :, :2]), "`other_what` must have shape (4, 3, 5), got (4, 3, 2)"),
+    ],
+)
+def test_swap_errors_refuses(change: dict[str, Tensor], said: str) -> None:
+    given = {**S._asdict(), **change}
+    names = ("images", "what", "where", "other_what", "other_where")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Slabs().swap_errors(*(given[name] for name in names))
+
+
+def test_swap_errors_refuses_codes_of_another_dimension() -> None:
+    what, where, other_what, other_where = BLOB_SCENES
+    images, renderer = torch.zeros(4, 1, 9, 12), Blobs()
+    with pytest.raises(ValueError, match=re.escape("`what` must have shape (4, 3, 1) to go with `where`, got (4, 3)")):
+        renderer.swap_errors(images, what[..., 0], where, other_what, other_where)
+    with pytest.raises(ValueError, match=re.escape("`other_what` must have shape (4, 3, 5, 1), got (4, 3, 5)")):
+        renderer.swap_errors(images, what, where, other_what[..., 0], other_where)
