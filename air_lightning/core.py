@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air_lightning.distributions import gaussian_kl, wrapped_kl
+from air_lightning.distributions import draw, gaussian_kl, wrapped_kl
 from air_lightning.inference.base import InferenceNetwork
 from renderers.base import Renderer
 from renderers.spaces import Gaussian
@@ -61,7 +61,7 @@ def _draw_what(renderer: Renderer, looks: Tensor, sample: bool) -> Tensor:
     if isinstance(renderer.what, Gaussian):
         mean, log_sd = looks.chunk(2, -1)
         return mean + log_sd.exp() * torch.randn_like(mean) if sample else mean
-    return torch.multinomial(looks.softmax(-1), 1).squeeze(-1) if sample else looks.argmax(-1)
+    return draw(looks.softmax(-1), 1).squeeze(-1) if sample else looks.argmax(-1)
 
 
 def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:

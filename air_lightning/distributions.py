@@ -61,6 +61,15 @@ def wrapped_kl(sd: Tensor, period: Tensor, points: int = 48) -> Tensor:
     return torch.where(seen, torch.where(relative < 0.08, closed, quadrature), 0.0)
 
 
+def draw(probabilities: Tensor, samples: int) -> Tensor:
+    """``samples`` indices (..., samples) drawn, with replacement, from probabilities (..., K).
+
+    Rows with a nan are drawn from the uniform: a diverged model is to fail at its loss, which names the term.
+    """
+    rows = probabilities.nan_to_num(1.0).flatten(0, -2)
+    return torch.multinomial(rows, samples, replacement=True).view(*probabilities.shape[:-1], samples)
+
+
 def categorical_kl(log_q: Tensor, log_prior: Tensor) -> Tensor:
     """KL(q || p) over the last dimension."""
     return (log_q.exp() * (log_q - log_prior)).sum(-1)

@@ -29,3 +29,13 @@ def test_wrong_arguments(case: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert stopped.value.code == 2
     assert re.search(re.escape(text), capsys.readouterr().err)
     assert not run.exists()
+
+
+def test_a_diverged_model_stops_with_the_step_and_the_terms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    short = ["--trainer.enable_progress_bar", "false", "--data.batch_size", "4", "--data.val_scenes", "4"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(CONFIG), "--run_dir", str(run), "--model.lr", "1e25", *short])
+    assert stopped.value.code == 1
+    assert re.search(r"the loss of step \d+ .* is not finite in: reconstruction, where_kl", capsys.readouterr().err)
+    assert not list(run.rglob("*.ckpt"))

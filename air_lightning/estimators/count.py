@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from air_lightning.distributions import draw
 from air_lightning.estimators.base import (
     Baseline,
     Context,
@@ -48,7 +49,7 @@ class RLOOCount(CountEstimator):
         self.samples, self.spread = samples, checked_spread(spread)
 
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
-        drawn = torch.multinomial(log_q.detach().exp(), self.samples, replacement=True)
+        drawn = draw(log_q.detach().exp(), self.samples)
         signal = (evidence + log_prior - log_q.detach()).gather(1, drawn)
         advantage = bounded(leave_one_out(signal), self.spread)
         weights = torch.zeros_like(log_q).scatter_add_(1, drawn, torch.full_like(signal, 1 / self.samples))
@@ -70,7 +71,7 @@ class NVILCount(CountEstimator):
         self.baseline = Baseline(image_shape[0], 1)
 
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
-        drawn = torch.multinomial(log_q.detach().exp(), 1)
+        drawn = draw(log_q.detach().exp(), 1)
         signal = (evidence + log_prior - log_q.detach()).gather(1, drawn).squeeze(1)
         if self.training:
             self.normaliser.update(signal)

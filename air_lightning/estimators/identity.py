@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from air_lightning.distributions import draw
 from air_lightning.estimators.base import (
     Baseline,
     Context,
@@ -41,7 +42,7 @@ class ExactIdentity(IdentityEstimator):
         mass = rest.sum(-1, keepdim=True)
         # where no mass is left outside the top, any of the rest will do: its weight is zero
         safe = torch.where(mass > 0, rest, torch.ones_like(rest).scatter(-1, best, 0.0))
-        other = torch.multinomial(safe.flatten(0, 1), 1).view(*what.shape, 1)
+        other = draw(safe, 1)
         drawn = torch.cat([best, other], -1)
         weights = torch.cat([weights.gather(-1, best), mass], -1)
         return self._loss(log_q.gather(-1, drawn), weights, score(drawn), self.top)
@@ -77,7 +78,7 @@ class RLOOIdentity(IdentityEstimator):
         q = log_q.detach().exp()
         # drawn from q mixed with the uniform; what does worse than the others counts as often as q would draw it
         mixed = (1 - self.explore) * q + self.explore / log_q.shape[-1]
-        drawn = torch.multinomial(mixed.flatten(0, 1), self.samples, replacement=True).view(*what.shape, self.samples)
+        drawn = draw(mixed, self.samples)
         advantage = bounded(leave_one_out(score(drawn)), self.spread)
         share = (q / mixed).gather(-1, drawn).clamp_max(1.0)
         weight = torch.where(advantage > 0, 1.0, share)

@@ -1,0 +1,72 @@
+"""The glimpse renderer: placement, gradients, and one fit through the generic core on coloured shapes."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from air_lightning.estimators import ExactCount
+from air_lightning.inference import RecurrentAIR, ResidualAttention
+from air_lightning.module import AIRModule
+from air_lightning.schedules import Constant
+from datamodules import MultiSprites
+from renderers import GlimpseRenderer
+
+
+def white(renderer: GlimpseRenderer) -> GlimpseRenderer:
+    """A renderer whose every glimpse is white."""
+    last = renderer.decoder[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, 30.0)
+    return renderer
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 40), (40, 60)])
+def test_a_glimpse_lies_where_it_is_told(height: int, width: int) -> None:
+    renderer = white(GlimpseRenderer((1, height, width), what=3))
+    color = renderer.draw(torch.zeros(1, 3), torch.tensor([[0.25, 0.5, -0.25]])).color[0, 0]
+    rows, columns = (color > 0.5).nonzero().unbind(1)
+    middle_x, middle_y = (0.5 + 1) * width / 2, (-0.25 + 1) * height / 2
+    assert columns.float().mean().item() + 0.5 == pytest.approx(middle_x, abs=0.6)
+    assert rows.float().mean().item() + 0.5 == pytest.approx(middle_y, abs=0.6)
+    side = 0.25 * min(height, width)
+    assert rows.max() - rows.min() + 1 == pytest.approx(side, abs=1.1)
+    assert columns.max() - columns.min() + 1 == pytest.approx(side, abs=1.1)
+
+
+def test_layers_add_up() -> None:
+    renderer = white(GlimpseRenderer((3, 20, 20), what=2))
+    where = torch.tensor([[[0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]])
+    canvases = renderer.canvases(torch.zeros(1, 2, 2), where)
+    torch.testing.assert_close(canvases[0, :, 0, 10, 10], torch.tensor([0.0, 1.0, 2.0]))
+
+
+def test_claims_to_be_differentiable_and_is() -> None:
+    renderer = GlimpseRenderer((1, 12, 12), what=2, glimpse=6, hidden=8).double()
+    what = torch.randn(1, 2, 2, dtype=torch.float64, requires_grad=True)
+    where = torch.tensor([[[0.51, 0.1, -0.21], [0.43, -0.33, 0.27]]], dtype=torch.float64, requires_grad=True)
+    assert renderer.differentiable
+    assert torch.autograd.gradcheck(renderer.canvases, (what, where))
+
+
+def test_scale_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="the scale must be positive, got a support from 0.0"):
+        GlimpseRenderer(scale=(0.0, 0.5))
+
+
+@pytest.mark.parametrize("network", [ResidualAttention, RecurrentAIR])
+@pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*logging interval.*")  # as the command line does
+def test_trains_decoder_and_network_on_sprites(network: type[ResidualAttention] | type[RecurrentAIR]) -> None:
+    torch.manual_seed(0)
+    renderer = GlimpseRenderer((3, 64, 64), what=4, glimpse=12, hidden=16)
+    model = AIRModule(renderer, network, slots=2, count=ExactCount(10), likelihood_sd=Constant(0.3))
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    data = MultiSprites(counts=(0, 1, 2), batch_size=8, train_scenes=16, val_scenes=8)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(max_steps=2, accelerator="cpu", enable_model_summary=False, **quiet)
+    trainer.fit(model, data)
+    assert all(not torch.equal(before[name], value) for name, value in model.named_parameters())
+    metrics = trainer.callback_metrics
+    assert torch.isfinite(metrics["val/elbo"])
+    assert "val/count_accuracy" in metrics and "val/identity_accuracy" not in metrics
