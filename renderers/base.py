@@ -155,8 +155,7 @@ class Renderer(nn.Module, ABC):
             without = self._objective(_replace(layers, i, blank), target, squared)
             for m in range(others):
                 layer = self.draw(other_what[:, i, m], other_where[:, i, m])
-                changed = self._objective(_replace(layers, i, layer), target, squared)
-                result[:, i, m, i + 1 :] = (changed - without)[:, i + 1 :]
+                result[:, i, m] = self._objective(_replace(layers, i, layer), target, squared) - without
         return result
 
     def _objective(self, layers: Layer, target: Tensor, squared: bool) -> Tensor:

@@ -19,7 +19,7 @@ def draw(
 ) -> tuple[Array, Array]:
     """Colour (M, H, W, 3) and depth (M, H, W) by the kernels, of any meshes."""
     scenery = pack(meshes, camera, light, np.zeros((3, height, width), np.float32), 1)
-    layers = np.empty((len(kinds), 4, height * width), np.float32)
+    layers = np.full((len(kinds), 4, height * width), np.nan, np.float32)
     deal(rasterizer.draw_layers, len(kinds), scenery, np.array(kinds), poses.astype(np.float32), layers)
     pictures = layers.reshape(-1, 4, height, width).astype(np.float64)
     return pictures[:, :3].transpose(0, 2, 3, 1), pictures[:, 3]
