@@ -6,13 +6,18 @@ where it stood, as Linux counts it.
 """
 
 import argparse
+import ctypes
 import json
+import os
 import platform
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in training: torch's idle threads do not spin
 
 import torch
 from torch import Tensor
@@ -97,6 +102,7 @@ def speed(rounds: int) -> list[dict[str, Any]]:
 
 def peak(action: Callable[[], object]) -> float:
     """MiB by which the process's memory rises above where it stood while ``action`` runs."""
+    ctypes.CDLL(None).malloc_trim(0)  # what is free goes back first, or it would be used unseen
     status = Path("/proc/self/status")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from now
     before = _kilobytes(status.read_text(), "VmRSS")
@@ -116,7 +122,9 @@ def memory() -> list[dict[str, Any]]:
     for free, fixed in FREE.items():
         renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE), **fixed)
         b = batch(renderer)
-        fused = [peak(lambda r=renderer, b=b: r.contract(b.what, b.where, b.gradient)) for _ in range(5)]  # type: ignore[misc]
+        run = partial(renderer.contract, b.what, b.where, b.gradient)
+        run()  # once unmeasured: loading kernels and starting threads take memory of their own
+        fused = [peak(run) for _ in range(5)]
         kept = b.other_what.numel() * 4 * SIZE * SIZE * 4 / 2**20
         rows.append({"free": free, "fused MiB": max(fused), "perturbed layers MiB": kept})
     return rows

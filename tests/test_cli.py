@@ -19,7 +19,7 @@ import torch
 import toy
 import yaml
 from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger
 
 from air_lightning.cli import with_run_config
 from air_lightning.runs import MetricsFile, RunError, RunFolder
@@ -230,18 +230,18 @@ def test_new_run_from_the_checkpoint_of_another(run, tmp_path):
 
 def test_loggers_write_to_the_run_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    logger = "{class_path: TensorBoardLogger, init_args: {save_dir: elsewhere, name: tb}}"
+    logger = "{class_path: CSVLogger, init_args: {save_dir: elsewhere, name: more}}"
     cli = toy.fit("--run_dir", "run", "--trainer.logger", logger)
-    assert [type(logger) for logger in cli.trainer.loggers] == [MetricsFile, TensorBoardLogger]
+    assert [type(logger) for logger in cli.trainer.loggers] == [MetricsFile, CSVLogger]
     assert names(tmp_path) == ["run"] and names(tmp_path / "run") == [
         "checkpoints",
         "config.yaml",
         "metrics.csv",
-        "tb",
+        "more",
     ]
     assert config(Path("run"))["trainer"]["logger"]["init_args"]["save_dir"] == "elsewhere"
     toy.run("test", "--run_dir", "run")
-    assert names(tmp_path / "run" / "tb") == ["version_0"]  # evaluations do not add to it
+    assert names(tmp_path / "run" / "more") == ["version_0"]  # evaluations do not add to it
 
 
 def test_no_logger_means_no_metrics_file(tmp_path):
