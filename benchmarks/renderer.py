@@ -61,8 +61,8 @@ def batch(renderer: MeshRenderer, kinds: tuple[str, ...] = KINDS) -> Batch:
 def actions(kinds: tuple[str, ...]) -> dict[str, tuple[int, Callable[[], object]]]:
     """By name, the number of objects drawn and what draws them. Slots drawn once to be drawn over do not count."""
     renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE))
-    b = batch(renderer, kinds)
-    objects, perturbed = SCENES * SLOTS, b.other_what.numel()
+    b, objects = batch(renderer, kinds), SCENES * SLOTS
+    perturbed = b.other_what.numel()
     return {
         "layers": (objects, lambda: renderer.draw(b.what.flatten(), b.where.flatten(0, 1))),
         "canvases": (objects, lambda: renderer.render(b.what, b.where)),
@@ -105,15 +105,10 @@ def peak(action: Callable[[], object]) -> float:
     ctypes.CDLL(None).malloc_trim(0)  # what is free goes back first, or it would be used unseen
     status = Path("/proc/self/status")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from now
-    before = _kilobytes(status.read_text(), "VmRSS")
+    (before,) = re.findall(r"VmRSS:\s+(\d+) kB", status.read_text())
     action()
-    return (_kilobytes(status.read_text(), "VmHWM") - before) / 1024
-
-
-def _kilobytes(status: str, name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", status)
-    assert found
-    return int(found[1])
+    (after,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+    return (int(after) - int(before)) / 1024
 
 
 def memory() -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import torch
 from torch import Tensor
 
@@ -109,7 +108,6 @@ def main() -> None:
     print("threads  steps/s  " + "".join(f"{part:>16}" for part in PARTS) + "   (ms a step and share)")
     for threads in args.threads:
         torch.set_num_threads(threads)
-        numba.set_num_threads(threads)
         renderer = MeshRenderer()
         result = measure(AIRModule(renderer), Scenes3D(renderer), args.steps)
         cells = "".join(f"{result[part]:9.1f} ({result[part] / result['step']:4.0%})" for part in PARTS)

@@ -155,15 +155,10 @@ def peak(action: Callable[[], object]) -> int:
     ctypes.CDLL(None).malloc_trim(0)  # what is free goes back first, or it would be used unseen
     status = Path("/proc/self/status")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from now
-    before = _kilobytes(status.read_text(), "VmRSS")
+    (before,) = re.findall(r"VmRSS:\s+(\d+) kB", status.read_text())
     action()
-    return 1024 * (_kilobytes(status.read_text(), "VmHWM") - before)
-
-
-def _kilobytes(status: str, name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", status)
-    assert found
-    return int(found[1])
+    (after,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+    return 1024 * (int(after) - int(before))
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads a process's peak memory from Linux")

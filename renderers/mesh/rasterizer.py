@@ -157,7 +157,7 @@ def _fill(
     area = bx * cy - by * cx
     if abs(area) < LEAST_AREA:
         return
-    turn = area > 0
+    turn = area > 0  # which side of its edges is inside: those to its left bound a row from the left
     l0, l0y, r0, r0y = _edge(ax, ay, cx, cy, (cy > 0) == turn)
     l1, l1y, r1, r1y = _edge(ax, ay, bx, by, (by < 0) == turn)
     l2, l2y, r2, r2y = _edge(ax + bx, ay + by, cx - bx, cy - by, (by > cy) == turn)

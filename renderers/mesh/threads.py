@@ -21,11 +21,10 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
 
 def deal(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
     """``kernel(start, stop, *arguments)`` over ranges that cover ``range(count)``; the kernel releases the GIL."""
-    jobs = min(torch.get_num_threads(), count)
-    if jobs <= 1:
-        kernel(0, count, *arguments)
-        return
+    threads = torch.get_num_threads()
+    jobs = max(1, min(threads, count))
     bounds = [count * job // jobs for job in range(jobs + 1)]
-    pool = _pool(torch.get_num_threads(), os.getpid())
-    for _ in pool.map(lambda start, stop: kernel(start, stop, *arguments), bounds[:-1], bounds[1:]):
-        pass
+    rest = [_pool(threads, os.getpid()).submit(kernel, *share, *arguments) for share in zip(bounds[1:], bounds[2:])]
+    kernel(0, bounds[1], *arguments)  # this thread's own share
+    for future in rest:
+        future.result()
