@@ -2,8 +2,8 @@
 
 import os
 
-# Torch's and numba's threads spin while they wait for each other. Without end, that costs many times the step on a busy
-# machine; not at all, it costs half as much again on an idle one. So briefly. Read when those libraries load.
+# Torch's threads spin while they wait for each other. Without end, that costs many times the step on a busy
+# machine; not at all, it costs half as much again on an idle one. So briefly. Read when torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from air_lightning.cli import main

@@ -1,5 +1,9 @@
 """The kernels against rays in float64, on random objects, cameras and meshes the built-in kinds do not cover."""
 
+import multiprocessing
+import warnings
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -82,24 +86,50 @@ def test_kinds_do_not_mix() -> None:
         assert np.array_equal(color[m], alone_color[0]) and np.array_equal(depth[m], alone_depth[0])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
 def test_threads_do_not_change_the_picture(threads: int) -> None:
-    mesh, poses, before = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 7), torch.get_num_threads()
-    expected = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
-    torch.set_num_threads(threads)
-    try:
-        found = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
-    finally:
-        torch.set_num_threads(before)
-    assert np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1])
+    mesh, poses = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 7)
+    color, depth = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
+    for m in range(7):
+        alone_color, alone_depth = draw([mesh], [0], poses[m : m + 1], Camera(), Light(), 24, 24)
+        assert np.array_equal(color[m], alone_color[0]) and np.array_equal(depth[m], alone_depth[0])
 
 
-def test_errors_come_out_of_threads() -> None:
-    def kernel(start: int, stop: int) -> None:
-        raise RuntimeError(f"{start} to {stop}")
+@pytest.mark.parametrize("threads, shares", [(1, {(0, 7)}), (3, {(0, 2), (2, 4), (4, 7)})], indirect=["threads"])
+def test_shares_cover_the_work_and_their_errors_come_out(threads: int, shares: set[tuple[int, int]]) -> None:
+    done = set()
 
-    with pytest.raises(RuntimeError, match="0 to "):
-        deal(kernel, 4)
+    def kernel(start: int, stop: int, last: int) -> None:
+        done.add((start, stop))
+        if stop == last:
+            raise RuntimeError(f"{start} to {stop}")
+
+    with pytest.raises(RuntimeError, match="to 7"):
+        deal(kernel, 7, 7)
+    assert done == shares
+
+
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_a_fork_draws_too(threads: int) -> None:
+    """As a DataLoader's worker does, after its parent has drawn with threads that the worker has not."""
+    mesh, poses = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 4)
+    expected, _ = draw([mesh], [0] * 4, poses, Camera(), Light(), 24, 24)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on forks of processes with threads
+        child = context.Process(target=lambda: queue.put(draw([mesh], [0] * 4, poses, Camera(), Light(), 24, 24)[0]))
+        child.start()
+    assert np.array_equal(queue.get(timeout=60), expected)
+    child.join()
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e7, 3e38])
