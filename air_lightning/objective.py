@@ -55,10 +55,12 @@ def objective(
     worth = evidence(likelihood, of_sample(pose_kl, slots.what) + look_kl).detach()
     weights, presence_loss = count(log_q, worth, log_prior, context)
     shown = weights.flip(1).cumsum(1).flip(1)[:, 1:]  # (B, N), weight of the canvases that show slot i
+    # a continuous what learns through the canvases, as where does; a categorical one by its estimator
+    look_weight = 1.0 if isinstance(renderer.what, Categorical) else weight
     terms = {
         "reconstruction": -weight * (weights * likelihood).sum(1).mean(),
         "where_kl": weight * (shown * _expected(pose_kl, slots, renderer)).sum(1).mean(),
-        "what_kl": (shown * look_kl).sum(1).mean(),
+        "what_kl": look_weight * (shown * look_kl).sum(1).mean(),
         "presence": presence_loss.mean(),
     }
     if isinstance(renderer.what, Categorical):

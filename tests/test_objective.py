@@ -9,7 +9,7 @@ from renderers_for_tests import Bumps, Dial, Discs, KindBumps
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
-from air_lightning.core import Slots, where_kl
+from air_lightning.core import Slots, explain, where_kl
 from air_lightning.distributions import count_log_posterior, count_log_prior, wrapped_kl
 from air_lightning.estimators import (
     Context,
@@ -21,8 +21,9 @@ from air_lightning.estimators import (
 )
 from air_lightning.estimators.base import Score
 from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, slot_kl, what_kl
+from air_lightning.inference import ResidualAttention
 from air_lightning.objective import Objective, objective
-from renderers import Renderer, spaces
+from renderers import GlimpseRenderer, MeshRenderer, Renderer, spaces
 
 BATCH, SLOTS, SD = 3, 3, 0.4
 LOG_PRIOR = count_log_prior(SLOTS, 0.3)
@@ -398,3 +399,17 @@ def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[]
     result = of(leaves, images, count(), ExactIdentity(), sd=1e-3)
     assert bool(result.loss.isfinite())
     assert all(bool(g.isfinite().all()) for g in leaves.gradients(result.loss).values())
+
+
+@pytest.mark.parametrize("kind", ["categorical", "continuous"])
+def test_weight_scales_a_continuous_what_with_where_and_leaves_a_categorical_one(kind: str) -> None:
+    renderer = MeshRenderer(image_size=(16, 16)) if kind == "categorical" else GlimpseRenderer((3, 16, 16), what=3)
+    network, images, log_prior = ResidualAttention(renderer), torch.rand(4, 3, 16, 16), count_log_prior(2, 0.3)
+    slots = explain(renderer, network, images, 2)
+    identity = ExactIdentity() if kind == "categorical" else None
+    slots = slots._replace(looks=slots.looks + torch.arange(slots.looks.shape[-1]) * 0.1)
+    fixed = (renderer, slots, images, log_prior, 0.3, PosteriorCount(10), identity, 0)
+    full, tenth = objective(*fixed).terms, objective(*fixed, weight=0.1).terms
+    ratio = {name: float((tenth[name] / full[name]).detach()) for name in ("reconstruction", "where_kl", "what_kl")}
+    expected = {"reconstruction": 0.1, "where_kl": 0.1, "what_kl": 1.0 if kind == "categorical" else 0.1}
+    assert ratio == pytest.approx(expected, rel=1e-4)
