@@ -6,7 +6,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from renderers.compositing import Compositing, Layer, compose, downsample
+from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents
 from renderers.finite_differences import central, differenced, perturb
 from renderers.spaces import Categorical, Coordinate, What, Where
 
@@ -23,7 +23,8 @@ class Renderer(nn.Module, ABC):
         image_shape: (C, H, W).
         differentiable: whether autograd passes through ``draw``. If not, canvases get their gradient in ``where`` by
             central finite differences with each coordinate's step, and none in ``what``.
-        compositing: how layers become canvases, ``zbuffer`` (opaque objects, nearest wins) or ``additive``.
+        compositing: how layers become canvases, ``zbuffer`` (opaque objects, nearest wins), ``additive``, or ``over``
+            (each slot lies over those before it, layers have alpha).
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Renderer(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        """M objects, each alone: colour (M, C, S H, S W) and depth (M, S H, S W).
+        """M objects, each alone: colour (M, C, S H, S W), depth (M, S H, S W), and for ``over`` alpha, likewise.
 
         S is 1, or a whole number of samples a pixel and direction: canvases are averaged after compositing.
         """
@@ -80,6 +81,28 @@ class Renderer(nn.Module, ABC):
         Default: ``x`` and ``y``. The inverse of ``project`` for an object at its usual height.
         """
         return {"x": image[..., 0], "y": image[..., 1]}
+
+    def window(self, where: Tensor) -> Tensor:
+        """The affine map (..., 2, 3) from a window's own coordinates (u, v, 1) in [-1, 1] to image coordinates.
+
+        The window is what an object at these poses (..., P) covers: where the inference network looks for ``what``
+        (the spatial transformer of AIR, Eslami et al. 2016, section 3.1). Default: the square of ``project``.
+        """
+        center, half = self.project(where)
+        return affine(half, half, center)
+
+    @torch.no_grad()
+    def boxes(self, what: Tensor, where: Tensor, threshold: float = 0.2) -> Tensor:
+        """Boxes (..., 4) of objects ``what`` (..., [D]) at ``where`` (..., P), each drawn alone.
+
+        x0, y0, x1, y1 in pixels from the upper left corner, ends excluded: the extent of the pixels that the object
+        covers by more than ``threshold`` (of additive layers: that it makes brighter by more). Zeros where there are
+        none.
+        """
+        lead = where.shape[:-1]
+        layers = self.draw(what.flatten(0, len(lead) - 1), where.flatten(0, -2))
+        shown = coverage(layers, self.compositing) > threshold
+        return extents(shown).view(*lead, 4) * (self.image_shape[1] / shown.shape[-2])
 
     @property
     def device(self) -> torch.device:
@@ -133,7 +156,7 @@ class Renderer(nn.Module, ABC):
         """Prefix canvases as ``canvases`` gives them, without finite differences."""
         batch, slots = where.shape[:2]
         layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
-        layers = Layer(*(part.view(batch, slots, *part.shape[1:]) for part in layers))
+        layers = each(lambda part: part.view(batch, slots, *part.shape[1:]), layers)
         return downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
 
     @torch.no_grad()
@@ -148,11 +171,11 @@ class Renderer(nn.Module, ABC):
         """
         batch, slots, others = other_where.shape[:3]
         layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
-        layers = Layer(*(part.view(batch, slots, *part.shape[1:]) for part in layers))
+        layers = each(lambda part: part.view(batch, slots, *part.shape[1:]), layers)
         result = target.new_zeros(batch, slots, others, slots + 1)
         for i in range(slots):
-            blank = Layer(torch.zeros_like(layers.color[:, 0]), torch.full_like(layers.depth[:, 0], torch.inf))
-            without = self._objective(_replace(layers, i, blank), target, squared)
+            nothing = blank(each(lambda part: part[:, 0], layers))
+            without = self._objective(_replace(layers, i, nothing), target, squared)
             for m in range(others):
                 layer = self.draw(other_what[:, i, m], other_where[:, i, m])
                 result[:, i, m] = self._objective(_replace(layers, i, layer), target, squared) - without
@@ -200,6 +223,14 @@ class Renderer(nn.Module, ABC):
             raise ValueError(f"`other_what` must have shape {tuple(wanted)}, got {tuple(other_what.shape)}")
 
 
+def affine(across: Tensor, down: Tensor, center: Tensor, turn: Tensor | None = None) -> Tensor:
+    """Maps (..., 2, 3) that scale by ``across`` and ``down`` (...), turn by ``turn`` and shift to ``center``."""
+    cos = torch.ones_like(across) if turn is None else turn.cos()
+    sin = torch.zeros_like(across) if turn is None else turn.sin()
+    linear = torch.stack([across * cos, -down * sin, across * sin, down * cos], -1)
+    return torch.cat([linear.view(*linear.shape[:-1], 2, 2), center.unsqueeze(-1)], -1)
+
+
 def _replace(layers: Layer, i: int, layer: Layer) -> Layer:
     """The layers (B, N, ...) with slot i replaced by ``layer`` (B, ...)."""
-    return Layer(*(torch.cat([a[:, :i], b.unsqueeze(1), a[:, i + 1 :]], 1) for a, b in zip(layers, layer)))
+    return each(lambda a, b: torch.cat([a[:, :i], b.unsqueeze(1), a[:, i + 1 :]], 1), layers, layer)

@@ -1,12 +1,13 @@
 """Layers to prefix canvases: canvas n shows the background and the first n slots."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Compositing = Literal["zbuffer", "additive"]
+Compositing = Literal["zbuffer", "additive", "over"]
 
 
 class Layer(NamedTuple):
@@ -14,30 +15,78 @@ class Layer(NamedTuple):
 
     Attributes:
         color: (..., C, H, W) in [0, 1]; zero where the object is not.
-        depth: (..., H, W) distance along the optical axis, infinite where the object is not. Additive
-            compositing does not look at it.
+        depth: (..., H, W) distance along the optical axis, infinite where the object is not. Only the z-buffer
+            looks at it.
+        alpha: (..., H, W), the share of each pixel that the object covers, by which its colour is already multiplied.
+            Only ``over`` looks at it, and needs it.
     """
 
     color: Tensor
     depth: Tensor
+    alpha: Tensor | None = None
+
+
+def each(change: Callable[..., Tensor], *layers: Layer) -> Layer:
+    """``change`` applied to the colours, to the depths, and to the alphas where there are any."""
+    parts = [None if columns[0] is None else change(*columns) for columns in zip(*layers)]
+    return Layer(*parts)  # type: ignore[arg-type]  # colour and depth are never None
+
+
+def blank(like: Layer) -> Layer:
+    """Layers of the same shape on which there is no object."""
+    alpha = None if like.alpha is None else torch.zeros_like(like.alpha)
+    return Layer(torch.zeros_like(like.color), torch.full_like(like.depth, torch.inf), alpha)
 
 
 def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
     """Prefix canvases (..., N + 1, C, H, W) of N layers (colour (..., N, C, H, W)) over ``background`` (C, H, W).
 
     ``additive``: background plus the sum of the layers (a prefix sum). ``zbuffer``: each pixel shows the nearest of
-    the layers so far (a prefix z-buffer; of equals the earlier).
+    the layers so far (a prefix z-buffer; of equals the earlier). ``over``: each layer lies over those before it and
+    lets through what it does not cover (Porter & Duff 1984).
     """
-    color, depth = layers
+    color, depth, alpha = layers
     start = background.expand(*color.shape[:-4], *background.shape)
     if rule == "additive":
         return torch.cat([start.unsqueeze(-4), start.unsqueeze(-4) + color.cumsum(-4)], -4)
-    canvases, nearest = [start], depth.new_full((*depth.shape[:-3], *depth.shape[-2:]), torch.inf)
+    canvases = [start]
+    if rule == "over":
+        if alpha is None:
+            raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
+        for n in range(color.shape[-4]):
+            canvases.append(color[..., n, :, :, :] + (1 - alpha[..., n, :, :].unsqueeze(-3)) * canvases[-1])
+        return torch.stack(canvases, -4)
+    nearest = depth.new_full((*depth.shape[:-3], *depth.shape[-2:]), torch.inf)
     for n in range(color.shape[-4]):
         closer = depth[..., n, :, :] < nearest
         nearest = torch.where(closer, depth[..., n, :, :], nearest)
         canvases.append(torch.where(closer.unsqueeze(-3), color[..., n, :, :, :], canvases[-1]))
     return torch.stack(canvases, -4)
+
+
+def coverage(layers: Layer, rule: Compositing) -> Tensor:
+    """How much of each pixel shows the object, (..., H, W) in [0, 1].
+
+    Its alpha, or whether its depth is finite; of additive layers, which have neither, the brightest channel.
+    """
+    if rule == "zbuffer":
+        return layers.depth.isfinite().to(layers.color)
+    if rule == "over" and layers.alpha is not None:
+        return layers.alpha
+    return layers.color.amax(-3).clamp(0, 1)
+
+
+def extents(shown: Tensor) -> Tensor:
+    """Boxes (..., 4) of pixels ``shown`` (..., H, W) bool: x0, y0, x1, y1, ends excluded; zeros for none."""
+    sides = []
+    for axis in (-2, -1):  # columns, then rows
+        line = shown.any(axis)
+        first = line.to(torch.uint8).argmax(-1)
+        last = line.shape[-1] - line.flip(-1).to(torch.uint8).argmax(-1)
+        sides.append((first, last))
+    (x0, x1), (y0, y1) = sides
+    box = torch.stack([x0, y0, x1, y1], -1)
+    return (box * shown.flatten(-2).any(-1, keepdim=True)).float()
 
 
 def downsample(canvases: Tensor, height: int) -> Tensor:

@@ -1,26 +1,36 @@
 """The 2D glimpse renderer: an appearance code decoded to a glimpse, placed by a spatial transformer."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderers.base import Renderer
+from renderers.base import Renderer, affine
 from renderers.compositing import Layer
 from renderers.spaces import Coordinate, Gaussian
+
+Range = tuple[float, float]
 
 
 class GlimpseRenderer(Renderer):
     """Decodes ``what`` to a square glimpse and pastes it where ``where`` says; learns by backpropagation.
 
     ``what`` is a code with a standard normal prior. ``where`` is scale (half a glimpse's width as a share of half the
-    picture), x and y (image coordinates of its centre, in [-1, 1]). Layers add up. The decoder and the placement are
-    AIR's (Eslami et al. 2016, section 3.1; Jaderberg et al. 2015, equation 1).
+    picture's shorter side), x and y (image coordinates of its centre, in [-1, 1]); with ``anisotropic`` scale_x and
+    scale_y instead of scale; with ``turn`` also rotation (radians, from x towards y). Decoder and placement are AIR's
+    (Eslami et al. 2016, section 3.1; Jaderberg et al. 2015, equation 1), and ``window`` is the placement's inverse.
 
     Args:
         image_shape: (channels, height, width).
-        what: dimension of the code. glimpse: pixels along its side. hidden: width of the decoder's layers.
+        what: dimension of the code. glimpse: pixels along its side. hidden: widths of the decoder's layers.
         scale: support of the scale, uniform a priori. reach: centres lie within [-reach, reach].
-        bias: the decoder's initial output, in logits: negative ones start with dark glimpses.
+        anisotropic: a scale for each direction. turn: largest rotation either way, radians; 0: glimpses stay upright.
+        compositing: ``additive``: layers add up. ``over``: the decoder also gives alpha, and later slots hide
+            earlier ones.
+        bias: the decoder's initial output, in logits: negative ones start with dark (or transparent) glimpses.
+    Errors:
+        ValueError for scales and rotations out of their range.
     """
 
     def __init__(
@@ -29,34 +39,85 @@ class GlimpseRenderer(Renderer):
         what: int = 50,
         glimpse: int = 28,
         hidden: int = 200,
-        scale: tuple[float, float] = (0.2, 0.8),
+        scale: Range = (0.2, 0.8),
         reach: float = 0.9,
+        anisotropic: bool = False,
+        turn: float = 0.0,
+        compositing: Literal["additive", "over"] = "additive",
         bias: float = -2.0,
     ) -> None:
         pixel = 2 / min(image_shape[1:])
-        place = (
-            Coordinate("scale", "half pictures", scale[0], scale[1], pixel / 2),
-            Coordinate("x", "half pictures", -reach, reach, pixel),
-            Coordinate("y", "half pictures", -reach, reach, pixel),
-        )
-        super().__init__(Gaussian(what), place, image_shape, differentiable=True, compositing="additive")
+        names = ("scale_x", "scale_y") if anisotropic else ("scale",)
+        place = [Coordinate(name, "half pictures", scale[0], scale[1], pixel / 2) for name in names]
+        place += [Coordinate(name, "half pictures", -reach, reach, pixel) for name in ("x", "y")]
+        if not 0 <= turn < torch.pi:
+            raise ValueError(f"turn must lie in [0, pi) radians, got {turn}: 0 keeps glimpses upright")
+        if turn:
+            place.append(Coordinate("rotation", "radians", -turn, turn, 0.1))
+        super().__init__(Gaussian(what), tuple(place), image_shape, differentiable=True, compositing=compositing)
         if not scale[0] > 0:
             raise ValueError(f"the scale must be positive, got a support from {scale[0]}: 0.2, for example")
-        self.glimpse = glimpse
-        last = nn.Linear(hidden, image_shape[0] * glimpse * glimpse)
-        nn.init.constant_(last.bias, bias)
+        self.glimpse, self.turns = glimpse, turn > 0
+        planes = image_shape[0] + (compositing == "over")
+        last = nn.Linear(hidden, planes * glimpse * glimpse)
+        nn.init.constant_(last.bias[-glimpse * glimpse :] if compositing == "over" else last.bias, bias)
         self.decoder = nn.Sequential(nn.Linear(what, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), last)
 
+    def decode(self, what: Tensor) -> Tensor:
+        """Glimpses (M, C, side, side) of codes (M, D), colour times alpha; for ``over`` alpha is one more channel."""
+        planes = torch.sigmoid(self.decoder(what)).unflatten(1, (-1, self.glimpse, self.glimpse))
+        if self.compositing == "additive":
+            return planes
+        alpha = planes[:, -1:]
+        return torch.cat([planes[:, :-1] * alpha, alpha], 1)
+
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        colors, height, width = self.image_shape
-        glimpses = torch.sigmoid(self.decoder(what)).view(-1, colors, self.glimpse, self.glimpse)
-        scale, x, y = where.unbind(-1)
-        # pixel (u, v) of the picture shows the glimpse at ((u - x) / scale, (v - y) / scale)
-        zero, wide = torch.zeros_like(x), min(height, width)
-        rows = [
-            torch.stack([width / wide / scale, zero, -x * width / wide / scale], -1),
-            torch.stack([zero, height / wide / scale, -y * height / wide / scale], -1),
-        ]
-        grid = F.affine_grid(torch.stack(rows, 1), [len(what), colors, height, width], align_corners=False)
-        color = F.grid_sample(glimpses, grid, align_corners=False)
-        return Layer(color, torch.ones_like(color[:, 0]))
+        glimpses, window = self.decode(what), self.window(where)
+        planes = self._placed(glimpses, window) if self.turns else self._placed_upright(glimpses, window)
+        depth = torch.ones_like(planes[:, 0])
+        if self.compositing == "additive":
+            return Layer(planes, depth)
+        return Layer(planes[:, :-1], depth, planes[:, -1])
+
+    def window(self, where: Tensor) -> Tensor:
+        _, height, width = self.image_shape
+        across, down = (self._scale(where, name) for name in ("scale_x", "scale_y"))
+        turn = self._column(where, "rotation") if self.turns else None
+        center = torch.stack([self._column(where, "x"), self._column(where, "y")], -1)
+        # turned where both directions have the same unit, then to image coordinates
+        short = min(height, width)
+        linear = affine(across, down, torch.zeros_like(center), turn)[..., :2]
+        unit = torch.tensor([[short / width], [short / height]], dtype=where.dtype, device=where.device)
+        return torch.cat([linear * unit, center.unsqueeze(-1)], -1)
+
+    def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        center = torch.stack([self._column(where, "x"), self._column(where, "y")], -1)
+        return center, torch.maximum(self._scale(where, "scale_x"), self._scale(where, "scale_y"))
+
+    def _scale(self, where: Tensor, name: str) -> Tensor:
+        return self._column(where, name if name in self.where.names else "scale")
+
+    def _placed(self, glimpses: Tensor, window: Tensor) -> Tensor:
+        """(M, C, H, W): the picture's pixel shows the glimpse at the window's own coordinates of it."""
+        inverse = torch.linalg.inv(window[..., :2])
+        theta = torch.cat([inverse, -inverse @ window[..., 2:]], -1)
+        size = [len(glimpses), glimpses.shape[1], *self.image_shape[1:]]
+        return F.grid_sample(glimpses, F.affine_grid(theta, size, align_corners=False), align_corners=False)
+
+    def _placed_upright(self, glimpses: Tensor, window: Tensor) -> Tensor:
+        """The same where nothing turns: bilinear sampling is then two matrix products, and faster."""
+        _, height, width = self.image_shape
+        down = _weights(window[:, 1, 1], window[:, 1, 2], height, self.glimpse)
+        across = _weights(window[:, 0, 0], window[:, 0, 2], width, self.glimpse)
+        colors = glimpses.shape[1]
+        rows = glimpses.flatten(1, 2) @ across.transpose(1, 2)  # (M, C side, W)
+        return (down.unsqueeze(1) @ rows.unflatten(1, (colors, -1))).contiguous()
+
+
+def _weights(scale: Tensor, center: Tensor, pixels: int, samples: int) -> Tensor:
+    """(M, pixels, samples): share of each of a glimpse's samples in each pixel along one direction."""
+    pixel = (torch.arange(pixels, device=scale.device, dtype=scale.dtype) + 0.5) * 2 / pixels - 1
+    # where in the glimpse the pixel's centre lies, in samples
+    place = ((pixel - center.unsqueeze(1)) / scale.unsqueeze(1) + 1) * (samples / 2) - 0.5
+    distance = place.unsqueeze(2) - torch.arange(samples, device=scale.device, dtype=scale.dtype)
+    return (1 - distance.abs()).clamp_min(0)

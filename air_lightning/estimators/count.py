@@ -21,10 +21,22 @@ class PosteriorCount(CountEstimator):
 
     Its gradient does not vanish where presence is saturated, which the ELBO's does: the choice for renderers whose
     misplaced objects make the picture worse. Slots are trained under r.
+
+    Args:
+        power: the evidence's exponent, ``r_n ~ p(n) exp(power F_n)``. Below 1 the posterior is coarsened (Miller &
+            Dunson 2019): one more object must explain ``-log ratio / power`` nats, where ratio is the count
+            prior's, so that a slot does not pay by patching what the decoder cannot draw yet.
+        warmup: see CountEstimator.
     """
 
+    def __init__(self, power: float = 1.0, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        if not 0 < power <= 1:
+            raise ValueError(f"power must lie in (0, 1], got {power}: 1 is the exact posterior")
+        self.power = power
+
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
-        posterior = (evidence + log_prior).softmax(1)
+        posterior = (self.power * evidence + log_prior).softmax(1)
         return CountEstimate(posterior, -(posterior * log_q).sum(1))
 
 

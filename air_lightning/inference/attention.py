@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
 from air_lightning.inference.heads import PoseHead, crop, image_grid, look_size, zero
-from renderers.base import Renderer
+from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
 CELL = 4
@@ -33,10 +33,15 @@ class ResidualAttention(InferenceNetwork):
 
     Args:
         renderer: for its spaces and geometry.
-        channels: of the attention network. reader: of the glimpse's first convolution. hidden: its features' width.
+        channels: of the attention network.
+        reader: channels of the convolutions that read the glimpse; 0: an MLP reads it, which is faster and enough for
+            flat objects.
+        hidden: width of the glimpse's features.
         glimpse: samples along a side, a multiple of 4. glimpse_half: half its width in the picture, image coordinates.
         position_sd, angle_sd: initial posterior sd, see PoseHead.
         window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
+        signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and
+            does not draw the next slot; right where objects are brighter than what is behind them.
     Errors:
         ValueError for a glimpse that is no multiple of 4, and as PoseHead.
     """
@@ -55,6 +60,7 @@ class ResidualAttention(InferenceNetwork):
         position_sd: float = 0.3,
         angle_sd: float = 0.2,
         window: int = 2,
+        signed: bool = False,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
@@ -63,7 +69,7 @@ class ResidualAttention(InferenceNetwork):
         self.cells = (-(-height // CELL), -(-width // CELL))
         # pictures are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
-        self.glimpse, self.glimpse_half, self.window = glimpse, glimpse_half, window
+        self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
         self.map = nn.Sequential(
             nn.Conv2d(2 * colors + 2, channels, CELL, CELL),
             nn.ReLU(),
@@ -74,15 +80,7 @@ class ResidualAttention(InferenceNetwork):
         )
         self.peak = zero(nn.Conv2d(channels, 1, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
-        self.read = nn.Sequential(
-            nn.Conv2d(2 * colors, reader, 4, 2, 1),
-            nn.ReLU(),
-            nn.Conv2d(reader, 2 * reader, 4, 2, 1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(2 * reader * (glimpse // 4) ** 2, hidden),
-            nn.ReLU(),
-        )
+        self.read = _reader(2 * colors, glimpse, reader, hidden)
         self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
         self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
         self.pose = PoseHead(self.where_space, self.kinds, hidden, position_sd, angle_sd)
@@ -109,7 +107,8 @@ class ResidualAttention(InferenceNetwork):
         energy = self._energy(residual)
         attention = self._attention(self.peak(features).squeeze(1) + self.sharpness * (energy + 1e-3).log())
         center = (attention.unsqueeze(1) * self.grid).sum((2, 3))
-        glimpse = crop(torch.cat([images, residual], 1), center.detach(), self.glimpse_half, self.glimpse)
+        half = torch.full_like(center[:, 0], self.glimpse_half)
+        glimpse = crop(torch.cat([images, residual], 1), affine(half, half, center.detach()), self.glimpse)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
         presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1)
@@ -118,14 +117,14 @@ class ResidualAttention(InferenceNetwork):
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
-        center, half = self._geometry[0](where[:, 0])
         seen = torch.cat([images, images - canvas], 1)
-        return cast(Tensor, self.look(crop(seen, center, half, self.glimpse)))
+        return cast(Tensor, self.look(crop(seen, self._geometry[0](where[:, 0]), self.glimpse)))
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual around each cell (B, h, w), smoothed over three cells."""
-        cells = F.avg_pool2d(F.pad(residual.abs().mean(1, keepdim=True), self.padding), CELL)
-        return F.avg_pool2d(cells, 3, 1, 1).squeeze(1)
+        padded = F.pad(residual if self.signed else residual.abs(), self.padding)
+        smooth = F.avg_pool2d(F.avg_pool2d(padded, CELL), 3, 1, 1)
+        return smooth.abs().mean(1)
 
     def _attention(self, logits: Tensor) -> Tensor:
         """Softmax over the neighbourhood of the largest logit, (B, h, w); zero elsewhere."""
@@ -144,6 +143,22 @@ class ResidualAttention(InferenceNetwork):
             for c in self.where_space.coordinates
         ]
         return torch.stack(columns, -1)
+
+
+def _reader(channels: int, glimpse: int, width: int, hidden: int) -> nn.Module:
+    """Glimpses (B, channels, glimpse, glimpse) to features (B, hidden)."""
+    if width == 0:
+        flat = nn.Linear(channels * glimpse**2, hidden)
+        return nn.Sequential(nn.Flatten(), flat, nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 4, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(2 * width * (glimpse // 4) ** 2, hidden),
+        nn.ReLU(),
+    )
 
 
 def _cell_grid(cells: tuple[int, int], height: int, width: int) -> Tensor:

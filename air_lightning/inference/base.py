@@ -34,7 +34,7 @@ class InferenceNetwork(nn.Module, ABC):
         super().__init__()
         self.where_space, self.what_space, self.kinds = renderer.where, renderer.what, renderer.kinds
         self.image_shape = renderer.image_shape
-        self._geometry = (renderer.project, renderer.unproject)
+        self._geometry = (renderer.window, renderer.unproject)
 
     @abstractmethod
     def initial(self, images: Tensor) -> State:

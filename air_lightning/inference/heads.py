@@ -23,21 +23,19 @@ def image_grid(height: int, width: int, device: torch.device | None = None) -> T
     return torch.stack([x.expand(height, width), y.unsqueeze(1).expand(height, width)])
 
 
-def crop(picture: Tensor, center: Tensor, half: Tensor | float, size: int) -> Tensor:
-    """Square windows of pictures (B, C, H, W), resampled to (B, C, size, size) bilinearly.
+def crop(picture: Tensor, window: Tensor, size: int) -> Tensor:
+    """Windows of pictures (B, C, H, W), resampled to (B, C, size, size) bilinearly.
 
-    Differentiable in ``center`` and ``half``. What lies outside the picture shows its nearest border pixel.
+    Differentiable in ``window``. What lies outside the picture shows its nearest border pixel.
 
     Args:
-        center: (B, 2), image coordinates x, y in [-1, 1].
-        half: (B,), or one for all: half a window's width and height, in the same unit.
+        window: (B, 2, 3), maps a window's coordinates (u, v, 1) in [-1, 1] to image coordinates (``Renderer.window``).
         size: samples along a side. Larger windows are not smoothed before they are sampled.
     """
-    window = image_grid(size, size, picture.device).to(picture.dtype).permute(1, 2, 0)
-    if isinstance(half, Tensor):
-        half = half[:, None, None, None]
-    grid = window * half + center[:, None, None, :]
-    return F.grid_sample(picture, grid, align_corners=False, padding_mode="border")
+    axes = image_grid(size, size, picture.device).to(picture.dtype)
+    linear, shift = window[:, :, :2, None, None], window[:, :, 2, None, None]
+    grid = (linear * axes).sum(2) + shift
+    return F.grid_sample(picture, grid.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
 
 
 def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) -> Tensor:

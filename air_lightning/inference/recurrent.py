@@ -48,7 +48,7 @@ class RecurrentAIR(InferenceNetwork):
         encoded: numbers that ``mlp`` and ``conv`` give.
         predict: units of the hidden layer before presence and pose.
         glimpse: samples along a side of the window.
-        glimpse_margin: the window's half size as a multiple of the object's (``Renderer.project``).
+        glimpse_margin: the window's half size as a multiple of the object's (``Renderer.window``).
         what_hidden: units of the hidden layer between glimpse and ``what``.
         position_sd: initial posterior sd of unconstrained coordinates. angle_sd: of angles, as a share of the period.
         presence_bias: initial logit of presence: 2 starts with 88 % of objects there.
@@ -117,10 +117,9 @@ class RecurrentAIR(InferenceNetwork):
         return proposal, state._replace(hidden=hidden, cell=cell)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Memory) -> Tensor:
-        project, _ = self._geometry
-        center, half = project(where)
-        half = half.mean(1) * self.glimpse_margin
-        return self.look(crop(self._view(images, canvas), center.mean(1), half, self.glimpse))
+        window = self._geometry[0](where).mean(1)
+        wide = torch.cat([window[:, :, :2] * self.glimpse_margin, window[:, :, 2:]], 2)
+        return self.look(crop(self._view(images, canvas), wide, self.glimpse))
 
     def observe(self, state: Memory, what: Tensor, where: Tensor) -> Memory:
         if isinstance(self.what_space, Gaussian):
