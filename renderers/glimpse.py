@@ -65,7 +65,7 @@ class GlimpseRenderer(Renderer):
 
     def decode(self, what: Tensor) -> Tensor:
         """Glimpses (M, C, side, side) of codes (M, D), colour times alpha; for ``over`` alpha is one more channel."""
-        planes = torch.sigmoid(self.decoder(what)).unflatten(1, (-1, self.glimpse, self.glimpse))
+        planes = torch.sigmoid(self.decoder(what)).view(len(what), -1, self.glimpse, self.glimpse)
         if self.compositing == "additive":
             return planes
         alpha = planes[:, -1:]
@@ -109,9 +109,7 @@ class GlimpseRenderer(Renderer):
         _, height, width = self.image_shape
         down = _weights(window[:, 1, 1], window[:, 1, 2], height, self.glimpse)
         across = _weights(window[:, 0, 0], window[:, 0, 2], width, self.glimpse)
-        colors = glimpses.shape[1]
-        rows = glimpses.flatten(1, 2) @ across.transpose(1, 2)  # (M, C side, W)
-        return (down.unsqueeze(1) @ rows.unflatten(1, (colors, -1))).contiguous()
+        return down.unsqueeze(1) @ (glimpses @ across.transpose(1, 2).unsqueeze(1))
 
 
 def _weights(scale: Tensor, center: Tensor, pixels: int, samples: int) -> Tensor:

@@ -23,13 +23,13 @@ class PosteriorCount(CountEstimator):
     misplaced objects make the picture worse. Slots are trained under r.
 
     Args:
+        warmup: see CountEstimator.
         power: the evidence's exponent, ``r_n ~ p(n) exp(power F_n)``. Below 1 the posterior is coarsened (Miller &
             Dunson 2019): one more object must explain ``-log ratio / power`` nats, where ratio is the count
             prior's, so that a slot does not pay by patching what the decoder cannot draw yet.
-        warmup: see CountEstimator.
     """
 
-    def __init__(self, power: float = 1.0, warmup: int = 0) -> None:
+    def __init__(self, warmup: int = 0, power: float = 1.0) -> None:
         super().__init__(warmup)
         if not 0 < power <= 1:
             raise ValueError(f"power must lie in (0, 1], got {power}: 1 is the exact posterior")
