@@ -296,6 +296,7 @@ class AIRCLI(LightningCLI):
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),
             callbacks.StopSignal(),
+            callbacks.Stopwatch(),
             self._count,
             callbacks.Summary(),
         ]

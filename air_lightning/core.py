@@ -21,6 +21,7 @@ class Slots(NamedTuple):
         where_options: (B, N, K, P), the sampled pose for each identity (K = 1 for a continuous ``what``).
         mean, sd: (B, N, K, P) of the unconstrained pose.
         looks: parameters of ``what``'s posterior: identity logits (B, N, K), or mean and log sd (B, N, 2 D).
+        noise: (B, N, 1, P), standard normal, or 0 where the mode was taken: ``mean + sd noise`` is the sampled pose.
     """
 
     presence_logits: Tensor
@@ -30,6 +31,7 @@ class Slots(NamedTuple):
     mean: Tensor
     sd: Tensor
     looks: Tensor
+    noise: Tensor
 
 
 def explain(renderer: Renderer, network: InferenceNetwork, images: Tensor, slots: int, sample: bool = True) -> Slots:
@@ -49,7 +51,7 @@ def explain(renderer: Renderer, network: InferenceNetwork, images: Tensor, slots
         what = _draw_what(renderer, looks, sample)
         where = options[rows, what] if renderer.kinds > 1 else options[:, 0]
         state = network.observe(state, what, where)
-        parts.append((proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, looks))
+        parts.append((proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, looks, noise))
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
                 so_far = [torch.stack([p[j] for p in parts], 1) for j in (1, 2)]

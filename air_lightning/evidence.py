@@ -5,6 +5,7 @@
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -50,3 +51,42 @@ def evidence(log_likelihood: Tensor, kl: Tensor) -> Tensor:
 def bound(log_q: Tensor, evidence: Tensor, log_prior: Tensor) -> Tensor:
     """The ELBO in nats, (B,), of log q(n) and F_n (B, N + 1) and log p(n) (N + 1,)."""
     return (log_q.exp() * (evidence + log_prior - log_q)).sum(1)
+
+
+def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
+    """log q(where) - log p(where) of each slot's sampled pose, (B, N); its mean is the pose's KL.
+
+    Densities are those of the unconstrained pose. An angle's is wrapped on its identity's period, as its KL is.
+    """
+    mean, sd = of_sample(slots.mean, slots.what), of_sample(slots.sd, slots.what)
+    noise = slots.noise[:, :, 0]
+    straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
+    periods = renderer.where.periods(renderer.kinds, mean)
+    period = periods[0].expand_as(mean) if renderer.kinds == 1 else periods[slots.what]
+    turns = torch.arange(-3, 4, device=mean.device)[:, None, None, None]
+    density = (-0.5 * (noise + turns * period / sd) ** 2).logsumexp(0) - sd.log() - 0.5 * math.log(2 * math.pi)
+    circular = torch.tensor([c.circular for c in renderer.where.coordinates], device=mean.device)
+    wrapped = torch.where(period > 0, density + period.clamp_min(1e-12).log(), 0.0)
+    return torch.where(circular, wrapped, straight).sum(-1)
+
+
+def what_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
+    """log q(what) - log p(what) of each slot's sample, (B, N); its mean is ``what_kl``."""
+    if isinstance(renderer.what, Gaussian):
+        mean, log_sd = slots.looks.chunk(2, -1)
+        return (0.5 * (slots.what**2 - ((slots.what - mean) / log_sd.exp()) ** 2) - log_sd).sum(-1)
+    log_q = slots.looks.log_softmax(-1)
+    return log_q.gather(2, slots.what.unsqueeze(2)).squeeze(2) + math.log(renderer.kinds)
+
+
+def importance_bound(worths: Iterable[Tensor], log_prior: Tensor) -> Tensor:
+    """``log 1/K sum_k sum_n p(n) exp F_n^k`` in nats, (B,): between the ELBO and log p(x), closer with more samples.
+
+    Burda et al. 2016, equation 8, with the sum over the count done exactly.
+
+    Args:
+        worths: for each of K samples of the slots F_n (B, N + 1), made of log ratios and not of KLs.
+        log_prior: log p(n), (N + 1,).
+    """
+    logs = torch.stack([(worth + log_prior).logsumexp(1) for worth in worths])
+    return logs.logsumexp(0) - math.log(len(logs))

@@ -1,7 +1,7 @@
 """AIRModule: the LightningModule that wires renderer, inference network, estimators and metrics together."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -12,9 +12,17 @@ from torch import Tensor
 from air_lightning.core import Slots, explain
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
-from air_lightning.evidence import bound, evidence, log_likelihoods, slot_kl
+from air_lightning.evaluation import Evaluation
+from air_lightning.evidence import (
+    bound,
+    evidence,
+    importance_bound,
+    log_likelihoods,
+    slot_kl,
+    what_log_ratio,
+    where_log_ratio,
+)
 from air_lightning.inference import InferenceNetwork, ResidualAttention
-from air_lightning.metrics import Objects, SceneMetrics
 from air_lightning.objective import objective
 from air_lightning.pictures import picture_rows
 from air_lightning.refinement import Refinement
@@ -23,8 +31,7 @@ from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
-POSITION = ("x", "y", "z")
-SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "elbo")
+SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
 class Explanation(NamedTuple):
@@ -55,8 +62,11 @@ class AIRModule(pl.LightningModule):
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
-        lr: learning rate (Adam). lr_warmup: steps of linear growth. lr_final: share left at the last step, reached
-            by a cosine over the trainer's steps (constant if it has no last step).
+        evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
+            0: none, for it costs as much as K evaluations. 100 is usual.
+        lr: learning rate (Adam). baseline_lr: that of the count estimator's baselines; null: the same.
+        lr_warmup: steps of linear growth. lr_final: share left at the last step, reached by a cosine over the
+            trainer's steps (constant if it has no last step).
     """
 
     log_prior: Tensor
@@ -73,15 +83,20 @@ class AIRModule(pl.LightningModule):
         coarseness: Schedule = Constant(1.0),
         balance: float = 0.1,
         refinement: Refinement | None = None,
+        evidence_samples: int = 0,
         lr: float = 1e-3,
+        baseline_lr: float | None = None,
         lr_warmup: int = 100,
         lr_final: float = 0.05,
     ) -> None:
         super().__init__()
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
-        if not lr > 0:
-            raise ValueError(f"lr must be positive, got {lr}: 0.001 is a good start")
+        for name, rate in (("lr", lr), ("baseline_lr", baseline_lr)):
+            if rate is not None and not rate > 0:
+                raise ValueError(f"{name} must be positive, got {rate}: 0.001 is a good start")
+        if evidence_samples < 0:
+            raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
         if not balance > 0:
             raise ValueError(f"balance must be positive, got {balance}: 0.1 suits pictures in [0, 1]")
         self.balance = balance
@@ -93,11 +108,9 @@ class AIRModule(pl.LightningModule):
                 estimator.prepare(renderer.image_shape, slots)
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
         self.likelihood_sd, self.coarseness, self.refinement = likelihood_sd, coarseness, refinement
-        self.lr, self.lr_warmup, self.lr_final = lr, lr_warmup, lr_final
-        self.metrics: SceneMetrics | None = None
-        self._places = renderer.where.indices(POSITION)
-        circular = [j for j, c in enumerate(renderer.where.coordinates) if c.circular]
-        self._turn = circular[0] if circular else None
+        self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
+        self.evidence_samples = evidence_samples
+        self.evaluation: Evaluation | None = None
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
         if isinstance(self.renderer.what, Categorical):
@@ -136,6 +149,18 @@ class AIRModule(pl.LightningModule):
         worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
         return bound(count_log_posterior(slots.presence_logits), worth, self.log_prior)
 
+    @torch.no_grad()
+    def log_evidence(self, images: Tensor, samples: int) -> Tensor:
+        """The importance-weighted bound on log p(x), (B,) nats, of ``samples`` samples at the final scale."""
+
+        def worth() -> Tensor:
+            slots = explain(self.renderer, self.network, images, self.slots)
+            ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
+            canvases = self.renderer.render(slots.what, slots.where)
+            return evidence(log_likelihoods(canvases, images, self.final_sd), ratio)
+
+        return importance_bound((worth() for _ in range(samples)), self.log_prior)
+
     # ---- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
@@ -153,7 +178,12 @@ class AIRModule(pl.LightningModule):
         return {"loss": result.loss, "terms": terms}
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+        baselines = {id(p) for p in self.count_estimator.parameters()}
+        learning = [p for p in self.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [{"params": [p for p in learning if id(p) not in baselines]}]
+        if baselines:
+            groups.append({"params": [p for p in learning if id(p) in baselines], "lr": self.baseline_lr or self.lr})
+        optimizer = torch.optim.Adam(groups, lr=self.lr)
         last = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, last))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -189,33 +219,22 @@ class AIRModule(pl.LightningModule):
         self.check_data(data)
         if not data.has_truth:
             return
-        periods: Sequence[float] | None = None
-        if self._turn is not None:
-            periods = self.renderer.where.periods(self.renderer.kinds, torch.zeros(()))[:, self._turn].tolist()
-        self.metrics = SceneMetrics(data.extent, periods, self.slots, max(1, data.largest_count))
+        self.evaluation = Evaluation(self.renderer, self.slots, data)
 
     def _evaluate(self, batch: Batch, split: str) -> None:
-        if self.metrics is not None:
-            explanation = self.infer(batch.images)
-            self.metrics.update(
-                self._objects(explanation.count, explanation.slots.what, explanation.slots.where),
-                self._objects(batch.count, batch.what, batch.where),
-            )
-        self.log(
-            f"{split}/elbo", self.elbo(batch.images).mean(), batch_size=len(batch.images), prog_bar=True, sync_dist=True
-        )
-
-    def _objects(self, count: Tensor, what: Tensor, where: Tensor) -> Objects:
-        identity = what if isinstance(self.renderer.what, Categorical) else None
-        rotation = None if self._turn is None else where[..., self._turn]
-        return Objects(count, identity, where[..., self._places], rotation)
+        if self.evaluation is not None:
+            seen = self.infer(batch.images)
+            self.evaluation.update(seen.count, seen.posterior, seen.slots.what, seen.slots.where, batch)
+        bounds = {"elbo": self.elbo(batch.images)}
+        if split == "test" and self.evidence_samples:
+            bounds["log_evidence"] = self.log_evidence(batch.images, self.evidence_samples)
+        for name, value in bounds.items():
+            size = len(batch.images)
+            self.log(f"{split}/{name}", value.mean(), batch_size=size, prog_bar=name in SHOWN, sync_dist=True)
 
     def _finish(self, split: str) -> None:
-        if self.metrics is None:
-            return
-        for name, value in self.metrics.compute().items():
-            self.log(f"{split}/{name}", value.float(), prog_bar=name in SHOWN)
-        self.metrics.reset()
+        for name, value in (self.evaluation.compute() if self.evaluation is not None else {}).items():
+            self.log(f"{split}/{name}", value, prog_bar=name in SHOWN)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "val")

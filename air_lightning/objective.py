@@ -47,18 +47,24 @@ def objective(
         coarseness: factor on the finite-difference steps.
         weight: factor on the terms that train where (and a continuous what), against presence and identity.
     """
-    context = Context(images, step)
     pose_kl, look_kl = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
     canvases = renderer.canvases(slots.what, slots.where, coarseness)
     likelihood = log_likelihoods(canvases, images, sd)
     log_q = count_log_posterior(slots.presence_logits)
-    worth = evidence(likelihood, of_sample(pose_kl, slots.what) + look_kl).detach()
-    weights, presence_loss = count(log_q, worth, log_prior, context)
-    shown = weights.flip(1).cumsum(1).flip(1)[:, 1:]  # (B, N), weight of the canvases that show slot i
+    kl = of_sample(pose_kl, slots.what) + look_kl
+    worth = evidence(likelihood, kl).detach()
+
+    def mixed(shares: Tensor) -> Tensor:
+        return _mixed_likelihood(canvases.detach(), images, shares, sd) - (_shown(shares) * kl.detach()).sum(1)
+
+    context = Context(images, step, slots.presence_logits, mixed)
+    weights, presence_loss, relaxed = count(log_q, worth, log_prior, context)
+    explained = _mixed_likelihood(canvases, images, weights, sd) if relaxed else (weights * likelihood).sum(1)
+    shown = _shown(weights)
     # a continuous what learns through the canvases, as where does; a categorical one by its estimator
     look_weight = 1.0 if isinstance(renderer.what, Categorical) else weight
     terms = {
-        "reconstruction": -weight * (weights * likelihood).sum(1).mean(),
+        "reconstruction": -weight * explained.mean(),
         "where_kl": weight * (shown * _expected(pose_kl, slots, renderer)).sum(1).mean(),
         "what_kl": look_weight * (shown * look_kl).sum(1).mean(),
         "presence": presence_loss.mean(),
@@ -69,6 +75,17 @@ def objective(
         losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
         terms["identity"] = losses.sum(1).mean()
     return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
+
+
+def _shown(weights: Tensor) -> Tensor:
+    """(B, N), weight of the canvases that show slot i, of the canvases' weights (B, N + 1)."""
+    return weights.flip(1).cumsum(1).flip(1)[:, 1:]
+
+
+def _mixed_likelihood(canvases: Tensor, images: Tensor, shares: Tensor, sd: float) -> Tensor:
+    """log N(x; sum_n s_n canvas_n, sd^2), (B,), of shares (B, N + 1)."""
+    picture = (shares[:, :, None, None, None] * canvases).sum(1, keepdim=True)
+    return log_likelihoods(picture, images, sd).squeeze(1)
 
 
 def _expected(pose_kl: Tensor, slots: Slots, renderer: Renderer) -> Tensor:

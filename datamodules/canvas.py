@@ -37,6 +37,7 @@ class CanvasModule(SceneDataModule):
 
     Args:
         counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
+        test_counts: those of test scenes, to see whether a model counts what it was not trained on; null: as counts.
         canvas: the picture's side, pixels. channels: 1 or 3.
         occlusion: the largest share of an object that others may hide; 0: boxes do not overlap.
         sides: bounds of the longer side of an object's box, pixels, to check the counts by.
@@ -48,6 +49,7 @@ class CanvasModule(SceneDataModule):
     def __init__(
         self,
         counts: Sequence[int],
+        test_counts: Sequence[int] | None,
         canvas: int,
         channels: int,
         occlusion: float,
@@ -60,14 +62,15 @@ class CanvasModule(SceneDataModule):
     ) -> None:
         super().__init__(batch_size, train_scenes, val_scenes, test_scenes, seed)
         self.counts, self.canvas, self.channels = checked_counts(counts), canvas, channels
+        self.test_counts = self.counts if test_counts is None else checked_counts(test_counts)
         if not 0 <= occlusion < 1:
             raise ValueError(f"occlusion must lie in [0, 1), got {occlusion}: it is a share of an object")
         self.occlusion = occlusion
-        check_room(max(self.counts), sides, canvas, occlusion)
+        check_room(self.largest_count, sides, canvas, occlusion)
 
     @property
     def largest_count(self) -> int:
-        return max(self.counts)
+        return max(*self.counts, *self.test_counts)
 
     @property
     def extent(self) -> float:
@@ -82,7 +85,8 @@ class CanvasScenes(Scenes):
     """The scenes of one split. Args as of the module; ``masks``: whether batches hold the objects' visible pixels."""
 
     def __init__(self, module: CanvasModule, split: str, masks: bool) -> None:
-        self.counts, self.shape, self.occlusion = module.counts, module.image_shape, module.occlusion
+        self.counts = module.test_counts if split in ("test", "predict") else module.counts
+        self.places, self.shape, self.occlusion = max(1, module.largest_count), module.image_shape, module.occlusion
         self.seed, self.split, self.masks = module.seed, split, masks
 
     def check(self) -> None:
@@ -97,7 +101,7 @@ class CanvasScenes(Scenes):
         """n random objects, those behind first."""
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        most, side = max(1, max(self.counts)), self.shape[1]
+        most, side = self.places, self.shape[1]
         images = np.zeros((len(indices), *self.shape), np.float32)
         count = np.zeros(len(indices), np.int64)
         what = np.zeros((len(indices), most), np.int64)

@@ -27,6 +27,7 @@ class MultiMNIST(CanvasModule):
 
     Args:
         counts: the numbers of digits a scene may hold, equally likely; repeat one to make it likelier.
+        test_counts: those of test scenes; null: as counts.
         root: folder that holds `mnist/` with MNIST's four `.gz` files; null: $AIR_DATA_ROOT if it has them, otherwise
             they are downloaded to the user's cache (which needs the package `pooch`).
         canvas: the picture's side, pixels.
@@ -39,6 +40,7 @@ class MultiMNIST(CanvasModule):
     def __init__(
         self,
         counts: Sequence[int] = (0, 1, 2),
+        test_counts: Sequence[int] | None = None,
         root: str | None = None,
         canvas: int = 50,
         sizes: Range = (20, 28),
@@ -51,7 +53,9 @@ class MultiMNIST(CanvasModule):
         if not 8 <= sizes[0] <= sizes[1]:
             raise ValueError(f"sizes must be a pair 8 <= smallest <= largest, got {list(sizes)}: [20, 28], for example")
         sides = round(sizes[0] * INK), sizes[1]  # the largest for certain: whose files they are, nobody knows
-        super().__init__(counts, canvas, 1, 0.0, sides, batch_size, train_scenes, val_scenes, test_scenes, seed)
+        super().__init__(
+            counts, test_counts, canvas, 1, 0.0, sides, batch_size, train_scenes, val_scenes, test_scenes, seed
+        )
         self.root, self.frames = root, (int(sizes[0]), int(sizes[1]))
         if files.find(SOURCE, root) is not None:
             self._check()  # what is wrong shows here, before a run has begun

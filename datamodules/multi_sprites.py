@@ -38,6 +38,7 @@ class MultiSprites(CanvasModule):
 
     Args:
         counts: the numbers of shapes a scene may hold, equally likely; repeat one to make it likelier.
+        test_counts: those of test scenes; null: as counts.
         shapes: of square, triangle, disc, diamond, cross. colors: of red, green, blue, yellow, magenta, cyan.
         sizes: smallest and largest side of a shape's box, pixels; equally likely.
         occlusion: the largest share of a shape that others may hide; 0: boxes do not overlap.
@@ -50,6 +51,7 @@ class MultiSprites(CanvasModule):
     def __init__(
         self,
         counts: Sequence[int] = (0, 1, 2, 3),
+        test_counts: Sequence[int] | None = None,
         shapes: Sequence[str] = ("square", "triangle", "disc"),
         colors: Sequence[str] = ("red", "green", "blue", "yellow", "magenta", "cyan"),
         sizes: Range = (12, 20),
@@ -66,8 +68,8 @@ class MultiSprites(CanvasModule):
         _check_names("shapes", shapes, list(SHAPES))
         _check_names("colors", colors, list(COLORS))
         super().__init__(
-            counts, canvas, 3, occlusion, (int(sizes[0]), int(sizes[1])), batch_size, train_scenes, val_scenes,
-            test_scenes, seed,
+            counts, test_counts, canvas, 3, occlusion, (int(sizes[0]), int(sizes[1])), batch_size, train_scenes,
+            val_scenes, test_scenes, seed,
         )  # fmt: skip
         self.shapes, self.colors, self.sides = tuple(shapes), tuple(colors), (int(sizes[0]), int(sizes[1]))
         self.scenes("train").check()

@@ -93,16 +93,14 @@ class Renderer(nn.Module, ABC):
 
     @torch.no_grad()
     def boxes(self, what: Tensor, where: Tensor, threshold: float = 0.2) -> Tensor:
-        """Boxes (..., 4) of objects ``what`` (..., [D]) at ``where`` (..., P), each drawn alone.
+        """Boxes (B, N, 4) of slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone.
 
         x0, y0, x1, y1 in pixels from the upper left corner, ends excluded: the extent of the pixels that the object
         covers by more than ``threshold`` (of additive layers: that it makes brighter by more). Zeros where there are
         none.
         """
-        lead = where.shape[:-1]
-        layers = self.draw(what.flatten(0, len(lead) - 1), where.flatten(0, -2))
-        shown = coverage(layers, self.compositing) > threshold
-        return extents(shown).view(*lead, 4) * (self.image_shape[1] / shown.shape[-2])
+        shown = coverage(self.layers(what, where), self.compositing) > threshold
+        return extents(shown) * (self.image_shape[1] / shown.shape[-2])
 
     @property
     def device(self) -> torch.device:
@@ -152,11 +150,15 @@ class Renderer(nn.Module, ABC):
         self._check_others(images, where, other_what, other_where)
         return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), squared=True)
 
-    def render(self, what: Tensor, where: Tensor) -> Tensor:
-        """Prefix canvases as ``canvases`` gives them, without finite differences."""
+    def layers(self, what: Tensor, where: Tensor) -> Layer:
+        """The slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone, (B, N, ...)."""
         batch, slots = where.shape[:2]
         layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
-        layers = each(lambda part: part.view(batch, slots, *part.shape[1:]), layers)
+        return each(lambda part: part.view(batch, slots, *part.shape[1:]), layers)
+
+    def render(self, what: Tensor, where: Tensor) -> Tensor:
+        """Prefix canvases as ``canvases`` gives them, without finite differences."""
+        layers = self.layers(what, where)
         return downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
 
     @torch.no_grad()
@@ -170,8 +172,7 @@ class Renderer(nn.Module, ABC):
         Only slot i is drawn again, over the cached layers of the others. Renderers with a faster way override it.
         """
         batch, slots, others = other_where.shape[:3]
-        layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
-        layers = each(lambda part: part.view(batch, slots, *part.shape[1:]), layers)
+        layers = self.layers(what, where)
         result = target.new_zeros(batch, slots, others, slots + 1)
         for i in range(slots):
             nothing = blank(each(lambda part: part[:, 0], layers))

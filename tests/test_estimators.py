@@ -16,6 +16,7 @@ from torch.distributions import Categorical, kl_divergence
 
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import (
+    ConcreteCount,
     Context,
     CountEstimator,
     ExactCount,
@@ -24,8 +25,10 @@ from air_lightning.estimators import (
     NVILCount,
     NVILIdentity,
     PosteriorCount,
+    ReweightedWakeSleepCount,
     RLOOCount,
     RLOOIdentity,
+    VIMCOCount,
 )
 from air_lightning.estimators.base import Normaliser, bounded, leave_one_out
 
@@ -40,6 +43,9 @@ COUNTS: dict[str, Callable[[], CountEstimator]] = {
     "rloo": RLOOCount,
     "rloo_bounded": lambda: RLOOCount(samples=3, spread=2.0),
     "nvil": NVILCount,
+    "vimco": VIMCOCount,
+    "wake_sleep": ReweightedWakeSleepCount,
+    "concrete": ConcreteCount,
 }
 IDENTITIES: dict[str, Callable[[], IdentityEstimator]] = {
     "exact": ExactIdentity,
@@ -58,8 +64,12 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def context(rows: int, step: int = 0) -> Context:
-    return Context(torch.zeros(rows, *SHAPE), step)
+def context(rows: int, step: int = 0, images: Tensor | None = None, logits: Tensor | None = None) -> Context:
+    """A world in which a mixture of canvases is worth the mean of what they are worth."""
+    pictures = torch.zeros(rows, *SHAPE) if images is None else images
+    return Context(
+        pictures, step, LOGITS.repeat(rows, 1) if logits is None else logits, lambda s: (s * EVIDENCE).sum(1)
+    )
 
 
 def agrees(samples: Tensor, expected: Tensor) -> None:
@@ -194,7 +204,7 @@ def test_weights_are_probabilities_without_gradient(make: Callable[[], CountEsti
     estimator = make()
     estimator.prepare(SHAPE, 3)
     leaf = torch.randn(50, 3, requires_grad=True)
-    weights, loss = estimator(count_log_posterior(leaf), torch.randn(50, 4), LOG_PRIOR, context(50))
+    weights, loss, _ = estimator(count_log_posterior(leaf), torch.randn(50, 4), LOG_PRIOR, context(50))
     assert weights.shape == (50, 4) and loss.shape == (50,) and not weights.requires_grad
     assert bool((weights >= 0).all())
     torch.testing.assert_close(weights.sum(1), torch.ones(50))
@@ -203,7 +213,7 @@ def test_weights_are_probabilities_without_gradient(make: Callable[[], CountEsti
 @pytest.mark.parametrize("samples", [2, 4])
 def test_rloo_count_weighs_canvases_by_q(samples: int) -> None:
     q = count_log_posterior(LOGITS.unsqueeze(0))
-    weights, _ = RLOOCount(samples)(q.repeat(ROWS, 1), EVIDENCE.repeat(ROWS, 1), LOG_PRIOR, context(ROWS))
+    weights, *_ = RLOOCount(samples)(q.repeat(ROWS, 1), EVIDENCE.repeat(ROWS, 1), LOG_PRIOR, context(ROWS))
     agrees(weights, q[0].exp())
 
 
@@ -256,7 +266,7 @@ def test_count_estimators_stay_finite(
     estimator = make()
     estimator.prepare(SHAPE, 3)
     leaf = logits.repeat(4, 1).requires_grad_()
-    weights, loss = estimator(count_log_posterior(leaf), evidence.repeat(4, 1), LOG_PRIOR, context(4))
+    weights, loss, _ = estimator(count_log_posterior(leaf), evidence.repeat(4, 1), LOG_PRIOR, context(4))
     (gradient,) = torch.autograd.grad(loss.sum(), leaf)
     assert all(bool(part.isfinite().all()) for part in (weights, loss, gradient))
 
@@ -433,7 +443,7 @@ def test_nvil_baseline_learns_by_regression_alone(kind: str) -> None:
         frozen, images = estimator, torch.rand(6, *SHAPE)
         log_q = count_log_posterior(LOGITS.repeat(6, 1)).requires_grad_()
         torch.manual_seed(5)
-        loss = frozen(log_q, EVIDENCE.repeat(6, 1), LOG_PRIOR, Context(images, 0)).loss
+        loss = frozen(log_q, EVIDENCE.repeat(6, 1), LOG_PRIOR, context(6, images=images)).loss
         torch.manual_seed(5)
         drawn = torch.multinomial(log_q.detach().exp(), 1)
         signal = (EVIDENCE + LOG_PRIOR - log_q.detach()).gather(1, drawn)
@@ -443,7 +453,7 @@ def test_nvil_baseline_learns_by_regression_alone(kind: str) -> None:
         freeze(frozen.normaliser)
         images, log_q = torch.rand(6, *SHAPE), LOOKS.log_softmax(-1).repeat(6, 1, 1).requires_grad_()
         drawn = Categorical(logits=log_q.detach()).sample()
-        loss = frozen(log_q, drawn, scored(VALUES), Context(images, 0))
+        loss = frozen(log_q, drawn, scored(VALUES), context(6, images=images))
         signal = scored(VALUES)(drawn.unsqueeze(-1)).squeeze(-1)
     assert isinstance(frozen, (NVILCount, NVILIdentity))
     weights = list(frozen.baseline.parameters())

@@ -76,7 +76,16 @@ class Leaves(dict[str, Tensor]):
         else:
             index = self.what[:, :, None, None].expand(-1, -1, 1, options.shape[-1])
             what, where = self.what, options.gather(2, index).squeeze(2)
-        return Slots(self["presence"], what, where, options, self["mean"], sd, self["looks"])
+        return Slots(
+            self["presence"],
+            what,
+            where,
+            options,
+            self["mean"],
+            sd,
+            self["looks"],
+            torch.zeros_like(self["mean"][:, :, :1]),
+        )
 
     def gradients(self, loss: Tensor) -> dict[str, Tensor]:
         grads = torch.autograd.grad(loss, list(self.values()), allow_unused=True)
@@ -322,7 +331,8 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
     )
     torch.manual_seed(1)
     log_q = count_log_posterior(slots.presence_logits)
-    weights, _ = count()(log_q, own, LOG_PRIOR, Context(images, 0))  # type: ignore[operator]
+    context = Context(images, 0, slots.presence_logits, lambda shares: shares[:, 0])
+    weights = count()(log_q, own, LOG_PRIOR, context).weights  # type: ignore[operator]
     for i in range(SLOTS):
         values, given = [], weights.clone()
         given[:, : i + 1] = 0.0

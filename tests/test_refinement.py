@@ -38,7 +38,16 @@ def given(case: Case, second: Tensor | None = None) -> Slots:
         looks.scatter_(2, case.what.unsqueeze(2), 5.0)
         if second is not None:
             looks.scatter_(2, second.unsqueeze(2), 4.0)
-    return Slots(torch.zeros(batch, slots), case.what, case.start, options, options, options, looks)
+    return Slots(
+        torch.zeros(batch, slots),
+        case.what,
+        case.start,
+        options,
+        options,
+        options,
+        looks,
+        torch.zeros_like(options[:, :, :1]),
+    )
 
 
 def refined(case: Case, refinement: Refinement | None = None, slots: Slots | None = None) -> Slots:

@@ -11,6 +11,7 @@ from air_lightning.callbacks.progress import Progress
 from air_lightning.callbacks.random_state import RandomState
 from air_lightning.callbacks.scene_count import SceneCount
 from air_lightning.callbacks.stop_signal import StopSignal
+from air_lightning.callbacks.stopwatch import Stopwatch
 from air_lightning.callbacks.summary import Summary
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "RandomState",
     "SceneCount",
     "StopSignal",
+    "Stopwatch",
     "Summary",
 ]

@@ -13,20 +13,30 @@ from torch import Tensor, nn
 
 
 class Context(NamedTuple):
-    """What an estimator may look at besides its own numbers: pictures (B, C, H, W) and the training step."""
+    """What an estimator may look at besides its own numbers.
+
+    Attributes:
+        images: (B, C, H, W). step: of training. logits: (B, N), of presence.
+        mixed: shares (B, N + 1) to the evidence (B,) of the canvases mixed in them,
+            ``log p(x | sum_n s_n canvas_n) - sum_i (sum_{n >= i} s_n) KL_i``; differentiable in the shares alone.
+    """
 
     images: Tensor
     step: int
+    logits: Tensor
+    mixed: Callable[[Tensor], Tensor]
 
 
 class CountEstimate(NamedTuple):
     """Attributes:
     weights: (B, N + 1), nonnegative, rows sum to one: how much each canvas counts in training the slots.
     loss: (B,), whose gradient trains presence (and baselines, where there are any).
+    mixed: the weights are shares of one mixed canvas, by which the slots are then trained.
     """
 
     weights: Tensor
     loss: Tensor
+    mixed: bool = False
 
 
 class CountEstimator(nn.Module, ABC):
@@ -35,29 +45,45 @@ class CountEstimator(nn.Module, ABC):
     Args:
         warmup: steps over which the slots' weights go from uniform over n >= 1 to the estimator's own. Early on a
             misplaced object explains worse than none, and without this no slot would ever be trained.
+        power: the evidence's exponent in what presence learns, ``p(n) exp(power F_n)``. Below 1 the posterior is
+            coarsened (Miller & Dunson 2019): one more object must explain ``-log ratio / power`` nats, where ratio is
+            the count prior's, so that a slot does not pay by patching what the decoder cannot draw yet.
+        delay: steps before presence learns at all. Its posterior starts undecided, and before the slots explain
+            anything its gradient can only point to none.
+    Errors:
+        ValueError for a negative warm-up or delay and a power outside (0, 1].
     """
 
-    def __init__(self, warmup: int = 0) -> None:
+    def __init__(self, warmup: int = 0, power: float = 1.0, delay: int = 0) -> None:
         super().__init__()
+        if delay < 0:
+            raise ValueError(f"delay must not be negative, got {delay}: 0 trains presence from the first step")
+        self.delay = delay
+        if not 0 < power <= 1:
+            raise ValueError(f"power must lie in (0, 1], got {power}: 1 leaves the evidence as it is")
+        self.power = power
         if warmup < 0:
             raise ValueError(f"warmup must not be negative, got {warmup}: 0 switches it off")
         self.warmup = warmup
 
     @abstractmethod
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
-        """Args: log q(n | x) (B, N + 1); evidence F_n (B, N + 1), without gradient; log p(n) (N + 1,)."""
+        """Args: log q(n | x) (B, N + 1); evidence F_n times power (B, N + 1), without gradient; log p(n) (N + 1,)."""
 
     def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:
         """Build what depends on the model, once, before training. Default: nothing."""
 
     def forward(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
         """``estimate`` with the warm-up's weights mixed in."""
-        weights, loss = self.estimate(log_q, evidence.detach(), log_prior, context)
+        idle = 0.0 * log_q.sum(1)  # presence takes part in every step, which parallel training asks for
+        if context.step < self.delay:
+            log_q, context = log_q.detach(), context._replace(logits=context.logits.detach())
+        weights, loss, mixed = self.estimate(log_q, self.power * evidence.detach(), log_prior, context)
         share = max(0.0, 1 - context.step / self.warmup) if self.warmup else 0.0
         uniform = torch.ones_like(weights)
         uniform[:, 0] = 0
         uniform = uniform / uniform.sum(1, keepdim=True)
-        return CountEstimate(((1 - share) * weights + share * uniform).detach(), loss)
+        return CountEstimate(((1 - share) * weights + share * uniform).detach(), loss + idle, mixed)
 
 
 def checked_spread(spread: float | None) -> float | None:

@@ -21,22 +21,10 @@ class PosteriorCount(CountEstimator):
 
     Its gradient does not vanish where presence is saturated, which the ELBO's does: the choice for renderers whose
     misplaced objects make the picture worse. Slots are trained under r.
-
-    Args:
-        warmup: see CountEstimator.
-        power: the evidence's exponent, ``r_n ~ p(n) exp(power F_n)``. Below 1 the posterior is coarsened (Miller &
-            Dunson 2019): one more object must explain ``-log ratio / power`` nats, where ratio is the count
-            prior's, so that a slot does not pay by patching what the decoder cannot draw yet.
     """
 
-    def __init__(self, warmup: int = 0, power: float = 1.0) -> None:
-        super().__init__(warmup)
-        if not 0 < power <= 1:
-            raise ValueError(f"power must lie in (0, 1], got {power}: 1 is the exact posterior")
-        self.power = power
-
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
-        posterior = (self.power * evidence + log_prior).softmax(1)
+        posterior = (evidence + log_prior).softmax(1)
         return CountEstimate(posterior, -(posterior * log_q).sum(1))
 
 
@@ -54,8 +42,10 @@ class RLOOCount(CountEstimator):
     ``spread`` bounds the advantages' root mean square; null leaves them as they are (unbiased).
     """
 
-    def __init__(self, samples: int = 4, spread: float | None = None, warmup: int = 0) -> None:
-        super().__init__(warmup)
+    def __init__(
+        self, samples: int = 4, spread: float | None = None, warmup: int = 0, power: float = 1.0, delay: int = 0
+    ) -> None:
+        super().__init__(warmup, power, delay)
         if samples < 2:
             raise ValueError(f"a leave-one-out baseline needs at least 2 samples, got {samples}")
         self.samples, self.spread = samples, checked_spread(spread)
@@ -75,8 +65,8 @@ class NVILCount(CountEstimator):
     signal on the picture; the signal is centred by it and divided by its running standard deviation.
     """
 
-    def __init__(self, warmup: int = 0, decay: float = 0.95) -> None:
-        super().__init__(warmup)
+    def __init__(self, warmup: int = 0, decay: float = 0.95, power: float = 1.0, delay: int = 0) -> None:
+        super().__init__(warmup, power, delay)
         self.normaliser = Normaliser(decay)
 
     def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:

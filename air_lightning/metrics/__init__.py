@@ -1,5 +1,6 @@
 """How well inferred scenes agree with the truth: pure functions, and a torchmetrics class over them."""
 
+from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.functional import (
     Comparison,
     CountRates,
@@ -15,19 +16,24 @@ from air_lightning.metrics.functional import (
     scene_right,
 )
 from air_lightning.metrics.scenes import SceneMetrics
+from air_lightning.metrics.segmentation import adjusted_rand_index, foreground_ari, segments
 
 __all__ = [
+    "BoxPrecision",
     "Comparison",
     "CountRates",
     "Matching",
     "Objects",
     "SceneMetrics",
+    "adjusted_rand_index",
     "compare_objects",
     "count_confusion",
     "count_rates",
+    "foreground_ari",
     "match_objects",
     "median",
     "rotation_error",
     "scene_accuracy",
     "scene_right",
+    "segments",
 ]

@@ -1,0 +1,220 @@
+"""Every estimator for presence over many seeds: the same network, data and budget.
+
+    python benchmarks/estimators.py --world multi_mnist --out mnist.jsonl [--seeds 1 2 3] [--jobs 2]
+    python benchmarks/estimators.py --table mnist.jsonl sprites.jsonl
+
+A run trains the world's own config with `model.count` replaced, validates every `--every` steps on 512 held-out scenes
+and counts 2 000 test scenes at the end. Runs that `--out` holds already are not made again. The gradient's variance is
+that of the presence logits' over 64 draws of the estimator alone, trace(Cov) / |mean|^2 at one state, batch and sample
+of the slots for each seed: 100 steps of training by PosteriorCount. Runs side by side have one thread each.
+"""
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from torch import Tensor
+
+from air_lightning.core import Slots, explain
+from air_lightning.estimators import (
+    ConcreteCount,
+    CountEstimator,
+    ExactCount,
+    NVILCount,
+    PosteriorCount,
+    ReweightedWakeSleepCount,
+    RLOOCount,
+    VIMCOCount,
+)
+from air_lightning.module import AIRModule
+from air_lightning.objective import Objective, objective
+from datamodules import Batch, SceneDataModule
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+ESTIMATORS: dict[str, Callable[..., CountEstimator]] = {
+    "exact": ExactCount,
+    "posterior": PosteriorCount,
+    "nvil": NVILCount,
+    "rloo": RLOOCount,
+    "vimco": VIMCOCount,
+    "concrete": ConcreteCount,
+    "wake_sleep": ReweightedWakeSleepCount,
+}
+STEPS = {"multi_mnist": 800, "multi_sprites": 300}
+SUCCESS, GOAL = 0.95, 0.98
+COMMON, DRAWS = 100, 64
+SETTLED = 10**9  # a step long after every warm-up
+
+
+def build(world: str, estimator: str, seed: int, batch_size: int) -> tuple[AIRModule, SceneDataModule]:
+    """Model and data of the world's config, with this estimator in the place of its own."""
+    config = yaml.safe_load((CONFIGS / f"{world}.yaml").read_text())
+    config["data"]["init_args"] |= {"batch_size": batch_size, "seed": seed}
+    config["model"]["count"]["class_path"] = f"air_lightning.estimators.{ESTIMATORS[estimator].__name__}"
+    parser = ArgumentParser()
+    parser.add_class_arguments(AIRModule, "model")
+    parser.add_subclass_arguments(SceneDataModule, "data")
+    torch.manual_seed(seed)
+    made = parser.instantiate_classes(parser.parse_object({"model": config["model"], "data": config["data"]}))
+    return made["model"], made["data"]
+
+
+def loss_of(model: AIRModule, batch: Batch, slots: Slots, step: int) -> Objective:
+    """The module's training objective, without a trainer."""
+    sd = model.likelihood_sd(step)
+    return objective(
+        model.renderer, slots, batch.images, model.log_prior, sd, model.count_estimator, None, step, 1.0,
+        model.balance * sd**2,
+    )  # fmt: skip
+
+
+def train(model: AIRModule, data: SceneDataModule, steps: int, after: Callable[[int, float], None]) -> None:
+    """Adam with the module's own schedule; ``after`` is called with every step's number and the seconds so far."""
+    scenes, size, seconds = data.scenes("train"), data.batch_size, 0.0
+    optimizer = torch.optim.Adam(model.parameters(), lr=model.lr)
+    for step in range(steps):
+        start = time.perf_counter()
+        batch = scenes.__getitems__(list(range(step * size, (step + 1) * size)))
+        optimizer.param_groups[0]["lr"] = model.lr * model._rate(step, steps)
+        optimizer.zero_grad()
+        loss_of(model, batch, explain(model.renderer, model.network, batch.images, model.slots), step).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+        seconds += time.perf_counter() - start
+        after(step + 1, seconds)
+
+
+@torch.no_grad()
+def evaluate(model: AIRModule, data: SceneDataModule, split: str, scenes: int) -> tuple[float, float]:
+    """Count accuracy and ELBO on the first scenes of a split."""
+    model.eval()
+    source, right, bounds = data.scenes(split), 0, []
+    for first in range(0, scenes, 250):
+        batch = source.__getitems__(list(range(first, min(first + 250, scenes))))
+        right += int((model.infer(batch.images).count == batch.count).sum())
+        bounds.append(float(model.elbo(batch.images).mean()))
+    model.train()
+    return right / scenes, fmean(bounds)
+
+
+def variances(world: str, names: list[str], seed: int, batch_size: int) -> dict[str, float]:
+    """trace(Cov) / |mean|^2 of each estimator's gradient in the presence logits, at one common state."""
+    model, data = build(world, "posterior", seed, batch_size)
+    train(model, data, COMMON, lambda step, seconds: None)
+    batch = data.scenes("val").__getitems__(list(range(batch_size)))
+    with torch.no_grad():
+        slots = explain(model.renderer, model.network, batch.images, model.slots)
+    result = {}
+    for name in names:
+        other, _ = build(world, name, seed, batch_size)
+        model.count_estimator = other.count_estimator
+        draws = torch.stack([gradient(model, batch, slots) for _ in range(DRAWS)])
+        spread = (draws - draws.mean(0)).pow(2).sum(1).sum() / (DRAWS - 1)
+        result[name] = float(spread / draws.mean(0).pow(2).sum())
+    return result
+
+
+def gradient(model: AIRModule, batch: Batch, slots: Slots) -> Tensor:
+    """One draw of the presence logits' gradient, flat."""
+    logits = slots.presence_logits.clone().requires_grad_()
+    loss = loss_of(model, batch, slots._replace(presence_logits=logits), SETTLED).terms["presence"]
+    (drawn,) = torch.autograd.grad(loss, logits)
+    return drawn.flatten()
+
+
+def run(world: str, estimator: str, seed: int, steps: int, batch_size: int, every: int) -> dict[str, Any]:
+    """Train, follow and test one estimator with one seed."""
+    torch.set_num_threads(1)
+    model, data = build(world, estimator, seed, batch_size)
+    curve: list[tuple[int, float, float]] = []
+
+    def follow(step: int, seconds: float) -> None:
+        if step % every == 0:
+            curve.append((step, seconds, evaluate(model, data, "val", 512)[0]))
+
+    train(model, data, steps, follow)
+    accuracy, elbo = evaluate(model, data, "test", 2000)
+    first = next((seconds for _, seconds, value in curve if value >= GOAL), None)
+    return {
+        "world": world, "estimator": estimator, "seed": seed, "steps": steps, "batch_size": batch_size,
+        "count_accuracy": accuracy, "elbo": elbo, "seconds_to_goal": first, "curve": curve,
+    }  # fmt: skip
+
+
+def spread_of(world: str, seed: int, batch_size: int) -> dict[str, Any]:
+    """The record of one seed's gradient variances."""
+    torch.set_num_threads(1)
+    return {"world": world, "seed": seed, "variance": variances(world, list(ESTIMATORS), seed, batch_size)}
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """What a file holds so far."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: an estimator a row."""
+    runs, spreads = defaultdict(list), defaultdict(list)
+    for row in rows:
+        if "variance" in row:
+            for name, value in row["variance"].items():
+                spreads[name].append(value)
+        else:
+            runs[row["estimator"]].append(row)
+    head = f"| estimator | runs with count accuracy >= {SUCCESS} | count accuracy, mean (least to most) | ELBO, mean |"
+    lines = [head + f" seconds to {GOAL}, median | gradient variance |", "|---|---|---|---|---|---|"]
+    for name in sorted(runs, key=list(ESTIMATORS).index):
+        values = [row["count_accuracy"] for row in runs[name]]
+        times = [row["seconds_to_goal"] for row in runs[name] if row["seconds_to_goal"] is not None]
+        reached = f"{median(times):.0f} ({len(times)} of {len(values)})" if times else f"none of {len(values)}"
+        spread = f"{median(spreads[name]):.2g}" if spreads[name] else ""
+        lines.append(
+            f"| {name} | {sum(v >= SUCCESS for v in values)} of {len(values)} | {fmean(values):.3f} "
+            f"({min(values):.3f} to {max(values):.3f}) | {fmean(row['elbo'] for row in runs[name]):.1f} "
+            f"| {reached} | {spread} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", choices=list(STEPS), default="multi_mnist")
+    parser.add_argument("--estimators", nargs="+", choices=list(ESTIMATORS), default=list(ESTIMATORS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 11)))
+    parser.add_argument("--steps", type=int, help="default: 800 for multi_mnist, 300 for multi_sprites")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--every", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("estimators.jsonl"))
+    parser.add_argument("--table", type=Path, nargs="+", help="print the table of these files and run nothing")
+    args = parser.parse_args()
+    if args.table:
+        for path in args.table:
+            print(table(records(path)))
+        return
+    steps = args.steps or STEPS[args.world]
+    done = {(row.get("estimator"), row["seed"]) for row in records(args.out)}
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool, args.out.open("a") as file:
+        jobs = [pool.submit(spread_of, args.world, s, args.batch_size) for s in args.seeds if (None, s) not in done]
+        jobs += [
+            pool.submit(run, args.world, name, seed, steps, args.batch_size, args.every)
+            for seed in args.seeds for name in args.estimators if (name, seed) not in done
+        ]  # fmt: skip
+        for job in jobs:
+            file.write(json.dumps(job.result()) + "\n")
+            file.flush()
+    print(table(records(args.out)))
+
+
+if __name__ == "__main__":
+    main()
