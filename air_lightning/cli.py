@@ -5,6 +5,7 @@
     python -m air_lightning test --run_dir DIR [--ckpt_path last] [--data.noise 0.1 ...]
     python -m air_lightning validate --run_dir DIR
     python -m air_lightning predict --run_dir DIR
+    python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
 
 Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
 said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong arguments, and then no folder
@@ -38,6 +39,8 @@ from air_lightning.runs import MetricsFile, RunError, RunFolder
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+DOWNSTREAM = "downstream"  # a command of its own, said in `air_lightning.downstream.command`
+EPILOG = f"There is also {DOWNSTREAM}, which compares inferred objects with pixels: {DOWNSTREAM} --help"
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
 # The processes that Lightning starts for further devices find the folder of the first one here.
 RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
@@ -55,6 +58,12 @@ def main(args: Sequence[str] | None = None) -> None:
     from datamodules.base import SceneDataModule
 
     ignore_warnings()
+    argv = sys.argv[1:] if args is None else list(args)
+    if argv[:1] == [DOWNSTREAM]:
+        from air_lightning.downstream.command import main as downstream
+
+        downstream(argv[1:])
+        return
     AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
 
 
@@ -122,7 +131,7 @@ class AIRCLI(LightningCLI):
                 seed_everything_default=1,
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,  # the module's parameter groups have their own settings
-                parser_kwargs={"prog": "python -m air_lightning"},
+                parser_kwargs={"prog": "python -m air_lightning", "epilog": EPILOG},
                 args=None if args is None else list(args),
             )
         finally:
@@ -260,6 +269,8 @@ class AIRCLI(LightningCLI):
             super().instantiate_classes()
             if self._check is not None:
                 self._check(self.model, self.datamodule)
+            if self.datamodule is not None and _rank() == 0:
+                self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
         except BaseException as error:
             if self.folder is not None:
                 self.folder.discard()

@@ -61,6 +61,22 @@ def wrapped_kl(sd: Tensor, period: Tensor, points: int = 48) -> Tensor:
     return torch.where(seen, torch.where(relative < 0.08, closed, quadrature), 0.0)
 
 
+def wrapped_log_ratio(noise: Tensor, sd: Tensor, period: Tensor) -> Tensor:
+    """log q - log p of a Gaussian angle wrapped on ``period`` and the uniform, elementwise; 0 where the period is 0.
+
+    Taken at ``noise`` (in units of ``sd``) from the mean: over standard normal noise its mean is ``wrapped_kl``.
+    Beyond an sd of one period the density is uniform to 1e-8, and left as it is there.
+    """
+    seen = period > 0
+    turn = torch.where(seen, period, 1.0)
+    offset, relative = noise * sd / turn, (sd / turn).clamp_max(1.0)
+    turns = torch.arange(-6, 7, device=sd.device, dtype=sd.dtype)
+    # the copies that count lie around the nearest one
+    distance = ((offset - offset.round()).unsqueeze(-1) + turns) / relative.unsqueeze(-1)
+    log_density = torch.logsumexp(-0.5 * distance**2, -1) - relative.log() - 0.5 * math.log(2 * math.pi)
+    return torch.where(seen, log_density, 0.0)
+
+
 def draw(probabilities: Tensor, samples: int) -> Tensor:
     """``samples`` indices (..., samples) drawn, with replacement, from probabilities (..., K).
 

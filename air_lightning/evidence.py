@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.core import Slots, where_kl
-from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood
+from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood, wrapped_log_ratio
 from renderers.base import Renderer
 from renderers.spaces import Gaussian
 
@@ -32,10 +32,11 @@ def what_kl(renderer: Renderer, slots: Slots) -> Tensor:
 
 
 def of_sample(options: Tensor, what: Tensor) -> Tensor:
-    """Column of ``options`` (B, N, K) that goes with identities ``what`` (B, N); the only one where K is 1."""
+    """Column of ``options`` (B, N, K, ...) that goes with identities ``what`` (B, N); the only one where K is 1."""
     if options.shape[2] == 1:
         return options[:, :, 0]
-    return options.gather(2, what.unsqueeze(2)).squeeze(2)
+    index = what.view(*what.shape, *[1] * (options.dim() - 2))
+    return options.gather(2, index.expand(-1, -1, 1, *options.shape[3:])).squeeze(2)
 
 
 def slot_kl(renderer: Renderer, slots: Slots) -> Tensor:
@@ -60,14 +61,14 @@ def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
     """
     mean, sd = of_sample(slots.mean, slots.what), of_sample(slots.sd, slots.what)
     noise = slots.noise[:, :, 0]
-    straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
-    periods = renderer.where.periods(renderer.kinds, mean)
-    period = periods[0].expand_as(mean) if renderer.kinds == 1 else periods[slots.what]
-    turns = torch.arange(-3, 4, device=mean.device)[:, None, None, None]
-    density = (-0.5 * (noise + turns * period / sd) ** 2).logsumexp(0) - sd.log() - 0.5 * math.log(2 * math.pi)
     circular = torch.tensor([c.circular for c in renderer.where.coordinates], device=mean.device)
-    wrapped = torch.where(period > 0, density + period.clamp_min(1e-12).log(), 0.0)
-    return torch.where(circular, wrapped, straight).sum(-1)
+    straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
+    total = straight[..., ~circular].sum(-1)
+    if bool(circular.any()):
+        periods = renderer.where.periods(renderer.kinds, mean)[:, circular]
+        period = periods[slots.what] if renderer.kinds > 1 else periods[0]
+        total = total + wrapped_log_ratio(noise[..., circular], sd[..., circular], period).sum(-1)
+    return total
 
 
 def what_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:

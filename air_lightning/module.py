@@ -24,7 +24,7 @@ from air_lightning.evidence import (
 )
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.objective import objective
-from air_lightning.pictures import picture_rows
+from air_lightning.pictures import picture_rows, picture_steps
 from air_lightning.refinement import Refinement
 from air_lightning.schedules import Constant, Schedule
 from datamodules.base import Batch, SceneDataModule
@@ -58,7 +58,9 @@ class AIRModule(pl.LightningModule):
         count: estimator that trains presence. identity: estimator that trains a categorical ``what``.
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
         likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
-        coarseness: factor on the renderer's finite-difference steps over training: large steps first, which see far.
+            Null: always 0.3.
+        coarseness: factor on the renderer's finite-difference steps over training: large steps first,
+            which see far. Null: always 1.
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
@@ -79,8 +81,8 @@ class AIRModule(pl.LightningModule):
         count: CountEstimator | None = None,
         identity: IdentityEstimator | None = None,
         count_prior: float | list[float] = 0.3,
-        likelihood_sd: Schedule = Constant(0.3),
-        coarseness: Schedule = Constant(1.0),
+        likelihood_sd: Schedule | None = None,
+        coarseness: Schedule | None = None,
         balance: float = 0.1,
         refinement: Refinement | None = None,
         evidence_samples: int = 0,
@@ -107,7 +109,9 @@ class AIRModule(pl.LightningModule):
             if estimator is not None:
                 estimator.prepare(renderer.image_shape, slots)
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
-        self.likelihood_sd, self.coarseness, self.refinement = likelihood_sd, coarseness, refinement
+        self.likelihood_sd = likelihood_sd if likelihood_sd is not None else Constant(0.3)
+        self.coarseness = coarseness if coarseness is not None else Constant(1.0)
+        self.refinement = refinement
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
@@ -152,6 +156,8 @@ class AIRModule(pl.LightningModule):
     @torch.no_grad()
     def log_evidence(self, images: Tensor, samples: int) -> Tensor:
         """The importance-weighted bound on log p(x), (B,) nats, of ``samples`` samples at the final scale."""
+        if samples < 1:
+            raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
 
         def worth() -> Tensor:
             slots = explain(self.renderer, self.network, images, self.slots)
@@ -224,7 +230,8 @@ class AIRModule(pl.LightningModule):
     def _evaluate(self, batch: Batch, split: str) -> None:
         if self.evaluation is not None:
             seen = self.infer(batch.images)
-            self.evaluation.update(seen.count, seen.posterior, seen.slots.what, seen.slots.where, batch)
+            what, where = seen.slots.what, seen.slots.where
+            self.evaluation.update(self.renderer, seen.count, seen.posterior, what, where, batch)
         bounds = {"elbo": self.elbo(batch.images)}
         if split == "test" and self.evidence_samples:
             bounds["log_evidence"] = self.log_evidence(batch.images, self.evidence_samples)
@@ -254,7 +261,14 @@ class AIRModule(pl.LightningModule):
     def picture(self, batch: Batch) -> NDArray[Any]:
         """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
         explanation = self.infer(batch.images.to(self.device))
-        center, half = self.renderer.project(explanation.slots.where)
+        window = self.renderer.window(explanation.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         kinds = explanation.slots.what if names else None
-        return picture_rows(batch.images, explanation.reconstruction, explanation.count, center, half, kinds, names)
+        return picture_rows(batch.images, explanation.reconstruction, explanation.count, window, kinds, names)
+
+    def steps(self, batch: Batch) -> list[NDArray[Any]]:
+        """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
+        explanation = self.infer(batch.images.to(self.device))
+        canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
+        window = self.renderer.window(explanation.slots.where)
+        return list(picture_steps(batch.images, canvases, explanation.count, window))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import random
 import shutil
 import sys
@@ -19,7 +20,7 @@ from PIL import Image
 
 from air_lightning.callbacks import Checkpoints, Figures, NonFiniteError, Progress, SceneCount
 from air_lightning.callbacks.checkpoints import Best
-from air_lightning.callbacks.figures import write_png
+from air_lightning.callbacks.figures import spread, write_png
 from air_lightning.callbacks.progress import shorten
 from air_lightning.callbacks.random_state import collect, restore
 
@@ -62,27 +63,97 @@ def test_progress_shows_what_the_module_logs(tmp_path, capsys):
 # ---- Figures
 
 
+def drawn(run: Path) -> list[int]:
+    """The steps at which a run drew pictures."""
+    return sorted(int(path.stem.removeprefix("step-")) for path in (run / "figures").glob("*.png"))
+
+
+def frames_of(path: Path) -> int:
+    with Image.open(path) as gif:
+        for n in range(gif.n_frames):
+            gif.seek(n)
+            gif.load()
+        return gif.n_frames
+
+
 def test_figures_are_drawn_at_start_and_end(tmp_path):
-    toy.fit("--run_dir", tmp_path, "--figures.every_minutes", 3, "--figures.scenes", 2)
+    toy.fit("--run_dir", tmp_path, "--figures.every_minutes", 3, "--figures.scenes", 2, "--figures.frames", 0)
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
         "step-000000.png",
         "step-000016.png",
+        "training.gif",
     ]
     with Image.open(tmp_path / "figures" / "step-000016.png") as image:
         assert image.size == (6, 4)  # three columns for each of the two scenes
+    assert frames_of(tmp_path / "figures" / "training.gif") == 2
 
 
 def test_figures_are_drawn_as_time_goes_by_and_change_no_training(tmp_path):
     plain = toy.fit("--run_dir", tmp_path / "plain")
-    drawn = toy.fit("--run_dir", tmp_path / "drawn", "--figures.every_minutes", 1e-9)
-    assert len(list((tmp_path / "drawn" / "figures").iterdir())) == 17
+    often = toy.fit("--run_dir", tmp_path / "drawn", "--figures.every_minutes", 1e-9)
+    assert drawn(tmp_path / "drawn") == list(range(17))
     assert not (tmp_path / "plain" / "figures").exists()
-    assert plain.model.losses == drawn.model.losses and same_weights(plain, drawn)
+    assert plain.model.losses == often.model.losses and same_weights(plain, often)
+
+
+def test_figures_are_spread_over_training(tmp_path):
+    plain = toy.fit("--run_dir", tmp_path / "plain")
+    spread_out = toy.fit("--run_dir", tmp_path / "drawn", "--figures.every_minutes", 60, "--figures.frames", 4)
+    assert drawn(tmp_path / "drawn") == [0, 1, 4, 9, 16]
+    assert frames_of(tmp_path / "drawn" / "figures" / "training.gif") == 5
+    assert plain.model.losses == spread_out.model.losses and same_weights(plain, spread_out)
+
+
+def test_figures_of_a_run_without_a_last_step_are_by_time_alone(tmp_path):
+    end = ["--trainer.max_epochs", -1, "--trainer.max_time", "00:00:00:01", "--model.seconds", 0.2]
+    cli = toy.fit("--run_dir", tmp_path, "--figures.every_minutes", 60, *end)
+    assert drawn(tmp_path) == [0, cli.trainer.global_step]
+
+
+def test_animation_of_a_resumed_run_keeps_its_earlier_frames(tmp_path):
+    given = ["--run_dir", tmp_path, "--figures.every_minutes", 60, "--figures.frames", 4]
+    toy.fit(*given, "--trainer.max_epochs", 1)
+    first = drawn(tmp_path)
+    assert first == [0, 1, 2, 4, 8] and frames_of(tmp_path / "figures" / "training.gif") == 5
+    toy.run("fit", "--resume", "--run_dir", tmp_path, "--trainer.max_epochs", 4)
+    assert set(drawn(tmp_path)) == {*first, 18, 32}
+    assert frames_of(tmp_path / "figures" / "training.gif") == 7
+
+
+def test_module_that_explains_in_steps_has_an_animation_of_that(tmp_path, monkeypatch):
+    asked = []
+
+    def steps(module, batch):
+        assert not module.training and not torch.is_grad_enabled()
+        asked.append(len(batch["image"]))
+        return [np.full((4, 40, 3), 60 * n, np.uint8) for n in range(3)]
+
+    plain = toy.fit("--run_dir", tmp_path / "plain")
+    monkeypatch.setattr(toy.ToyModule, "steps", steps, raising=False)
+    with_steps = toy.fit("--run_dir", tmp_path / "steps", "--figures.every_minutes", 60, "--figures.scenes", 3)
+    assert asked == [3]
+    assert frames_of(tmp_path / "steps" / "figures" / "steps.gif") == 3
+    assert same_weights(plain, with_steps)
+
+
+@pytest.mark.parametrize(
+    "last, frames, steps",
+    [
+        (100, 5, [4, 16, 36, 64, 100]),
+        (3, 24, [1, 2, 3]),
+        (1, 4, [1]),
+        (100, 0, []),
+        (math.inf, 4, []),
+        (-1, 4, []),
+    ],
+)
+def test_spread(last, frames, steps):
+    assert spread(last, frames) == steps
 
 
 @pytest.mark.parametrize("picture", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), float)])
 def test_picture_of_wrong_shape_or_type_is_refused(tmp_path, picture):
-    with pytest.raises(ValueError, match=r"`picture` must return an array \(height, width, 3\) of uint8, got \(4, 4"):
+    with pytest.raises(ValueError, match=r"`picture` must return an array \(height, width, 3\) of uint8.*got \(4, 4"):
         write_png(tmp_path / "a.png", picture)
 
 
@@ -91,6 +162,8 @@ def test_figures_refuse_values_that_mean_nothing():
         Figures(every_minutes=-1)
     with pytest.raises(ValueError, match=r"figures.scenes must be at least 1, got 0"):
         Figures(scenes=0)
+    with pytest.raises(ValueError, match=r"figures.frames must be at least 0 \(0 spreads none over training\), got -2"):
+        Figures(frames=-2)
 
 
 # ---- FinalValidation

@@ -406,3 +406,12 @@ def test_python_m_air_lightning_shows_its_arguments():
     shown = subprocess.run(command, cwd=TESTS.parent, env=environment(), capture_output=True, text=True, timeout=120)
     assert shown.returncode == 0, shown.stderr
     assert "--run_dir" in shown.stdout and "--model.renderer" in shown.stdout
+
+
+def test_data_that_cannot_be_had_is_an_error_before_a_folder_is_made(tmp_path, capsys, monkeypatch):
+    def absent(self):
+        raise ValueError("the files are not there: put them there")
+
+    monkeypatch.setattr(toy.ToyData, "prepare_data", absent)
+    assert refused(capsys, *toy.FIT, "--run_dir", tmp_path / "run") == "the files are not there: put them there\n"
+    assert not (tmp_path / "run").exists()

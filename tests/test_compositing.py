@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from renderers.compositing import Layer, compose, downsample
+from renderers.compositing import Layer, compose, coverage, downsample, extents
 
 
 def random_layers(seed: int, shape: tuple[int, ...] = (2, 4, 3, 5, 6)) -> Layer:
@@ -84,3 +84,35 @@ def test_downsample_is_the_mean_of_samples() -> None:
 def test_downsample_to_the_same_size_is_nothing() -> None:
     fine = torch.rand(2, 3, 6, 9)
     assert downsample(fine, 6) is fine
+
+
+def test_over_mixes_by_alpha_from_the_background_on() -> None:
+    torch.manual_seed(0)
+    alpha = torch.rand(2, 3, 5, 6, dtype=torch.float64)
+    color = torch.rand(2, 3, 3, 5, 6, dtype=torch.float64) * alpha.unsqueeze(2)
+    background = torch.rand(3, 5, 6, dtype=torch.float64)
+    canvases = compose(Layer(color, torch.ones_like(alpha), alpha), background, "over")
+    expected = background.expand(2, -1, -1, -1)
+    torch.testing.assert_close(canvases[:, 0], expected)
+    for n in range(3):
+        expected = color[:, n] + (1 - alpha[:, n : n + 1]) * expected
+        torch.testing.assert_close(canvases[:, n + 1], expected)
+
+
+def test_over_needs_alpha() -> None:
+    with pytest.raises(ValueError, match=r"compositing `over` needs layers with alpha, got None"):
+        compose(random_layers(0), torch.zeros(3, 5, 6, dtype=torch.float64), "over")
+
+
+def test_coverage_is_alpha_or_depth_or_brightness() -> None:
+    layers = random_layers(1)
+    alpha = torch.rand_like(layers.depth)
+    assert torch.equal(coverage(layers, "zbuffer"), layers.depth.isfinite().double())
+    assert torch.equal(coverage(Layer(layers.color, layers.depth, alpha), "over"), alpha)
+    assert torch.equal(coverage(layers, "additive"), layers.color.amax(-3))
+
+
+def test_extents_are_the_outermost_pixels() -> None:
+    shown = torch.zeros(2, 5, 7, dtype=torch.bool)
+    shown[0, 1, 2] = shown[0, 3, 5] = True
+    assert extents(shown).tolist() == [[2, 1, 6, 4], [0, 0, 0, 0]]

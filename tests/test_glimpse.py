@@ -1,12 +1,14 @@
 """The glimpse renderer: placement, gradients, and one fit through the generic core on coloured shapes."""
 
+from typing import Any
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from air_lightning.estimators import ExactCount
-from air_lightning.inference import RecurrentAIR, ResidualAttention
+from air_lightning.inference import RecurrentAIR, ResidualAttention, crop
 from air_lightning.module import AIRModule
 from air_lightning.schedules import Constant
 from datamodules import MultiSprites
@@ -48,6 +50,71 @@ def test_claims_to_be_differentiable_and_is() -> None:
     where = torch.tensor([[[0.51, 0.1, -0.21], [0.43, -0.33, 0.27]]], dtype=torch.float64, requires_grad=True)
     assert renderer.differentiable
     assert torch.autograd.gradcheck(renderer.canvases, (what, where))
+
+
+KINDS = {
+    "plain": {},
+    "anisotropic": {"anisotropic": True},
+    "turned": {"turn": 0.7},
+    "over": {"compositing": "over"},
+    "all": {"anisotropic": True, "turn": 0.7, "compositing": "over"},
+}
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("shape", [(1, 20, 20), (3, 18, 24)])
+def test_every_kind_is_differentiable(options: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    renderer = GlimpseRenderer(shape, what=2, glimpse=6, hidden=8, **options).double()
+    torch.manual_seed(0)
+    what = torch.randn(1, 2, 2, dtype=torch.float64, requires_grad=True)
+    where = renderer.where.constrain(0.4 * torch.randn(1, 2, len(renderer.where), dtype=torch.float64)).requires_grad_()
+    canvases = renderer.canvases(what, where)
+    assert canvases.shape == (1, 3, *shape)
+    assert torch.autograd.gradcheck(renderer.canvases, (what, where))
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS.keys())
+def test_the_window_is_the_inverse_of_the_placement(options: dict[str, Any]) -> None:
+    """A glimpse that is pasted and then cropped at its own window comes back, up to resampling twice."""
+    renderer = GlimpseRenderer((3, 60, 80), what=2, glimpse=12, hidden=8, **options)
+    torch.manual_seed(1)
+    nn.init.normal_(renderer.decoder[-1].weight, std=0.5)
+    what, where = torch.randn(4, 2), renderer.where.constrain(0.3 * torch.randn(4, len(renderer.where)))
+    seen = crop(renderer.draw(what, where).color, renderer.window(where), 12)
+    glimpse = renderer.decode(what)[:, :3]
+    inside = slice(2, -2)  # the rim mixes with what is around the glimpse
+    pair = [part[..., inside, inside].flatten() for part in (seen, glimpse)]
+    assert torch.corrcoef(torch.stack(pair))[0, 1] > 0.93
+    assert torch.corrcoef(torch.stack([pair[0], pair[1].roll(1)]))[0, 1] < 0.5
+
+
+def test_upright_placement_is_grid_sampling() -> None:
+    renderer = GlimpseRenderer((2, 30, 40), what=2, glimpse=9)
+    where = renderer.where.constrain(torch.randn(5, 3))
+    glimpses, window = torch.rand(5, 2, 9, 9), renderer.window(where)
+    torch.testing.assert_close(renderer._placed_upright(glimpses, window), renderer._placed(glimpses, window))
+
+
+def test_over_lets_later_slots_hide_earlier_ones() -> None:
+    renderer = white(GlimpseRenderer((3, 20, 20), what=2, compositing="over"))
+    where = torch.tensor([[[0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]])
+    canvases = renderer.canvases(torch.zeros(1, 2, 2), where)
+    torch.testing.assert_close(canvases[0, :, 0, 10, 10], torch.tensor([0.0, 1.0, 1.0]))
+
+
+def test_boxes_are_those_of_the_ink() -> None:
+    renderer = white(GlimpseRenderer((1, 40, 40), what=3))
+    where = torch.tensor([[[0.25, 0.5, -0.25], [0.5, 0.0, 0.0]]])
+    boxes = renderer.boxes(torch.zeros(1, 2, 3), where)
+    torch.testing.assert_close(boxes[0], torch.tensor([[25.0, 10, 35, 20], [10, 10, 30, 30]]), atol=1.0, rtol=0)
+    nn.init.constant_(renderer.decoder[-1].bias, -30.0)
+    assert not renderer.boxes(torch.zeros(1, 2, 3), where).any()
+
+
+@pytest.mark.parametrize("turn", [-0.1, 3.2])
+def test_rotation_stays_within_half_a_turn(turn: float) -> None:
+    with pytest.raises(ValueError, match=rf"turn must lie in \[0, pi\) radians, got {turn}"):
+        GlimpseRenderer(turn=turn)
 
 
 def test_scale_must_be_positive() -> None:

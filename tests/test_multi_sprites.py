@@ -148,3 +148,18 @@ def test_yaml_names_the_module(name: str, arguments: dict[str, Any]) -> None:
         parsed = parser.parse_object({"data": {"class_path": f"datamodules.{name}", "init_args": arguments}})
     given = {key: parsed.data.init_args[key] for key in arguments}
     assert {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()} == arguments
+
+
+def test_test_scenes_may_have_counts_of_their_own() -> None:
+    module = MultiSprites(counts=[0, 1], test_counts=[3], sizes=(6, 8))
+    shown = {split: module.scenes(split).__getitems__(list(range(40))) for split in ("train", "val", "test", "predict")}
+    assert {split: set(batch.count.tolist()) for split, batch in shown.items()} == {
+        "train": {0, 1}, "val": {0, 1}, "test": {3}, "predict": {3},
+    }  # fmt: skip
+    assert module.largest_count == 3
+    assert all(batch.what.shape == (40, 3) for batch in shown.values())
+
+
+def test_test_counts_must_fit_too() -> None:
+    with pytest.raises(ValueError, match=r"lower the largest of `counts`"):
+        MultiSprites(counts=[0, 1], test_counts=[60])

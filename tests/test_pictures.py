@@ -1,12 +1,16 @@
 """Pictures for people: where things stand in the grid, and which objects are marked."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from PIL import ImageColor
+from PIL import Image, ImageColor
 from torch import Tensor
 
-from air_lightning.pictures import COLORS, MARGIN, picture_rows
+from air_lightning.pictures import CAPTION, COLORS, MARGIN, picture_rows, picture_steps, write_gif
+from renderers.base import affine
 
 SIZE = 20
 
@@ -28,13 +32,18 @@ def drawn(
         images,
         torch.full_like(images, 0.5),
         torch.tensor(count),
-        center,
-        torch.full((batch, 2), half),
+        windows(center, half),
         None if names is None else torch.zeros(batch, 2, dtype=torch.int64),
         names,
         columns,
         zoom,
     )
+
+
+def windows(center: Tensor, across: float, down: float | None = None, turn: float = 0.0) -> Tensor:
+    """Windows (..., 2, 3) of half these sizes at ``center`` (..., 2)."""
+    like = torch.ones_like(center[..., 0])
+    return affine(across * like, (across if down is None else down) * like, center, turn * like)
 
 
 def pair(
@@ -112,7 +121,8 @@ def test_a_mark_is_a_box_around_its_object(x: float, y: float, shape: tuple[int,
     (top, left), (bottom, right) = found.min(0), found.max(0)
     middle = (left + right) / 2, (top + bottom) / 2
     assert middle == pytest.approx(((x + 1) * width * 2, (y + 1) * height * 2), abs=1)
-    assert right - left == pytest.approx(0.6 * height * 2, abs=2) == pytest.approx(bottom - top, abs=2)
+    assert right - left == pytest.approx(0.6 * width * 2, abs=2)
+    assert bottom - top == pytest.approx(0.6 * height * 2, abs=2)
     inside = (found[:, 0] > top) & (found[:, 0] < bottom) & (found[:, 1] > left) & (found[:, 1] < right)
     assert not inside.any()
 
@@ -134,7 +144,80 @@ def test_more_objects_than_colours() -> None:
     picture = picture_rows(
         *(torch.zeros(1, 1, SIZE, SIZE),) * 2,
         torch.tensor([slots]),
-        torch.zeros(1, slots, 2),
-        torch.full((1, slots), 0.3),
+        windows(torch.zeros(1, slots, 2), 0.3),
     )
     assert picture.shape[2] == 3
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.5, -0.8])
+def test_a_mark_has_its_windows_sides_and_turn(turn: float) -> None:
+    window = windows(torch.tensor([[[0.1, -0.1]]]), 0.6, 0.2, turn)
+    picture = picture_rows(*(torch.zeros(1, 1, 100, 100),) * 2, torch.tensor([1]), window, columns=1, zoom=2)
+    found = pixels(pair(picture, 0, 0, 100, 100)[0], COLORS[0])
+    x, y = found[:, 1] / 100 - 1 - 0.1, found[:, 0] / 100 - 1 + 0.1
+    u = (x * math.cos(turn) + y * math.sin(turn)) / 0.6
+    v = (y * math.cos(turn) - x * math.sin(turn)) / 0.2
+    np.testing.assert_allclose(np.maximum(abs(u), abs(v)), 1, atol=0.1)
+    assert [u.min(), u.max(), v.min(), v.max()] == pytest.approx([-1, 1, -1, 1], abs=0.1)
+
+
+# ---- step by step
+
+
+def explained(count: list[int]) -> list[np.ndarray]:
+    """White scenes of two slots; canvas n is 0.1 n bright."""
+    batch = len(count)
+    canvases = 0.1 * torch.arange(3.0).view(1, 3, 1, 1, 1).expand(batch, 3, 1, SIZE, SIZE)
+    center = torch.tensor([[-0.5, 0.0], [0.5, 0.0]]).expand(batch, 2, 2)
+    return picture_steps(torch.ones(batch, 1, SIZE, SIZE), canvases, torch.tensor(count), windows(center, 0.3), zoom=2)
+
+
+@pytest.mark.parametrize("count, frames", [([0], 1), ([1], 3), ([2, 0], 5), ([1, 2, 1], 5)])
+def test_each_slot_has_two_frames(count: list[int], frames: int) -> None:
+    made = explained(count)
+    assert len(made) == frames
+    side = 2 * SIZE
+    assert all(f.shape == (2 * side + 2 * MARGIN, len(count) * (side + 2 * MARGIN), 3) for f in made)
+
+
+def test_windows_come_before_what_is_drawn_in_them() -> None:
+    for n, frame in enumerate(explained([2])):
+        scene, canvas = frame[MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(2, 2 * SIZE, 2 * SIZE, 3)
+        assert canvas[0, 0].tolist() == [round(25.5 * (n // 2))] * 3
+        assert (len(pixels(scene, COLORS[1])) > 0) == (n > 2)
+        assert [len(pixels(canvas, color)) > 0 for color in COLORS[:2]] == [n == 1, n == 3]
+
+
+def test_a_scene_of_fewer_objects_waits() -> None:
+    frames = [frame[:, : 2 * SIZE + 2 * MARGIN] for frame in explained([1, 2])]
+    assert (frames[2] == frames[3]).all() and (frames[2] == frames[4]).all()
+
+
+# ---- animations
+
+
+def test_an_animation_opens_with_its_frames_and_times(tmp_path: Path) -> None:
+    shown = [np.full((30, 40, 3), grey, np.uint8) for grey in (0, 100, 200)]
+    write_gif(tmp_path / "a.gif", shown, ["step 0", "step 1", "step 2"], milliseconds=100, rest=900)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 3 and gif.info["loop"] == 0 and gif.size[1] == 30 + CAPTION
+        for n, duration in enumerate((100, 100, 900)):
+            gif.seek(n)
+            assert gif.info["duration"] == duration
+            picture = np.asarray(gif.convert("RGB"))
+            assert picture[-1, 0].tolist() == [100 * n] * 3
+            assert (picture[:CAPTION] < 128).any()
+
+
+def test_pictures_of_other_sizes_are_filled_up(tmp_path: Path) -> None:
+    """As where a resumed run shows other scenes; and equal pictures of other captions stay apart."""
+    shown = [np.zeros((side, side, 3), np.uint8) for side in (60, 80, 80)]
+    write_gif(tmp_path / "a.gif", shown, ["1", "2", "3"])
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 3 and gif.size == (80, 80 + CAPTION)
+        assert np.asarray(gif.convert("RGB"))[-1, -1].tolist() == [255] * 3
+
+
+def test_an_animation_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs at least one picture, got none for .*a.gif"):
+        write_gif(tmp_path / "a.gif", [], [])

@@ -11,32 +11,39 @@ from torchmetrics.utilities import dim_zero_cat
 
 NAN = float("nan")
 
+Box = list[float]
+
 
 class BoxPrecision(Metric):
     """Average precision of boxes over IoU thresholds, as COCO measures it (Lin et al. 2014), of one class.
 
     `compute` returns scalars, nan where there was no true box:
 
-    ============ ==========================================================
-    `box_ap`     mean over the IoU thresholds 0.5, 0.55, ... 0.95
-    `box_ap50`   at 0.5; `box_ap75`: at 0.75
-    ============ ==========================================================
+    ========== ==============================================
+    `box_ap`   mean over the IoU thresholds 0.5, 0.55, ... 0.95
+    `box_ap50` at 0.5; `box_ap75`: at 0.75
+    ========== ==============================================
 
     Computed by `pycocotools`, as torchmetrics' own MeanAveragePrecision does, which cannot be had without torchvision.
+    Boxes are kept (20 bytes a slot, 16 a true box) until `reset`.
     """
 
     full_state_update = False
     is_differentiable = False
+    higher_is_better = True
 
     found: list[Tensor] | Tensor
     confidences: list[Tensor] | Tensor
     truths: list[Tensor] | Tensor
     counts: list[Tensor] | Tensor
+    sizes: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # flat and float: what a process that had no batch sends to the others is an empty tensor of that kind
         for name in ("found", "confidences", "truths", "counts"):
             self.add_state(name, [], "cat")
+        self.add_state("sizes", torch.zeros(2, dtype=torch.long), "max")
 
     def update(self, boxes: Tensor, confidence: Tensor, true_boxes: Tensor, true_count: Tensor) -> None:
         """Take in B scenes.
@@ -47,77 +54,101 @@ class BoxPrecision(Metric):
             true_boxes: (B, T, 4), of which the first `true_count` (B,) are there.
 
         Raises:
-            ValueError: shapes do not fit.
+            ValueError: shapes do not fit, or N or T are not those of earlier batches.
         """
-        if boxes.dim() != 3 or boxes.shape[-1] != 4 or boxes.shape[:2] != confidence.shape:
+        _check_boxes("boxes", boxes, "confidence", confidence, boxes.shape[:2])
+        _check_boxes("true_boxes", true_boxes, "true_count", true_count, true_boxes.shape[:1])
+        if len(boxes) != len(true_boxes):
             raise ValueError(
-                f"boxes and confidence must have shapes (scenes, slots, 4) and (scenes, slots), got "
-                f"{tuple(boxes.shape)} and {tuple(confidence.shape)}"
+                f"boxes and true_boxes must hold the same scenes, got {len(boxes)} and {len(true_boxes)} of them: "
+                f"pass the same batch of both"
             )
-        if true_boxes.dim() != 3 or true_boxes.shape[-1] != 4 or true_boxes.shape[:1] != true_count.shape:
+        sizes = torch.tensor([boxes.shape[1], true_boxes.shape[1]], device=self.sizes.device)
+        if bool(self.sizes.any()) and not torch.equal(self.sizes, sizes):
             raise ValueError(
-                f"true_boxes and true_count must have shapes (scenes, objects, 4) and (scenes,), got "
-                f"{tuple(true_boxes.shape)} and {tuple(true_count.shape)}"
+                f"slots and true objects must be as many as in earlier batches, {self.sizes.tolist()}, got "
+                f"{sizes.tolist()}: pad with empty boxes"
             )
+        self.sizes = sizes
         rows = (self.found, boxes), (self.confidences, confidence), (self.truths, true_boxes), (self.counts, true_count)
         for state, values in rows:
             assert isinstance(state, list)
-            state.append(values.detach().cpu())
+            state.append(values.detach().float().flatten())
 
     def compute(self) -> dict[str, Tensor]:
         """The table above, of everything since the last `reset`, over all processes."""
-        if isinstance(self.counts, list) and not self.counts:
-            return dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), torch.tensor(NAN))
-        found, confidence = dim_zero_cat(self.found), dim_zero_cat(self.confidences)
-        truths, counts = dim_zero_cat(self.truths), dim_zero_cat(self.counts)
-        if not counts.any():
-            return dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), torch.tensor(NAN))
-        true = [(scene, box) for scene, n in enumerate(counts.tolist()) for box in truths[scene, :n].tolist()]
-        areas = (found[..., 2] - found[..., 0]) * (found[..., 3] - found[..., 1])
-        detected = [
-            (scene, found[scene, slot].tolist(), float(confidence[scene, slot]))
-            for scene, slot in areas.gt(0).nonzero().tolist()
-        ]
-        precision = coco_precision(true, detected, len(counts))
-        return dict(zip(("box_ap", "box_ap50", "box_ap75"), precision))
+        found, confidence, truths, counts = (
+            dim_zero_cat(state).cpu() if len(state) else torch.zeros(0)
+            for state in (self.found, self.confidences, self.truths, self.counts)
+        )
+        scenes, (slots, objects) = len(counts), self.sizes.tolist()
+        precision = average_precision(
+            found.view(scenes, slots, 4), confidence.view(scenes, slots), truths.view(scenes, objects, 4), counts.long()
+        )
+        figures = {"box_ap": precision.mean(), "box_ap50": precision[0], "box_ap75": precision[5]}
+        return {name: value.to(self.device) for name, value in figures.items()}
 
 
-Boxes = list[tuple[int, list[float]]]
-Detections = list[tuple[int, list[float], float]]
+def average_precision(boxes: Tensor, confidence: Tensor, true_boxes: Tensor, true_count: Tensor) -> Tensor:
+    """COCO's average precision, (10,), at the IoU thresholds 0.5, 0.55, ... 0.95; nan where there is no true box.
+
+    Args:
+        as `BoxPrecision.update`.
+    """
+    present = torch.arange(true_boxes.shape[1]) < true_count[:, None]
+    detected = ((boxes[..., 2:] - boxes[..., :2]) > 0).all(-1)
+    if not present.any():
+        return torch.full((10,), NAN)
+    if not detected.any():
+        return torch.zeros(10)
+    true = [{"iscrowd": 0} | _annotation(scene, box) for scene, box in _rows(present, true_boxes)]
+    guesses = [
+        {"score": score} | _annotation(scene, box)
+        for (scene, box), score in zip(_rows(detected, boxes), confidence[detected].tolist())
+    ]
+    return _judged(true, guesses, len(boxes), boxes.shape[1])
 
 
-def coco_precision(true: Boxes, detected: Detections, scenes: int) -> Tensor:
-    """Mean average precision, that at 0.5 and that at 0.75 (3,), of (scene, box[, confidence]) rows."""
-    if not detected:
-        return torch.zeros(3)
+def _judged(true: list[dict[str, Any]], guesses: list[dict[str, Any]], scenes: int, most: int) -> Tensor:
+    """(10,) of COCO's annotations and results, of which a scene has `most` or fewer."""
     from pycocotools.coco import COCO  # heavy, and needed only here
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):  # both print their progress
         known = COCO()
         known.dataset = {
+            "info": {},
             "images": [{"id": scene} for scene in range(scenes)],
             "categories": [{"id": 1}],
-            "annotations": [
-                {"id": i, "image_id": scene, "category_id": 1, "iscrowd": 0} | _sides(box)
-                for i, (scene, box) in enumerate(true, 1)
-            ],
+            # 0 is COCO's mark of an object that no box was matched to
+            "annotations": [{"id": number} | row for number, row in enumerate(true, 1)],
         }
         known.createIndex()
-        guesses = known.loadRes(
-            [
-                {"image_id": scene, "category_id": 1, "score": score, "bbox": _sides(box)["bbox"]}
-                for scene, box, score in detected
-            ]
-        )
-        judge = COCOeval(known, guesses, "bbox")
+        judge = COCOeval(known, known.loadRes(guesses), "bbox")
+        judge.params.maxDets = [most]
+        judge.params.areaRng, judge.params.areaRngLbl = [[0, float("inf")]], ["all"]
         judge.evaluate()
         judge.accumulate()
-        judge.summarize()
-    return torch.tensor(judge.stats[:3], dtype=torch.float32)
+    # thresholds, recalls, kinds, areas, numbers of detections
+    return torch.from_numpy(judge.eval["precision"][:, :, 0, 0, 0]).mean(1).float()
 
 
-def _sides(box: list[float]) -> dict[str, Any]:
-    """COCO's x, y, width, height, and the area."""
+def _rows(chosen: Tensor, boxes: Tensor) -> list[tuple[int, Box]]:
+    """(scene, box) of the boxes (B, S, 4) that are `chosen` (B, S)."""
+    return list(zip(chosen.nonzero()[:, 0].tolist(), boxes[chosen].tolist()))
+
+
+def _annotation(scene: int, box: Box) -> dict[str, Any]:
     x0, y0, x1, y1 = box
-    return {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+    sides = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+    return {"image_id": scene, "category_id": 1} | sides
+
+
+def _check_boxes(name: str, boxes: Tensor, other: str, values: Tensor, expected: torch.Size) -> None:
+    """Raise ValueError unless `boxes` are (B, S, 4) and `values` have the shape `expected`."""
+    if boxes.dim() != 3 or boxes.shape[2] != 4:
+        raise ValueError(
+            f"{name} must have shape (scenes, slots, 4), got {tuple(boxes.shape)}: the four are x0, y0, x1, y1"
+        )
+    if values.shape != expected:
+        raise ValueError(f"{other} must have shape {tuple(expected)} to go with {name}, got {tuple(values.shape)}")

@@ -3,57 +3,83 @@
 import torch
 from torch import Tensor
 
-from renderers.compositing import Compositing, Layer, coverage
+from renderers.compositing import Compositing, Layer, coverage, downsample
 
 
-def segments(layers: Layer, count: Tensor, rule: Compositing, threshold: float = 0.2) -> Tensor:
-    """The slot that each pixel shows, (B, H, W): 1 for the first; 0 where none covers it by more than ``threshold``.
+def segments(layers: Layer, count: Tensor, rule: Compositing, height: int, threshold: float = 0.2) -> Tensor:
+    """The slot that most of each pixel shows, (B, H, W): 1 for the first; 0 where none shows in more than `threshold`.
 
     Args:
-        layers: of N slots (colour (B, N, C, H, W)), each drawn alone. count: (B,), slots that are present.
-        rule: how they are composited. ``zbuffer``: the nearest; ``over``: the last; ``additive``: the brightest.
+        layers: of N slots (colour (B, N, C, S H, S W)), each drawn alone.
+        count: (B,), slots that are present.
+        rule: how they are composited. `zbuffer`: the nearest hides the others; `over`: later ones hide earlier ones
+            as far as they cover; `additive`: none hides another, the brightest counts.
+        height: H.
+        threshold: share of a pixel; of additive layers, brightness.
     """
-    shown = coverage(layers, rule)
-    slots = torch.arange(shown.shape[1], device=shown.device)
-    present = (slots < count.unsqueeze(1))[:, :, None, None] & (shown > threshold)
-    if rule == "zbuffer":
-        rank = -layers.depth
-    elif rule == "over":
-        rank = slots[:, None, None].expand_as(shown).to(shown)
-    else:
-        rank = shown
-    best = torch.where(present, rank, -torch.inf).argmax(1)
-    return torch.where(present.any(1), best + 1, 0)
+    slots = torch.arange(layers.depth.shape[1], device=count.device)
+    present = (slots < count.unsqueeze(1))[:, :, None, None]
+    shown = downsample(_visible(layers, present, rule), height)
+    share, best = shown.max(1)
+    return torch.where(share > threshold, best + 1, 0)
 
 
-def foreground_ari(found: Tensor, masks: Tensor) -> Tensor:
+def foreground_ari(pred_segments: Tensor, true_masks: Tensor) -> Tensor:
     """Adjusted Rand index over the pixels of true objects, (S,) of the S scenes that have any.
 
     1 where pixels are divided as the truth divides them, 0 on average for a random division (Hubert & Arabie 1985; on
-    the foreground as in Greff et al. 2019).
+    the foreground alone as in Greff et al. 2019). Also 1 where both sides have a single segment.
 
     Args:
-        found: (B, H, W), any label for each pixel. masks: (B, T, H, W) bool, the pixels of each true object.
+        pred_segments: (B, H, W) long, any labels >= 0; all labels count, that of the background too.
+        true_masks: (B, T, H, W) bool, the pixels of each true object.
+
+    Raises:
+        ValueError: shapes do not fit, or true objects share a pixel.
     """
-    scores = []
-    for labels, objects in zip(found, masks):
-        seen = objects.any(0)
-        if seen.any():
-            truth, guess = objects.to(torch.uint8).argmax(0)[seen], labels[seen]
-            scores.append(adjusted_rand_index(guess, truth))
-    return torch.stack(scores) if scores else torch.zeros(0, device=found.device)
+    batch, *size = pred_segments.shape
+    if true_masks.dim() != 4 or (len(true_masks), *true_masks.shape[2:]) != (batch, *size):
+        raise ValueError(
+            f"true_masks must have shape (scenes, objects, height, width) to go with pred_segments "
+            f"{tuple(pred_segments.shape)}, got {tuple(true_masks.shape)}"
+        )
+    if bool((true_masks.sum(1) > 1).any()):
+        raise ValueError("true_masks must not overlap, got a pixel of two objects: give what one sees of each")
+    labels = torch.arange(int(pred_segments.max()) + 1 if pred_segments.numel() else 0, device=pred_segments.device)
+    guess = (pred_segments.flatten(1).unsqueeze(1) == labels[:, None]).float()
+    table = guess @ true_masks.flatten(2).float().transpose(1, 2)
+    return adjusted_rand_index(table[table.sum((1, 2)) > 0])
 
 
-def adjusted_rand_index(guess: Tensor, truth: Tensor) -> Tensor:
-    """Of two labellings (n,) with labels >= 0: a scalar, at most 1; 1 where both have a single label."""
-    columns = int(truth.max()) + 1
-    table = (
-        torch.bincount(guess * columns + truth, minlength=(int(guess.max()) + 1) * columns).view(-1, columns).double()
+def adjusted_rand_index(table: Tensor) -> Tensor:
+    """Of contingency tables (S, labels of one side, labels of the other), each (S,), at most 1.
+
+    1 where both sides are trivial, all in one segment or each item in its own (where the formula is 0 / 0).
+    """
+    # to the CPU before float64, which some accelerators lack
+    counts = table.cpu().double()
+    together, rows, columns, every = (
+        _pairs(part).sum(-1) for part in (counts.flatten(1), counts.sum(2), counts.sum(1), counts.sum((1, 2))[:, None])
     )
-    together, rows, across, every = (_pairs(part).sum() for part in (table, table.sum(1), table.sum(0), table.sum()))
-    expected, most = rows * across / every.clamp_min(1), (rows + across) / 2
-    return torch.where(most == expected, 1.0, (together - expected) / (most - expected)).float()
+    # divided first, so that a trivial side gives exactly 1 or 0
+    expected, most = rows * (columns / every.clamp_min(1)), (rows + columns) / 2
+    trivial = most == expected
+    index = (together - expected) / torch.where(trivial, 1.0, most - expected)
+    return torch.where(trivial, 1.0, index).float().to(table.device)
+
+
+def _visible(layers: Layer, present: Tensor, rule: Compositing) -> Tensor:
+    """How much of each sample shows each slot, (B, N, S H, S W), where only those `present` (B, N, 1, 1) are drawn."""
+    shown = coverage(layers, rule) * present
+    if rule == "zbuffer":
+        nearest = torch.where(present, layers.depth, torch.inf).argmin(1, keepdim=True)
+        return torch.zeros_like(shown).scatter(1, nearest, shown.gather(1, nearest))
+    if rule == "over":
+        through = torch.cat([torch.ones_like(shown[:, :1]), 1 - shown.flip(1)[:, :-1]], 1).cumprod(1).flip(1)
+        return shown * through
+    return shown
 
 
 def _pairs(number: Tensor) -> Tensor:
+    """How many pairs there are among so many."""
     return number * (number - 1) / 2

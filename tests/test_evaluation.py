@@ -1,0 +1,97 @@
+"""What AIRModule measures besides SceneMetrics: boxes, segments and the importance-weighted bound, in a Trainer."""
+
+from typing import Any
+
+import pytest
+import torch
+from test_module import COMMON, METRICS, MODULE, SIZES, data_for, network, over_modules, trainer
+from test_module import pytestmark as pytestmark
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from air_lightning.module import AIRModule
+from datamodules import Batch, MultiSprites
+from renderers import GlimpseRenderer
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+SPRITES = {"counts": (0, 1, 2), "canvas": 32, "sizes": (8, 12), **SIZES}
+FLAT = {"box_ap", "box_ap50", "box_ap75", "foreground_ari"}
+
+
+def sprites(**options: Any) -> AIRModule:
+    renderer = GlimpseRenderer((3, 32, 32), what=4, glimpse=8, hidden=8, compositing="over")
+    return AIRModule(renderer, network, **options)
+
+
+def test_boxes_and_masks_are_measured_where_there_are_any() -> None:
+    module, data, run = sprites(), MultiSprites(**SPRITES), trainer()
+    run.fit(module, datamodule=data)
+    names = {name for name in run.callback_metrics if name.startswith("val/")}
+    assert names == {f"val/{name}" for name in COMMON | FLAT}
+    (tested,) = run.test(module, datamodule=data, verbose=False)
+    assert set(tested) == {f"test/{name}" for name in COMMON | FLAT}
+    assert all(0 <= tested[f"test/{name}"] <= 1 for name in ("box_ap", "box_ap50", "box_ap75"))
+
+
+def test_metrics_move_with_the_model_and_leave_its_state_alone() -> None:
+    module, data = sprites(), MultiSprites(**SPRITES)
+    names = list(module.state_dict())
+    trainer().validate(module, datamodule=data, verbose=False)
+    evaluation = module.evaluation
+    assert evaluation is not None and list(module.state_dict()) == names
+    assert {evaluation.scenes, evaluation.boxes, evaluation.ari} <= set(module.modules())
+    sprites().load_state_dict(module.state_dict(), strict=True)
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "the same"])
+def test_boxes_and_segments_of_the_truth(monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """Two discs a scene, explained as they are; or both as the first, so that one is found and one is missed."""
+    module = MODULE["discs"](slots=3)
+    what, where = torch.tensor([[0, 1, 2]] * 4), torch.tensor([[[-0.5, -0.4], [0.5, 0.4], [0.0, 0.0]]] * 4)
+    count = torch.tensor([2, 2, 2, 2])
+    here = torch.tensor([True, True, False])[:, None, None]
+    masks = module.renderer.layers(what, where).depth.isfinite() & here
+    batch = Batch(torch.rand(4, 3, 32, 32), count, what, where, module.renderer.boxes(what, where), masks)
+    given = where if apart else where[:, [0, 0, 2]]
+    infer = module.infer
+
+    def cheat(images: Tensor) -> Any:
+        found = infer(images)
+        return found._replace(
+            count=count,
+            # the third slot's box is a wrong one, but the least sure
+            posterior=torch.tensor([[0.0, 0.05, 0.9, 0.05]] * 4),
+            slots=found.slots._replace(what=what, where=given),
+        )
+
+    monkeypatch.setattr(module, "infer", cheat)
+    run = trainer()
+    data = data_for(module)
+    monkeypatch.setattr(data, "test_dataloader", lambda: DataLoader([batch], batch_size=None))
+    (tested,) = run.test(module, datamodule=data, verbose=False)
+    # where the second is missed its pixels are background's, and apart from the first's all the same
+    assert tested["test/foreground_ari"] == pytest.approx(1)
+    assert tested["test/box_ap50"] == pytest.approx(1 if apart else 51 / 101, abs=1e-5)
+
+
+@over_modules
+def test_log_evidence_is_tested_and_not_validated(kind: str) -> None:
+    module = MODULE[kind](evidence_samples=3)
+    data, run = data_for(module), trainer()
+    run.fit(module, datamodule=data)
+    assert "val/elbo" in run.callback_metrics and "val/log_evidence" not in run.callback_metrics
+    (tested,) = run.test(module, datamodule=data, verbose=False)
+    assert set(tested) == {f"test/{name}" for name in METRICS[kind] | {"log_evidence"}}
+    torch.manual_seed(1)
+    run.test(module, datamodule=data, verbose=False)
+    (batch,) = data.test_dataloader()
+    module.eval()
+    torch.manual_seed(1)
+    module.elbo(batch.images)
+    expected = float(module.log_evidence(batch.images, 3).mean())
+    assert float(run.callback_metrics["test/log_evidence"]) == pytest.approx(expected, rel=1e-5)
