@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
-from air_lightning.inference.heads import PoseHead, crop, image_grid, look_size, zero
+from air_lightning.inference.heads import CodeLimits, PoseHead, crop, image_grid, look_size, zero
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
@@ -91,6 +91,7 @@ class ResidualAttention(InferenceNetwork):
                 nn.Linear(2 * colors * glimpse**2, 2 * hidden),
                 nn.ReLU(),
                 nn.Linear(2 * hidden, look_size(self.what_space)),
+                CodeLimits(),
             )
         else:
             self.look = zero(nn.Linear(hidden, look_size(self.what_space)))

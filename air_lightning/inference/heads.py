@@ -13,6 +13,9 @@ LayerT = TypeVar("LayerT", bound=nn.Module)
 STRAIGHT_LIMITS = (0.01, 1.5)
 """Limits of a straight coordinate's posterior sd; its prior's is 1, which must lie inside to have a gradient."""
 
+CODE_LIMITS = (0.01, 1.5)
+"""Limits of an appearance code's posterior sd, likewise."""
+
 ANGLE_LIMITS = (0.01, 0.25)
 """Limits of an angle's, as a share of the period. A wider one is all but uniform: no direction is learnt from it."""
 
@@ -52,6 +55,18 @@ def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) ->
 def look_size(what: What) -> int:
     """How many numbers ``InferenceNetwork.appearance`` returns for a picture."""
     return 2 * what.dim if isinstance(what, Gaussian) else len(what)
+
+
+class CodeLimits(nn.Module):
+    """Mean and log sd (..., 2 D) of an appearance code with the sd kept within ``CODE_LIMITS``, 1 where log sd is 0.
+
+    Slots that explain nothing get no gradient, and without limits their sd drifts to where its KL swamps the bound.
+    """
+
+    def forward(self, raw: Tensor) -> Tensor:
+        mean, log_sd = raw.chunk(2, -1)
+        first, narrowest, widest = (raw.new_tensor(limit) for limit in (1.0, *CODE_LIMITS))
+        return torch.cat([mean, bounded_sd(log_sd, first, narrowest, widest).log()], -1)
 
 
 def pose_features(space: Where, where: Tensor, periods: Tensor) -> Tensor:

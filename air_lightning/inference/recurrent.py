@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
-from air_lightning.inference.heads import PoseHead, crop, look_size, pose_features, zero
+from air_lightning.inference.heads import CodeLimits, PoseHead, crop, look_size, pose_features, zero
 from renderers.base import Renderer
 from renderers.spaces import Gaussian
 
@@ -100,6 +100,7 @@ class RecurrentAIR(InferenceNetwork):
             nn.Linear(channels * glimpse**2, what_hidden),
             nn.ReLU(),
             zero(nn.Linear(what_hidden, look_size(self.what_space))),
+            CodeLimits() if isinstance(self.what_space, Gaussian) else nn.Identity(),
         )
         periods = self.where_space.periods(self.kinds, torch.ones(()))
         self.register_buffer("periods", periods, persistent=False)
