@@ -1,15 +1,26 @@
-"""Every file in configs/ runs through the real command line: tiny data, two steps, then its test."""
+"""Every file in configs/ runs through the real command line: tiny data, two steps, then its test or downstream task."""
 
 import json
 from pathlib import Path
 
 import pytest
+import tiny_digits
 
 from air_lightning.cli import main
+from air_lightning.downstream.training import Plan
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
+FOLDER = Path(__file__).parent.parent / "configs"
+DOWNSTREAM = sorted(FOLDER.rglob("downstream_*.yaml"))
+CONFIGS = sorted({*FOLDER.rglob("*.yaml")} - {*DOWNSTREAM})
 SMALL = ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--trainer.enable_progress_bar", "false"]
 DATA = ["--data.batch_size", "4", "--data.train_scenes", "16", "--data.val_scenes", "4", "--data.test_scenes", "4"]
+QUICK = Plan(lr=1e-3, weight_decay=0.0, passes=1.0, fewest=2, largest_batch=16)
+
+
+@pytest.fixture(autouse=True)
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files in the place of MNIST's, for the configs that need them."""
+    monkeypatch.setenv("AIR_DATA_ROOT", str(tiny_digits.write(tmp_path / "data")))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
@@ -19,7 +30,22 @@ def test_config_trains_and_tests(config: Path, tmp_path: Path) -> None:
     for made in ("config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (run / made).is_file(), made
     assert list((run / "figures").glob("step-*.png"))
+    for made in ("training.gif", "steps.gif"):
+        assert (run / "figures" / made).is_file(), made
     main(["test", "--run_dir", str(run)])
     record = json.loads((run / "test_metrics.json").read_text())
     assert record["scenes"] == 4
     assert {"test/count_accuracy", "test/elbo", "test/scene_accuracy"} <= set(record["metrics"])
+
+
+@pytest.mark.parametrize("config", DOWNSTREAM, ids=lambda path: path.stem)
+def test_downstream_config_compares(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PAIRS", "PIXELS"):
+        monkeypatch.setattr(f"air_lightning.downstream.study.{name}", QUICK)
+    run, out = tmp_path / "run", tmp_path / "out"
+    main(["fit", "--config", str(FOLDER / "multi_mnist.yaml"), "--run_dir", str(run), *SMALL, *DATA])
+    small = ["--labels", "12", "24", "--test_scenes", "8"]
+    main(["downstream", "--config", str(config), "--run_dir", str(run), "--out", str(out), *small])
+    record = json.loads((out / f"{config.stem}.json").read_text())
+    assert [r["labels"] for r in record["results"]] == [12, 24] and record["test_scenes"] == 8
+    assert (out / f"{config.stem}.png").is_file()
