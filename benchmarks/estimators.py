@@ -6,9 +6,10 @@
 A run trains the world's own config with `model.count` replaced, validates every `--every` steps on 512 held-out scenes
 and counts 2 000 test scenes at the end. Runs that `--out` holds already are not made again. The gradient's variance is
 that of the presence logits' over 64 draws of the estimator alone, trace(Cov) / |mean|^2 at one state, batch and sample
-of the slots for each seed: 100 steps of training by PosteriorCount. Runs side by side have one thread each. What all
-runs share besides the config: a warm-up of 100 steps, evidence to the power of 0.1, and presence that learns only after
-150 steps (100 on sprites).
+of the slots for each seed: `--common` steps of training by PosteriorCount, presence's delay included, after which
+baselines are trained alone. The mean is that of the draws, so the ratio cannot go much beyond their number. Runs side by
+side have one thread each. What all runs share besides the config: a warm-up of 100 steps, evidence to the power of 0.1,
+and presence that learns only after 150 steps (100 on sprites).
 """
 
 import argparse
@@ -16,7 +17,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
@@ -57,7 +58,7 @@ STEPS = {"multi_mnist": 500, "multi_sprites": 200}
 DELAY = {"multi_mnist": 150, "multi_sprites": 100}
 BALANCE = 1 / 0.3**2  # the bound's own: slots weigh as much as presence
 SUCCESS, GOAL = 0.95, 0.98
-COMMON, DRAWS = 100, 64
+DRAWS, BASELINE_STEPS = 64, 100
 SETTLED = 10**9  # a step long after every warm-up
 
 
@@ -114,10 +115,10 @@ def evaluate(model: AIRModule, data: SceneDataModule, split: str, scenes: int) -
     return right / scenes, fmean(bounds)
 
 
-def variances(world: str, names: list[str], seed: int, batch_size: int) -> dict[str, float]:
-    """trace(Cov) / |mean|^2 of each estimator's gradient in the presence logits, at one common state."""
+def variances(world: str, names: list[str], seed: int, batch_size: int, common: int) -> dict[str, float]:
+    """trace(Cov) / |mean|^2 of each estimator's gradient in the presence logits, after ``common`` steps."""
     model, data = build(world, "posterior", seed, batch_size)
-    train(model, data, COMMON, lambda step, seconds: None)
+    train(model, data, common, lambda step, seconds: None)
     batch = data.scenes("val").__getitems__(list(range(batch_size)))
     with torch.no_grad():
         slots = explain(model.renderer, model.network, batch.images, model.slots)
@@ -125,10 +126,29 @@ def variances(world: str, names: list[str], seed: int, batch_size: int) -> dict[
     for name in names:
         other, _ = build(world, name, seed, batch_size)
         model.count_estimator = other.count_estimator
+        train_baseline(model, data)
+        model.count_estimator.eval()
         draws = torch.stack([gradient(model, batch, slots) for _ in range(DRAWS)])
         spread = (draws - draws.mean(0)).pow(2).sum(1).sum() / (DRAWS - 1)
         result[name] = float(spread / draws.mean(0).pow(2).sum())
     return result
+
+
+def train_baseline(model: AIRModule, data: SceneDataModule) -> None:
+    """Train what parameters the count estimator has, and nothing else: in a run they would have come along."""
+    parameters = list(model.count_estimator.parameters())
+    if not parameters:
+        return
+    scenes, size = data.scenes("train"), data.batch_size
+    optimizer = torch.optim.Adam(parameters, lr=model.lr)
+    for step in range(BASELINE_STEPS):
+        batch = scenes.__getitems__(list(range(step * size, (step + 1) * size)))
+        with torch.no_grad():
+            slots = explain(model.renderer, model.network, batch.images, model.slots)
+        loss = loss_of(model, batch, slots, SETTLED).terms["presence"]
+        optimizer.zero_grad()
+        loss.backward(inputs=parameters)
+        optimizer.step()
 
 
 def gradient(model: AIRModule, batch: Batch, slots: Slots) -> Tensor:
@@ -158,10 +178,11 @@ def run(world: str, estimator: str, seed: int, steps: int, batch_size: int, ever
     }  # fmt: skip
 
 
-def spread_of(world: str, seed: int, batch_size: int) -> dict[str, Any]:
+def spread_of(world: str, seed: int, batch_size: int, common: int) -> dict[str, Any]:
     """The record of one seed's gradient variances."""
     torch.set_num_threads(1)
-    return {"world": world, "seed": seed, "variance": variances(world, list(ESTIMATORS), seed, batch_size)}
+    found = variances(world, list(ESTIMATORS), seed, batch_size, common)
+    return {"world": world, "seed": seed, "common": common, "variance": found}
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -169,8 +190,14 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a table a world."""
+    worlds = sorted({row["world"] for row in rows})
+    return "\n\n".join(f"{world}\n\n{table([row for row in rows if row['world'] == world])}" for world in worlds)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: an estimator a row."""
+    """Markdown of one world: an estimator a row."""
     runs, spreads = defaultdict(list), defaultdict(list)
     for row in rows:
         if "variance" in row:
@@ -201,26 +228,31 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="default: 500 for multi_mnist, 200 for multi_sprites")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--every", type=int, default=50)
+    parser.add_argument("--common", type=int, default=300, help="steps to the state of the gradient variances")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("estimators.jsonl"))
-    parser.add_argument("--table", type=Path, nargs="+", help="print the table of these files and run nothing")
+    parser.add_argument("--table", type=Path, nargs="+", help="print the tables of these files and run nothing")
     args = parser.parse_args()
     if args.table:
-        for path in args.table:
-            print(table(records(path)))
+        print(tables([row for path in args.table for row in records(path)]))
         return
+    if args.common <= DELAY[args.world]:
+        parser.error(f"--common must be more than presence's delay of {DELAY[args.world]}, got {args.common}")
     steps = args.steps or STEPS[args.world]
-    done = {(row.get("estimator"), row["seed"]) for row in records(args.out)}
+    done = {(row.get("estimator"), row["seed"]) for row in records(args.out) if row["world"] == args.world}
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool, args.out.open("a") as file:
-        jobs = [pool.submit(spread_of, args.world, s, args.batch_size) for s in args.seeds if (None, s) not in done]
+        jobs = [
+            pool.submit(spread_of, args.world, seed, args.batch_size, args.common)
+            for seed in args.seeds if (None, seed) not in done
+        ]  # fmt: skip
         jobs += [
             pool.submit(run, args.world, name, seed, steps, args.batch_size, args.every)
             for seed in args.seeds for name in args.estimators if (name, seed) not in done
         ]  # fmt: skip
-        for job in jobs:
+        for job in as_completed(jobs):
             file.write(json.dumps(job.result()) + "\n")
             file.flush()
-    print(table(records(args.out)))
+    print(tables(records(args.out)))
 
 
 if __name__ == "__main__":

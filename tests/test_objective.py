@@ -12,12 +12,17 @@ from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from air_lightning.core import Slots, explain, where_kl
 from air_lightning.distributions import count_log_posterior, count_log_prior, wrapped_kl
 from air_lightning.estimators import (
+    ConcreteCount,
     Context,
+    CountEstimate,
+    CountEstimator,
     ExactCount,
     ExactIdentity,
     IdentityEstimator,
     PosteriorCount,
+    ReweightedWakeSleepCount,
     RLOOCount,
+    VIMCOCount,
 )
 from air_lightning.estimators.base import Score
 from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, slot_kl, what_kl
@@ -289,6 +294,111 @@ def test_coarseness_reaches_the_renderer(coarseness: float, monkeypatch: pytest.
     assert used == [coarseness]
 
 
+# ---- mixed canvases
+
+
+class Watcher(CountEstimator):
+    """Keeps the context that it is given; its weights are even."""
+
+    def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
+        self.context, self.evidence = context, evidence
+        return CountEstimate(torch.full_like(log_q, 1 / log_q.shape[1]), log_q.sum(1))
+
+
+def mixture_written_out(leaves: Leaves, images: Tensor, shares: Tensor) -> Tensor:
+    """``log p(x | sum_n s_n canvas_n) - sum_i (s_i + ... + s_N) KL_i``, (B,), differentiable in everything."""
+    slots, renderer = leaves.slots(), leaves.renderer
+    canvases = renderer.canvases(slots.what, slots.where, 0.2)
+    picture = torch.einsum("bn,bnchw->bchw", shares, canvases)
+    shown = torch.stack([shares[:, i + 1 :].sum(1) for i in range(SLOTS)], 1)
+    return Independent(Normal(picture, SD), 3).log_prob(images) - (shown * slot_kl(renderer, slots)).sum(1)
+
+
+def relaxed(logits: Tensor) -> Tensor:
+    """Shares (B, N + 1) at a temperature of 0.5, with the noise that follows seed 5."""
+    torch.manual_seed(5)
+    uniform = torch.rand(BATCH, SLOTS)
+    z = torch.sigmoid((logits + uniform.log() - (1 - uniform).log()) / 0.5)
+    on = [torch.ones(BATCH), z[:, 0], z[:, 0] * z[:, 1], z[:, 0] * z[:, 1] * z[:, 2], torch.zeros(BATCH)]
+    return torch.stack([on[n] - on[n + 1] for n in range(SLOTS + 1)], 1)
+
+
+def with_concrete(leaves: Leaves, images: Tensor, **options: float) -> dict[str, Tensor]:
+    """The objective's gradients under ConcreteCount, noise as in ``relaxed``."""
+    torch.manual_seed(5)
+    return leaves.gradients(of(leaves, images, ConcreteCount(0.5), **options).loss)
+
+
+@over_renderers
+def test_mixed_evidence_of_a_single_canvas_is_that_canvass(renderer: Renderer) -> None:
+    leaves, images, watcher = Leaves(renderer), pictures(renderer), Watcher()
+    of(leaves, images, watcher)
+    for n in range(SLOTS + 1):
+        shares = torch.eye(SLOTS + 1)[n].expand(BATCH, -1)
+        torch.testing.assert_close(watcher.context.mixed(shares), watcher.evidence[:, n])
+
+
+def test_mixed_evidence_is_that_of_the_mixture_and_differentiable_in_the_shares_alone() -> None:
+    renderer = Bumps()
+    leaves, images, watcher = Leaves(renderer), pictures(renderer), Watcher()
+    of(leaves, images, watcher)
+    shares = torch.rand(BATCH, SLOTS + 1).softmax(1).requires_grad_()
+    value, expected = watcher.context.mixed(shares), mixture_written_out(leaves, images, shares)
+    torch.testing.assert_close(value, expected)
+    for own, other in zip(torch.autograd.grad(value.sum(), shares), torch.autograd.grad(expected.sum(), shares)):
+        torch.testing.assert_close(own, other)
+    assert not watcher.context.mixed(shares.detach()).requires_grad
+
+
+def test_relaxed_presence_and_the_slots_follow_one_loss() -> None:
+    """Minus the mixture's evidence, with the count's KL: every latent once, none twice."""
+    renderer = Bumps()
+    leaves, images = Leaves(renderer), pictures(renderer)
+    gradients = with_concrete(leaves, images)
+    log_q = count_log_posterior(leaves["presence"])
+    divergence = kl_divergence(Categorical(logits=log_q), Categorical(logits=LOG_PRIOR.expand_as(log_q)))
+    worth = mixture_written_out(leaves, images, relaxed(leaves["presence"]))
+    for name, expected in leaves.gradients((divergence - worth).mean()).items():
+        torch.testing.assert_close(
+            gradients[name], expected, rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
+        )
+        assert bool(expected.any()), name
+
+
+def test_weight_scales_the_slots_and_leaves_relaxed_presence() -> None:
+    leaves, images = Leaves(Bumps()), pictures(Bumps())
+    full, tenth = with_concrete(leaves, images), with_concrete(leaves, images, weight=0.1)
+    for name, gradient in full.items():
+        torch.testing.assert_close(tenth[name], gradient if name == "presence" else 0.1 * gradient)
+
+
+def test_a_black_box_trains_poses_through_the_mixed_canvas() -> None:
+    """Finite differences through the canvases, presence by autograd through the shares as ever."""
+    gradients, images = [], pictures(KindBumps())
+    for differentiable in (True, False):
+        torch.manual_seed(7)
+        leaves = Leaves(KindBumps(differentiable=differentiable))
+        gradients.append(with_concrete(leaves, images, coarseness=0.2))
+    for name, tolerance in (("mean", 0.03), ("presence", 1e-5)):
+        torch.testing.assert_close(gradients[0][name], gradients[1][name], rtol=0.02, atol=tolerance)
+        assert gradients[0][name].abs().max() > 0.3, name
+
+
+def test_warm_up_moves_the_shares_of_the_slots_canvas() -> None:
+    """Half way, the slots see the canvas of half the relaxed shares and half the uniform ones."""
+    renderer = Bumps()
+    leaves, images = Leaves(renderer), pictures(renderer)
+    torch.manual_seed(5)
+    slots = leaves.slots()
+    result = objective(renderer, slots, images, LOG_PRIOR, SD, ConcreteCount(0.5, warmup=10), None, step=5)
+    gradients = leaves.gradients(result.loss)
+    uniform = torch.tensor([0.0, 1 / 3, 1 / 3, 1 / 3])
+    shares = 0.5 * relaxed(leaves["presence"]).detach() + 0.5 * uniform
+    expected = leaves.gradients(-mixture_written_out(leaves, images, shares).mean())
+    for name in ("mean", "log_sd", "looks"):
+        torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
 # ---- identity
 
 
@@ -400,7 +510,9 @@ def test_every_latent_gets_a_gradient(renderer: Renderer) -> None:
         assert bool(gradient.isfinite().all()) and bool(gradient.any()), name
 
 
-@pytest.mark.parametrize("count", [ExactCount, PosteriorCount, RLOOCount])
+@pytest.mark.parametrize(
+    "count", [ExactCount, PosteriorCount, RLOOCount, VIMCOCount, ReweightedWakeSleepCount, ConcreteCount]
+)
 def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[], object]) -> None:
     leaves, images = Leaves(KindBumps()), pictures(KindBumps())
     with torch.no_grad():

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 
 from air_lightning.estimators.base import Context, CountEstimate, CountEstimator
+from air_lightning.schedules import Constant, Schedule
+
+END = 10**9  # a step after every schedule's last
 
 
 class ConcreteCount(CountEstimator):
@@ -15,20 +18,24 @@ class ConcreteCount(CountEstimator):
     evidence less the KL of q(n) to p(n), which is exact. Biased but for a temperature towards 0.
 
     Args:
-        temperature: of the relaxation, positive. warmup, power, delay: see CountEstimator.
+        temperature: of the relaxation, positive; a number or a schedule over training.
+        warmup, power, delay: see CountEstimator.
     Errors:
-        ValueError for a temperature that is not positive.
+        ValueError for a temperature that is not positive at the schedule's start and end.
     """
 
-    def __init__(self, temperature: float = 0.5, warmup: int = 0, power: float = 1.0, delay: int = 0) -> None:
+    def __init__(
+        self, temperature: float | Schedule = 0.5, warmup: int = 0, power: float = 1.0, delay: int = 0
+    ) -> None:
         super().__init__(warmup, power, delay)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}: 0.5 is a good start")
-        self.temperature = temperature
+        self.temperature = temperature if isinstance(temperature, Schedule) else Constant(temperature)
+        for value in (self.temperature(0), self.temperature(END)):
+            if not value > 0:
+                raise ValueError(f"temperature must be positive, got {value}: 0.5 is a good start")
 
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
         noise = torch.rand_like(context.logits).clamp(1e-6, 1 - 1e-6).logit()
-        shares = mixture(torch.sigmoid((context.logits + noise) / self.temperature))
+        shares = mixture(torch.sigmoid((context.logits + noise) / self.temperature(context.step)))
         divergence = (log_q.exp() * (log_q - log_prior)).sum(1)
         return CountEstimate(shares.detach(), divergence - self.power * context.mixed(shares), mixed=True)
 
