@@ -48,7 +48,9 @@ def picture_rows(
     return _grid(pairs, columns)
 
 
-def picture_steps(images: Tensor, canvases: Tensor, count: Tensor, window: Tensor, zoom: int = 4) -> list[Picture]:
+def picture_steps(
+    images: Tensor, canvases: Tensor, count: Tensor, window: Tensor, most: int = 4, zoom: int = 4
+) -> list[Picture]:
     """Pictures explained step by step: frames (height, width, 3) of the scenes above their canvases so far.
 
     The first frame shows the empty canvas; then each slot gives two, one with its window in scene and canvas, and one
@@ -57,17 +59,20 @@ def picture_steps(images: Tensor, canvases: Tensor, count: Tensor, window: Tenso
     Args:
         images: (B, C, H, W) in [0, 1]. canvases: (B, N + 1, C, H, W), the first n slots on canvas n.
         count: (B,), objects to show. window: (B, N, 2, 3), as in ``picture_rows``. zoom: screen pixels a pixel.
+        most: show no more than so many scenes, those of most objects, in their order.
     """
     frames = []
+    shown = sorted(count.argsort(dim=0, descending=True, stable=True)[:most].tolist())
     for step in range(2 * int(count.max()) + 1):
         columns = []
-        for b in range(len(images)):
+        for b in shown:
             marked, drawn = min((step + 1) // 2, int(count[b])), min(step // 2, int(count[b]))
             scene, canvas = _enlarged(images[b], zoom), _enlarged(canvases[b, drawn], zoom)
             _mark(scene, window[b, :marked])
             if marked > drawn:
                 _outline(canvas, window[b, drawn], COLORS[drawn % len(COLORS)])
-            columns.append(np.concatenate([np.asarray(scene), np.asarray(canvas)]))
+            between = np.full((MARGIN, scene.width, 3), 255, np.uint8)
+            columns.append(np.concatenate([np.asarray(scene), between, np.asarray(canvas)]))
         frames.append(_grid(columns, len(columns)))
     return frames
 

@@ -7,13 +7,13 @@ A run trains the world's own config with `model.count` replaced, validates every
 and counts 2 000 test scenes at the end. Runs that `--out` holds already are not made again. The gradient's variance is
 that of the presence logits' over 64 draws of the estimator alone, trace(Cov) / |mean|^2 at one state, batch and sample
 of the slots for each seed: `--common` steps of training by PosteriorCount, presence's delay included, after which
-baselines are trained alone. The mean is that of the draws, so the ratio cannot go much beyond their number. Runs side by
-side have one thread each. What all runs share besides the config: a warm-up of 100 steps, evidence to the power of 0.1,
-and presence that learns only after 150 steps (100 on sprites).
+baselines are trained alone. Runs side by side have one thread each. What all runs share besides the config: a warm-up
+of 100 steps, evidence to the power of 0.1, and presence that learns only after 150 steps (100 on sprites).
 """
 
 import argparse
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -129,9 +129,18 @@ def variances(world: str, names: list[str], seed: int, batch_size: int, common: 
         train_baseline(model, data)
         model.count_estimator.eval()
         draws = torch.stack([gradient(model, batch, slots) for _ in range(DRAWS)])
-        spread = (draws - draws.mean(0)).pow(2).sum(1).sum() / (DRAWS - 1)
-        result[name] = float(spread / draws.mean(0).pow(2).sum())
+        result[name] = relative_variance(draws)
     return result
+
+
+def relative_variance(draws: Tensor) -> float:
+    """trace(Cov) / |mean|^2 of draws (M, D), infinite where the mean is lost in the noise.
+
+    The draws' own mean is longer than the true one by trace(Cov) / M, which alone would keep the ratio below M.
+    """
+    spread = float(draws.var(0).sum())
+    length = float(draws.mean(0).pow(2).sum()) - spread / len(draws)
+    return spread / length if length > 0 else math.inf
 
 
 def train_baseline(model: AIRModule, data: SceneDataModule) -> None:
@@ -190,6 +199,11 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def finished(rows: list[dict[str, Any]], world: str) -> set[tuple[str | None, int]]:
+    """Estimator and seed of a world's runs so far; None for a seed's gradient variances."""
+    return {(row.get("estimator"), row["seed"]) for row in rows if row["world"] == world}
+
+
 def tables(rows: list[dict[str, Any]]) -> str:
     """Markdown: a table a world."""
     worlds = sorted({row["world"] for row in rows})
@@ -239,7 +253,7 @@ def main() -> None:
     if args.common <= DELAY[args.world]:
         parser.error(f"--common must be more than presence's delay of {DELAY[args.world]}, got {args.common}")
     steps = args.steps or STEPS[args.world]
-    done = {(row.get("estimator"), row["seed"]) for row in records(args.out) if row["world"] == args.world}
+    done = finished(records(args.out), args.world)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool, args.out.open("a") as file:
         jobs = [
             pool.submit(spread_of, args.world, seed, args.batch_size, args.common)

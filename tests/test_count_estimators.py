@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from test_estimators import EVIDENCE, LOG_PRIOR, LOGITS, ROWS, agrees, context, count_gradients
 from torch import Tensor
 
@@ -196,6 +197,19 @@ def test_concrete_follows_its_schedule() -> None:
     for step, temperature in ((0, 1.0), (50, 0.6), (100, 0.2), (1000, 0.2)):
         expected = relaxed_loss(ConcreteCount(temperature), logits)
         torch.testing.assert_close(relaxed_loss(scheduled, logits, step), expected)
+
+
+@pytest.mark.parametrize(
+    "given, at_10",
+    [(0.3, 0.3), ({"class_path": "Linear", "init_args": {"start": 1.0, "end": 0.2, "steps": 20}}, 0.6)],
+    ids=["number", "schedule"],
+)
+def test_a_config_gives_concretes_temperature(given: object, at_10: float) -> None:
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(CountEstimator, "count")
+    config = {"class_path": "air_lightning.estimators.ConcreteCount", "init_args": {"temperature": given}}
+    count = parser.instantiate_classes(parser.parse_object({"count": config}))["count"]
+    assert count.temperature(10) == pytest.approx(at_10)
 
 
 def test_concrete_alone_mixes() -> None:

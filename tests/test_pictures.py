@@ -177,12 +177,13 @@ def test_each_slot_has_two_frames(count: list[int], frames: int) -> None:
     made = explained(count)
     assert len(made) == frames
     side = 2 * SIZE
-    assert all(f.shape == (2 * side + 2 * MARGIN, len(count) * (side + 2 * MARGIN), 3) for f in made)
+    assert all(f.shape == (2 * side + 3 * MARGIN, len(count) * (side + 2 * MARGIN), 3) for f in made)
 
 
 def test_windows_come_before_what_is_drawn_in_them() -> None:
     for n, frame in enumerate(explained([2])):
-        scene, canvas = frame[MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(2, 2 * SIZE, 2 * SIZE, 3)
+        both = frame[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        scene, canvas = both[: 2 * SIZE], both[-2 * SIZE :]
         assert canvas[0, 0].tolist() == [round(25.5 * (n // 2))] * 3
         assert (len(pixels(scene, COLORS[1])) > 0) == (n > 2)
         assert [len(pixels(canvas, color)) > 0 for color in COLORS[:2]] == [n == 1, n == 3]
@@ -191,6 +192,11 @@ def test_windows_come_before_what_is_drawn_in_them() -> None:
 def test_a_scene_of_fewer_objects_waits() -> None:
     frames = [frame[:, : 2 * SIZE + 2 * MARGIN] for frame in explained([1, 2])]
     assert (frames[2] == frames[3]).all() and (frames[2] == frames[4]).all()
+
+
+def test_scenes_of_most_objects_are_shown() -> None:
+    many, best = explained([0, 1, 0, 2, 1, 0, 2]), explained([1, 2, 1, 2])
+    assert len(many) == len(best) and all((a == b).all() for a, b in zip(many, best))
 
 
 # ---- animations

@@ -17,9 +17,6 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from air_lightning.runs import FIGURES
 
-EXPLAINED = 4
-"""Scenes shown in `steps.gif`, at most."""
-
 
 @runtime_checkable
 class ExplainsInSteps(Protocol):
@@ -116,8 +113,7 @@ class Figures(Callback):
         files = sorted(folder.glob("step-*.png"), key=_step_of)
         write_gif(folder / "training.gif", map(read_png, files), [f"step {_step_of(file)}" for file in files])
         if isinstance(pl_module, ExplainsInSteps):
-            batch = apply_to_collection(self._batch, torch.Tensor, lambda part: part[:EXPLAINED] if part.ndim else part)
-            frames = [_checked(frame) for frame in _isolated(pl_module, pl_module.steps, batch)]
+            frames = [_checked(frame) for frame in _isolated(pl_module, pl_module.steps, self._batch)]
             captions = [f"{n} of {len(frames) - 1}" for n in range(len(frames))]
             write_gif(folder / "steps.gif", frames, captions, milliseconds=700)
 
