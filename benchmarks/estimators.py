@@ -73,7 +73,8 @@ def build(world: str, estimator: str, seed: int, batch_size: int) -> tuple[AIRMo
     parser.add_class_arguments(AIRModule, "model")
     parser.add_subclass_arguments(SceneDataModule, "data")
     torch.manual_seed(seed)
-    made = parser.instantiate_classes(parser.parse_object({"model": config["model"], "data": config["data"]}))
+    instantiate = getattr(parser, "instantiate", parser.instantiate_classes)  # renamed in jsonargparse 4.49
+    made = instantiate(parser.parse_object({"model": config["model"], "data": config["data"]}))
     return made["model"], made["data"]
 
 
