@@ -164,7 +164,8 @@ def test_type_follows_where(dtype: torch.dtype) -> None:
     canvases = renderer.canvases(what, where)
     (gradient,) = torch.autograd.grad(canvases.sum(), where)
     assert canvases.dtype == gradient.dtype == dtype
-    assert {part.dtype for part in renderer.draw(what[0], where[0])} == {dtype}
+    layer = renderer.draw(what[0], where[0])
+    assert layer.color.dtype == layer.depth.dtype == dtype
 
 
 @pytest.mark.parametrize("supersample", [1, 2])
