@@ -18,6 +18,11 @@ def count_log_posterior(presence_logits: Tensor) -> Tensor:
     return torch.cat([zero, on.cumsum(1)], 1) + torch.cat([off, zero], 1)
 
 
+def shown(weights: Tensor) -> Tensor:
+    """(B, N), weight of the counts that show slot i, ``sum_{n >= i} w_n``, of weights of the counts (B, N + 1)."""
+    return weights.flip(1).cumsum(1).flip(1)[:, 1:]
+
+
 def count_log_prior(slots: int, success: float | Sequence[float]) -> Tensor:
     """log p(n), (N + 1,): geometric ``p(n) ~ success ** n`` truncated at N, or the given N + 1 probabilities."""
     if isinstance(success, (int, float)):

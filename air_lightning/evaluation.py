@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from air_lightning.distributions import shown
 from air_lightning.metrics import BoxPrecision, Objects, SceneMetrics, foreground_ari, segments
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
@@ -51,8 +52,7 @@ class Evaluation(nn.Module):
         """
         self.scenes.update(self._objects(count, what, where), self._objects(batch.count, batch.what, batch.where))
         if batch.boxes is not None:
-            confidence = posterior.flip(1).cumsum(1).flip(1)[:, 1:]
-            self.boxes.update(renderer.boxes(what, where), confidence, batch.boxes, batch.count)
+            self.boxes.update(renderer.boxes(what, where), shown(posterior), batch.boxes, batch.count)
         if batch.masks is not None:
             found = segments(renderer.layers(what, where), count, renderer.compositing, renderer.image_shape[1])
             self.ari.update(foreground_ari(found, batch.masks))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.core import Slots, where_kl
-from air_lightning.distributions import count_log_posterior
+from air_lightning.distributions import count_log_posterior, shown
 from air_lightning.estimators.base import Context, CountEstimator, IdentityEstimator, Score
 from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, what_kl
 from renderers.base import Renderer
@@ -55,18 +55,18 @@ def objective(
     worth = evidence(likelihood, kl).detach()
 
     def mixed(shares: Tensor) -> Tensor:
-        return _mixed_likelihood(canvases.detach(), images, shares, sd) - (_shown(shares) * kl.detach()).sum(1)
+        return _mixed_likelihood(canvases.detach(), images, shares, sd) - (shown(shares) * kl.detach()).sum(1)
 
     context = Context(images, step, slots.presence_logits, mixed)
     weights, presence_loss, relaxed = count(log_q, worth, log_prior, context)
     explained = _mixed_likelihood(canvases, images, weights, sd) if relaxed else (weights * likelihood).sum(1)
-    shown = _shown(weights)
+    present = shown(weights)
     # a continuous what learns through the canvases, as where does; a categorical one by its estimator
     look_weight = 1.0 if isinstance(renderer.what, Categorical) else weight
     terms = {
         "reconstruction": -weight * explained.mean(),
-        "where_kl": weight * (shown * _expected(pose_kl, slots, renderer)).sum(1).mean(),
-        "what_kl": look_weight * (shown * look_kl).sum(1).mean(),
+        "where_kl": weight * (present * _expected(pose_kl, slots, renderer)).sum(1).mean(),
+        "what_kl": look_weight * (present * look_kl).sum(1).mean(),
         "presence": presence_loss.mean(),
     }
     if isinstance(renderer.what, Categorical):
@@ -75,11 +75,6 @@ def objective(
         losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
         terms["identity"] = losses.sum(1).mean()
     return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
-
-
-def _shown(weights: Tensor) -> Tensor:
-    """(B, N), weight of the canvases that show slot i, of the canvases' weights (B, N + 1)."""
-    return weights.flip(1).cumsum(1).flip(1)[:, 1:]
 
 
 def _mixed_likelihood(canvases: Tensor, images: Tensor, shares: Tensor, sd: float) -> Tensor:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from air_lightning.distributions import shown
 from air_lightning.downstream.tasks import OBJECTS
 from air_lightning.module import AIRModule
 from renderers.spaces import Gaussian
@@ -43,7 +44,7 @@ def infer(module: AIRModule, images: Tensor) -> Latents:
     where = slots.where[:, :OBJECTS]
     mean, log_sd = slots.looks[:, :OBJECTS].chunk(2, -1)
     center, half = module.renderer.project(where)
-    present = explanation.posterior[:, 1:].flip(1).cumsum(1).flip(1)[:, :OBJECTS]
+    present = shown(explanation.posterior)[:, :OBJECTS]
     place = torch.cat([center, half.unsqueeze(-1), present.unsqueeze(-1)], -1)
     rank = center[..., 0].argsort(dim=1, stable=True).unsqueeze(-1)
     return Latents(*(part.gather(1, rank.expand_as(part)) for part in (mean, log_sd.exp(), place)))
