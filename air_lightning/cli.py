@@ -20,6 +20,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -35,12 +36,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import callbacks, runs
+from air_lightning.commands import COMMANDS
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
-DOWNSTREAM = "downstream"  # a command of its own, said in `air_lightning.downstream.command`
-EPILOG = f"There is also {DOWNSTREAM}, which compares inferred objects with pixels: {DOWNSTREAM} --help"
+EPILOG = "Further commands, each with its own --help:\n" + "\n".join(
+    f"{name}: {purpose}" for name, (_, purpose) in COMMANDS.items()
+)
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
 # The processes that Lightning starts for further devices find the folder of the first one here.
 RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
@@ -54,16 +57,15 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
+    ignore_warnings()
+    argv = sys.argv[1:] if args is None else list(args)
+    if argv and argv[0] in COMMANDS:
+        module, _ = COMMANDS[argv[0]]
+        import_module(module).main(argv[1:])
+        return
     from air_lightning.module import AIRModule
     from datamodules.base import SceneDataModule
 
-    ignore_warnings()
-    argv = sys.argv[1:] if args is None else list(args)
-    if argv[:1] == [DOWNSTREAM]:
-        from air_lightning.downstream.command import main as downstream
-
-        downstream(argv[1:])
-        return
     AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
 
 

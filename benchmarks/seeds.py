@@ -84,13 +84,14 @@ def main() -> None:
     parser.add_argument(
         "--test", nargs="+", default=[], help="arguments of `test`, without their dashes: data.counts=[3]"
     )
-    parser.add_argument("fit", nargs="*", help="further arguments of `fit`, after --")
-    args = parser.parse_args()
+    given = sys.argv[1:]
+    cut = given.index("--") if "--" in given else len(given)  # argparse takes none after options that take several
+    args, fit = parser.parse_args(given[:cut]), given[cut + 1 :]
     out = args.out or Path("runs") / "seeds" / args.config.stem
     threads = 1 if args.jobs > 1 else 0
     test = [f"--{argument}" for argument in args.test]
     with ThreadPoolExecutor(args.jobs) as pool:
-        jobs = [pool.submit(run_seed, args.config, s, out / str(s), args.fit, test, threads) for s in args.seeds]
+        jobs = [pool.submit(run_seed, args.config, s, out / str(s), fit, test, threads) for s in args.seeds]
         for job in jobs:
             job.result()
     print(table(out, args.seeds, args.show, (args.reach[0], float(args.reach[1])) if args.reach else None))

@@ -5,23 +5,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
-from renderers.mesh import rasterizer
+from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
+from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
-from renderers.mesh.threads import deal
 from renderers.spaces import Categorical, Coordinate
 
 Range = tuple[float, float]
 
 
 class MeshRenderer(Renderer):
-    """Draws kinds of triangle meshes with a z-buffer, on the CPU, without gradients of its own.
+    """Draws kinds of triangle meshes with a z-buffer, without gradients of its own.
 
     ``what`` is the kind, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
 
@@ -38,6 +37,7 @@ class MeshRenderer(Renderer):
         position_step, yaw_step: central finite-difference steps, world units and radians. A picture with hard edges
             is piecewise constant: take about half a pixel to a pixel.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
+        backend: what draws: ``embedded``, our own rasteriser.
     Errors:
         ValueError for what cannot be drawn, above all an unknown kind or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
@@ -59,6 +59,7 @@ class MeshRenderer(Renderer):
         position_step: float = 0.06,
         yaw_step: float = 0.08,
         supersample: int = 1,
+        backend: str = "embedded",
     ) -> None:
         if len(image_size) != 2 or min(image_size) < 1:
             raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
@@ -85,7 +86,7 @@ class MeshRenderer(Renderer):
         self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in meshes)
         self._check_view()
         background = paint_background(camera, table, height * supersample, width * supersample)
-        self._scenery = pack(meshes, camera, light, background, supersample)
+        self._backend = make_backend(backend, pack(meshes, camera, light, background, supersample))
         self.register_buffer("_background", torch.from_numpy(background), persistent=False)
 
     def background(self) -> Tensor:
@@ -93,33 +94,22 @@ class MeshRenderer(Renderer):
 
     @torch.no_grad()
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        kinds, poses = self._arrays(what, where)
-        height, width = self._scenery.height, self._scenery.width
-        layers = np.empty((len(kinds), 4, height * width), np.float32)
-        deal(rasterizer.draw_layers, len(kinds), self._scenery, kinds, poses, layers)
-        tensor = torch.from_numpy(layers).to(where).view(len(kinds), 4, height, width)
-        return Layer(tensor[:, :3], tensor[:, 3])
+        layers = self._backend.layers(*self._objects(what, where)).to(where.dtype)
+        return Layer(layers[:, :3], layers[:, 3])
 
     @torch.no_grad()
     def render(self, what: Tensor, where: Tensor) -> Tensor:
-        kinds, poses = self._arrays(what, where)
-        batch, slots = kinds.shape
-        canvases = np.empty((batch, slots + 1, *self.image_shape), np.float32)
-        deal(rasterizer.draw_canvases, batch, self._scenery, kinds, poses, canvases)
-        return torch.from_numpy(canvases).to(where)
+        return self._backend.canvases(*self._objects(what, where)).to(where.dtype)
 
     @torch.no_grad()
     def swap_scores(
         self, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, target: Tensor, squared: bool
     ) -> Tensor:
-        slots, others = self._arrays(what, where), self._arrays(other_what, other_where)
-        scores = np.empty((*others[0].shape, where.shape[1] + 1), np.float32)
-        array = target.detach().to("cpu", torch.float32).contiguous().numpy()
-        # the kernel does not look where it reads
-        assert array.shape == (len(where), 1 if squared else where.shape[1] + 1, *self.image_shape), array.shape
+        slots, others = self._objects(what, where), self._objects(other_what, other_where)
+        # kernels do not look where they read
+        assert target.shape == (len(where), 1 if squared else where.shape[1] + 1, *self.image_shape), target.shape
         assert others[0].shape[:2] == slots[0].shape, others[0].shape
-        deal(rasterizer.score_swaps, len(where), self._scenery, slots, others, array, squared, scores)
-        return torch.from_numpy(scores).to(target)
+        return self._backend.scores(*slots, *others, target.detach().float(), squared).to(target.dtype)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """Image coordinates (..., 2) of the object's middle (half the mean height up) and half its size (...)."""
@@ -148,16 +138,18 @@ class MeshRenderer(Renderer):
                 columns.append(where[..., self.where.names.index(name)])
         return torch.stack(columns, -1)
 
-    def _arrays(self, what: Tensor, where: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _objects(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Kinds (...,), int64, and whole poses (..., 4), float32, for the backend."""
         self.where.check(where)
         if what.shape != where.shape[:-1]:
             raise ValueError(
                 f"`what` must have shape {tuple(where.shape[:-1])} to go with `where`, got {tuple(what.shape)}"
             )
-        kinds = what.detach().to("cpu", torch.int64).contiguous().numpy()
-        if kinds.size and not 0 <= kinds.min() <= kinds.max() < self.kinds:
+        kinds = what.detach().long()
+        # On a GPU the answer would have to be waited for, in every step.
+        if kinds.device.type == "cpu" and kinds.numel() and not 0 <= kinds.min() <= kinds.max() < self.kinds:
             raise ValueError(f"`what` must hold indices of the {self.kinds} kinds, got {kinds.min()} to {kinds.max()}")
-        return kinds, self.full_pose(where.detach()).to("cpu", torch.float32).contiguous().numpy()
+        return kinds, self.full_pose(where.detach().float())
 
     def _check_view(self) -> None:
         """Every corner of the pose support must project into the picture."""
@@ -168,7 +160,7 @@ class MeshRenderer(Renderer):
             values = [span[side] for span, side in zip(spans, corner)]
             point = self.full_pose(torch.tensor(values + yaw))[:3]
             image, depth = self.camera.project(point, self.image_shape[2] / self.image_shape[1])
-            if not (depth > rasterizer.NEAR and image.abs().max() <= 1):  # nor NaN
+            if not (depth > NEAR and image.abs().max() <= 1):  # nor NaN
                 place = ", ".join(f"{a}={v:g}" for a, v in zip(axes, values)) or "the fixed position"
                 raise ValueError(
                     f"the pose support reaches outside the camera's view: {place} is seen at image coordinates "

@@ -1,0 +1,58 @@
+"""The contract of a mesh backend, and how one is found by its name."""
+
+from abc import ABC, abstractmethod
+from importlib import import_module
+
+from torch import Tensor
+
+from renderers.mesh.rasterizer import Scenery
+
+# name: module and class; imported when asked for, for it may need what is not installed
+BACKENDS = {"embedded": ("renderers.mesh.backends.embedded", "Embedded")}
+
+
+class Backend(ABC):
+    """Draws the meshes of one ``Scenery``. SH and SW are its height and width in samples, H and W those in pixels.
+
+    ``kinds`` are int64, ``poses`` float32: x, y, z (world units, of the object's foot) and yaw (radians), on the
+    device of the result. Neither needs a gradient. An object whose pose is not finite is not drawn.
+
+    Args:
+        scenery: meshes, camera, light and background.
+    """
+
+    def __init__(self, scenery: Scenery) -> None:
+        self.scenery = scenery
+
+    @abstractmethod
+    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        """M objects, each alone: kinds (M,) and poses (M, 4) to (M, 4, SH, SW), red, green, blue and depth."""
+
+    @abstractmethod
+    def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        """Prefix canvases (B, N + 1, 3, H, W) of kinds (B, N) and poses (B, N, 4); canvas n shows the first n."""
+
+    @abstractmethod
+    def scores(
+        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+    ) -> Tensor:
+        """What alternatives change, (B, N, M, N + 1), as ``Renderer.swap_scores`` defines it.
+
+        Args:
+            kinds, poses: the slots, (B, N) and (B, N, 4).
+            other_kinds, other_poses: M alternatives for each, (B, N, M) and (B, N, M, 4).
+            target: float32 pictures (B, 1, 3, H, W) where ``squared``, otherwise (B, N + 1, 3, H, W).
+        """
+
+
+def make_backend(name: str, scenery: Scenery) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        ValueError: there is none, or what it needs is not installed.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"unknown mesh backend {name!r}: choose one of {', '.join(BACKENDS)}")
+    module, made = BACKENDS[name]
+    result: Backend = getattr(import_module(module), made)(scenery)
+    return result
