@@ -6,6 +6,7 @@
     python -m air_lightning validate --run_dir DIR
     python -m air_lightning predict --run_dir DIR
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
+    python -m air_lightning plugins
 
 Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
 said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong arguments, and then no folder
@@ -37,6 +38,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import callbacks, runs
 from air_lightning.commands import COMMANDS
+from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
@@ -58,6 +60,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
     ignore_warnings()
+    enable_short_names()
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:
         module, _ = COMMANDS[argv[0]]

@@ -5,4 +5,5 @@ Each lives in a module that has `main(arguments)`, imported when it is called fo
 
 COMMANDS = {
     "downstream": ("air_lightning.downstream.command", "compare inferred objects with pixels"),
+    "plugins": ("air_lightning.plugins.command", "list the plug-ins, built-in and installed"),
 }
