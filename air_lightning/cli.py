@@ -7,6 +7,7 @@
     python -m air_lightning predict --run_dir DIR
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
     python -m air_lightning plugins
+    python -m air_lightning check --renderer CLASS
 
 Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
 said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong arguments, and then no folder

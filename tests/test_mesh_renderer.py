@@ -190,11 +190,5 @@ def test_a_gradient_that_is_no_number_is_passed_on(supersample: int) -> None:
     assert renderer.contract(torch.tensor([[0]]), torch.zeros(1, 1, 3), incoming).isnan().all()
 
 
-def test_copies_draw_the_same() -> None:
-    import copy
-    import pickle
-
-    renderer, what, where = MeshRenderer(image_size=(16, 16)), torch.tensor([[0, 1]]), torch.zeros(1, 2, 3)
-    for twin in (copy.deepcopy(renderer), pickle.loads(pickle.dumps(renderer))):
-        assert torch.equal(twin.render(what, where), renderer.render(what, where))
-    assert renderer.state_dict() == {}
+def test_it_has_no_state() -> None:
+    assert MeshRenderer(image_size=(16, 16)).state_dict() == {}

@@ -8,6 +8,7 @@ import yaml
 from disc_plugin import Discs
 
 from air_lightning.cli import main
+from air_lightning.testing import check_renderer
 
 MODEL = {
     "renderer": {"class_path": "disc_plugin.Discs"},
@@ -42,9 +43,9 @@ def test_plugin_is_short() -> None:
 
 
 def test_plugin_claims_what_it_does() -> None:
-    renderer = Discs()
-    assert not renderer.differentiable
-    assert renderer.where.names == ("x", "y")
+    report = check_renderer(Discs)
+    assert "contract" in report.kept
+    assert Discs().where.names == ("x", "y")
 
 
 @pytest.mark.learning

@@ -1,0 +1,55 @@
+"""`python -m air_lightning check`: whether a renderer keeps the contract.
+
+    python -m air_lightning check --renderer my_package.Discs [--renderer.size 24 ...]
+
+Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
+
+from air_lightning.testing.check import LAWS, measure
+from air_lightning.testing.report import BrokenLaws
+from air_lightning.testing.subject import Subject
+from renderers.base import Renderer
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the subcommand with the arguments after its name.
+
+    Raises:
+        SystemExit: with status 1 or 2, as said above.
+    """
+    parser = arguments()
+    config = parser.parse_args(list(args))
+
+    def build() -> Renderer:
+        renderer: Renderer = parser.instantiate_classes(config).renderer
+        return renderer
+
+    try:
+        print(measure(Subject(build(), build, config.renderer.init_args.as_dict()), config.only))
+    except BrokenLaws as error:
+        _end(1, str(error))
+    except ValueError as error:
+        _end(2, f"error: {error}")
+
+
+def arguments() -> ArgumentParser:
+    """The subcommand's parser."""
+    parser = ArgumentParser(
+        prog="python -m air_lightning check",
+        description="Measure whether a renderer keeps the contract on which everything else relies.",
+    )
+    parser.add_argument("-c", "--config", action="config", help="Path to a YAML file of these arguments.")
+    parser.add_argument("--renderer", type=Renderer, required=True, help="The renderer, and its arguments.")
+    parser.add_argument("--only", type=str, nargs="+", default=[], help=f"Laws to measure, of {', '.join(LAWS)}.")
+    return parser
+
+
+def _end(status: int, message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(status)
