@@ -169,7 +169,7 @@ def contract(s: Subject) -> Findings:
 
         expected = contract_whole(whole, scenes.where, steps, scenes.incoming)
         yield from _same(
-            "contract", found, expected, f"at coarseness {coarseness:g} from differences of whole pictures"
+            s, "contract", found, expected, f"at coarseness {coarseness:g} from differences of whole pictures"
         )
 
 
@@ -181,15 +181,15 @@ def swap_scores(s: Subject) -> Findings:
     for squared, target in ((True, scenes.images.unsqueeze(1)), (False, scenes.incoming)):
         arguments = (*scenes[:4], target, squared)
         found, expected = s.renderer.swap_scores(*arguments), Renderer.swap_scores(s.renderer, *arguments)
-        yield from _same("swap_scores", found, expected, f"with squared={squared} from the base class's")
+        yield from _same(s, "swap_scores", found, expected, f"with squared={squared} from the base class's")
 
 
-def _same(name: str, found: Tensor, expected: Tensor, against: str) -> Findings:
+def _same(s: Subject, name: str, found: Tensor, expected: Tensor, against: str) -> Findings:
     if found.shape != expected.shape:
         yield f"{name} gave {tuple(found.shape)}, not {tuple(expected.shape)}", "keep the documented shape"
         return
     scale = max(1.0, float(expected.abs().max()))
-    if not torch.allclose(found, expected, rtol=1e-4, atol=2e-5 * scale):
+    if not torch.allclose(found, expected, rtol=1e-4, atol=s.tolerance * scale):
         gap = float((found - expected).abs().max())
         yield (
             f"{name} differs by up to {gap:.3g} (numbers up to {scale:.3g}) {against}",

@@ -91,6 +91,16 @@ class Subject:
         most = shown.flatten(1).amax(1)[:, None, None]
         return what, where, (shown > 0.5 * most) & (most > 0)
 
+    @cached_property
+    def tolerance(self) -> float:
+        """Share of the largest number within which sums over pictures must agree.
+
+        Looser where an object's numbers depend on what is drawn beside it, if only by rounding.
+        """
+        what, where = self.objects(8)
+        whole, one = self.draw(what, where), self.draw(what[5:6], where[5:6])
+        return 2e-5 if torch.equal(whole.color[5:6], one.color) else 5e-3
+
     def _poses(self, u: Tensor) -> Tensor:
         space = self.renderer.where
         return space.clamp(space.constrain(1.5 * u))
