@@ -1,33 +1,29 @@
-"""The template package, built and installed by pip, without a network: listed, checked, trained, by its short name."""
+"""The template package and the guide that shows it: installed by pip, listed, checked and trained by its short name."""
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import packages_for_tests
 import pytest
+import torch
 import yaml
 
 from air_lightning.cli import main
 
 TEMPLATE = Path(__file__).parent / "template_plugin"
+GUIDE = Path(__file__).parent.parent / "docs" / "renderers.md"
 SMALL = ["--trainer.max_steps", "4", "--trainer.val_check_interval", "4", "--trainer.enable_progress_bar", "false"]
 FEW = ["--data.batch_size", "4", "--data.train_scenes", "16", "--data.val_scenes", "4", "--data.test_scenes", "8"]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package as pip installs it."""
-    pytest.importorskip("pip", reason="the template package is installed with pip, which this environment lacks")
-    folder = tmp_path_factory.mktemp("template")
-    shutil.copytree(TEMPLATE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))  # pip writes there
-    quiet = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    install = [sys.executable, "-m", "pip", "install", *quiet, "--target", str(folder / "site"), str(folder / "source")]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "site"
+    return packages_for_tests.install(TEMPLATE, tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
@@ -36,8 +32,15 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return site
 
 
-def test_the_template_is_short() -> None:
-    assert len((TEMPLATE / "air_rings.py").read_text().splitlines()) < 40
+def blocks(language: str) -> list[str]:
+    """The guide's pieces of code."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+
+
+def test_the_guide_shows_the_template() -> None:
+    source = (TEMPLATE / "air_rings.py").read_text()
+    assert blocks("python")[0] == source
+    assert len(source.splitlines()) < 40
 
 
 def test_it_is_listed_by_a_fresh_process(site: Path) -> None:
@@ -54,7 +57,7 @@ def test_it_is_checked_by_its_name(installed: Path, capsys: pytest.CaptureFixtur
     assert "Rings keeps 18 laws and breaks 0" in capsys.readouterr().out
 
 
-def test_its_config_trains_tests_and_predicts(installed: Path, tmp_path: Path) -> None:
+def test_its_config_trains_and_tests(installed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main(["fit", "--config", str(TEMPLATE / "rings.yaml"), "--run_dir", str(run), *SMALL, *FEW])
     saved = yaml.safe_load((run / "config.yaml").read_text())
@@ -62,5 +65,41 @@ def test_its_config_trains_tests_and_predicts(installed: Path, tmp_path: Path) -
     main(["test", "--run_dir", str(run)])
     record = json.loads((run / "test_metrics.json").read_text())
     assert record["scenes"] == 8 and {"test/count_accuracy", "test/identity_accuracy"} <= set(record["metrics"])
+
+
+@pytest.fixture
+def guide(installed: Path, tmp_path: Path) -> Path:
+    """The guide's config, with the template's renderer in the place of the reader's."""
+    (text,) = blocks("yaml")
+    path = tmp_path / "my.yaml"
+    path.write_text(text.replace("my_package.Rings", "rings"))
+    return path
+
+
+def test_the_guides_config_trains_and_predicts(guide: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main(["fit", "--config", str(guide), "--run_dir", str(run), *SMALL, *FEW])
     main(["predict", "--run_dir", str(run)])
-    assert (run / "predictions.pt").is_file()
+    predictions = torch.load(run / "predictions.pt")
+    assert sum(len(batch["count"]) for batch in predictions) == 8
+    batch = predictions[0]
+    assert batch["posterior"].shape == (4, 3) and batch["reconstruction"].shape == (4, 3, 32, 32)
+    assert batch["slots"]["what"].shape == (4, 2) and batch["slots"]["where"].shape == (4, 2, 3)
+
+
+def test_the_guides_config_takes_the_users_pictures(guide: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    np.save(tmp_path / "pictures" / "all.npy", np.random.default_rng(0).random((20, 32, 32, 3), np.float32))
+    mine = [
+        "--data",
+        "ImageFolder",
+        "--data.folder",
+        str(tmp_path / "pictures"),
+        "--data.color",
+        "true",
+        "--checkpoint.monitor",
+        "val/elbo",
+    ]
+    run = tmp_path / "run"
+    main(["fit", "--config", str(guide), "--run_dir", str(run), *mine, *SMALL, "--data.batch_size", "4"])
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["class_path"] == "datamodules.ImageFolder"
