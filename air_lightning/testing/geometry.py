@@ -58,7 +58,9 @@ def unproject(s: Subject) -> Findings:
     space = s.renderer.where
     _, where = s.objects(30)
     found = s.renderer.unproject(s.renderer.project(where)[0])
-    if not found or set(found) - set(space.names):
+    if not found:
+        raise Skipped("it determines no coordinate")
+    if set(found) - set(space.names):
         yield f"unproject gave {sorted(found)} and `where` has {', '.join(space.names)}", "name coordinates of `where`"
         return
     for name, value in found.items():

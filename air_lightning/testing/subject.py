@@ -97,9 +97,9 @@ class Subject:
 
         Looser where an object's numbers depend on what is drawn beside it, if only by rounding.
         """
-        what, where = self.objects(8)
-        whole, one = self.draw(what, where), self.draw(what[5:6], where[5:6])
-        return 2e-5 if torch.equal(whole.color[5:6], one.color) else 5e-3
+        what, where = self.objects(64)
+        color, rolled = self.draw(what, where).color, self.draw(what.roll(5, 0), where.roll(5, 0)).color
+        return 2e-5 if torch.equal(rolled, color.roll(5, 0)) else 5e-3
 
     def _poses(self, u: Tensor) -> Tensor:
         space = self.renderer.where

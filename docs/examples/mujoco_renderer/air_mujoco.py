@@ -161,7 +161,8 @@ class _Drawer:
         except Exception as error:  # mujoco, EGL, OSMesa and PyOpenGL all have their own
             raise ValueError(
                 f"MuJoCo cannot draw off-screen with MUJOCO_GL={os.environ['MUJOCO_GL']}: {error}. Install EGL "
-                "(Debian: apt install libegl1 libgl1-mesa-dri) or OSMesa (apt install libosmesa6, MUJOCO_GL=osmesa)"
+                "(Debian: apt install libegl1 libgl1-mesa-dri) or OSMesa (apt install libosmesa6, MUJOCO_GL=osmesa); "
+                "where you import mujoco yourself, import air_mujoco or set MUJOCO_GL before"
             ) from error
         self.data, self.option = mujoco.MjData(self.model), mujoco.MjvOption()
         self.pert, self.scene = mujoco.MjvPerturb(), mujoco.MjvScene(self.model, maxgeom=16)
