@@ -1,5 +1,6 @@
 """The MuJoCo example, where MuJoCo is there: installed by pip, it passes its own tests and its config trains."""
 
+import json
 import os
 import subprocess
 import sys
@@ -39,10 +40,24 @@ def test_its_own_tests_pass(site: Path) -> None:
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_its_config_trains_by_the_short_name(site: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    command = ["fit", "--config", str(EXAMPLE / "scenes.yaml"), "--run_dir", str(folder), *SMALL, *FEW]
-    done = run(site, "-m", "air_lightning", *command)
+def fit(site: Path, folder: Path, *configs: str) -> str:
+    """Train two steps with the example's configs, one over the other; the run's own config."""
+    given = [argument for name in configs for argument in ("--config", str(EXAMPLE / name))]
+    done = run(site, "-m", "air_lightning", "fit", *given, "--run_dir", str(folder), *SMALL, *FEW)
     assert done.returncode == 0, done.stderr
-    assert "class_path: air_mujoco.MujocoScene" in (folder / "config.yaml").read_text()
-    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    return (folder / "config.yaml").read_text()
+
+
+def test_its_config_trains_by_the_short_name(site: Path, tmp_path: Path) -> None:
+    assert "class_path: air_mujoco.MujocoScene\n" in fit(site, tmp_path / "run", "scenes.yaml")
+
+
+def test_our_meshes_are_tested_on_its_scenes(site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    saved = fit(site, folder, "scenes.yaml", "boxes_spheres.yaml", "meshes.yaml")
+    assert "class_path: renderers.MeshRenderer\n" in saved
+    drawn = ["--data.renderer", "mujoco_scene", "--data.renderer.kinds", "[box,sphere]"]
+    done = run(site, "-m", "air_lightning", "test", "--run_dir", str(folder), *drawn)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((folder / "test_metrics.json").read_text())
+    assert record["overrides"]["data.init_args.renderer.class_path"] == "air_mujoco.MujocoScene"

@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[str, float, float]] = {
     "box": ('type="box" size="0.4 0.4 0.4" pos="0 0 0.4" rgba="0.9 0.15 0.15 1"', 0.4, QUARTER),
     "sphere": ('type="sphere" size="0.4" pos="0 0 0.4" rgba="0.2 0.3 0.95 1"', 0.4, 0.0),
     "cylinder": ('type="cylinder" size="0.35 0.45" pos="0 0 0.45" rgba="0.95 0.8 0.2 1"', 0.45, 0.0),
-    "capsule": ('type="capsule" size="0.25 0.4" pos="0 0 0.25" euler="0 90 0" rgba="0.25 0.8 0.35 1"', 0.25, math.pi),
+    "capsule": ('type="capsule" size="0.3 0.25" pos="0 0 0.3" euler="0 90 0" rgba="0.25 0.8 0.35 1"', 0.3, math.pi),
 }
 TABLE_GROUP = 5  # of MuJoCo's six geom groups, each shown or not; the kinds have one each
 TILES = 8  # pictures along a side of the off-screen buffer, which is read once for all of them
@@ -60,8 +60,8 @@ class MujocoScene(Renderer):
         supersample: int = 1,
     ) -> None:
         unknown = [kind for kind in kinds if kind not in KINDS]
-        if unknown or len(kinds) > TABLE_GROUP:
-            raise ValueError(f"kinds must be at most {TABLE_GROUP} of {', '.join(KINDS)}, got {list(kinds)}")
+        if unknown or not 1 <= len(kinds) <= TABLE_GROUP:
+            raise ValueError(f"kinds must be one to {TABLE_GROUP} of {', '.join(KINDS)}, got {list(kinds)}")
         if supersample < 1:
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
         place = [Coordinate(name, "world units", -reach, reach, position_step) for name in ("x", "z")]
@@ -200,9 +200,8 @@ class _Drawer:
         depth = np.empty((rows * height, TILES * width), np.float32)
         whole = self.mujoco.MjrRect(0, 0, TILES * width, rows * height)
         self.mujoco.mjr_readPixels(color, depth, whole, self.context)
-        return _tiles(color / np.float32(255), self.size)[: len(kinds)], self._distance(
-            _tiles(depth, self.size)[: len(kinds)]
-        )
+        colors, depths = (_tiles(sheet, self.size)[: len(kinds)] for sheet in (color, depth))
+        return colors.astype(np.float32) / np.float32(255), self._distance(depths)
 
     def _draw_one(
         self, kind: int, position: NDArray[np.float64], turn: NDArray[np.float64], left: int, bottom: int
@@ -224,7 +223,7 @@ class _Drawer:
         return np.where(depth > 0, distance, np.inf).astype(np.float32)
 
 
-def _tiles(sheet: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _tiles(sheet: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """A sheet read from OpenGL, rows from the bottom, to its pictures (rows TILES, H, W, ...), rows from the top."""
     height, width = size
     rows = sheet.reshape(-1, height, TILES, width, *sheet.shape[2:])[:, ::-1]

@@ -56,7 +56,8 @@ def test_more_objects_than_fit_into_one_buffer() -> None:
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ({"kinds": ("box", "duck")}, "kinds must be at most 5 of box, sphere, cylinder, capsule, got ['box', 'duck']"),
+        ({"kinds": ("box", "duck")}, "kinds must be one to 5 of box, sphere, cylinder, capsule, got ['box', 'duck']"),
+        ({"kinds": ()}, "kinds must be one to 5 of box, sphere, cylinder, capsule, got []"),
         ({"supersample": 0}, "supersample must be at least 1 (one sample a pixel, hard edges), got 0"),
     ],
 )
