@@ -134,7 +134,9 @@ CASES: dict[str, dict[str, Any]] = {
     "tall": dict(image_size=(47, 30), x=(-1.2, 1.2)),
     "two samples": dict(image_size=(20, 33), supersample=2),
     "cut": dict(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
-    "askew, y free": dict(camera=Camera((2.5, 3.0, 3.5), (0.3, 0.2, -0.2), 60.0), x=(-1.2, 1.2), y=(0.0, 0.6)),
+    "askew, y free": dict(
+        camera=Camera((2.5, 3.0, 3.5), (0.3, 0.2, -0.2), 60.0), x=(-1.2, 1.2), z=(-1.2, 1.2), y=(0.0, 0.6)
+    ),
 }
 
 
@@ -154,6 +156,16 @@ def differ(found: Tensor, expected: Tensor) -> Tensor:
     return ((found - expected).abs() > 1 / 255).any(1)
 
 
+def test_cases_cut_and_hide_objects() -> None:
+    """The scenes do what they are for: objects leave the picture, and two cover one sample."""
+    made = MeshRenderer(**{"kinds": KINDS, "image_size": (48, 48), **CASES["cut"]})
+    s = scenes(made, batch=12)
+    seen = made.draw(s.what.flatten(), s.where.flatten(0, 1)).depth.isfinite()
+    inside = F.pad(seen[:, 1:-1, 1:-1], (1, 1, 1, 1))
+    assert (seen & ~inside).flatten(1).any(1).sum() > 5
+    assert (seen.view(12, 3, 48, 48).sum(1) > 1).flatten(1).any(1).sum() > 5
+
+
 @needs_it
 def test_layers_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
     s = scenes(both[0], batch=12)
@@ -161,7 +173,7 @@ def test_layers_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
     covered = expected.depth.isfinite()
     apart = differ(found.color, expected.color) | (found.depth.isfinite() != covered)
     assert (apart <= edges(torch.cat([expected.color, covered.float().unsqueeze(1)], 1))).all()
-    assert apart.sum() <= 2e-4 * covered.sum()
+    assert apart.sum() <= 2e-3 * covered.sum()
     shared = covered & found.depth.isfinite() & ~apart
     assert torch.allclose(found.depth[shared], expected.depth[shared], rtol=1e-4, atol=0)
 
@@ -172,13 +184,13 @@ def test_canvases_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
     expected, found = (renderer.render(s.what, s.where).flatten(0, 1) for renderer in both)
     apart = differ(found, expected)
     assert (apart <= edges(expected)).all() and apart.float().mean() < 2e-4
-    assert ((expected - both[0].image_background()).abs() > 0.01).any(1).sum() > 0.05 * apart.numel()
+    assert ((expected - both[0].image_background()).abs() > 0.01).any(1).sum() > 0.02 * apart.numel()
 
 
 def close(found: Tensor, expected: Tensor) -> None:
-    """A pixel on an edge may go either way: most numbers are equal, and no few pixels' worth is lost."""
+    """A pixel on an edge may go either way, and then a number is off by what it is worth; the others are equal."""
     error = (found - expected).abs() / expected.abs().mean()
-    assert error.median() < 1e-5 and error.mean() < 2e-3 and (error > 1e-3).float().mean() < 0.05
+    assert error.median() < 1e-5 and error.mean() < 5e-3 and (error > 1e-4).float().mean() < 0.05
 
 
 @needs_it
@@ -193,6 +205,23 @@ def test_swap_errors_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
     s = scenes(both[0], batch=12)
     expected, found = (renderer.swap_errors(s.images, *s[:4]) for renderer in both)
     close(found, expected)
+
+
+@needs_it
+@pytest.mark.parametrize("squared", [True, False], ids=["squared", "linear"])
+def test_scores_of_lopsided_objects_agree(squared: bool) -> None:
+    """Meshes of loose triangles, of one side and of two, and few faces among many; off-centre, in heaps, cut."""
+    meshes = [crumpled(0), BUILT_IN["sphere"](COLORS["sphere"]), crumpled(1, True), BUILT_IN["cube"](COLORS["cube"])]
+    random, (height, width) = torch.Generator().manual_seed(0), (36, 50)
+    scenery = pack(meshes, CAMERAS[1], LIGHTS[1], np.full((3, height, width), 0.3, np.float32), 2)
+    kinds = torch.tensor([0, 1, 2]).expand(8, 3)  # no kind in two slots, for their planes would coincide
+    poses = torch.randn(8, 3, 4, generator=random) * torch.tensor([0.7, 0.1, 0.7, 3.0])
+    other_poses = poses.unsqueeze(2) + 0.1 * torch.randn(8, 3, 5, 4, generator=random)
+    target = torch.rand(8, 1 if squared else 4, 3, height // 2, width // 2, generator=random)
+    given = kinds, poses, torch.tensor([0, 3, 2])[:, None].expand(8, 3, 5), other_poses, target, squared
+    embedded, found = (make_backend(name, scenery).scores(*given) for name in ("embedded", "pytorch3d"))
+    assert (embedded != 0).float().mean() > 0.4
+    close(found, embedded)
 
 
 @needs_it

@@ -20,7 +20,7 @@ from renderers.mesh.rasterizer import FAR, NEAR, Scenery
 AT_ONCE = 2**20
 # Of the squares of distances, the shorter side being 2. A sample on the edge between two faces is in neither for
 # PyTorch3D; those so near a face belong to it.
-EDGE = 1e-10
+EDGE = 1e-12
 
 
 class PyTorch3D(Backend):
