@@ -1,4 +1,4 @@
-"""How fast and how frugal the mesh renderer is: `python benchmarks/renderer.py [--json FILE]`.
+"""How fast and how frugal the mesh renderer is: `python benchmarks/renderer.py [--backend NAME ...] [--json FILE]`.
 
 Speed is that of the public methods, allocation and checks included, on batches as a training step has them. The
 fastest of several rounds counts: other work on the machine only ever adds time. Memory is the process's peak above
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from renderers import MeshRenderer
+from renderers.mesh.backends.base import BACKENDS
 from renderers.mesh.shapes import BUILT_IN
 
 KINDS = tuple(BUILT_IN)
@@ -58,9 +59,9 @@ def batch(renderer: MeshRenderer, kinds: tuple[str, ...] = KINDS) -> Batch:
     return Batch(images, what, where, what.unsqueeze(2).expand(others.shape[:3]), others, gradient)
 
 
-def actions(kinds: tuple[str, ...]) -> dict[str, tuple[int, Callable[[], object]]]:
+def actions(kinds: tuple[str, ...], backend: str) -> dict[str, tuple[int, Callable[[], object]]]:
     """By name, the number of objects drawn and what draws them. Slots drawn once to be drawn over do not count."""
-    renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE))
+    renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE), backend=backend)
     b, objects = batch(renderer, kinds), SCENES * SLOTS
     perturbed = b.other_what.numel()
     return {
@@ -84,18 +85,19 @@ def fastest(tasks: dict[Any, tuple[int, int, Callable[[], object]]], rounds: int
     return {name: objects / best[name] for name, (_, objects, _) in tasks.items()}
 
 
-def speed(rounds: int) -> list[dict[str, Any]]:
+def speed(rounds: int, backends: list[str]) -> list[dict[str, Any]]:
     mixes = {"all four": KINDS, **{kind: (kind,) for kind in KINDS}}
     tasks = {
-        (mix, name, threads): (threads, count, action)
+        ((backend, mix, name), threads): (threads, count, action)
+        for backend in backends
         for mix, kinds in mixes.items()
-        for name, (count, action) in actions(kinds).items()
+        for name, (count, action) in actions(kinds, backend).items()
         for threads in (1, 2)
     }
     rates = fastest(tasks, rounds)
     return [
-        {"kinds": mix, "draws": name, "one thread": rates[mix, name, 1], "two threads": rates[mix, name, 2]}
-        for mix, name, threads in tasks
+        {**dict(zip(("backend", "kinds", "draws"), row)), "one thread": rate, "two threads": rates[row, 2]}
+        for (row, threads), rate in rates.items()
         if threads == 1
     ]
 
@@ -111,17 +113,17 @@ def peak(action: Callable[[], object]) -> float:
     return (int(after) - int(before)) / 1024
 
 
-def memory() -> list[dict[str, Any]]:
+def memory(backend: str) -> list[dict[str, Any]]:
     """Peak of the fused finite differences against the number of free coordinates, beside that of keeping layers."""
     rows = []
     for free, fixed in FREE.items():
-        renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE), **fixed)
+        renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE), backend=backend, **fixed)
         b = batch(renderer)
         run = partial(renderer.contract, b.what, b.where, b.gradient)
         run()  # once unmeasured: loading kernels and starting threads take memory of their own
         fused = [peak(run) for _ in range(5)]
         kept = b.other_what.numel() * 4 * SIZE * SIZE * 4 / 2**20
-        rows.append({"free": free, "fused MiB": max(fused), "perturbed layers MiB": kept})
+        rows.append({"backend": backend, "free": free, "fused MiB": max(fused), "perturbed layers MiB": kept})
     return rows
 
 
@@ -129,16 +131,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     parser.add_argument("--rounds", type=int, default=30, help="the best of so many counts (default 30)")
+    parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=["embedded"], help="default: embedded")
     arguments = parser.parse_args()
-    rows, peaks = speed(arguments.rounds), memory() if Path("/proc/self/clear_refs").exists() else []
+    rows, peaks = speed(arguments.rounds, arguments.backend), []
+    if Path("/proc/self/clear_refs").exists():
+        peaks = [row for backend in arguments.backend for row in memory(backend)]
     print(f"{SCENES} scenes of {SLOTS} objects, {SIZE}x{SIZE}, x, z and yaw free; objects drawn a second")
-    print(f"{'kinds':10} {'draws':15} {'one thread':>12} {'two threads':>12} {'ratio':>6}")
+    print(f"{'backend':10} {'kinds':10} {'draws':15} {'one thread':>12} {'two threads':>12} {'ratio':>6}")
     for row in rows:
         one, two = row["one thread"], row["two threads"]
-        print(f"{row['kinds']:10} {row['draws']:15} {one:12,.0f} {two:12,.0f} {two / one:6.2f}")
-    print(f"\npeak memory of the fused finite differences\n{'free':14} {'fused':>10} {'layers kept':>12}")
+        print(f"{row['backend']:10} {row['kinds']:10} {row['draws']:15} {one:12,.0f} {two:12,.0f} {two / one:6.2f}")
+    print("\npeak memory of the fused finite differences")
+    print(f"{'backend':10} {'free':14} {'fused':>10} {'layers kept':>12}")
     for row in peaks:
-        print(f"{row['free']:14} {row['fused MiB']:6.1f} MiB {row['perturbed layers MiB']:8.0f} MiB")
+        fused, kept = row["fused MiB"], row["perturbed layers MiB"]
+        print(f"{row['backend']:10} {row['free']:14} {fused:6.1f} MiB {kept:8.0f} MiB")
     if arguments.json:
         machine = {"processor": platform.processor(), "python": platform.python_version(), "torch": torch.__version__}
         arguments.json.write_text(json.dumps({"machine": machine, "speed": rows, "memory": peaks}, indent=2) + "\n")

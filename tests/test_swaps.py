@@ -22,6 +22,14 @@ def mesh(**changes: Any) -> Callable[[], Renderer]:
     return lambda: MeshRenderer(**{"kinds": KINDS, "image_size": (32, 32), **changes})
 
 
+def pytorch3d(**changes: Any) -> Callable[[], Renderer]:
+    def make() -> Renderer:
+        pytest.importorskip("pytorch3d", reason="PyTorch3D is not installed")
+        return mesh(backend="pytorch3d", **changes)()
+
+    return make
+
+
 # One line a case; every law below runs over all of them.
 CASES: dict[str, Callable[[], Renderer]] = {
     "slabs": Slabs,
@@ -39,6 +47,9 @@ CASES: dict[str, Callable[[], Renderer]] = {
     "mesh, only yaw": mesh(x=0.5, z=0.2),
     "mesh, close": mesh(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
     "mesh, big": mesh(sizes=dict.fromkeys(KINDS, 1.8), supersample=2),
+    "pytorch3d": pytorch3d(),
+    "pytorch3d, wide, 2 samples": pytorch3d(image_size=(14, 25), supersample=2),
+    "pytorch3d, one pixel": pytorch3d(image_size=(1, 1)),
 }
 
 

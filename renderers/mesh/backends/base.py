@@ -8,7 +8,10 @@ from torch import Tensor
 from renderers.mesh.rasterizer import Scenery
 
 # name: module and class; imported when asked for, for it may need what is not installed
-BACKENDS = {"embedded": ("renderers.mesh.backends.embedded", "Embedded")}
+BACKENDS = {
+    "embedded": ("renderers.mesh.backends.embedded", "Embedded"),
+    "pytorch3d": ("renderers.mesh.backends.pytorch3d", "PyTorch3D"),
+}
 
 
 class Backend(ABC):

@@ -1,0 +1,270 @@
+"""The PyTorch3D backend: its rasteriser, on the device where the poses lie, and torch for the rest.
+
+PyTorch3D (Ravi et al. 2020, https://arxiv.org/abs/2007.08501) is installed as its own documentation says. Its camera
+looks along +z with x to the left and y up; the shorter side of its pictures spans [-1, 1].
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from renderers.compositing import Layer, compose, downsample, each
+from renderers.mesh.backends.base import Backend
+from renderers.mesh.rasterizer import FAR, NEAR, Scenery
+
+# Samples and faces in work at once. A step of 64 small scenes takes a few rounds, each with enough to do for a GPU's
+# threads, and a round takes about 200 bytes for each: 200 MB.
+AT_ONCE = 2**20
+# Of the squares of distances, the shorter side being 2. A sample on the edge between two faces is in neither for
+# PyTorch3D; those so near a face belong to it.
+EDGE = 1e-12
+
+
+class PyTorch3D(Backend):
+    """Draws with PyTorch3D's ``rasterize_meshes``; nothing but pictures' sizes is known to the host within a step.
+
+    Raises:
+        ValueError: PyTorch3D is not installed.
+    """
+
+    def __init__(self, scenery: Scenery) -> None:
+        super().__init__(scenery)
+        self._rasterize = _rasterizer()
+        self._stocks: dict[torch.device, _Stock] = {}
+        most_faces = int(np.diff(scenery.face_start).max())
+        self._objects = max(1, AT_ONCE // (scenery.height * scenery.width + most_faces))
+
+    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        parts = [self._draw(kinds[part], poses[part]) for part in _parts(len(kinds), self._objects)]
+        return torch.cat([torch.cat([color, depth.unsqueeze(1)], 1) for color, depth, _ in parts])
+
+    def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        scenes = max(1, self._objects // max(1, kinds.shape[1]))
+        return torch.cat([self._canvases(kinds[part], poses[part]) for part in _parts(len(kinds), scenes)])
+
+    def scores(
+        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+    ) -> Tensor:
+        batch, slots, choices = other_kinds.shape
+        scores = poses.new_zeros(batch, slots, choices, slots + 1)
+        if not scores.numel():
+            return scores
+        scenes = max(1, self._objects // (slots * max(slots, choices)))
+        most = max(1, self._objects // (slots * scenes))
+        for part in _parts(batch, scenes):
+            stage = self._stage(kinds[part], poses[part], target[part], squared)
+            for some in _parts(choices, most):
+                pictures = self._layers(other_kinds[part, :, some], other_poses[part, :, some])
+                _score(pictures, stage, squared, scores[part, :, some])
+        return scores
+
+    def _canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        canvases = compose(self._layers(kinds, poses), self._stock(poses.device).background, "zbuffer")
+        return downsample(canvases, self._height)
+
+    def _stage(self, kinds: Tensor, poses: Tensor, target: Tensor, squared: bool) -> "_Stage":
+        slots, layers = kinds.shape[1], self._layers(kinds, poses)
+        itself = torch.eye(slots, dtype=torch.bool, device=poses.device)[..., None, None]
+        depth = layers.depth.unsqueeze(1).masked_fill(itself, torch.inf)
+        others = Layer(layers.color.unsqueeze(1).expand(-1, slots, -1, -1, -1, -1), depth)
+        canvases = compose(others, self._stock(poses.device).background, "zbuffer")[:, :, 1:]
+        if squared:
+            slope = 2 * (downsample(canvases, self._height) - target.unsqueeze(1))
+        else:
+            slope = target[:, None, 1:].expand(-1, slots, -1, -1, -1, -1)
+        return _Stage(canvases, depth.cummin(2).values, slope)
+
+    def _layers(self, kinds: Tensor, poses: Tensor) -> Layer:
+        """Kinds (...) and poses (..., 4) to layers (..., 3, SH, SW) and (..., SH, SW), all at once."""
+        layers = self._draw(kinds.flatten(), poses.flatten(0, -2))
+        return each(lambda part: part.view(*kinds.shape, *part.shape[1:]), layers)
+
+    def _draw(self, kinds: Tensor, poses: Tensor) -> Layer:
+        """Kinds (M,) and poses (M, 4) to layers, all at once."""
+        s, stock = self.scenery, self._stock(poses.device)
+        visible = _visible(s, stock, kinds, poses)
+        found, depth, weights, _ = self._rasterize(
+            visible,
+            image_size=(s.height, s.width),
+            blur_radius=EDGE,
+            faces_per_pixel=1,
+            bin_size=0,  # the default reserves megabytes for each picture on CUDA
+            max_faces_per_bin=0,
+            perspective_correct=True,
+            clip_barycentric_coords=True,
+        )
+        drawn, face = found.squeeze(-1) >= 0, found.squeeze(-1).clamp(min=0)
+        paint = stock.colors[visible.places.flatten()[face]]
+        color = torch.einsum("...c,...cr->...r", weights.squeeze(-2), paint) * visible.shade.flatten()[face][..., None]
+        color = color.masked_fill(~drawn.unsqueeze(-1), 0).movedim(-1, 1)
+        return Layer(color, depth.squeeze(-1).masked_fill(~drawn, torch.inf))
+
+    @property
+    def _height(self) -> int:
+        return self.scenery.height // self.scenery.supersample
+
+    def _stock(self, device: torch.device) -> "_Stock":
+        if device not in self._stocks:
+            self._stocks[device] = _Stock.of(self.scenery, device)
+        return self._stocks[device]
+
+
+class _Stage(NamedTuple):
+    """What alternatives are drawn over: of slot i and canvas n + 1 without it at ``[:, i, n]``, where i <= n.
+
+    ``color`` (B, N, N, 3, SH, SW) and ``depth`` (B, N, N, SH, SW); ``slope`` (B, N, N, 3, H, W) of the objective.
+    """
+
+    color: Tensor
+    depth: Tensor
+    slope: Tensor
+
+
+class _Stock(NamedTuple):
+    """Those arrays of ``Scenery`` that drawing reads, as tensors of one device; items come first, axes last."""
+
+    vertices: Tensor
+    vertex_start: Tensor
+    faces: Tensor
+    face_start: Tensor
+    planes: Tensor
+    colors: Tensor
+    closed: Tensor
+    rotation: Tensor
+    eye: Tensor
+    light: Tensor
+    background: Tensor
+
+    @classmethod
+    def of(cls, s: Scenery, device: torch.device) -> "_Stock":
+        def put(array: Any) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        return cls(
+            vertices=put(s.vertices.T),
+            vertex_start=put(s.vertex_start).long(),
+            faces=put(s.faces.T).long(),
+            face_start=put(s.face_start).long(),
+            planes=put(s.planes.T),
+            colors=put(s.colors),
+            closed=put(s.closed),
+            rotation=put(s.rotation),
+            eye=put(s.eye),
+            light=put(s.light),
+            background=put(s.background).view(3, s.height, s.width),
+        )
+
+
+class _Visible(NamedTuple):
+    """The faces of M objects that can be seen, as ``rasterize_meshes`` reads them from ``pytorch3d.structures.Meshes``.
+
+    Making such ``Meshes`` loops over the objects and waits for their sizes. Here every object has as many faces as the
+    largest kind: the ``number`` to be drawn first, then others that are never looked at, so they cost no drawing.
+
+    ``vertices`` (M, V, 3) x, y and depth; ``faces`` (M, F, 3) indices into all vertices, one after another; ``number``
+    (M,); ``places`` (M, F), the faces' indices in ``_Stock``; ``shade`` (M, F), the light's factor on their colours.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    number: Tensor
+    places: Tensor
+    shade: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.vertices.device
+
+    def verts_packed(self) -> Tensor:
+        return self.vertices.flatten(0, 1)
+
+    def faces_packed(self) -> Tensor:
+        return self.faces.flatten(0, 1)
+
+    def mesh_to_faces_packed_first_idx(self) -> Tensor:
+        return torch.arange(len(self.faces), device=self.device) * self.faces.shape[1]
+
+    def num_faces_per_mesh(self) -> Tensor:
+        return self.number
+
+
+def _visible(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor) -> _Visible:
+    vertices = _project(s, stock, kinds, poses)
+    places, drawn = _owned(stock.face_start, kinds, int(np.diff(s.face_start).max()))
+    outside, shade = _light(s, stock, places, poses)
+    faces = stock.faces[places]
+    near = vertices[..., 2].gather(1, faces.flatten(1)).view(faces.shape) < NEAR
+    drawn &= (outside | ~stock.closed[kinds].unsqueeze(1)) & ~near.any(-1)
+    drawn &= poses.abs().sum(-1, keepdim=True) <= FAR  # nor NaN
+    order = drawn.sort(stable=True, dim=1, descending=True).indices  # of equal depths the first face is seen
+    places, shade = places.gather(1, order), shade.gather(1, order)
+    first = torch.arange(len(kinds), device=kinds.device)[:, None, None] * vertices.shape[1]
+    return _Visible(vertices, stock.faces[places] + first, drawn.sum(1), places, shade)
+
+
+def _owned(start: Tensor, kinds: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Where each object's vertices or faces are, (M, most), and which are its own: smaller kinds run into the next."""
+    places = start[kinds].unsqueeze(1) + torch.arange(most, device=kinds.device)
+    return torch.minimum(places, start[-1] - 1), places < start[kinds + 1].unsqueeze(1)
+
+
+def _project(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor) -> Tensor:
+    """Vertices (M, V, 3) of each object as PyTorch3D's camera sees them: x to the left, y up, depth."""
+    places, _ = _owned(stock.vertex_start, kinds, int(np.diff(s.vertex_start).max()))
+    x, y, z = stock.vertices[places].unbind(-1)
+    yaw = poses[:, 3:]
+    turned = torch.stack([yaw.cos() * x + yaw.sin() * z, y, yaw.cos() * z - yaw.sin() * x], -1)
+    across, up, depth = (turned @ stock.rotation.T + (poses[:, None, :3] - stock.eye) @ stock.rotation.T).unbind(-1)
+    scale = 2 * float(s.focal) / min(s.height, s.width) / torch.where(depth < NEAR, 1, depth)
+    return torch.stack([-across * scale, up * scale, depth], -1)
+
+
+def _light(s: Scenery, stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether the camera is on the outer side of each face (M, F), and how brightly the seen side shines (M, F)."""
+    planes = stock.planes[places]
+    normal, offset = planes[..., :3], planes[..., 3]
+    eye, light = _to_object(stock.eye - poses[:, :3], poses), _to_object(stock.light.expand(len(poses), 3), poses)
+    outside = (normal * eye.unsqueeze(1)).sum(-1) > offset
+    facing = (normal * light.unsqueeze(1)).sum(-1)
+    return outside, float(s.ambient) + float(s.diffuse) * torch.where(outside, facing, -facing).clamp(min=0)
+
+
+def _to_object(vectors: Tensor, poses: Tensor) -> Tensor:
+    """Vectors (M, 3) in the objects' own frames, their yaw undone."""
+    x, y, z = vectors.unbind(-1)
+    cos, sin = poses[:, 3].cos(), poses[:, 3].sin()
+    return torch.stack([cos * x - sin * z, y, sin * x + cos * z], -1)
+
+
+def _parts(count: int, most: int) -> list[slice]:
+    """Slices of at most ``most`` that cover ``count``; an empty one where there is nothing."""
+    return [slice(start, start + most) for start in range(0, max(1, count), most)]
+
+
+def _score(pictures: Layer, stage: _Stage, squared: bool, scores: Tensor) -> None:
+    """Write the ``scores`` (B, N, M, N + 1) of alternatives (B, N, M, ...), as ``Renderer.swap_scores`` defines them.
+
+    With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
+    """
+    for n in range(scores.shape[1]):  # canvas n + 1 shows slots 0 to n
+        color, depth, slope = (part[:, : n + 1, n].unsqueeze(2) for part in stage)
+        shown = pictures.depth[:, : n + 1] < depth
+        change = (pictures.color[:, : n + 1] - color).masked_fill(~shown.unsqueeze(3), 0)
+        change = downsample(change, slope.shape[-2])
+        scores[:, : n + 1, :, n + 1] = (change * (slope + change if squared else slope)).flatten(3).sum(3)
+
+
+def _rasterizer() -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]:
+    try:
+        from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+    except ImportError as error:
+        raise ValueError(
+            f"mesh backend 'pytorch3d' needs PyTorch3D, and importing that failed ({error}): install it as its own "
+            "documentation says, INSTALL.md of https://github.com/facebookresearch/pytorch3d, "
+            "or choose backend 'embedded', which needs no installation"
+        ) from error
+    made: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = rasterize_meshes
+    return made
