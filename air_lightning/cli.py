@@ -217,7 +217,8 @@ class AIRCLI(LightningCLI):
 
     def _open_fit(self) -> None:
         given = self._arguments.run_dir
-        wandb_logging.check(_listed(self._arguments.trainer.logger), self._arguments)
+        logger = self._arguments.trainer.logger
+        wandb_logging.check(_listed(logger), self._arguments.wandb, switched_off=logger is False)
         if self._arguments.resume and given is None:
             raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
         self.run_dir = Path(given) if given is not None else self._unnamed_folder()
@@ -295,13 +296,11 @@ class AIRCLI(LightningCLI):
     def _direct_loggers(self) -> None:
         """Have every logger save to the run folder. Evaluations have none, lest they add to fit's records."""
         trainer = self._arguments.trainer
-        if self.subcommand != "fit":
-            trainer.logger = False
-            return
-        trainer.logger = wandb_logging.chosen(_listed(trainer.logger), self._arguments.wandb) or trainer.logger
         for logger in _listed(trainer.logger):
             if "save_dir" in logger.get("init_args", {}):
                 logger.init_args.save_dir = str(self.run_dir)
+        if self.subcommand != "fit":
+            trainer.logger = False
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer, which writes to the run folder and has our callbacks besides the user's."""
@@ -310,7 +309,8 @@ class AIRCLI(LightningCLI):
         if self.run_dir is not None and self.subcommand == "fit":
             kwargs["default_root_dir"] = self.run_dir
             if trainer.get("logger") is not False:
-                kwargs["logger"] = [MetricsFile(self.run_dir), *_listed(trainer.get("logger"))]
+                others = wandb_logging.chosen(_listed(trainer.get("logger")), self._arguments.wandb, self.run_dir)
+                kwargs["logger"] = [MetricsFile(self.run_dir), *others]
         return super().instantiate_trainer(**kwargs)
 
     def _callbacks(self) -> list[Callback]:
@@ -345,7 +345,8 @@ class AIRCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite."""
-        with wandb_logging.recorded(self.trainer, {**yaml.safe_load(self._text), "run_dir": str(self.run_dir)}):
+        place = {"run_dir": str(self.run_dir.absolute())} if self.run_dir is not None else {}
+        with wandb_logging.recorded(self.trainer, {**yaml.safe_load(self._text), **place}):
             self._fit(**kwargs)
 
     def _fit(self, **kwargs: Any) -> None:

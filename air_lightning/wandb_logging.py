@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace, dict_to_namespace
 from lightning_fabric.loggers.logger import rank_zero_experiment
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 
 from air_lightning.runs import CHECKPOINTS, RunError, write_atomically
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 RUN_ID = "wandb_id"
 PROJECT = "air-lightning"
 """The project of runs for which neither the command line nor `WANDB_PROJECT` names one."""
-THEIRS = "pytorch_lightning.loggers.WandbLogger"
-OURS = "air_lightning.wandb_logging.RunLogger"
 LOCAL_MODES = ("offline", "dryrun", "disabled")
 DEFAULTS = {
     # What a killed process loses, in seconds. W&B's own: 15.
@@ -41,40 +38,34 @@ DEFAULTS = {
 }
 
 
-def check(loggers: Sequence[Namespace], arguments: Namespace) -> None:
+def check(loggers: Sequence[Mapping[str, Any]], switch: bool, switched_off: bool) -> None:
     """Refuse what cannot be had, before a folder is made.
 
     Args:
-        loggers: those of the config. arguments: of the command: `wandb`, and `trainer.logger` itself.
+        loggers: those of the config, by `class_path`. switch: `--wandb`. switched_off: `--trainer.logger false`.
 
     Raises:
         RunError: W&B is asked for and not installed, or loggers are switched off beside `--wandb`.
     """
-    if arguments.wandb and arguments.trainer.logger is False:
+    if switch and switched_off:
         raise RunError("--wandb needs loggers, and --trainer.logger false switches them off: leave one of them out")
-    if (arguments.wandb or any(map(_is_wandb, loggers))) and find_spec("wandb") is None:
+    asked = switch or any("WandbLogger" in logger["class_path"] for logger in loggers)
+    if asked and find_spec("wandb") is None:
         raise RunError(
             "Weights & Biases is asked for (--wandb or a WandbLogger) and the package wandb is not installed: "
             "pip install 'air-lightning[wandb]', or leave it out"
         )
 
 
-def chosen(loggers: Sequence[Namespace], switch: bool) -> list[Namespace]:
-    """The config's loggers with a `RunLogger` in the place of every WandbLogger, and one more for the `--wandb` switch.
+def chosen(loggers: Sequence[Logger], switch: bool, folder: Path) -> list[Logger]:
+    """The config's loggers, a `RunLogger` in the place of Lightning's own WandbLogger.
 
-    Where there is a WandbLogger already, the switch adds none.
+    The `--wandb` switch adds one, unless there is one already.
     """
-    result = list(loggers)
-    if switch and not any(map(_is_wandb, result)):
-        given = {"project": os.environ.get("WANDB_PROJECT", PROJECT), "save_dir": "."}
-        result.append(dict_to_namespace({"class_path": THEIRS, "init_args": given}))
-    for logger in filter(_is_wandb, result):
-        logger.class_path = OURS
+    result = [RunLogger.of(logger) if type(logger) is WandbLogger else logger for logger in loggers]
+    if switch and not any(isinstance(logger, WandbLogger) for logger in result):
+        result.append(RunLogger(project=os.environ.get("WANDB_PROJECT", PROJECT), save_dir=folder))
     return result
-
-
-def _is_wandb(logger: Namespace) -> bool:
-    return bool(logger.class_path == THEIRS)
 
 
 class RunLogger(WandbLogger):
@@ -89,6 +80,13 @@ class RunLogger(WandbLogger):
 
     _lost = False
     _best: Best | None = None
+
+    @classmethod
+    def of(cls, logger: WandbLogger) -> RunLogger:
+        """The same logger, as ours. jsonargparse finds the arguments of theirs in its source, so configs name theirs."""
+        ours = cls.__new__(cls)
+        vars(ours).update(vars(logger))
+        return ours
 
     @property
     @rank_zero_experiment
@@ -161,7 +159,7 @@ def open_run(arguments: Mapping[str, Any], offline: bool) -> Any:
     if wandb.run is not None:
         return wandb.run
     folder, settings = Path(arguments["dir"]), wandb.setup().settings
-    given = {key: value for key, value in arguments.items() if value is not None}
+    given = {"resume": "allow"} | {key: value for key, value in arguments.items() if value is not None}
     if (folder / RUN_ID).is_file():
         given["id"] = (folder / RUN_ID).read_text().strip()
     if settings.sweep_id:  # its agent has named them
