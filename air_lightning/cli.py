@@ -2,6 +2,7 @@
 
     python -m air_lightning fit --config configs/scenes3d.yaml [--run_dir DIR] [--model.lr 1e-3 ...]
     python -m air_lightning fit --resume --run_dir DIR [--trainer.max_steps 6000 ...]
+    python -m air_lightning fit --config configs/scenes3d.yaml --wandb
     python -m air_lightning test --run_dir DIR [--ckpt_path last] [--data.noise 0.1 ...]
     python -m air_lightning validate --run_dir DIR
     python -m air_lightning predict --run_dir DIR
@@ -30,14 +31,14 @@ from typing import Any, NoReturn, cast
 import pytorch_lightning as pl
 import torch
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from air_lightning import callbacks, runs
+from air_lightning import callbacks, runs, wandb_logging
 from air_lightning.commands import COMMANDS
 from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
@@ -167,6 +168,13 @@ class AIRCLI(LightningCLI):
             action="store_true",
             help="fit only: continue the run in --run_dir from its last checkpoint, with its own config.",
         )
+        parser.add_argument(
+            "--wandb",
+            action=ActionYesNo(no_prefix="no_"),
+            default=False,
+            help="fit only: record the run with Weights & Biases too, as `--trainer.logger WandbLogger` does; what it "
+            "can be told comes from the environment (WANDB_PROJECT, WANDB_MODE=offline, ...).",
+        )
         parser.add_lightning_class_args(callbacks.Checkpoints, "checkpoint")
         parser.add_lightning_class_args(callbacks.Figures, "figures")
 
@@ -213,6 +221,8 @@ class AIRCLI(LightningCLI):
 
     def _open_fit(self) -> None:
         given = self._arguments.run_dir
+        logger = self._arguments.trainer.logger
+        wandb_logging.check(_listed(logger), self._arguments.wandb, switched_off=logger is False)
         if self._arguments.resume and given is None:
             raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
         self.run_dir = Path(given) if given is not None else self._unnamed_folder()
@@ -303,7 +313,8 @@ class AIRCLI(LightningCLI):
         if self.run_dir is not None and self.subcommand == "fit":
             kwargs["default_root_dir"] = self.run_dir
             if trainer.get("logger") is not False:
-                kwargs["logger"] = [MetricsFile(self.run_dir), *_listed(trainer.get("logger"))]
+                others = wandb_logging.chosen(_listed(trainer.get("logger")), self._arguments.wandb, self.run_dir)
+                kwargs["logger"] = [MetricsFile(self.run_dir), *others]
         return super().instantiate_trainer(**kwargs)
 
     def _callbacks(self) -> list[Callback]:
@@ -316,6 +327,7 @@ class AIRCLI(LightningCLI):
             callbacks.Stopwatch(),
             self._count,
             callbacks.Summary(),
+            callbacks.WandbMedia(),
         ]
         wants_bar = self._arguments.trainer.enable_progress_bar is not False
         return [callbacks.Progress(), *always] if wants_bar else always
@@ -337,6 +349,11 @@ class AIRCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite."""
+        place = {"run_dir": str(self.run_dir.absolute())} if self.run_dir is not None else {}
+        with wandb_logging.recorded(self.trainer, {**yaml.safe_load(self._text), **place}):
+            self._fit(**kwargs)
+
+    def _fit(self, **kwargs: Any) -> None:
         try:
             self.trainer.fit(**kwargs)
             self._heed_sigterm()
@@ -379,7 +396,7 @@ class AIRCLI(LightningCLI):
         if self.run_dir is None:
             return  # weights from elsewhere: Lightning has printed the table
         saved, now = yaml.safe_load(runs.config_of(self.run_dir).read_text()), yaml.safe_load(self._text)
-        record = {
+        record: dict[str, Any] = {
             "metrics": {name: float(value) for metrics in results for name, value in metrics.items()},
             "checkpoint": str(self._arguments.ckpt_path),
             "step": _step_of(self._arguments.ckpt_path),
@@ -387,6 +404,8 @@ class AIRCLI(LightningCLI):
             # Of the arguments that fit has too: the others do not change what is measured.
             "overrides": runs.differences(saved, {key: value for key, value in now.items() if key in saved}),
         }
+        if isinstance(self.model, callbacks.CountsObjects) and self.model.count_confusion is not None:
+            record["count_confusion"] = self.model.count_confusion.tolist()
         path = self.run_dir / f"{self.subcommand}_metrics.json"
         runs.write_json(path, record)
         print(f"wrote {path}")

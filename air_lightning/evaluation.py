@@ -38,6 +38,7 @@ class Evaluation(nn.Module):
         self._has_kinds = isinstance(renderer.what, Categorical)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         self.boxes, self.ari = BoxPrecision(), MeanMetric()
+        self.confusion: Tensor | None = None  # by true and inferred count, as of the last `compute`
 
     @torch.no_grad()
     def update(
@@ -60,6 +61,7 @@ class Evaluation(nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """Every figure by name, and a fresh start."""
         figures: dict[str, Any] = dict(self.scenes.compute())
+        self.confusion = self.scenes.confusion()
         if self.boxes.update_called:
             figures |= self.boxes.compute()
         if self.ari.update_called:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from air_lightning.core import Slots, explain
@@ -22,6 +23,7 @@ from air_lightning.evidence import (
     what_log_ratio,
     where_log_ratio,
 )
+from air_lightning.gallery import Exhibit, gallery
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.objective import objective
 from air_lightning.pictures import picture_rows, picture_steps
@@ -181,6 +183,7 @@ class AIRModule(pl.LightningModule):
         self.log_dict({f"train/{name}": term for name, term in terms.items()})
         self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
         self.log_dict({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness})
+        self.log_dict(self._rates())
         return {"loss": result.loss, "terms": terms}
 
     def configure_optimizers(self) -> Any:
@@ -193,6 +196,11 @@ class AIRModule(pl.LightningModule):
         last = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, last))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rates(self) -> dict[str, float]:
+        """The learning rate of every parameter group, as `configure_optimizers` orders them."""
+        groups = cast(LightningOptimizer, self.optimizers()).param_groups
+        return {f"lr/{name}": group["lr"] for name, group in zip(("model", "baselines"), groups)}
 
     def _rate(self, step: int, last: float) -> float:
         """Factor on the learning rate: linear growth, then a cosine down to ``lr_final`` at step ``last``."""
@@ -255,6 +263,11 @@ class AIRModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._finish("test")
 
+    @property
+    def count_confusion(self) -> Tensor | None:
+        """Scenes of the last evaluation by true count (row) and inferred count (column); None without a truth."""
+        return None if self.evaluation is None else self.evaluation.confusion
+
     def predict_step(self, batch: Batch, batch_idx: int) -> Explanation:
         return self.infer(batch.images)
 
@@ -265,6 +278,12 @@ class AIRModule(pl.LightningModule):
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         kinds = explanation.slots.what if names else None
         return picture_rows(batch.images, explanation.reconstruction, explanation.count, window, kinds, names)
+
+    def gallery(self, batch: Batch) -> list[Exhibit]:
+        """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
+        seen = self.infer(batch.images.to(self.device))
+        what, where = seen.slots.what, seen.slots.where
+        return gallery(self.renderer, batch, seen.count, seen.posterior, what, where, seen.reconstruction)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""

@@ -41,10 +41,10 @@ def picture_rows(
     """
     pairs = []
     for b in range(len(images)):
-        scene = _enlarged(images[b], zoom)
+        scene = enlarged(images[b], zoom)
         labels = None if kinds is None or names is None else [names[int(k)] for k in kinds[b]]
         _mark(scene, window[b, : int(count[b])], labels)
-        pairs.append(np.concatenate([np.asarray(scene), np.asarray(_enlarged(reconstructions[b], zoom))], 1))
+        pairs.append(np.concatenate([np.asarray(scene), np.asarray(enlarged(reconstructions[b], zoom))], 1))
     return _grid(pairs, columns)
 
 
@@ -67,7 +67,7 @@ def picture_steps(
         columns = []
         for b in shown:
             marked, drawn = min((step + 1) // 2, int(count[b])), min(step // 2, int(count[b]))
-            scene, canvas = _enlarged(images[b], zoom), _enlarged(canvases[b, drawn], zoom)
+            scene, canvas = enlarged(images[b], zoom), enlarged(canvases[b, drawn], zoom)
             _mark(scene, window[b, :marked])
             if marked > drawn:
                 _outline(canvas, window[b, drawn], COLORS[drawn % len(COLORS)])
@@ -125,7 +125,8 @@ def _grid(parts: Sequence[Picture], columns: int) -> Picture:
     return np.concatenate(rows)
 
 
-def _enlarged(image: Tensor, zoom: int) -> Image.Image:
+def enlarged(image: Tensor, zoom: int) -> Image.Image:
+    """A picture (C, H, W) in [0, 1], grey or colour, with ``zoom`` x ``zoom`` screen pixels for each of its own."""
     pixels = image.detach().float().cpu().clamp(0, 1)
     if pixels.shape[0] == 1:
         pixels = pixels.expand(3, -1, -1)

@@ -3,8 +3,10 @@
 import csv
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 import toy
 
 from air_lightning.callbacks.stopwatch import NAME, Stopwatch
@@ -34,18 +36,23 @@ def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
 def test_validations_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch, fit = Stopwatch(), type("Trainer", (), {"state": type("S", (), {"fn": "fit"}), "sanity_checking": False})()
-    module = type("Module", (), {"log": lambda *_: None})()
+    logged: dict[str, float] = {}
+    state = SimpleNamespace(fn="fit")
+    fit = SimpleNamespace(state=state, sanity_checking=False, global_step=0, log_every_n_steps=10, world_size=2)
+    module = SimpleNamespace(log_dict=logged.update, device=torch.device("cpu"))
+    watch, batch = Stopwatch(), torch.zeros(6, 1)
     watch.on_train_start(fit, module)
-    now[0] = 3.0
-    watch.on_train_batch_end(fit, module)
+    now[0], fit.global_step = 3.0, 1
+    watch.on_train_batch_end(fit, module, None, batch, 0)
+    assert logged == {NAME: 3.0, "speed/steps_per_second": 1 / 3, "speed/images_per_second": 2 * 6 / 3}
     now[0] = 4.0  # between the step and the validation
     watch.on_validation_start(fit, module)
     now[0] = 50.0
     watch.on_validation_end(fit, module)
-    now[0] = 51.0
-    watch.on_train_batch_end(fit, module)
-    assert watch.seconds == 5.0
+    now[0], fit.global_step = 51.0, 2
+    watch.on_train_batch_end(fit, module, None, batch, 1)
+    assert watch.seconds == logged[NAME] == 5.0
+    assert (logged["speed/steps_per_second"], logged["speed/images_per_second"]) == (2 / 5, 2 * 2 * 6 / 5)
     other = Stopwatch()
     other.load_state_dict(watch.state_dict())
     assert other.seconds == 5.0

@@ -13,9 +13,11 @@ from air_lightning.callbacks.scene_count import SceneCount
 from air_lightning.callbacks.stop_signal import StopSignal
 from air_lightning.callbacks.stopwatch import Stopwatch
 from air_lightning.callbacks.summary import Summary
+from air_lightning.callbacks.wandb_media import CountsObjects, WandbMedia
 
 __all__ = [
     "Checkpoints",
+    "CountsObjects",
     "Figures",
     "FinalValidation",
     "NonFiniteError",
@@ -26,4 +28,5 @@ __all__ = [
     "StopSignal",
     "Stopwatch",
     "Summary",
+    "WandbMedia",
 ]

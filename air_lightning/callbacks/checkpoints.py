@@ -151,6 +151,12 @@ class Checkpoints(callbacks.Checkpoint):
         return best if best and best.monitor == self.monitor else None
 
 
+def best_of(trainer: pl.Trainer) -> Best | None:
+    """The best validation of the run so far, as its `Checkpoints` has it."""
+    ours = (c for c in trainer.callbacks if isinstance(c, Checkpoints))  # type: ignore[attr-defined]
+    return next((checkpoints.best for checkpoints in ours), None)
+
+
 def _path(trainer: pl.Trainer, name: str) -> Path:
     return Path(trainer.default_root_dir) / CHECKPOINTS / f"{name}.ckpt"
 

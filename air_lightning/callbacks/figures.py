@@ -72,7 +72,7 @@ class Figures(Callback):
     ) -> None:
         """Keep the first scenes, as they are on the device."""
         if self._batch is None and self._active(trainer):
-            self._batch = apply_to_collection(batch, torch.Tensor, self._first)
+            self._batch = first_scenes(batch, self.scenes)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The untrained model: an error in `picture` shows now, not after minutes of training."""
@@ -97,9 +97,6 @@ class Figures(Callback):
             self.every_minutes and trainer.is_global_zero and trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
         )
 
-    def _first(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor[: self.scenes].clone() if tensor.ndim else tensor
-
     def _due(self, step: int) -> bool:
         """Whether a planned step is reached, which is then done with."""
         due = bool(self._planned) and step >= self._planned[-1]
@@ -113,7 +110,7 @@ class Figures(Callback):
         files = sorted(folder.glob("step-*.png"), key=_step_of)
         write_gif(folder / "training.gif", map(read_png, files), [f"step {_step_of(file)}" for file in files])
         if isinstance(pl_module, ExplainsInSteps):
-            frames = [_checked(frame) for frame in _isolated(pl_module, pl_module.steps, self._batch)]
+            frames = [_checked(frame) for frame in isolated(pl_module, pl_module.steps, self._batch)]
             captions = [f"{n} of {len(frames) - 1}" for n in range(len(frames))]
             write_gif(folder / "steps.gif", frames, captions, milliseconds=700)
 
@@ -122,7 +119,7 @@ class Figures(Callback):
             return
         path = Path(trainer.default_root_dir) / FIGURES / f"step-{trainer.global_step:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, np.asarray(_isolated(pl_module, pl_module.picture, self._batch)))  # type: ignore[arg-type]
+        write_png(path, np.asarray(isolated(pl_module, pl_module.picture, self._batch)))  # type: ignore[arg-type]
         self._drawn_at = (trainer.global_step, time.monotonic())
 
 
@@ -171,7 +168,12 @@ def _step_of(file: Path) -> int:
     return int(file.stem.removeprefix("step-"))
 
 
-def _isolated(pl_module: pl.LightningModule, draw: Callable[[Any], Any], batch: Any) -> Any:
+def first_scenes(batch: Any, scenes: int) -> Any:
+    """A copy of the first scenes of a batch."""
+    return apply_to_collection(batch, torch.Tensor, lambda part: part[:scenes].clone() if part.ndim else part)
+
+
+def isolated(pl_module: pl.LightningModule, draw: Callable[[Any], Any], batch: Any) -> Any:
     """`draw(batch)` in evaluation mode, without gradients and without a trace in training's random numbers."""
     modes = [(module, module.training) for module in pl_module.modules()]
     pl_module.eval()

@@ -29,13 +29,19 @@ class SceneCount(Callback):
         self._sum(trainer)
 
     def _add(self, batch: Any) -> None:
-        first = next(_tensors(batch), None)
-        self.scenes = None if first is None or self.scenes is None else self.scenes + len(first)
+        scenes = scenes_in(batch)
+        self.scenes = None if scenes is None or self.scenes is None else self.scenes + scenes
 
     def _sum(self, trainer: pl.Trainer) -> None:
         if self.scenes is not None and trainer.state.fn != "fit":
             scenes = torch.tensor(self.scenes, device=trainer.strategy.root_device)
             self.scenes = int(trainer.strategy.reduce(scenes, reduce_op="sum"))
+
+
+def scenes_in(batch: Any) -> int | None:
+    """How many scenes a batch holds: the length of its first tensor; None where it has none."""
+    first = next(_tensors(batch), None)
+    return None if first is None else len(first)
 
 
 def _tensors(batch: Any) -> Iterator[torch.Tensor]:
