@@ -5,4 +5,5 @@ Each lives in a module that has `main(arguments)`, imported when it is called fo
 
 COMMANDS = {
     "downstream": ("air_lightning.downstream.command", "compare inferred objects with pixels"),
+    "sweep": ("air_lightning.sweep.command", "many fits, as a W&B sweep file says"),
 }
