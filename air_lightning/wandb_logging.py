@@ -83,7 +83,7 @@ class RunLogger(WandbLogger):
 
     @classmethod
     def of(cls, logger: WandbLogger) -> RunLogger:
-        """The same logger, as ours. jsonargparse finds the arguments of theirs in its source, so configs name theirs."""
+        """The same logger, as ours. (jsonargparse finds their arguments in their source, so configs name theirs.)"""
         ours = cls.__new__(cls)
         vars(ours).update(vars(logger))
         return ours

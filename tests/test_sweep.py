@@ -1,0 +1,317 @@
+"""Sweeps: the file, its parameters, and the sweep on this machine."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from air_lightning.cli import main
+from air_lightning.sweep import Choice, Halving, Metric, Range, load
+from air_lightning.sweep.command import run_count
+from air_lightning.sweep.fits import curve, environment
+from air_lightning.sweep.parameters import grid, nth, read, size
+
+TESTS = Path(__file__).parent
+FAKE = ["${env}", "${interpreter}", "${program}", "fit", "${args}"]
+SWEEP: dict[str, Any] = {
+    "program": str(TESTS / "fake_fit.py"),
+    "method": "grid",
+    "metric": {"name": "val/score", "goal": "maximize"},
+    "parameters": {"x": {"values": [0.25, 1.0, 0.5]}},
+    "command": FAKE,
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    """A sweep file; what is changed to None is left out."""
+    content = {key: value for key, value in (SWEEP | changes).items() if value is not None}
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+# ---- parameters
+
+
+@pytest.mark.parametrize(
+    "settings, parameter",
+    [
+        ({"value": 3}, Choice((3,))),
+        ({"values": [1, "two", [3]]}, Choice((1, "two", [3]))),
+        ({"distribution": "categorical", "values": [True]}, Choice((True,))),
+        ({"min": 1, "max": 4}, Range(1, 4, integer=True)),
+        ({"min": 1.0, "max": 4}, Range(1.0, 4)),
+        ({"min": 1, "max": 4, "distribution": "uniform"}, Range(1, 4)),
+        ({"min": 1e-3, "max": 1.0, "distribution": "log_uniform_values"}, Range(1e-3, 1.0, log=True)),
+        ({"min": 0, "max": 9, "distribution": "q_uniform"}, Range(0, 9, quantum=1)),
+        ({"min": 0, "max": 9, "q": 0.5, "distribution": "q_uniform"}, Range(0, 9, quantum=0.5)),
+        ({"min": -5, "max": 0, "distribution": "log_uniform"}, Range(-5, 0, exponent=True)),
+    ],
+)
+def test_kinds_of_parameters_are_wandbs(settings: dict[str, Any], parameter: Choice | Range) -> None:
+    assert read("a.b", settings) == parameter
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (3, r"parameter 'a.b' must be a mapping such as \{values: \[1, 2\]\}, got 3"),
+        ({"min": 1}, r"parameter 'a.b' needs `value`, `values`, or `min` and `max`, got \{'min': 1\}"),
+        ({"distribution": "beta"}, "parameter 'a.b' has the distribution 'beta': known here are constant, categorical"),
+        ({"parameters": {"c": {"value": 1}}}, "parameter 'a.b' is nested: write it flat, as `a.b.<argument>`"),
+        ({"values": []}, "parameter 'a.b' must have a list of values, not empty, got "),
+        ({"values": [1, None]}, "parameter 'a.b' has the value null, which `wandb agent` cannot pass on: leave it out"),
+        ({"values": [1], "probabilities": [1.0]}, "parameter 'a.b': categorical knows no probabilities: leave it out"),
+        ({"min": 2, "max": 1}, "parameter 'a.b': min must be below max, got 2 and 1"),
+        ({"min": "1e-3", "max": 1}, "parameter 'a.b': min must be a number .*, got '1e-3'"),
+        ({"min": 1.5, "max": 2, "distribution": "int_uniform"}, "min must be a whole number, got 1.5"),
+        ({"min": 1, "max": 2, "q": 0, "distribution": "q_uniform"}, "q must be positive, got 0"),
+        ({"min": 0, "max": 2, "distribution": "log_uniform_values"}, "log_uniform_values needs a positive min, got 0"),
+        ({"max": 2, "distribution": "uniform"}, r"uniform needs min, got \{'max': 2, 'distribution': 'uniform'\}"),
+    ],
+)
+def test_wrong_parameters(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read("a.b", settings)
+
+
+def test_values_are_rounded_and_exponentiated() -> None:
+    assert Range(0, 9, quantum=50).value(274.0) == 250 and isinstance(Range(0, 9, quantum=50).value(274.0), int)
+    assert Range(0, 1, quantum=0.1).value(0.31) == 0.3
+    assert Range(-5, 0, exponent=True).value(-2.0) == math.exp(-2.0)
+
+
+def test_grid_goes_through_every_combination_once() -> None:
+    choices = grid({"a": Choice(("x", "y")), "b": Range(1, 3, integer=True), "c": Range(0.0, 0.2, quantum=0.1)})
+    combinations = [tuple(nth(choices, n).values()) for n in range(size(choices))]
+    assert len(set(combinations)) == 18 == len(combinations)
+    assert combinations[:4] == [("x", 1, 0.0), ("x", 1, 0.1), ("x", 1, 0.2), ("x", 2, 0.0)]
+    with pytest.raises(ValueError, match="parameter 'a' has no end of values, and method grid goes through all"):
+        grid({"a": Range(0.0, 1.0)})
+
+
+# ---- the file
+
+
+def test_file_is_read(tmp_path: Path) -> None:
+    sweep = load(write(tmp_path, early_terminate={"type": "hyperband", "min_iter": 2}, run_cap=7, name="mine"))
+    assert (sweep.method, sweep.metric, sweep.run_cap) == ("grid", Metric("val/score", "maximize"), 7)
+    assert sweep.early == Halving(2, 3) and sweep.parameters == {"x": Choice((0.25, 1.0, 0.5))}
+    command = sweep.argv("python", {"x": 1e-05, "flag": True}, ["--more", "1"])
+    assert command == ["python", SWEEP["program"], "fit", "--more", "1", "--x=1e-05", "--flag=True"]
+    other = load(write(tmp_path, early_terminate={"type": "hyperband", "max_iter": 27, "s": 2, "eta": 3}))
+    assert other.early == Halving(3, 3)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"controller": {}}, "unknown key 'controller': known are method, metric"),
+        ({"method": "guess"}, "method must be one of grid, random, bayes, got 'guess'"),
+        ({"metric": {"goal": "maximize"}}, "metric must have a name and a goal"),
+        ({"metric": {"name": "a", "goal": "up"}}, "metric.goal must be one of minimize, maximize, got 'up'"),
+        ({"parameters": {}}, "parameters must be a mapping of dotted names"),
+        ({"command": None}, r"command must be a list that ends in \$\{args\}, got None"),
+        ({"command": ["${args}", "fit"]}, r"command must have \$\{args\} as its last item, got"),
+        ({"command": ["${args_json}", "fit", "${args}"]}, r"command has '\$\{args_json\}': known are"),
+        ({"command": ["train", "${args}"]}, "command must run `fit`, got"),
+        ({"program": None}, r"command has \$\{program\}, but there is no program: give program: air_lightning"),
+        ({"early_terminate": {"type": "median"}}, "early_terminate must be of type hyperband, got"),
+        ({"early_terminate": {"type": "hyperband"}}, "early_terminate needs min_iter, or max_iter and s, got"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 0}}, "min_iter must be a whole number of at least 1"),
+        ({"early_terminate": {"type": "hyperband", "x": 1}}, "early_terminate knows no 'x'"),
+        ({"run_cap": 0}, "run_cap must be a whole number of at least 1, got 0"),
+        ({"parameters": {"x": {"min": 0.0, "max": 1.0}}}, "parameter 'x' has no end of values"),
+    ],
+)
+def test_wrong_file_ends_with_status_2(
+    changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message):
+        load(path)
+    assert f"error: sweep file {str(path)!r}: " in refused(capsys, path, "--local", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_local_it_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path)
+    main(["sweep", str(path)])
+    said = capsys.readouterr().out
+    assert f"wandb sweep {path}" in said and f"python -m air_lightning sweep {path} --local" in said
+    assert "arguments after -- are for sweeps on this machine: add --local" in refused(capsys, path, "--jobs", 2)
+    assert "sweep file 'nowhere.yaml' does not exist" in refused(capsys, "nowhere.yaml")
+
+
+def test_number_of_runs(tmp_path: Path) -> None:
+    assert [run_count(load(write(tmp_path)), count) for count in (None, 2, 9)] == [3, 2, 3]
+    endless = load(write(tmp_path, method="random"))
+    assert run_count(endless, 5) == 5
+    with pytest.raises(ValueError, match="method random has no end: give --count N, or run_cap in the file"):
+        run_count(endless, None)
+
+
+# ---- what a fit says
+
+
+def test_curve_of_a_file_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    assert curve(path, "val/a") == []
+    path.write_text("step,val/a,b\n9,0.5,\n19,,1\n19,nan,\n29,0.7,\n19,0.25,\n39,0.9")
+    assert curve(path, "val/a") == [(9, 0.5), (19, 0.25), (29, 0.7)]
+    assert curve(path, "val/other") == []
+
+
+def test_threads_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert "OMP_NUM_THREADS" not in environment(1) and environment(3)["OMP_NUM_THREADS"] == "2"
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert environment(3)["OMP_NUM_THREADS"] == "5"
+
+
+# ---- on this machine
+
+
+@pytest.fixture
+def optuna(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna", reason="sweeps on this machine need Optuna")
+    monkeypatch.setattr("air_lightning.sweep.local.POLL", 0.02)
+
+
+def sweep(path: Path, out: Path, *more: object) -> list[dict[str, Any]]:
+    """Run it; the runs as `results.json` has them."""
+    main(["sweep", str(path), "--local", "--out", str(out), *map(str, more)])
+    return results(out)
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = json.loads((out / "results.json").read_text())["runs"]
+    return runs
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object, status: int = 2) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", *map(str, args)])
+    assert stop.value.code == status
+    return capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("optuna")
+def test_grid_runs_and_lists_the_best_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = sweep(write(tmp_path), tmp_path / "out", "--jobs", 2)
+    assert [(r["run"], r["state"], r["value"], r["step"], r["values"]) for r in runs] == [
+        (2, "finished", 1.0, 30, {"x": 1.0}),
+        (3, "finished", 0.5, 30, {"x": 0.5}),
+        (1, "finished", 0.25, 30, {"x": 0.25}),
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert "run 1 of 3: x=0.25" in lines and "run 2 finished, val/score 1" in lines
+    assert lines[-5].split() == ["run", "val/score", "step", "state", "x"] and lines[-4].split()[0] == "2"
+    with (tmp_path / "out" / "results.csv").open(newline="") as file:
+        assert [row["x"] for row in csv.DictReader(file)] == ["1.0", "0.5", "0.25"]
+    assert (tmp_path / "out" / "001" / "metrics.csv").is_file()
+
+
+@pytest.mark.usefixtures("optuna")
+def test_finished_runs_are_not_repeated_and_more_can_be_had(tmp_path: Path) -> None:
+    path, out = write(tmp_path), tmp_path / "out"
+    sweep(path, out, "--count", 2)
+    before = {file: file.stat().st_mtime_ns for file in out.glob("00*/metrics.csv")}
+    runs = sweep(path, out)
+    assert sorted(r["run"] for r in runs) == [1, 2, 3] and len(before) == 2
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+@pytest.mark.usefixtures("optuna")
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_drawn_parameters_are_within_their_range_and_all_different(method: str, tmp_path: Path) -> None:
+    parameters = {"x": {"min": 0.001, "max": 1.0, "distribution": "log_uniform_values"}, "points": {"min": 1, "max": 4}}
+    path, out = write(tmp_path, method=method, parameters=parameters), tmp_path / "out"
+    sweep(path, out, "--count", 2, "--jobs", 2)
+    runs = sweep(path, out, "--count", 4, "--jobs", 2)  # in two parts
+    xs = {r["values"]["x"] for r in runs}
+    assert len(xs) == 4 and all(0.001 <= x <= 1 for x in xs)
+    assert all(r["value"] == r["values"]["x"] and r["step"] == 10 * r["values"]["points"] for r in runs)
+
+
+@pytest.mark.usefixtures("optuna")
+def test_poor_runs_are_stopped_early(tmp_path: Path) -> None:
+    parameters = {"x": {"values": [1.0, 0.1, 0.9]}, "points": {"value": 40}, "pause": {"value": 0.05}}
+    early = {"type": "hyperband", "min_iter": 2, "eta": 2}
+    runs = sweep(write(tmp_path, parameters=parameters, early_terminate=early), tmp_path / "out")
+    assert [(r["state"], r["values"]["x"]) for r in runs] == [
+        ("finished", 1.0), ("stopped early", 0.9), ("stopped early", 0.1),
+    ]  # fmt: skip
+    assert all(r["step"] < 400 and not r["error"] for r in runs[1:])
+
+
+@pytest.mark.usefixtures("optuna")
+def test_failed_run_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
+    runs = sweep(write(tmp_path, parameters={"x": {"value": 1.0}, "fail": {"values": [True, False]}}), tmp_path / "out")
+    assert [(r["run"], r["state"], r["value"]) for r in runs] == [(2, "finished", 1.0), (1, "failed", None)]
+    assert runs[1]["error"] == "exit status 1: error: it was told to fail"
+
+
+@pytest.mark.usefixtures("optuna")
+def test_five_failures_in_a_row_stop_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, parameters={"x": {"min": 1, "max": 9}, "metric": {"value": "val/other"}})
+    error = refused(capsys, path, "--local", "--out", tmp_path / "out", status=1)
+    assert error == f"error: 5 runs in a row have failed; their logs are {tmp_path / 'out'}/*.log\n"
+    runs = results(tmp_path / "out")
+    assert len(runs) == 5 and {r["state"] for r in runs} == {"failed"}
+    assert runs[0]["error"] == "it has logged no metric 'val/score'; logged were ['val/other']"
+
+
+@pytest.mark.usefixtures("optuna")
+def test_interrupted_sweep_goes_on_with_the_runs_it_had(tmp_path: Path) -> None:
+    parameters = {"x": {"values": [0.5, 1.0]}, "points": {"value": 30}, "pause": {"value": 0.1}}
+    path, out = write(tmp_path, parameters=parameters), tmp_path / "out"
+    command = [sys.executable, "-m", "air_lightning", "sweep", str(path), "--local", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=TESTS.parent)
+    state = out / "001" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 60
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and error.endswith("interrupted; the same command goes on with the sweep\n")
+    assert [r["state"] for r in results(out)] == ["running"] and 0 < int(state.read_text()) < 30
+    runs = sweep(path, out)
+    assert [(r["run"], r["state"], r["value"], r["step"]) for r in runs] == [
+        (2, "finished", 1.0, 300), (1, "finished", 0.5, 300),
+    ]  # fmt: skip
+    assert [point[0] for point in curve(out / "001" / "metrics.csv", "val/score")] == list(range(10, 310, 10))
+
+
+@pytest.mark.usefixtures("optuna")
+def test_what_is_in_the_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from filelock import FileLock
+
+    path, out = write(tmp_path), tmp_path / "out"
+    sweep(path, out, "--count", 1)
+    assert "holds another sweep" in refused(capsys, path, "--local", "--out", out, "--", "--pause", "0")
+    assert f"--out {str(tmp_path)!r} is not empty and holds no sweep" in refused(
+        capsys, path, "--local", "--out", tmp_path
+    )
+    assert f"--out {str(path)!r} is a file: name a folder" in refused(capsys, path, "--local", "--out", path)
+    with FileLock(out / ".lock"):
+        assert "is in use by another sweep" in refused(capsys, path, "--local", "--out", out)
+
+
+def test_missing_optuna_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    error = refused(capsys, write(tmp_path), "--local", "--out", tmp_path / "out")
+    assert error == "error: sweep --local needs Optuna, which is not installed: pip install 'air-lightning[sweep]'\n"
+    assert not (tmp_path / "out").exists()
