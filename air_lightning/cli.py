@@ -45,9 +45,7 @@ from air_lightning.runs import MetricsFile, RunError, RunFolder
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
-EPILOG = "Further commands, each with its own --help:\n" + "\n".join(
-    f"{name}: {purpose}" for name, (_, purpose) in COMMANDS.items()
-)
+EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
 # The processes that Lightning starts for further devices find the folder of the first one here.
 RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
