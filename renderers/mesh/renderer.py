@@ -37,7 +37,8 @@ class MeshRenderer(Renderer):
         position_step, yaw_step: central finite-difference steps, world units and radians. A picture with hard edges
             is piecewise constant: take about half a pixel to a pixel.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
-        backend: what draws: ``embedded``, our own rasteriser, or ``pytorch3d``, where that is installed.
+        backend: what draws: ``embedded``, our own rasteriser (numba on the CPU, Triton on CUDA), or ``pytorch3d``,
+            where that is installed.
     Errors:
         ValueError for what cannot be drawn, above all an unknown kind or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.

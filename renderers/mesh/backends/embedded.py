@@ -1,4 +1,7 @@
-"""The embedded backend: our own rasteriser, compiled by numba, on the CPU's threads."""
+"""The embedded backend: our own rasteriser, compiled by numba for the CPU's threads and by Triton for CUDA."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -7,11 +10,49 @@ from torch import Tensor
 
 from renderers.mesh import rasterizer
 from renderers.mesh.backends.base import Backend
+from renderers.mesh.rasterizer import Scenery
 from renderers.mesh.threads import deal
+
+if TYPE_CHECKING:
+    from renderers.mesh.backends.cuda import Triton
 
 
 class Embedded(Backend):
-    """Draws with the kernels of ``renderers.mesh.rasterizer``; tensors of another device travel to the CPU and back."""
+    """Draws where the tensors lie: on the CPU with ``CPU``, on CUDA with ``renderers.mesh.backends.cuda.Triton``."""
+
+    def __init__(self, scenery: Scenery) -> None:
+        super().__init__(scenery)
+        self._cpu = CPU(scenery)
+        self._cuda: Triton | None = None
+
+    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        return self._on(poses.device).layers(kinds, poses)
+
+    def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        return self._on(poses.device).canvases(kinds, poses)
+
+    def scores(
+        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+    ) -> Tensor:
+        return self._on(poses.device).scores(kinds, poses, other_kinds, other_poses, target, squared)
+
+    def _on(self, device: torch.device) -> Backend:
+        if device.type != "cuda":
+            return self._cpu
+        if self._cuda is None:
+            if find_spec("triton") is None:
+                raise ValueError(
+                    "the mesh renderer draws on CUDA with Triton, which is not installed: pip install triton (it comes "
+                    "with torch for CUDA on Linux), or train with --trainer.accelerator cpu"
+                )
+            from renderers.mesh.backends.cuda import Triton
+
+            self._cuda = Triton(self.scenery)
+        return self._cuda
+
+
+class CPU(Backend):
+    """Draws with the kernels of ``renderers.mesh.rasterizer``; tensors of other devices travel to the CPU and back."""
 
     def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
         s = self.scenery
@@ -35,5 +76,5 @@ class Embedded(Backend):
         return torch.from_numpy(scores).to(poses.device)
 
 
-def _array(tensor: Tensor) -> NDArray:
+def _array(tensor: Tensor) -> NDArray[Any]:
     return tensor.cpu().contiguous().numpy()

@@ -1,0 +1,274 @@
+"""The embedded rasteriser for CUDA: Triton kernels with the pictures of ``renderers.mesh.rasterizer``.
+
+One program draws one object, or one scene, in one tile of a picture: it holds the tile's samples in registers and goes
+through the object's faces, ``FACES`` at a time, keeping for every sample the nearest face. So nothing but results is
+written, and differences (draw, composite, contract, forget) need no memory for what they draw.
+
+A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
+the order (pixel, sample). Meshes, camera and light come as in ``rasterizer.Scenery``; ``camera`` is one array of
+rotation (9), eye (3), light (3), focal, ambient, diffuse.
+"""
+
+import triton
+import triton.language as tl
+
+NEAR = tl.constexpr(0.05)
+FAR = tl.constexpr(1e6)
+LEAST_AREA = tl.constexpr(1e-12)
+HUGE = tl.constexpr(1e9)
+
+
+@triton.jit
+def _samples(tile, height, width, factor, SIDE: tl.constexpr, SUB: tl.constexpr):
+    """Of a tile: column, row and flat number of every sample, whether it is in the picture; its pixels' and theirs."""
+    across = (width // factor + SIDE - 1) // SIDE
+    pixel, sub = tl.arange(0, SIDE * SIDE), tl.arange(0, SUB)
+    px, py = tile % across * SIDE + pixel % SIDE, tile // across * SIDE + pixel // SIDE
+    inside = (px < width // factor) & (py < height // factor)
+    x = px[:, None] * factor + (sub % factor)[None, :]
+    y = py[:, None] * factor + (sub // factor)[None, :]
+    real = inside[:, None] & (sub < factor * factor)[None, :]
+    count: tl.constexpr = SIDE * SIDE * SUB
+    x, y, real = tl.reshape(x, (count,)), tl.reshape(y, (count,)), tl.reshape(real, (count,))
+    return x, y, y * width + x, real, py * (width // factor) + px, inside
+
+
+@triton.jit
+def _where(height, width, factor, SIDE: tl.constexpr):
+    """This program's tile, the number of its object or scene, and how many tiles there are."""
+    tiles = ((width // factor + SIDE - 1) // SIDE) * ((height // factor + SIDE - 1) // SIDE)
+    program = tl.program_id(0)
+    return program % tiles, (program // tiles).to(tl.int64), tiles
+
+
+@triton.jit
+def _means(values, factor, SIDE: tl.constexpr, SUB: tl.constexpr):
+    """Samples of a tile (0 where they are not real) to its pixels."""
+    return tl.sum(tl.reshape(values, (SIDE * SIDE, SUB)), 1) / (factor * factor)
+
+
+@triton.jit
+def _corner(vertices, total, index, known, pose, camera, height, width):
+    """Vertices of an object to the screen: column, row, nearness (-1: nearer than NEAR)."""
+    x0, y0 = tl.load(pose) - tl.load(camera + 9), tl.load(pose + 1) - tl.load(camera + 10)
+    z0, focal = tl.load(pose + 2) - tl.load(camera + 11), tl.load(camera + 15)
+    cos, sin = tl.cos(tl.load(pose + 3)), tl.sin(tl.load(pose + 3))
+    x = tl.load(vertices + index, known, 0.0)
+    y = tl.load(vertices + total + index, known, 0.0)
+    z = tl.load(vertices + 2 * total + index, known, 0.0)
+    a, b, c = x0 + cos * x + sin * z, y0 + y, z0 - sin * x + cos * z
+    right = tl.load(camera) * a + tl.load(camera + 1) * b + tl.load(camera + 2) * c
+    up = tl.load(camera + 3) * a + tl.load(camera + 4) * b + tl.load(camera + 5) * c
+    depth = tl.load(camera + 6) * a + tl.load(camera + 7) * b + tl.load(camera + 8) * c
+    seen = depth >= NEAR
+    inverse = 1.0 / tl.where(seen, depth, 1.0)
+    return 0.5 * width + inverse * focal * right, 0.5 * height - inverse * focal * up, tl.where(seen, inverse, -1.0)
+
+
+@triton.jit
+def _beyond(x, y, ax, ay, bx, by, turn):
+    """Whether samples (P, 1) lie outside the edge from a to b of faces (1, F): ``turn`` is which way they are wound."""
+    dx, dy = bx - ax, by - ay
+    level = dy == 0
+    slope = dx / tl.where(level, 1.0, dy)
+    bound = ax - 0.5 - slope * (ay - 0.5) + slope * y
+    left = (dy > 0) == turn
+    return (~level) & tl.where(left, x < bound, x > bound)
+
+
+@triton.jit
+def _mix(paint, shown, a, b, c):
+    """A colour between those of a face's three corners."""
+    first, second, third = tl.load(paint, shown, 0.0), tl.load(paint + 3, shown, 0.0), tl.load(paint + 6, shown, 0.0)
+    return a * first + b * second + c * third
+
+
+@triton.jit
+def _draw(
+    kind, pose, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total, camera,
+    height, width, x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr,
+):  # fmt: skip
+    """One object in the samples of a tile: red, green, blue and nearness, all 0 where it is not."""
+    px, py, pz, yaw = tl.load(pose), tl.load(pose + 1), tl.load(pose + 2), tl.load(pose + 3)
+    nearness, best = tl.zeros((COUNT,), tl.float32), tl.full((COUNT,), -1, tl.int32)
+    red, green, blue = nearness, nearness, nearness
+    start, stop, base = tl.load(face_start + kind), tl.load(face_start + kind + 1), tl.load(vertex_start + kind)
+    if tl.abs(px) + tl.abs(py) + tl.abs(pz) + tl.abs(yaw) <= FAR:  # not if one is NaN
+        cos, sin = tl.cos(yaw), tl.sin(yaw)
+        hidden_back = tl.load(closed + kind) != 0
+        ex, ey, ez = tl.load(camera + 9) - px, tl.load(camera + 10) - py, tl.load(camera + 11) - pz
+        eye_x, eye_z = cos * ex - sin * ez, sin * ex + cos * ez
+        column, row = x.to(tl.float32)[:, None], y.to(tl.float32)[:, None]
+        low_x, high_x = tl.min(tl.where(real, x, 1 << 30)), tl.max(tl.where(real, x, -1))
+        low_y, high_y = tl.min(tl.where(real, y, 1 << 30)), tl.max(tl.where(real, y, -1))
+        for first in range(start, stop, FACES):
+            face = first + tl.arange(0, FACES)
+            known = face < stop
+            nx, ny = tl.load(planes + face, known, 0.0), tl.load(planes + face_total + face, known, 0.0)
+            nz, nd = (
+                tl.load(planes + 2 * face_total + face, known, 0.0),
+                tl.load(planes + 3 * face_total + face, known, 0.0),
+            )
+            outside = nx * eye_x + ny * ey + nz * eye_z > nd
+            i = base + tl.load(faces + face, known, 0)
+            j = base + tl.load(faces + face_total + face, known, 0)
+            k = base + tl.load(faces + 2 * face_total + face, known, 0)
+            ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, camera, height, width)
+            bx, by, bw = _corner(vertices, vertex_total, j, known, pose, camera, height, width)
+            cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, camera, height, width)
+            left, right = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
+            top, bottom = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
+            ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
+            area = ux * vy - uy * vx
+            drawn = known & (tl.minimum(aw, tl.minimum(bw, cw)) > 0) & (tl.abs(area) >= LEAST_AREA)
+            drawn &= outside | (not hidden_back)
+            drawn &= (right >= low_x) & (left <= high_x + 1) & (bottom >= low_y) & (top <= high_y + 1)
+            if tl.max(drawn.to(tl.int32)) > 0:
+                area = tl.where(drawn, area, 1.0)
+                wx, wy = ((bw - aw) * vy - (cw - aw) * uy) / area, ((cw - aw) * ux - (bw - aw) * vx) / area
+                w0 = aw - wx * (ax - 0.5) - wy * (ay - 0.5)
+                turn = area > 0
+                miss = _beyond(column, row, ax[None, :], ay[None, :], cx[None, :], cy[None, :], turn[None, :])
+                miss |= _beyond(column, row, bx[None, :], by[None, :], ax[None, :], ay[None, :], turn[None, :])
+                miss |= _beyond(column, row, cx[None, :], cy[None, :], bx[None, :], by[None, :], turn[None, :])
+                miss |= (column < left[None, :] - 0.5) | (column > right[None, :] - 0.5)
+                miss |= (row < top[None, :] - 0.5) | (row > bottom[None, :] - 0.5)
+                w = tl.where(drawn[None, :] & (~miss), w0[None, :] + wy[None, :] * row + wx[None, :] * column, 0.0)
+                nearest, which = tl.max(w, 1, return_indices=True)
+                closer = nearest > nearness
+                best = tl.where(closer, first + which.to(tl.int32), best)
+                nearness = tl.where(closer, nearest, nearness)
+        shown = real & (best >= 0)
+        nearness = tl.where(shown, nearness, 0.0)
+        face = tl.maximum(best, 0)
+        nx, ny = tl.load(planes + face, shown, 0.0), tl.load(planes + face_total + face, shown, 0.0)
+        nz, nd = (
+            tl.load(planes + 2 * face_total + face, shown, 0.0),
+            tl.load(planes + 3 * face_total + face, shown, 0.0),
+        )
+        lx, ly, lz = tl.load(camera + 12), tl.load(camera + 13), tl.load(camera + 14)
+        facing = nx * (cos * lx - sin * lz) + ny * ly + nz * (sin * lx + cos * lz)
+        facing = tl.where(nx * eye_x + ny * ey + nz * eye_z > nd, facing, -facing)
+        shade = tl.load(camera + 16) + tl.load(camera + 17) * tl.maximum(facing, 0.0)
+        i = base + tl.load(faces + face, shown, 0)
+        j = base + tl.load(faces + face_total + face, shown, 0)
+        k = base + tl.load(faces + 2 * face_total + face, shown, 0)
+        ax, ay, aw = _corner(vertices, vertex_total, i, shown, pose, camera, height, width)
+        bx, by, bw = _corner(vertices, vertex_total, j, shown, pose, camera, height, width)
+        cx, cy, cw = _corner(vertices, vertex_total, k, shown, pose, camera, height, width)
+        dx, dy = x.to(tl.float32) + 0.5 - ax, y.to(tl.float32) + 0.5 - ay
+        ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
+        area = tl.where(shown, ux * vy - uy * vx, 1.0)
+        b = (dx * vy - dy * vx) / area * bw  # the corners' shares, with perspective
+        c = (dy * ux - dx * uy) / area * cw
+        scale = tl.where(shown, shade / tl.where(shown, nearness, 1.0), 0.0)
+        a = tl.where(shown, nearness, 1.0) - b - c
+        paint = colors + face * 9
+        red = _mix(paint, shown, a * scale, b * scale, c * scale)
+        green = _mix(paint + 1, shown, a * scale, b * scale, c * scale)
+        blue = _mix(paint + 2, shown, a * scale, b * scale, c * scale)
+    return red, green, blue, nearness
+
+
+@triton.jit
+def draw_layers(
+    kinds, poses, layers, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total,
+    camera, height, width, factor, inverse, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+):  # fmt: skip
+    """Program m T + tile: object m's red, green, blue and nearness (``inverse``: depth) into layers (M, 4, SH * SW)."""
+    tile, m, _ = _where(height, width, factor, SIDE)
+    x, y, place, real, _, _ = _samples(tile, height, width, factor, SIDE, SUB)
+    red, green, blue, nearness = _draw(
+        tl.load(kinds + m), poses + m * 4, vertices, faces, planes, colors, vertex_start, face_start, closed,
+        vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
+    )  # fmt: skip
+    size = height * width
+    out = layers + m * 4 * size + place
+    tl.store(out, red, real)
+    tl.store(out + size, green, real)
+    tl.store(out + 2 * size, blue, real)
+    if inverse:
+        nearness = tl.where(nearness > 0, 1.0 / tl.where(nearness > 0, nearness, 1.0), float("inf"))
+    tl.store(out + 3 * size, nearness, real)
+
+
+@triton.jit
+def draw_canvases(
+    kinds, poses, canvases, background, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total,
+    face_total, camera, height, width, factor, slots,
+    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+):  # fmt: skip
+    """Program b T + tile: scene b's prefix canvases into canvases (B, N + 1, 3, H * W)."""
+    tile, b, _ = _where(height, width, factor, SIDE)
+    x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
+    size, pixels = height * width, (height // factor) * (width // factor)
+    red = tl.load(background + place, real, 0.0)
+    green = tl.load(background + size + place, real, 0.0)
+    blue = tl.load(background + 2 * size + place, real, 0.0)
+    nearness = tl.zeros((SIDE * SIDE * SUB,), tl.float32)
+    out = canvases + b * (slots + 1) * 3 * pixels + pixel
+    for n in range(slots + 1):
+        tl.store(out, _means(red, factor, SIDE, SUB), inside)
+        tl.store(out + pixels, _means(green, factor, SIDE, SUB), inside)
+        tl.store(out + 2 * pixels, _means(blue, factor, SIDE, SUB), inside)
+        out += 3 * pixels
+        if n < slots:
+            slot = b * slots + n
+            r, g, u, w = _draw(
+                tl.load(kinds + slot), poses + slot * 4, vertices, faces, planes, colors, vertex_start, face_start,
+                closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
+            )  # fmt: skip
+            nearer = w > nearness
+            red, green = tl.where(nearer, r, red), tl.where(nearer, g, green)
+            blue, nearness = tl.where(nearer, u, blue), tl.where(nearer, w, nearness)
+
+
+@triton.jit
+def score_swaps(
+    other_kinds, other_poses, layers, target, scores, background, vertices, faces, planes, colors, vertex_start,
+    face_start, closed, vertex_total, face_total, camera, height, width, factor, slots, others, tiles,
+    SQUARED: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+):  # fmt: skip
+    """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
+
+    These are (B, N, M, N + 1, T), ``layers`` (B, N, 4, SH * SW) the slots as they are, with nearness; ``target`` and
+    the rest as in ``rasterizer``.
+    """
+    tile, number, _ = _where(height, width, factor, SIDE)
+    b, i = number // (slots * others), number // others % slots
+    x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
+    size, pixels = height * width, (height // factor) * (width // factor)
+    red, green, blue, nearness = _draw(
+        tl.load(other_kinds + number), other_poses + number * 4, vertices, faces, planes, colors, vertex_start,
+        face_start, closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
+    )  # fmt: skip
+    if tl.max(nearness) > 0:
+        old_red = tl.load(background + place, real, 0.0)
+        old_green = tl.load(background + size + place, real, 0.0)
+        old_blue = tl.load(background + 2 * size + place, real, 0.0)
+        old = tl.zeros((SIDE * SIDE * SUB,), tl.float32)
+        for n in range(slots):
+            layer = layers + (b * slots + n) * 4 * size + place
+            w = tl.where(n == i, 0.0, tl.load(layer + 3 * size, real, 0.0))
+            nearer = w > old
+            old_red = tl.where(nearer, tl.load(layer, nearer, 0.0), old_red)
+            old_green = tl.where(nearer, tl.load(layer + size, nearer, 0.0), old_green)
+            old_blue = tl.where(nearer, tl.load(layer + 2 * size, nearer, 0.0), old_blue)
+            old = tl.where(nearer, w, old)
+            if n >= i:
+                shown = nearness > old
+                r = _means(tl.where(shown, red - old_red, 0.0), factor, SIDE, SUB)
+                g = _means(tl.where(shown, green - old_green, 0.0), factor, SIDE, SUB)
+                u = _means(tl.where(shown, blue - old_blue, 0.0), factor, SIDE, SUB)
+                if SQUARED:
+                    wanted = target + b * 3 * pixels + pixel
+                    dr = 2 * (_means(old_red, factor, SIDE, SUB) - tl.load(wanted, inside, 0.0)) + r
+                    dg = 2 * (_means(old_green, factor, SIDE, SUB) - tl.load(wanted + pixels, inside, 0.0)) + g
+                    du = 2 * (_means(old_blue, factor, SIDE, SUB) - tl.load(wanted + 2 * pixels, inside, 0.0)) + u
+                else:
+                    wanted = target + (b * (slots + 1) + n + 1) * 3 * pixels + pixel
+                    dr = tl.load(wanted, inside, 0.0)
+                    dg = tl.load(wanted + pixels, inside, 0.0)
+                    du = tl.load(wanted + 2 * pixels, inside, 0.0)
+                change = tl.sum(tl.where(inside, r * dr + g * dg + u * du, 0.0))
+                tl.store(scores + (number * (slots + 1) + n + 1) * tiles + tile, change)

@@ -1,0 +1,85 @@
+"""The Triton kernels draw what the numba kernels draw: on a GPU where there is one, else in Triton's interpreter."""
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from test_swaps import KINDS, scenes
+
+from renderers import MeshRenderer
+from renderers.mesh import Camera
+from renderers.mesh.backends.embedded import CPU
+
+pytest.importorskip("triton", reason="the CUDA rasteriser needs Triton")
+
+from renderers.mesh.backends.cuda import Triton
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CASES: dict[str, dict[str, Any]] = {
+    "wide": dict(image_size=(12, 19), x=(-1.2, 1.2)),
+    "2 samples": dict(image_size=(11, 8), supersample=2, x=(-1.2, 1.2)),
+    "3 samples": dict(image_size=(5, 6), supersample=3, x=(-1.2, 1.2)),
+    "close": dict(
+        image_size=(12, 12), camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)
+    ),
+}
+
+
+@pytest.fixture(params=list(CASES), scope="module")
+def drawn(request: pytest.FixtureRequest) -> tuple[CPU, Triton, dict[str, Any]]:
+    """Both rasterisers, and scenes of heaps and of objects that leave the picture, on the CPU."""
+    renderer = MeshRenderer(kinds=KINDS, **CASES[request.param])
+    s = scenes(renderer, batch=2, slots=2, others=2)
+    slots, others = renderer._objects(s.what, s.where), renderer._objects(s.other_what, s.other_where)
+    scenery = renderer._backend.scenery
+    given = {"slots": slots, "others": others, "images": s.images.unsqueeze(1), "incoming": s.incoming}
+    return CPU(scenery), Triton(scenery), given
+
+
+def test_layers_agree(drawn: tuple[CPU, Triton, dict[str, Any]]) -> None:
+    cpu, gpu, given = drawn
+    kinds, poses = (part.flatten(0, 1) for part in given["slots"])
+    expected, found = cpu.layers(kinds, poses), gpu.layers(kinds.to(DEVICE), poses.to(DEVICE)).cpu()
+    here, there = expected[:, 3].isfinite(), found[:, 3].isfinite()
+    assert here.any() and (here != there).sum() <= 0.005 * here.sum()  # centres that lie on an edge, to rounding
+    both = (here & there).unsqueeze(1).expand(-1, 4, -1, -1)
+    assert torch.allclose(found[both], expected[both], rtol=1e-5, atol=1e-5)
+    assert (found[:, :3][~there.unsqueeze(1).expand(-1, 3, -1, -1)] == 0).all()
+
+
+def test_canvases_agree(drawn: tuple[CPU, Triton, dict[str, Any]]) -> None:
+    cpu, gpu, given = drawn
+    found = gpu.canvases(*(part.to(DEVICE) for part in given["slots"])).cpu()
+    assert ((found - cpu.canvases(*given["slots"])).abs() > 1e-5).float().mean() < 0.002
+
+
+@pytest.mark.parametrize("target, squared", [("images", True), ("incoming", False)])
+def test_scores_agree(drawn: tuple[CPU, Triton, dict[str, Any]], target: str, squared: bool) -> None:
+    cpu, gpu, given = drawn
+    tensors = (*given["slots"], *given["others"], given[target])
+    found = gpu.scores(*(tensor.to(DEVICE) for tensor in tensors), squared).cpu()
+    expected = cpu.scores(*tensors, squared)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=2e-4 * float(expected.abs().max()))
+
+
+def test_poses_that_are_not_finite_are_not_drawn() -> None:
+    gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
+    poses = torch.tensor([[float("nan"), 0.0, 0.0, 0.0], [float("inf"), 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    layers = gpu.layers(torch.zeros(3, dtype=torch.int64, device=DEVICE), poses.to(DEVICE))
+    assert layers[:, 3].isfinite().flatten(1).any(1).tolist() == [False, False, True]
+
+
+def test_no_objects_and_no_scenes() -> None:
+    gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
+    none = torch.zeros(0, dtype=torch.int64, device=DEVICE)
+    assert gpu.layers(none, torch.zeros(0, 4, device=DEVICE)).shape == (0, 4, 8, 8)
+    assert gpu.canvases(none.view(0, 2), torch.zeros(0, 2, 4, device=DEVICE)).shape == (0, 3, 3, 8, 8)
+
+
+def test_pickles_without_what_lies_on_the_device() -> None:
+    gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
+    kinds, poses = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.zeros(1, 4, device=DEVICE)
+    before = gpu.layers(kinds, poses)
+    again = pickle.loads(pickle.dumps(gpu))
+    assert not again._held and torch.equal(again.layers(kinds, poses), before)
