@@ -16,7 +16,7 @@ from renderers.mesh.backends.base import Backend
 from renderers.mesh.rasterizer import FAR, NEAR, Scenery
 
 # Samples and faces in work at once. A step of 64 small scenes takes a few rounds, each with enough to do for a GPU's
-# threads, and a round takes about 200 bytes for each: 200 MB.
+# threads, and a round takes about 170 bytes for each: 170 MB.
 AT_ONCE = 2**20
 # Of the squares of distances, the shorter side being 2. A sample on the edge between two faces is in neither for
 # PyTorch3D; those so near a face belong to it.
