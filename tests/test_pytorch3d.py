@@ -17,7 +17,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from slow_rasterizer import Array, look
-from test_rasterizer import CAMERAS, LIGHTS, agree, crumpled, random_poses
+from test_rasterizer import CAMERAS, LIGHTS, agree, crumpled, only_the_second_is_drawn, random_poses
 from test_swaps import KINDS, Scenes, scenes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -110,11 +110,7 @@ def test_corner_colors_and_back_faces_by_rays(seed: int, closed: bool) -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e7, 3e38])
 @pytest.mark.parametrize("coordinate", range(4), ids=["x", "y", "z", "yaw"])
 def test_poses_beyond_reason_are_not_drawn(coordinate: int, number: float) -> None:
-    poses = np.zeros((2, 4))
-    poses[0, coordinate] = number
-    color, depth = draw([BUILT_IN["cube"](COLORS["cube"])], [0, 0], poses, Camera(), Light(), 24, 24)
-    assert np.isinf(depth[0]).all() and (color[0] == 0).all()
-    assert np.isfinite(depth[1]).any()
+    only_the_second_is_drawn(draw, coordinate, number)
 
 
 @needs_it

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -27,6 +27,15 @@ def draw(
     deal(rasterizer.draw_layers, len(kinds), scenery, np.array(kinds), poses.astype(np.float32), layers)
     pictures = layers.reshape(-1, 4, height, width).astype(np.float64)
     return pictures[:, :3].transpose(0, 2, 3, 1), pictures[:, 3]
+
+
+def only_the_second_is_drawn(draw: Callable[..., tuple[Array, Array]], coordinate: int, number: float) -> None:
+    """Of two cubes that ``draw`` draws, the first one with this number in its pose."""
+    poses = np.zeros((2, 4))
+    poses[0, coordinate] = number
+    color, depth = draw([BUILT_IN["cube"](COLORS["cube"])], [0, 0], poses, Camera(), Light(), 24, 24)
+    assert np.isinf(depth[0]).all() and (color[0] == 0).all()
+    assert np.isfinite(depth[1]).any()
 
 
 def random_poses(seed: int, count: int) -> Array:
@@ -135,11 +144,7 @@ def test_a_fork_draws_too(threads: int) -> None:
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e7, 3e38])
 @pytest.mark.parametrize("coordinate", range(4), ids=["x", "y", "z", "yaw"])
 def test_poses_beyond_reason_are_not_drawn(coordinate: int, number: float) -> None:
-    poses = np.zeros((2, 4))
-    poses[0, coordinate] = number
-    color, depth = draw([BUILT_IN["cube"](COLORS["cube"])], [0, 0], poses, Camera(), Light(), 24, 24)
-    assert np.isinf(depth[0]).all() and (color[0] == 0).all()
-    assert np.isfinite(depth[1]).any()
+    only_the_second_is_drawn(draw, coordinate, number)
 
 
 @pytest.mark.parametrize("seed", range(4))

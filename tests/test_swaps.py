@@ -4,7 +4,7 @@ import ctypes
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from toy_renderers import Blobs, Slabs
 
 from air_lightning.testing import check_renderer
+from air_lightning.testing.subject import Scenes
 from renderers import MeshRenderer, Renderer
 from renderers.mesh import Camera
 
@@ -51,15 +52,6 @@ CASES: dict[str, Callable[[], Renderer]] = {
     "pytorch3d, wide, 2 samples": pytorch3d(image_size=(14, 25), supersample=2),
     "pytorch3d, one pixel": pytorch3d(image_size=(1, 1)),
 }
-
-
-class Scenes(NamedTuple):
-    what: Tensor
-    where: Tensor
-    other_what: Tensor
-    other_where: Tensor
-    images: Tensor
-    incoming: Tensor
 
 
 def scenes(renderer: Renderer, batch: int = 4, slots: int = 3, others: int = 5) -> Scenes:

@@ -66,6 +66,27 @@ def _corner(vertices, total, index, known, pose, camera, height, width):
 
 
 @triton.jit
+def _corners(vertices, vertex_total, faces, face_total, base, face, known, pose, camera, height, width):
+    """The three corners of faces on the screen, each as ``_corner`` gives it."""
+    i = base + tl.load(faces + face, known, 0)
+    j = base + tl.load(faces + face_total + face, known, 0)
+    k = base + tl.load(faces + 2 * face_total + face, known, 0)
+    ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, camera, height, width)
+    bx, by, bw = _corner(vertices, vertex_total, j, known, pose, camera, height, width)
+    cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, camera, height, width)
+    return ax, ay, aw, bx, by, bw, cx, cy, cw
+
+
+@triton.jit
+def _side(planes, face_total, face, known, eye_x, eye_y, eye_z):
+    """Faces' normals, and whether the eye is on their outer side."""
+    nx, ny = tl.load(planes + face, known, 0.0), tl.load(planes + face_total + face, known, 0.0)
+    nz = tl.load(planes + 2 * face_total + face, known, 0.0)
+    offset = tl.load(planes + 3 * face_total + face, known, 0.0)
+    return nx, ny, nz, nx * eye_x + ny * eye_y + nz * eye_z > offset
+
+
+@triton.jit
 def _beyond(x, y, ax, ay, bx, by, turn):
     """Whether samples (P, 1) lie outside the edge from a to b of faces (1, F): ``turn`` is which way they are wound."""
     dx, dy = bx - ax, by - ay
@@ -104,18 +125,10 @@ def _draw(
         for first in range(start, stop, FACES):
             face = first + tl.arange(0, FACES)
             known = face < stop
-            nx, ny = tl.load(planes + face, known, 0.0), tl.load(planes + face_total + face, known, 0.0)
-            nz, nd = (
-                tl.load(planes + 2 * face_total + face, known, 0.0),
-                tl.load(planes + 3 * face_total + face, known, 0.0),
+            _, _, _, outside = _side(planes, face_total, face, known, eye_x, ey, eye_z)
+            ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
+                vertices, vertex_total, faces, face_total, base, face, known, pose, camera, height, width
             )
-            outside = nx * eye_x + ny * ey + nz * eye_z > nd
-            i = base + tl.load(faces + face, known, 0)
-            j = base + tl.load(faces + face_total + face, known, 0)
-            k = base + tl.load(faces + 2 * face_total + face, known, 0)
-            ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, camera, height, width)
-            bx, by, bw = _corner(vertices, vertex_total, j, known, pose, camera, height, width)
-            cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, camera, height, width)
             left, right = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
             top, bottom = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
             ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
@@ -141,21 +154,14 @@ def _draw(
         shown = real & (best >= 0)
         nearness = tl.where(shown, nearness, 0.0)
         face = tl.maximum(best, 0)
-        nx, ny = tl.load(planes + face, shown, 0.0), tl.load(planes + face_total + face, shown, 0.0)
-        nz, nd = (
-            tl.load(planes + 2 * face_total + face, shown, 0.0),
-            tl.load(planes + 3 * face_total + face, shown, 0.0),
-        )
+        nx, ny, nz, outside = _side(planes, face_total, face, shown, eye_x, ey, eye_z)
         lx, ly, lz = tl.load(camera + 12), tl.load(camera + 13), tl.load(camera + 14)
         facing = nx * (cos * lx - sin * lz) + ny * ly + nz * (sin * lx + cos * lz)
-        facing = tl.where(nx * eye_x + ny * ey + nz * eye_z > nd, facing, -facing)
+        facing = tl.where(outside, facing, -facing)
         shade = tl.load(camera + 16) + tl.load(camera + 17) * tl.maximum(facing, 0.0)
-        i = base + tl.load(faces + face, shown, 0)
-        j = base + tl.load(faces + face_total + face, shown, 0)
-        k = base + tl.load(faces + 2 * face_total + face, shown, 0)
-        ax, ay, aw = _corner(vertices, vertex_total, i, shown, pose, camera, height, width)
-        bx, by, bw = _corner(vertices, vertex_total, j, shown, pose, camera, height, width)
-        cx, cy, cw = _corner(vertices, vertex_total, k, shown, pose, camera, height, width)
+        ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
+            vertices, vertex_total, faces, face_total, base, face, shown, pose, camera, height, width
+        )
         dx, dy = x.to(tl.float32) + 0.5 - ax, y.to(tl.float32) + 0.5 - ay
         ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
         area = tl.where(shown, ux * vy - uy * vx, 1.0)
@@ -226,7 +232,7 @@ def draw_canvases(
 @triton.jit
 def score_swaps(
     other_kinds, other_poses, layers, target, scores, background, vertices, faces, planes, colors, vertex_start,
-    face_start, closed, vertex_total, face_total, camera, height, width, factor, slots, others, tiles,
+    face_start, closed, vertex_total, face_total, camera, height, width, factor, slots, others,
     SQUARED: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
 ):  # fmt: skip
     """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
@@ -234,7 +240,7 @@ def score_swaps(
     These are (B, N, M, N + 1, T), ``layers`` (B, N, 4, SH * SW) the slots as they are, with nearness; ``target`` and
     the rest as in ``rasterizer``.
     """
-    tile, number, _ = _where(height, width, factor, SIDE)
+    tile, number, tiles = _where(height, width, factor, SIDE)
     b, i = number // (slots * others), number // others % slots
     x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
     size, pixels = height * width, (height // factor) * (width // factor)

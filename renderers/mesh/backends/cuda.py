@@ -66,10 +66,8 @@ class Triton(Backend):
         if other_kinds.numel():
             layers = self._layers(kinds.flatten(), poses.flatten(0, 1), depth=False)
             given = (other_kinds, other_poses, layers, target, scores)
-            self._launch(
-                kernels.score_swaps, other_kinds.numel(), given, self._scene(poses), slots, others, self._tiles(),
-                SQUARED=squared,
-            )  # fmt: skip
+            programs, scene = other_kinds.numel(), self._scene(poses)
+            self._launch(kernels.score_swaps, programs, given, scene, slots, others, SQUARED=squared)
         return scores.sum(-1)
 
     def _layers(self, kinds: Tensor, poses: Tensor, depth: bool) -> Tensor:
