@@ -34,10 +34,18 @@ class Slots(NamedTuple):
     noise: Tensor
 
 
-def explain(renderer: Renderer, network: InferenceNetwork, images: Tensor, slots: int, sample: bool = True) -> Slots:
+def explain(
+    renderer: Renderer,
+    network: InferenceNetwork,
+    images: Tensor,
+    slots: int,
+    sample: bool = True,
+    start: tuple[Tensor, Tensor] | None = None,
+) -> Slots:
     """Infer ``slots`` objects of images (B, C, H, W), each looking at what those before it have drawn.
 
     ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
+    ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
     rows = torch.arange(len(images), device=images.device)
     canvas = renderer.image_background().expand_as(images)
@@ -45,6 +53,8 @@ def explain(renderer: Renderer, network: InferenceNetwork, images: Tensor, slots
     parts: list[tuple[Tensor, ...]] = []
     for _ in range(slots):
         proposal, state = network.propose(images, canvas, state)
+        if start is not None and not parts:
+            proposal = proposal._replace(mean=start[0], sd=start[1])
         noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
         options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
         looks = network.appearance(images, canvas, options, state)

@@ -27,6 +27,7 @@ from air_lightning.gallery import Exhibit, gallery
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.objective import objective
 from air_lightning.pictures import picture_rows, picture_steps
+from air_lightning.reconsideration import Reconsideration
 from air_lightning.refinement import Refinement
 from air_lightning.schedules import Constant, Schedule
 from datamodules.base import Batch, SceneDataModule
@@ -66,6 +67,8 @@ class AIRModule(pl.LightningModule):
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
+        reconsideration: explain pictures again from other slots' places when evaluating and keep what is worth more;
+            for a continuous ``what``. Null: the network's own explanation.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
         lr: learning rate (Adam). baseline_lr: that of the count estimator's baselines; null: the same.
@@ -87,6 +90,7 @@ class AIRModule(pl.LightningModule):
         coarseness: Schedule | None = None,
         balance: float = 0.1,
         refinement: Refinement | None = None,
+        reconsideration: Reconsideration | None = None,
         evidence_samples: int = 0,
         lr: float = 1e-3,
         baseline_lr: float | None = None,
@@ -103,6 +107,11 @@ class AIRModule(pl.LightningModule):
             raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
         if not balance > 0:
             raise ValueError(f"balance must be positive, got {balance}: 0.1 suits pictures in [0, 1]")
+        if reconsideration is not None and isinstance(renderer.what, Categorical):
+            raise ValueError(
+                f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
+                "model.reconsideration out; model.refinement tries other identities and poses"
+            )
         self.balance = balance
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
         self.count_estimator = count if count is not None else PosteriorCount()
@@ -113,7 +122,7 @@ class AIRModule(pl.LightningModule):
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
         self.likelihood_sd = likelihood_sd if likelihood_sd is not None else Constant(0.3)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
-        self.refinement = refinement
+        self.refinement, self.reconsideration = refinement, reconsideration
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
@@ -139,6 +148,10 @@ class AIRModule(pl.LightningModule):
     def infer(self, images: Tensor) -> Explanation:
         """The model's best explanation of images (B, C, H, W)."""
         slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        if self.reconsideration is not None:
+            slots = self.reconsideration(
+                self.renderer, self.network, images, slots, self.log_prior, self.final_sd
+            )
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)

@@ -14,6 +14,9 @@ from renderers.spaces import Gaussian
 CELL = 4
 """Pixels along a side of an attention cell."""
 
+SURROUND = 9
+"""Cells along a side of the surroundings that ``surround`` weighs."""
+
 
 class Glimpsed(NamedTuple):
     """State between ``propose`` and ``appearance``: the glimpse's features (B, H)."""
@@ -42,8 +45,11 @@ class ResidualAttention(InferenceNetwork):
         window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
         signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and
             does not draw the next slot; right where objects are brighter than what is behind them.
+        smoothing: averages over 3 x 3 cells that the energy goes through, one after another.
+        surround: share of the energy's mean over 9 x 9 cells that is taken off. Between two objects that nearly touch
+            there is as much energy as on either, but more around it: with 1 the peak is on one of them.
     Errors:
-        ValueError for a glimpse that is no multiple of 4, and as PoseHead.
+        ValueError for a glimpse that is no multiple of 4, smoothing or surround out of range, and as PoseHead.
     """
 
     pixels: Tensor
@@ -61,15 +67,22 @@ class ResidualAttention(InferenceNetwork):
         angle_sd: float = 0.2,
         window: int = 2,
         signed: bool = False,
+        smoothing: int = 1,
+        surround: float = 0.0,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
             raise ValueError(f"glimpse must be a positive multiple of 4 samples, got {glimpse}: 24, for example")
+        if smoothing < 1:
+            raise ValueError(f"smoothing must be at least 1 average over the neighbouring cells, got {smoothing}")
+        if not 0 <= surround <= 1:
+            raise ValueError(f"surround must lie between 0 and 1, got {surround}: 0 looks at the place alone")
         colors, height, width = self.image_shape
         self.cells = (-(-height // CELL), -(-width // CELL))
         # pictures are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
         self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
+        self.smoothing, self.surround = smoothing, surround
         self.map = nn.Sequential(
             nn.Conv2d(2 * colors + 2, channels, CELL, CELL),
             nn.ReLU(),
@@ -122,10 +135,16 @@ class ResidualAttention(InferenceNetwork):
         return cast(Tensor, self.look(crop(seen, self._geometry[0](where[:, 0]), self.glimpse)))
 
     def _energy(self, residual: Tensor) -> Tensor:
-        """Mean absolute residual around each cell (B, h, w), smoothed over three cells."""
+        """Mean absolute residual at each cell (B, h, w), smoothed, less what is around it."""
         padded = F.pad(residual if self.signed else residual.abs(), self.padding)
-        smooth = F.avg_pool2d(F.avg_pool2d(padded, CELL), 3, 1, 1)
-        return smooth.abs().mean(1)
+        smooth = F.avg_pool2d(padded, CELL)
+        for _ in range(self.smoothing):
+            smooth = F.avg_pool2d(smooth, 3, 1, 1)
+        energy = smooth.abs().mean(1)
+        if self.surround:
+            around = F.avg_pool2d(energy.unsqueeze(1), SURROUND, 1, SURROUND // 2).squeeze(1)
+            energy = (energy - self.surround * around).clamp_min(0)
+        return energy
 
     def _attention(self, logits: Tensor) -> Tensor:
         """Softmax over the neighbourhood of the largest logit, (B, h, w); zero elsewhere."""
