@@ -293,7 +293,7 @@ class AIRCLI(LightningCLI):
             raise
         self._say_other_arguments()
         if self.folder is not None:
-            self.folder.write_config(self._text, step=_step_of(self._arguments.ckpt_path))
+            self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
 
     def _direct_loggers(self) -> None:
         """Have every logger save to the run folder. Evaluations have none, lest they add to fit's records."""
@@ -397,7 +397,7 @@ class AIRCLI(LightningCLI):
         record: dict[str, Any] = {
             "metrics": {name: float(value) for metrics in results for name, value in metrics.items()},
             "checkpoint": str(self._arguments.ckpt_path),
-            "step": _step_of(self._arguments.ckpt_path),
+            "step": runs.step_of(self._arguments.ckpt_path),
             "scenes": self._count.scenes,
             # Of the arguments that fit has too: the others do not change what is measured.
             "overrides": runs.differences(saved, {key: value for key, value in now.items() if key in saved}),
@@ -485,10 +485,3 @@ def _trained_with(checkpoint: Path) -> dict[str, Any]:
         return dict(yaml.safe_load(config.read_text())["model"])
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     return dict(saved.get("hyper_parameters", {}))
-
-
-def _step_of(checkpoint: str | Path | None) -> int | None:
-    """The optimizer step at which a checkpoint of this machine was saved."""
-    if checkpoint is None or not Path(checkpoint).is_file():
-        return None
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
