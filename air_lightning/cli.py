@@ -7,6 +7,7 @@
     python -m air_lightning validate --run_dir DIR
     python -m air_lightning predict --run_dir DIR
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
+    python -m air_lightning report DIR [DIR ...]
     python -m air_lightning plugins
     python -m air_lightning check --renderer CLASS
 
@@ -38,12 +39,12 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from air_lightning import callbacks, runs, wandb_logging
+from air_lightning import callbacks, machine, runs, wandb_logging
 from air_lightning.commands import COMMANDS
 from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 
-VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
+VERSIONS = ("air-lightning", "pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
@@ -148,8 +149,9 @@ class AIRCLI(LightningCLI):
     # ---- arguments
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """As Lightning's; saved configs say which versions wrote them."""
-        kwargs.setdefault("dump_header", [f"{name}=={version(name)}" for name in VERSIONS])
+        """As Lightning's; saved configs say which versions wrote them, and where."""
+        versions = [f"{name}=={version(name)}" for name in VERSIONS]
+        kwargs.setdefault("dump_header", [*versions, f"machine: {machine.describe()}"])
         return super().init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

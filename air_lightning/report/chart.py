@@ -93,19 +93,18 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def label(value: float, step: float) -> str:
-    """A tick's number, as precise as the distance to the next one asks.
+    """A tick's number, with as many places as the distance to the next one asks.
 
     >>> [label(v, s) for v, s in ((0.25, 0.25), (3, 1), (12000, 2000), (-2500, 500), (2e-6, 1e-6))]
     ['0.25', '3', '12k', '−2500', '2e-06']
     """
-    if value and abs(value) >= 1e4 and step >= 100:
+    if step >= 100 and abs(value) >= 1e4:
         text = f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
-    elif value and step < 1e-4:
+    elif step < 1e-4:
         text = f"{value:.2g}"
     else:
-        text = f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step < 1 else f"{value:g}"
-        text = f"{value:g}" if "." in text and len(f"{value:g}") > len(text) else text
-    return text.replace("-", "−") if text.startswith("-") else text
+        text = f"{value:.{next(n for n in range(9) if round(step, n) == round(step, 9))}f}"
+    return text.replace("-", "−") if value < 0 else text
 
 
 def _reach(points: Sequence[tuple[float, float]], last: float) -> tuple[float, float, float, float]:

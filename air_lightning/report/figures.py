@@ -93,7 +93,7 @@ LEFT_OUT = ("epoch", "step", "time/training_seconds", "val/position_error_share"
 def plans(columns: Sequence[str]) -> dict[str, list[Plan]]:
     """The charts of what was logged, by heading: every column is on one, but for those that say the same twice."""
     losses = [name for name in columns if name.startswith("train/") and name != "train/elbo"]
-    terms = [Plan(_plain(name), "", {name: _plain(name)}) for name in sorted(losses, key=lambda n: (n != "train/loss", n))]
+    terms = [Plan(_plain(name), "as weighted in the loss", {name: _plain(name)}) for name in sorted(losses, key=lambda n: (n != "train/loss", n))]
     known = {name for plan in (*VALIDATION, *DRIVING, *terms) for name in plan.columns} | set(LEFT_OUT)
     others = [Plan(name, "", {name: name}) for name in columns if name not in known]
     headed = {

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -81,7 +82,7 @@ def run_page(run: Run, judgement: Judgement | str, compared: tuple[str, list[tup
     names = ordered({name for column in columns for name in column.values})
     counted = any(column.values.get("count_accuracy") is not None for column in columns)
     return environment().get_template("run.html").render(
-        title=run.name if run.name else str(run.folder),
+        title="/".join(run.folder.resolve().parts[-2:]),
         run=run,
         made=made_now(),
         parts=parts(run),
@@ -185,9 +186,9 @@ def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     width = both // 2
     parts = exhibit.picture[:, :width], exhibit.picture[:, width:]
     pictures = [data_uri(png(part), "image/png") for part in parts]
-    views = [("scene, inferred objects", pictures[0], exhibit.inferred), ("reconstruction", pictures[1], [])]
+    views = [("inferred", pictures[0], exhibit.inferred), ("reconstruction", pictures[1], [])]
     if known:
-        views.insert(0, ("scene, true objects", pictures[0], exhibit.truth))
+        views.insert(0, ("truth", pictures[0], exhibit.truth))
     return {
         "scene": scene,
         "known": known,
@@ -208,7 +209,7 @@ def animations(run: Run) -> list[tuple[str, str, str]]:
     if not (folder / "training.gif").is_file() and drawn:
         step = int(drawn[-1].stem.removeprefix("step-"))
         found.append((f"Validation scenes and their reconstructions at step {thousands(step)}", drawn[-1]))
-    return [(caption, _inlined(path), f"{runs.FIGURES}/{path.name}") for caption, path in found]
+    return [(caption, inlined(path), f"{runs.FIGURES}/{path.name}") for caption, path in found]
 
 
 def commands(run: Run) -> list[tuple[str, str]]:
@@ -217,7 +218,7 @@ def commands(run: Run) -> list[tuple[str, str]]:
     found = [("Repeat the training", again)]
     if run.state.startswith("stopped"):
         found.append(("Go on with it", f"{AIR} fit --resume --run_dir {shlex.quote(str(run.folder))}"))
-    found += [(f"Repeat `{name}`", evaluation_command(run, name)) for name in run.evaluations]
+    found += [(f"Measure it again: {name}", evaluation_command(run, name)) for name in run.evaluations]
     if "test" not in run.evaluations:
         found.append(("Measure on held-out scenes", evaluation_command(run, "test")))
     return found
@@ -231,7 +232,7 @@ def evaluation_command(run: Run, command: str) -> str:
         if Path(before.checkpoint).name != "best.ckpt":
             words += ["--ckpt_path", before.checkpoint]
         for name, value in before.overrides.items():
-            words += [f"--{name}", value if isinstance(value, str) else _yaml(value)]
+            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
     return shlex.join(words)
 
 
@@ -266,7 +267,8 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _inlined(path: Path) -> str:
+def inlined(path: Path) -> str:
+    """A picture's file as an address; nothing where it is too large."""
     if path.stat().st_size > LARGEST:
         return ""
     return data_uri(path.read_bytes(), "image/gif" if path.suffix == ".gif" else "image/png")
@@ -275,9 +277,3 @@ def _inlined(path: Path) -> str:
 def _class(value: Any) -> str | None:
     path = value.get("class_path") if isinstance(value, Mapping) else value
     return None if path is None else str(path).rpartition(".")[2]
-
-
-def _yaml(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
