@@ -68,7 +68,7 @@ def line_chart(lines: Sequence[Line], title: str, unit: str, across: str) -> Cha
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most ``MOST_POINTS``: of every stretch the lowest and the highest, so that no outlier is lost; first and last."""
+    """At most ``MOST_POINTS``: the ends, and of every stretch the lowest and the highest, so that outliers stay."""
     if len(points) <= MOST_POINTS:
         return list(points)
     inner, kept = points[1:-1], [points[0]]
@@ -143,10 +143,11 @@ def _axes(
         _text(svg, LEFT - 6, frame.y(row) + 4, label(row, rows[1] - rows[0]), "end")
     floor = HEIGHT - BOTTOM
     SubElement(svg, "line", {"x1": ends[0], "x2": ends[1], "y1": str(floor), "y2": str(floor), "class": "axis"})
+    apart = columns[1] - columns[0] if columns[1:] else 1.0
     for column in columns:
         x = str(frame.x(column))
         SubElement(svg, "line", {"x1": x, "x2": x, "y1": str(floor), "y2": str(floor + 4), "class": "axis"})
-        _text(svg, frame.x(column), floor + 16, label(column, columns[1] - columns[0] if columns[1:] else 1.0), "middle")
+        _text(svg, frame.x(column), floor + 16, label(column, apart), "middle")
     _text(svg, 2, 12, unit, "start")
     _text(svg, WIDTH - RIGHT, HEIGHT - 4, across, "end")
 

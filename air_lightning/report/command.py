@@ -58,11 +58,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folder of a run, finished or not")
     parser.add_argument("--output", type=Path, help=f"the page (default: DIR/{PAGE}; of several runs {PAGE})")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier page")
-    parser.add_argument("--judge", type=_count, default=256, help="one run: test scenes to judge (default: 256; 0: none)")
-    parser.add_argument("--shown", type=_count, default=6, help="one run: worst and best scenes shown, of each (default: 6)")
-    parser.add_argument(
-        "--config", type=Path, help="one run: config to compare it with (default: the shipped one its folder is named after)"
-    )
+    parser.add_argument("--judge", type=_count, default=256, help="test scenes to judge (default: 256; 0: none)")
+    parser.add_argument("--shown", type=_count, default=6, help="worst and best scenes shown, of each (default: 6)")
+    parser.add_argument("--config", type=Path, help="to compare with (default: the shipped one DIR is named after)")
     parser.add_argument(
         "--success", nargs=2, metavar=("METRIC", "VALUE"), default=["count_accuracy", "0.95"],
         help="several runs: what a run must reach to count as a success (default: count_accuracy 0.95)",

@@ -28,7 +28,7 @@ FIGURES = {
     "position_error": Figure("Position error, median", "world units", False, "over matched objects"),
     "position_error_mean": Figure("Position error, mean", "world units", False, "over matched objects"),
     "position_error_share": Figure("Position error, relative", "share of the scene's width", False, "the median"),
-    "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, over objects of the right kind"),
+    "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, objects of the right kind"),
     "box_ap": Figure("Box AP", "average precision", True, "mean over overlaps from 0.5 to 0.95"),
     "box_ap50": Figure("Box AP at 0.5", "average precision", True, "boxes that overlap by half"),
     "box_ap75": Figure("Box AP at 0.75", "average precision", True, "boxes that overlap by three quarters"),
@@ -69,7 +69,8 @@ VALIDATION = (
         },
     ),
     Plan("Wrong counts", "share of scenes", {"val/over_count": "too many", "val/under_count": "too few"}),
-    Plan("Evidence lower bound", "nats", {"val/elbo": "validation", "train/elbo": "training"}),
+    Plan("Evidence lower bound", "nats", {"val/elbo": "validation, at the final likelihood"}),
+    Plan("The same in training", "nats", {"train/elbo": "training, at the likelihood of the step"}),
     Plan(
         "Boxes and segments", "share", {
             "val/box_ap50": "box AP at 0.5", "val/box_ap75": "box AP at 0.75", "val/box_ap": "box AP",
@@ -92,8 +93,8 @@ LEFT_OUT = ("epoch", "step", "time/training_seconds", "val/position_error_share"
 
 def plans(columns: Sequence[str]) -> dict[str, list[Plan]]:
     """The charts of what was logged, by heading: every column is on one, but for those that say the same twice."""
-    losses = [name for name in columns if name.startswith("train/") and name != "train/elbo"]
-    terms = [Plan(_plain(name), "as weighted in the loss", {name: _plain(name)}) for name in sorted(losses, key=lambda n: (n != "train/loss", n))]
+    losses = sorted(name for name in columns if name.startswith("train/") and name not in ("train/elbo", "train/loss"))
+    terms = [Plan(_plain(name), "as weighted in the loss", {name: _plain(name)}) for name in ("train/loss", *losses)]
     known = {name for plan in (*VALIDATION, *DRIVING, *terms) for name in plan.columns} | set(LEFT_OUT)
     others = [Plan(name, "", {name: name}) for name in columns if name not in known]
     headed = {

@@ -6,21 +6,13 @@ from typing import NamedTuple
 
 from air_lightning import runs
 from air_lightning.report.figures import Plan, duration, figure_of, number, ordered
-from air_lightning.report.page import (
-    LARGEST,
-    TILES,
-    environment,
-    inlined,
-    made_now,
-    notes,
-    panels,
-    thousands,
-)
+from air_lightning.report.page import LARGEST, TILES, environment, inlined, made_now, notes, panels, thousands
 from air_lightning.report.record import Run
 from air_lightning.report.shipped import differing
 
 COMPARED = (*TILES, "rotation_error", "foreground_ari", "log_evidence")
-OVERLAID = (*COMPARED, "over_count", "under_count")
+SAID_BY_OTHERS = ("position_error_share", "position_error_mean", "box_ap", "box_ap75")
+"""Columns that have no chart over several runs."""
 TRAINED = ("train/elbo", "train/loss")
 PICTURES = 6 * 2**20
 """Bytes of all the runs' pictures together."""
@@ -60,15 +52,9 @@ class Row(NamedTuple):
 def overview_page(shown: Sequence[Run], goal: Goal) -> str:
     """The page over several runs."""
     rows = [row_of(run, goal) for run in shown]
-    names = [name for name in dict.fromkeys((goal.name, *COMPARED)) if any(row.values.get(name) is not None for row in rows)]
-    columns = {name for run in shown for name in run.curves}
-    overlaid = [f"val/{name}" for name in OVERLAID if f"val/{name}" in columns]
-    others = ordered(n.removeprefix("val/") for n in columns if n.startswith("val/") and n.partition("/")[2] not in FOUND)
-    trained = [name for name in TRAINED if name in columns]
-    headed = {
-        "What validation measures": [_plan(name) for name in (*overlaid, *(f"val/{name}" for name in others))],
-        "Training": [_plan(name) for name in trained],
-    }
+    measured = {name for row in rows for name, value in row.values.items() if value is not None}
+    names = [name for name in dict.fromkeys((goal.name, *COMPARED)) if name in measured]
+    times = [row.first for row in rows if row.first is not None]
     return environment().get_template("runs.html").render(
         title=f"{len(shown)} runs",
         made=made_now(),
@@ -80,16 +66,13 @@ def overview_page(shown: Sequence[Run], goal: Goal) -> str:
         figures={name: figure_of(name) for name in names},
         medians={name: _median(rows, name) for name in names},
         worst={name: _worst(rows, name) for name in names},
-        times=[row.first for row in rows if row.first is not None],
-        middle=duration(median([row.first for row in rows if row.first is not None] or [0])),
+        times=len(times),
+        middle=duration(median(times) if times else None),
         notes=[f"{run.name}: {note}" for run in shown for e in run.evaluations.values() for note in notes(run, e)],
-        headed={heading: panels(shown, some) for heading, some in headed.items() if some},
+        headed={heading: panels(shown, some) for heading, some in overlaid(shown).items() if some},
         arguments=differing(shown),
         pictures=pictures(shown),
     )  # fmt: skip
-
-
-FOUND = {*OVERLAID, "position_error_share", "position_error_mean", "box_ap", "box_ap75"}
 
 
 def row_of(run: Run, goal: Goal) -> Row:
@@ -104,8 +87,18 @@ def row_of(run: Run, goal: Goal) -> Row:
     return Row(run, values, source, goal.reached(values.get(goal.name)), first)
 
 
+def overlaid(shown: Sequence[Run]) -> dict[str, list[Plan]]:
+    """The charts by heading: a column each."""
+    columns = {name for run in shown for name in run.curves}
+    validated = {name.removeprefix("val/") for name in columns if name.startswith("val/")}.difference(SAID_BY_OTHERS)
+    return {
+        "What validation measures": [_plan(f"val/{name}") for name in ordered(validated)],
+        "Training": [_plan(name) for name in TRAINED if name in columns],
+    }
+
+
 def pictures(shown: Sequence[Run]) -> list[tuple[Run, str, str]]:
-    """(run, data URI or nothing, caption) of the last picture of every run that has any; all of them of limited size."""
+    """(run, data URI or nothing, caption) of the last picture of every run that has any, of limited size in all."""
     found, left = [], PICTURES
     for run in shown:
         drawn = sorted((run.folder / runs.FIGURES).glob("step-*.png"))

@@ -140,8 +140,8 @@ def notes(run: Run, evaluation: Evaluation) -> list[str]:
     now = runs.step_of(checkpoint)
     if now is not None and evaluation.step is not None and now != evaluation.step:
         found.append(
-            f"`{evaluation.command}` measured the weights of step {thousands(evaluation.step)}; {checkpoint.name} is now "
-            f"of step {thousands(now)}. Measure again with: {evaluation_command(run, evaluation.command)}"
+            f"`{evaluation.command}` measured the weights of step {thousands(evaluation.step)}; {checkpoint.name} "
+            f"is now of step {thousands(now)}. Measure again with: {evaluation_command(run, evaluation.command)}"
         )
     return found
 
@@ -192,7 +192,7 @@ def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     return {
         "scene": scene,
         "known": known,
-        "wrong": known and scene.count != scene.truth,
+        "wrong": known and scene.found != scene.truth,
         "width": width,
         "height": height,
         "views": views,

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from air_lightning import runs
-from air_lightning.curves import SECONDS, Point, curves
+from air_lightning.callbacks.stopwatch import NAME as SECONDS
+from air_lightning.curves import Point, curves
 from air_lightning.runs import RunError
 
 EVALUATIONS = ("test", "validate")

@@ -1,20 +1,23 @@
 """The best and the worst held-out scenes of a run: its model is loaded and judges them again."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning.callbacks import Callback
 from scipy.optimize import linear_sum_assignment
 
-from air_lightning.callbacks.figures import isolated
 from air_lightning.gallery import Box, Exhibit, gallery
-from air_lightning.module import AIRModule
+from air_lightning.module import AIRModule, Explanation
 from air_lightning.report.record import Run
 from datamodules.base import Batch, SceneDataModule
+from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 PARTS = ("model", "data")
@@ -29,13 +32,14 @@ class Judged(NamedTuple):
     """A scene and what the model made of it.
 
     Attributes:
-        index: in the test split. score: see ``Judgement.criterion``. count: inferred. truth: the true count, -1: unknown.
+        number: in the test split. score: see ``Judgement.criterion``.
+        found: how many objects were inferred. truth: how many there are, -1: unknown.
         error: root mean square error of the reconstruction. exhibit: the pictures, a pixel for each of theirs.
     """
 
-    index: int
+    number: int
     score: float
-    count: int  # type: ignore[assignment]  # hides tuple.count
+    found: int
     truth: int
     error: float
     exhibit: Exhibit
@@ -66,19 +70,19 @@ def judge(run: Run, most: int, shown: int) -> Judgement:
         ValueError: the model or its data cannot be had; the message says why.
     """
     model, data = load(run)
-    judged = list(_judged(model, data, most))
+    judged = judge_all(model, data, most)
     known = any(scene.exhibit.truth for scene in judged)
     if not known:
         judged = [scene._replace(score=scene.error) for scene in judged]
     ranked = sorted(judged, key=lambda scene: (-scene.score if known else 0.0, scene.error))
     # of an empty scene there is little to get right: the best ones hold something
-    best = [scene for scene in ranked if (scene.truth if known else scene.count) > 0]
+    best = [scene for scene in ranked if (scene.truth if known else scene.found) > 0]
     criterion = OVERLAP if known else ERROR
     return Judgement(len(judged), criterion, known, best[:shown], ranked[::-1][:shown], judged[:shown])
 
 
 def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
-    """The model with the run's checkpoint, frozen, on the accelerator where there is one, and the data.
+    """The model with the run's checkpoint, and the data.
 
     Raises:
         ValueError: there is no checkpoint, or one of them cannot be built or read.
@@ -96,8 +100,7 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
         built.data.prepare_data()
     except Exception as error:  # jsonargparse, constructors, torch and downloads all have their own
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return built.model.to(device).eval().requires_grad_(False), built.data
+    return built.model, built.data
 
 
 def _arguments(parser: ArgumentParser, run: Run) -> Namespace:
@@ -113,20 +116,39 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _judged(model: AIRModule, data: SceneDataModule, most: int) -> Iterator[Judged]:
-    """The first ``most`` test scenes, in order."""
-    done = 0
-    for batch in data.loader("test"):
-        part = data.transfer_batch_to_device(_first(batch, most - done), model.device, 0)
-        yield from isolated(model, lambda scenes, start=done: _judge_batch(model, scenes, start), part)
-        done += len(part.images)
-        if done >= most:
-            return
+class _Judge(Callback):
+    """Judges every batch that a trainer predicts, for as long as there are fewer than ``most`` scenes."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.judged = most, list[Judged]()
+
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        assert isinstance(pl_module, AIRModule)
+        fresh = judge_batch(pl_module.renderer, batch, outputs, len(self.judged))
+        self.judged += fresh[: self.most - len(self.judged)]
 
 
-def _judge_batch(model: AIRModule, batch: Batch, start: int) -> list[Judged]:
-    """The scenes of a batch on the model's device, numbered from ``start``."""
-    seen, renderer = model.infer(batch.images), model.renderer
+def judge_all(model: AIRModule, data: SceneDataModule, most: int) -> list[Judged]:
+    """The first ``most`` scenes of the test split, which is what is predicted, or all there are."""
+    judge = _Judge(most)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what devices there are is not news here
+    trainer = pl.Trainer(
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_predict_batches=math.ceil(most / data.batch_size),
+        callbacks=[judge],
+    )
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    return judge.judged
+
+
+def judge_batch(renderer: Renderer, batch: Batch, seen: Explanation, start: int) -> list[Judged]:
+    """The scenes of a batch, numbered from ``start``, as the model has explained them."""
     exhibits = gallery(
         renderer, batch, seen.count, seen.posterior, seen.slots.what, seen.slots.where, seen.reconstruction, zoom=1
     )
@@ -159,8 +181,3 @@ def _iou(one: Box, other: Box) -> float:
     sides = np.minimum(*corners[:, 2:]) - np.maximum(*corners[:, :2])
     both = float(np.prod(sides.clip(0)))
     return both / (float(np.prod(corners[:, 2:] - corners[:, :2], axis=1).sum()) - both)
-
-
-def _first(batch: Batch, most: int) -> Batch:
-    parts: list[Any] = [None if part is None else part[:most] for part in batch]
-    return Batch(*parts)
