@@ -127,7 +127,7 @@ def number(value: float | None, unit: str = "") -> str:
 
 def duration(seconds: float | None) -> str:
     """
-    >>> [duration(s) for s in (None, 8.25, 75, 3700)]
+    >>> [duration(s) for s in (None, 8.25, 75, 3720)]
     ['–', '8.2 s', '1 min 15 s', '1 h 2 min']
     """
     if seconds is None:

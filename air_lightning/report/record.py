@@ -143,6 +143,11 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def read_run(folder: Path, name: str) -> Run:
     """One run, see `read_runs`."""
+    within = [path.name for path in sorted(folder.glob("*")) if path.is_dir() and runs.holds_run(path)]
+    if within and not runs.holds_run(folder):
+        raise RunError(
+            f"{str(folder)!r} is no run itself but holds {len(within)}, {within[0]!r} first: give {folder}/*"
+        )
     text = _text(runs.config_of(folder))
     if not (folder / runs.METRICS).is_file():
         raise RunError(

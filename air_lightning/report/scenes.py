@@ -23,7 +23,7 @@ from renderers.spaces import Categorical
 PARTS = ("model", "data")
 OVERLAP = (
     "overlap with the truth: the intersection over union of matched boxes, 0 for a pair of different kinds, summed "
-    "and divided by the true or the inferred count, whichever is larger; 1 is perfect"
+    "and divided by the true or the inferred count, whichever is larger; 1 is perfect. Rotations do not count"
 )
 ERROR = "the root mean square error of the reconstruction, pixel values from 0 to 1; 0 is perfect"
 

@@ -41,8 +41,8 @@ def compare(run: Run, file: Path) -> list[tuple[str, str, str]]:
 
 
 def complete(file: Path) -> dict[str, Any]:
-    """A config with the defaults of this version, as `fit --config file --print_config` says them."""
-    from air_lightning.cli import main  # which imports the commands by name only when they are called
+    """What `fit --config file` would save as its config: with the defaults of this version."""
+    from air_lightning.cli import NOT_SAVED, main  # which imports the commands by name only when they are called
 
     printed, complaint = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaint):
@@ -52,7 +52,7 @@ def complete(file: Path) -> dict[str, Any]:
             if stop.code not in (None, 0):
                 reason = complaint.getvalue().rpartition("error: ")[2].strip()
                 raise ValueError(f"--config {str(file)!r} is not a config of fit: {reason}") from stop
-    return dict(yaml.safe_load(printed.getvalue()))
+    return {name: value for name, value in yaml.safe_load(printed.getvalue()).items() if name not in NOT_SAVED}
 
 
 def differing(shown: Sequence[Run]) -> list[tuple[str, list[str]]]:
