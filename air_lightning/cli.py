@@ -39,12 +39,12 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from air_lightning import callbacks, machine, runs, wandb_logging
+from air_lightning import __version__, callbacks, machine, runs, wandb_logging
 from air_lightning.commands import COMMANDS
 from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 
-VERSIONS = ("air-lightning", "pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
+VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
@@ -150,7 +150,7 @@ class AIRCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """As Lightning's; saved configs say which versions wrote them, and where."""
-        versions = [f"{name}=={version(name)}" for name in VERSIONS]
+        versions = [f"air-lightning=={__version__}", *(f"{name}=={version(name)}" for name in VERSIONS)]
         kwargs.setdefault("dump_header", [*versions, f"machine: {machine.describe()}"])
         return super().init_parser(**kwargs)
 

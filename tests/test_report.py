@@ -327,6 +327,7 @@ def test_wrong_input_is_refused_and_nothing_written(tmp_path: Path, capsys: pyte
     assert "is not a file: name a config" in refused(capsys, run, "--config", tmp_path / "no.yaml")
     assert "is not a config of fit: " in refused(capsys, run, "--config", nothing / "config.yaml")
     two = [run, evaluated(tmp_path / "2"), "--output", tmp_path / "all.html"]
+    assert "--config is for a report about one run" in refused(capsys, *two, "--config", run / "config.yaml")
     assert "'nonsense' is no metric: give one of count_accuracy" in refused(capsys, *two, "--success", "nonsense", 1)
     assert "'high': the second must be a number" in refused(capsys, *two, "--success", "elbo", "high")
     assert not [*tmp_path.rglob("*.html")]

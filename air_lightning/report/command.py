@@ -37,8 +37,9 @@ def main(args: Sequence[str]) -> None:
     options = arguments().parse_args(list(args))
     try:
         output = output_of(options)
+        goal = goal_of(options)
         shown = read_runs(options.folders)
-        text = about(shown[0], options) if len(shown) == 1 else overview_page(shown, goal_of(options))
+        text = about(shown[0], options) if len(shown) == 1 else overview_page(shown, goal)
         runs.write_atomically(output, text)
     except (ValueError, OSError) as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
@@ -58,12 +59,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folder of a run, finished or not")
     parser.add_argument("--output", type=Path, help=f"the page (default: DIR/{PAGE}; of several runs {PAGE})")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier page")
-    parser.add_argument("--judge", type=_count, default=256, help="test scenes to judge (default: 256; 0: none)")
-    parser.add_argument("--shown", type=_count, default=6, help="worst and best scenes shown, of each (default: 6)")
-    parser.add_argument("--config", type=Path, help="to compare with (default: the shipped one DIR is named after)")
-    parser.add_argument(
+    single = parser.add_argument_group("about one run")
+    single.add_argument("--judge", type=_count, default=256, help="test scenes to judge (default: 256; 0: none)")
+    single.add_argument("--shown", type=_count, default=6, help="worst and best scenes shown, of each (default: 6)")
+    single.add_argument("--config", type=Path, help="to compare with (default: the shipped one DIR is named after)")
+    parser.add_argument_group("over several runs").add_argument(
         "--success", nargs=2, metavar=("METRIC", "VALUE"), default=["count_accuracy", "0.95"],
-        help="several runs: what a run must reach to count as a success (default: count_accuracy 0.95)",
+        help="what a run must reach to count as a success (default: count_accuracy 0.95)",
     )  # fmt: skip
     return parser
 
@@ -75,6 +77,8 @@ def output_of(options: argparse.Namespace) -> Path:
         ValueError: it cannot go there.
     """
     single = len(options.folders) == 1
+    if options.config is not None and not single:
+        raise ValueError("--config is for a report about one run; over several, it shows the arguments that differ")
     output: Path = options.output or (options.folders[0] / PAGE if single else Path(PAGE))
     if options.output is None and single and not output.parent.is_dir():
         runs.config_of(output.parent)  # says what is wrong with the folder

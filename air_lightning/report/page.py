@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from air_lightning import machine, runs
+from air_lightning import __version__, machine, runs
 from air_lightning.pictures import COLORS, Picture
 from air_lightning.report.chart import Chart, Line, line_chart
 from air_lightning.report.figures import Plan, duration, figure_of, number, ordered, plans
@@ -62,7 +61,7 @@ def made_now() -> dict[str, str]:
     """When, with what and where a page is made."""
     return {
         "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "version": version("air-lightning"),
+        "version": __version__,
         "machine": machine.describe(),
     }
 
