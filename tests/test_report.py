@@ -91,8 +91,13 @@ class Page(HTMLParser):
 
     def row(self, name: str) -> list[str]:
         """The cells of the only row that begins with ``name``, without the name."""
-        (found,) = [row for table in self.tables for row in table if row and row[0].partition(" [")[0].strip() == name]
-        return [cell.strip() for cell in found[1:]]
+        return self.headed_row(name)[1:]
+
+    def headed_row(self, name: str) -> list[str]:
+        """The same with the name, and what is said below it."""
+        found = [row for table in self.tables for row in table if row and row[0].partition(" [")[0].strip() == name]
+        assert len(found) == 1, (name, found)
+        return [cell.strip() for cell in found[0]]
 
 
 def write_run(folder: Path, curve: Any = CURVE, config: dict[str, Any] | None = None, **record: Any) -> Path:
@@ -167,17 +172,29 @@ def test_untested_run_says_the_command(tmp_path: Path) -> None:
     assert f"not been tested on held-out scenes. This command does it: {command}" in page.text
     assert page.row("Count accuracy") == ["0.9750", "share of scenes"]  # best and last are one
     assert "0 true" not in page.text
-    assert "stopped at step 200 of 400" in page.text
+    assert "stopped; last logged step 200 of 400" in page.text
     assert f"fit --resume --run_dir '{run}'" in page.text
 
 
 def test_run_in_progress_is_said_to_be(tmp_path: Path) -> None:
     folder = RunFolder(write_run(tmp_path / "run", CURVE[:1]))
     try:
-        assert read_runs([folder.path])[0].state == "in progress, step 100 of 400"
+        assert read_runs([folder.path])[0].state == "in progress, last logged step 100 of 400"
     finally:
         folder.close()
-    assert read_runs([folder.path])[0].state == "stopped at step 100 of 400"
+    assert read_runs([folder.path])[0].state == "stopped; last logged step 100 of 400"
+
+
+def test_epochs_say_where_a_run_ended_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", CURVE[:2], config={"trainer": {"max_steps": -1, "max_epochs": 3}})
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for last, state in ((1, "stopped; last logged step 200, epoch 2"), (2, "ended; last logged step 200, epoch 3")):
+        with (run / "metrics.csv").open("w", newline="") as file:
+            log = csv.DictWriter(file, ["epoch", *rows[0]])
+            log.writeheader()
+            log.writerows({"epoch": last} | row for row in rows)
+        assert read_runs([run])[0].state == f"{state} of 3"
 
 
 def test_run_without_a_row_yet(tmp_path: Path) -> None:
@@ -279,8 +296,10 @@ def test_success_by_another_figure_of_which_less_is_better(tmp_path: Path) -> No
 def test_untested_runs_are_judged_by_their_best_validation(tmp_path: Path) -> None:
     runs = [evaluated(tmp_path / "a"), write_run(tmp_path / "b"), write_run(tmp_path / "c", ())]
     page = report(*runs, "--output", tmp_path / "all.html")
-    assert page.row("a")[-1] == "test" and page.row("b")[-1] == "validation, step 200"
-    assert page.row("b")[:2] == ["✓ yes", "0.9750"] and page.row("c")[-1] == "not measured"
+    heads = [page.headed_row(name)[0].partition(" [")[2] for name in "abc"]
+    assert [head.rpartition(": ")[2] for head in heads] == ["test]", "validation, step 200]", "none yet]"]
+    assert heads[1].startswith("finished") and heads[2].startswith("stopped; last logged step 0 of 400")
+    assert page.row("b")[:2] == ["✓ yes", "0.9750"] and page.row("c")[0] == "✗ no"
     assert "2 of 3 runs reach" in page.text and "c: not measured, and not counted as a success." in page.text
 
 

@@ -169,6 +169,7 @@ def _draw(svg: Element, frame: _Frame, lines: Sequence[Line]) -> None:
         drawn = SubElement(group, "polyline", {"points": path} | ({"stroke-dasharray": dash} if dash else {}))
         SubElement(drawn, "title").text = line.name
         if len(line.points) <= MARKED:
+            radius = "2.2" if len(line.points) > 1 else "4"
             for x, y in line.points:
-                dot = SubElement(group, "circle", {"cx": f"{frame.x(x):g}", "cy": f"{frame.y(y):g}", "r": "2.2"})
+                dot = SubElement(group, "circle", {"cx": f"{frame.x(x):g}", "cy": f"{frame.y(y):g}", "r": radius})
                 SubElement(dot, "title").text = f"{line.name}: {y:.4g} at {x:.6g}"

@@ -83,7 +83,7 @@ def row_of(run: Run, goal: Goal) -> Row:
         return Row(run, evaluation.metrics, evaluation.command, goal.reached(evaluation.metrics.get(goal.name)), first)
     best = run.best_step
     values: dict[str, float | None] = dict(run.validation(best))
-    source = "not measured" if best is None else f"validation, step {thousands(best + 1)}"
+    source = "none yet" if best is None else f"validation, step {thousands(best + 1)}"
     return Row(run, values, source, goal.reached(values.get(goal.name)), first)
 
 

@@ -86,20 +86,26 @@ class Run:
 
     @property
     def state(self) -> str:
-        """In words: in progress, finished, or where it stopped."""
+        """In words: in progress, finished, or where it stopped. A last epoch may have been cut short."""
         if self.in_use:
-            return f"in progress, step {self.steps}{self._of_planned}"
-        epochs = self.trainer.get("max_epochs")
-        last_epoch = max((point.value for point in self.curves.get("epoch", [])), default=-1.0)
+            return f"in progress, last logged step {self._place}"
         if self.planned_steps is not None and self.steps >= self.planned_steps:
             return "finished"
-        if self.planned_steps is None and isinstance(epochs, int) and 0 < epochs <= last_epoch + 1:
-            return "finished"
-        return f"stopped at step {self.steps}{self._of_planned}"
+        ended = self.planned_steps is None and self._epochs is not None and self._epochs[0] >= self._epochs[1]
+        return f"{'ended' if ended else 'stopped'}; last logged step {self._place}"
 
     @property
-    def _of_planned(self) -> str:
-        return "" if self.planned_steps is None else f" of {self.planned_steps}"
+    def _place(self) -> str:
+        if self.planned_steps is not None:
+            return f"{self.steps} of {self.planned_steps}"
+        return f"{self.steps}" + ("" if self._epochs is None else ", epoch {} of {}".format(*self._epochs))
+
+    @property
+    def _epochs(self) -> tuple[int, int] | None:
+        """The epoch last logged, counted from 1, and how many there are to be; None where the config does not say."""
+        most = self.trainer.get("max_epochs")
+        last = max((point.value for point in self.curves.get("epoch", [])), default=-1)
+        return (int(last) + 1, most) if isinstance(most, int) and most > 0 else None
 
     @property
     def checkpoint(self) -> Path | None:
