@@ -282,7 +282,7 @@ def test_table_of_runs_with_success_rate_median_and_worst(tmp_path: Path) -> Non
     assert "2 of 3 runs reach count accuracy ≥ 0.95" in page.text and "67 %" in page.text
     assert page.row("1")[:2] == ["✓ yes", "0.9900"] and page.row("3")[:2] == ["✗ no", "0.5000"]
     assert page.row("median")[1:3] == ["0.9600", "1\u202f234.6"] and page.row("worst")[1] == "0.5000"
-    assert "25.0 s" in page.row("1") and "52.0 s" in page.row("1")  # to the first validation >= 0.95; in all
+    assert page.row("1")[-2:] == ["25.0 s", "52.0 s [400 steps]"]  # to the first validation >= 0.95; in all
 
 
 def test_success_by_another_figure_of_which_less_is_better(tmp_path: Path) -> None:
