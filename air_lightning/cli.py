@@ -7,6 +7,7 @@
     python -m air_lightning validate --run_dir DIR
     python -m air_lightning predict --run_dir DIR
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
+    python -m air_lightning report DIR [DIR ...]
     python -m air_lightning plugins
     python -m air_lightning check --renderer CLASS
 
@@ -38,7 +39,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from air_lightning import callbacks, runs, wandb_logging
+from air_lightning import __version__, callbacks, machine, runs, wandb_logging
 from air_lightning.commands import COMMANDS
 from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
@@ -148,8 +149,9 @@ class AIRCLI(LightningCLI):
     # ---- arguments
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """As Lightning's; saved configs say which versions wrote them."""
-        kwargs.setdefault("dump_header", [f"{name}=={version(name)}" for name in VERSIONS])
+        """As Lightning's; saved configs say which versions wrote them, and where."""
+        versions = [f"air-lightning=={__version__}", *(f"{name}=={version(name)}" for name in VERSIONS)]
+        kwargs.setdefault("dump_header", [*versions, f"machine: {machine.describe()}"])
         return super().init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -293,7 +295,7 @@ class AIRCLI(LightningCLI):
             raise
         self._say_other_arguments()
         if self.folder is not None:
-            self.folder.write_config(self._text, step=_step_of(self._arguments.ckpt_path))
+            self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
 
     def _direct_loggers(self) -> None:
         """Have every logger save to the run folder. Evaluations have none, lest they add to fit's records."""
@@ -397,7 +399,7 @@ class AIRCLI(LightningCLI):
         record: dict[str, Any] = {
             "metrics": {name: float(value) for metrics in results for name, value in metrics.items()},
             "checkpoint": str(self._arguments.ckpt_path),
-            "step": _step_of(self._arguments.ckpt_path),
+            "step": runs.step_of(self._arguments.ckpt_path),
             "scenes": self._count.scenes,
             # Of the arguments that fit has too: the others do not change what is measured.
             "overrides": runs.differences(saved, {key: value for key, value in now.items() if key in saved}),
@@ -485,10 +487,3 @@ def _trained_with(checkpoint: Path) -> dict[str, Any]:
         return dict(yaml.safe_load(config.read_text())["model"])
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     return dict(saved.get("hyper_parameters", {}))
-
-
-def _step_of(checkpoint: str | Path | None) -> int | None:
-    """The optimizer step at which a checkpoint of this machine was saved."""
-    if checkpoint is None or not Path(checkpoint).is_file():
-        return None
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])

@@ -7,5 +7,6 @@ COMMANDS = {
     "downstream": ("air_lightning.downstream.command", "compare inferred objects with pixels"),
     "check": ("air_lightning.testing.command", "measure whether a renderer keeps the contract"),
     "plugins": ("air_lightning.plugins.command", "list the plug-ins, built-in and installed"),
+    "report": ("air_lightning.report.command", "an HTML page about runs"),
     "sweep": ("air_lightning.sweep.command", "many fits, as a W&B sweep file says"),
 }

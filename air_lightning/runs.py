@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
@@ -89,6 +90,28 @@ def checkpoint_of(folder: Path, name: str) -> Path:
     if there and name == "best":
         remedy += " (best.ckpt is written by the first validation)"
     raise RunError(f"run_dir {str(folder)!r} has no {CHECKPOINTS}/{name}.ckpt: {remedy}")
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a fit trains into a folder now; no where that cannot be told, the folder being somebody else's."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def step_of(checkpoint: str | Path | None) -> int | None:
+    """The optimizer step at which a checkpoint of this machine was saved."""
+    if checkpoint is None or not Path(checkpoint).is_file():
+        return None
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
 class RunFolder:

@@ -9,7 +9,6 @@ job has all threads. The table has every seed, and the time of training at the f
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from air_lightning.callbacks.stopwatch import NAME as SECONDS
+from air_lightning.curves import SECONDS, curve
 
 
 def run_seed(config: Path, seed: int, folder: Path, fit: list[str], test: list[str], threads: int) -> None:
@@ -38,16 +37,10 @@ def run_seed(config: Path, seed: int, folder: Path, fit: list[str], test: list[s
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def curve(folder: Path, name: str) -> list[tuple[float, float]]:
-    """(seconds of training, value) of every validation."""
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get(name)]
-    return [(float(row[SECONDS]), float(row[name])) for row in rows]
-
-
 def reached(folder: Path, name: str, threshold: float) -> float | None:
     """Seconds of training at the first validation that reached ``threshold``; None if none did."""
-    return next((seconds for seconds, value in curve(folder, name) if value >= threshold), None)
+    points = curve(folder / "metrics.csv", name)
+    return next((point.seconds for point in points if point.value >= threshold), None)
 
 
 def table(out: Path, seeds: list[int], show: list[str], reach: tuple[str, float] | None) -> str:
@@ -58,8 +51,7 @@ def table(out: Path, seeds: list[int], show: list[str], reach: tuple[str, float]
         folder = out / str(seed)
         metrics = json.loads((folder / "test_metrics.json").read_text())["metrics"]
         cells = [str(seed), *(f"{metrics[f'test/{name}']:.4g}" for name in show)]
-        with (folder / "metrics.csv").open(newline="") as file:
-            cells.append(f"{max(float(row[SECONDS]) for row in csv.DictReader(file) if row.get(SECONDS)):.0f}")
+        cells.append(f"{max(point.value for point in curve(folder / 'metrics.csv', SECONDS)):.0f}")
         if reach:
             first = reached(folder, *reach)
             times += [] if first is None else [first]

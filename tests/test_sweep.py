@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from air_lightning.cli import main
+from air_lightning.curves import curve
 from air_lightning.sweep import Choice, Halving, Metric, Range, load
 from air_lightning.sweep.command import run_count
-from air_lightning.sweep.fits import curve, environment
+from air_lightning.sweep.fits import environment
 from air_lightning.sweep.parameters import grid, nth, read, size
 
 TESTS = Path(__file__).parent
@@ -161,14 +162,6 @@ def test_number_of_runs(tmp_path: Path) -> None:
 
 
 # ---- what a fit says
-
-
-def test_curve_of_a_file_that_is_being_written(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    assert curve(path, "val/a") == []
-    path.write_text("step,val/a,b\n9,0.5,\n19,,1\n19,nan,\n29,0.7,\n19,0.25,\n39,0.9")
-    assert curve(path, "val/a") == [(9, 0.5), (19, 0.25), (29, 0.7)]
-    assert curve(path, "val/other") == []
 
 
 def test_threads_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """One run of a sweep: a `fit` in a process of its own, and what its `metrics.csv` says while it goes on."""
 
-import csv
 import os
 import shutil
 import signal
@@ -10,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from air_lightning import runs
+from air_lightning import curves, runs
 
 Curve = list[tuple[int, float]]
 LAST_LINES = 5
@@ -51,7 +48,7 @@ class Fit:
 
     def curve(self, name: str) -> Curve:
         """(step, value) of a metric, in the order it was logged."""
-        return curve(self.folder / runs.METRICS, name)
+        return [(point.step, point.value) for point in curves.curve(self.folder / runs.METRICS, name)]
 
     def terminate(self) -> None:
         """Ask it to end; it saves its state."""
@@ -75,41 +72,10 @@ class Fit:
 
 def check_free(folder: Path) -> None:
     """ValueError where a fit that an earlier sweep left behind still trains into a run's folder."""
-    if not (folder / runs.LOCK).exists():
-        return
-    lock = FileLock(folder / runs.LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
+    if runs.in_use(folder):
         raise ValueError(
             f"run {str(folder)!r} is still in progress, left behind by an earlier sweep: wait for it, or end it"
-        ) from error
-    lock.release()
-
-
-def curve(path: Path, name: str) -> Curve:
-    """(step, value) of a column of a `metrics.csv` that may be being written, ascending; NaN is left out.
-
-    Of a step that a resumed run logged again, the later row is in force.
-    """
-    if not path.is_file():
-        return []
-    whole = path.read_text().rpartition("\n")[0]  # the last line may be half of one
-    points = {}
-    for row in csv.DictReader(whole.splitlines()):
-        with suppress(KeyError, ValueError, TypeError):
-            value = float(row[name])
-            if value == value:
-                points[int(row["step"])] = value
-    return sorted(points.items())
-
-
-def columns(path: Path) -> list[str]:
-    """What a `metrics.csv` has of validation."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return sorted(name for name in next(csv.reader(file), []) if name.startswith("val/"))
+        )
 
 
 def environment(jobs: int) -> dict[str, str]:

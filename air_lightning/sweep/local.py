@@ -13,8 +13,9 @@ from typing import Any
 from optuna.trial import Trial
 
 from air_lightning import runs
+from air_lightning.curves import columns
 from air_lightning.sweep.definition import Sweep
-from air_lightning.sweep.fits import Curve, Fit, check_free, columns, environment
+from air_lightning.sweep.fits import Curve, Fit, check_free, environment
 from air_lightning.sweep.study import Record, Study
 
 # Where fits report to is the sweep's: loggers are W&B's part, and a progress bar would fill the log.
@@ -121,7 +122,7 @@ class LocalSweep:
         if status != 0 and not job.stopped:
             return "failed", f"exit status {status}: {job.fit.last_words()}"
         if not job.curve:
-            there = columns(job.fit.folder / runs.METRICS)
+            there = sorted(n for n in columns(job.fit.folder / runs.METRICS) if n.startswith("val/"))
             return "failed", f"it has logged no metric {self.sweep.metric.name!r}; logged were {there}"
         return ("finished" if status == 0 else "stopped early"), ""
 

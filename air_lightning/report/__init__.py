@@ -1,0 +1,1 @@
+"""Reports: one self-contained HTML page about one run, or over several."""

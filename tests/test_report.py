@@ -1,0 +1,535 @@
+"""Reports: the command, what its pages say of made-up runs, and how scenes are judged."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from air_lightning.callbacks.stopwatch import NAME as SECONDS
+from air_lightning.cli import main
+from air_lightning.gallery import Box
+from air_lightning.machine import describe
+from air_lightning.report.chart import HEIGHT, MOST_POINTS, WIDTH, Line, label, line_chart, thinned, ticks
+from air_lightning.report.figures import duration, number
+from air_lightning.report.record import read_runs, short_names
+from air_lightning.report.scenes import judge, overlap
+from air_lightning.runs import RunFolder
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIG = {
+    "seed_everything": 1,
+    "trainer": {"max_steps": 400},
+    "model": {"slots": 3, "lr": 0.003},
+    "checkpoint": {"monitor": "val/count_accuracy", "mode": "max"},
+    "data": {"class_path": "datamodules.MultiSprites", "init_args": {"counts": [0, 1]}},
+}
+HEAD = "# torch==2.13.0\n# machine: a Turing machine, 1 tape\n"
+CURVE = ((100, 12.5, 0.5), (200, 25.0, 0.975), (300, 40.0, 0.96), (400, 52.0, 0.94))  # steps, seconds, count accuracy
+VOID = {"meta", "link", "input", "img", "br", "hr"}
+LINKING = {"src", "href", "xlink:href", "srcset", "action", "data", "poster"}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+class Page(HTMLParser):
+    """A page as its readers' programs see it: tags that close in order, what they link, tables and texts."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.texts: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self._open: list[str] = []
+        self.feed(self.source)
+        self.close()
+        assert not self._open, self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in LINKING]
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open and self._open.pop() == tag, (tag, self._open)
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self._open:
+            return
+        self.texts.append(data)
+        if {"td", "th"} & set(self._open):
+            self.tables[-1][-1][-1] += data if "small" not in self._open else f" [{data}]"
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def row(self, name: str) -> list[str]:
+        """The cells of the only row that begins with ``name``, without the name."""
+        return self.headed_row(name)[1:]
+
+    def headed_row(self, name: str) -> list[str]:
+        """The same with the name, and what is said below it."""
+        found = [row for table in self.tables for row in table if row and row[0].partition(" [")[0].strip() == name]
+        assert len(found) == 1, (name, found)
+        return [cell.strip() for cell in found[0]]
+
+
+def write_run(folder: Path, curve: Any = CURVE, config: dict[str, Any] | None = None, **record: Any) -> Path:
+    """A run folder without weights: config, metrics.csv and, with ``metrics``, what `test` writes."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(HEAD + yaml.safe_dump(CONFIG | (config or {}), sort_keys=False))
+    names = ["step", SECONDS, "val/count_accuracy", "val/elbo", "train/loss", "train/what_kl", "lr/model"]
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        log = csv.DictWriter(file, names)
+        log.writeheader()
+        for steps, seconds, accuracy in curve:
+            time = {"step": steps - 1, SECONDS: seconds}
+            log.writerow(time | {"train/loss": 1 / steps, "train/what_kl": 0.25, "lr/model": 1e-3})
+            log.writerow(time | {"val/count_accuracy": accuracy, "val/elbo": 10.0 * steps})
+    if "metrics" in record:
+        whole = {"checkpoint": "checkpoints/best.ckpt", "step": 200, "scenes": 50, "overrides": {}} | record
+        (folder / "test_metrics.json").write_text(json.dumps(whole))
+    return folder
+
+
+def evaluated(folder: Path, accuracy: float = 0.96, **record: Any) -> Path:
+    """The same, tested."""
+    metrics = {"test/count_accuracy": accuracy, "test/elbo": 1234.56, "test/position_error": None}
+    return write_run(folder, metrics=metrics, count_confusion=[[30, 0, 1], [0, 15, 4]], **record)
+
+
+def report(*args: object) -> Page:
+    """Run the command; the page it wrote, which is whole by itself."""
+    given = [str(arg) for arg in args]
+    output = Path(given[given.index("--output") + 1]) if "--output" in given else Path(given[0]) / "report.html"
+    main(["report", *given])
+    page = Page(output)
+    assert all(link.startswith(("data:", "#")) for link in page.links), page.links
+    assert "script" not in page.tags and "@import" not in page.source and not re.search(r"url\((?!#)", page.source)
+    return page
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    """The message of a command that must end with status 2."""
+    with pytest.raises(SystemExit) as stop:
+        main(["report", *[str(arg) for arg in args]])
+    assert stop.value.code == 2
+    return capsys.readouterr().err.strip().removeprefix("error: ")
+
+
+# ---- one run
+
+
+def test_figures_of_test_and_of_the_best_and_the_last_validation(tmp_path: Path) -> None:
+    page = report(evaluated(tmp_path / "run"))
+    head = next(row for table in page.tables for row in table if row[0] == "Figure")
+    assert head == [
+        "Figure", "test [50 scenes, weights of step 200]", "best validation [in training, step 200]",
+        "last validation [in training, step 400]", "Unit",
+    ]  # fmt: skip
+    assert page.row("Count accuracy") == ["0.9600", "0.9750", "0.9400", "share of scenes"]
+    assert page.row("ELBO") == ["1\u202f234.6", "2\u202f000.0", "4\u202f000.0", "nats"]
+    assert page.row("Position error, median")[:2] == ["–", "–"]
+    assert "finished" in page.text and "400 steps" in page.text and "52.0 s" in page.text
+
+
+def test_count_confusion_with_shares_of_rows(tmp_path: Path) -> None:
+    page = report(evaluated(tmp_path / "run"))
+    assert page.row("0 true") == ["30 [96.8 %]", "0 [0.0 %]", "1 [3.2 %]"]
+    assert page.row("1 true") == ["0 [0.0 %]", "15 [78.9 %]", "4 [21.1 %]"]
+
+
+def test_untested_run_says_the_command(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "my run", CURVE[:2])
+    page = report(run)
+    command = f"python -m air_lightning test --run_dir '{run}'"
+    assert f"not been tested on held-out scenes. This command does it: {command}" in page.text
+    assert page.row("Count accuracy") == ["0.9750", "share of scenes"]  # best and last are one
+    assert "0 true" not in page.text
+    assert "stopped; last logged step 200 of 400" in page.text
+    assert f"fit --resume --run_dir '{run}'" in page.text
+
+
+def test_run_in_progress_is_said_to_be(tmp_path: Path) -> None:
+    folder = RunFolder(write_run(tmp_path / "run", CURVE[:1]))
+    try:
+        assert read_runs([folder.path])[0].state == "in progress, last logged step 100 of 400"
+    finally:
+        folder.close()
+    assert read_runs([folder.path])[0].state == "stopped; last logged step 100 of 400"
+
+
+def test_epochs_say_where_a_run_ended_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", CURVE[:2], config={"trainer": {"max_steps": -1, "max_epochs": 3}})
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for last, state in ((1, "stopped; last logged step 200, epoch 2"), (2, "ended; last logged step 200, epoch 3")):
+        with (run / "metrics.csv").open("w", newline="") as file:
+            log = csv.DictWriter(file, ["epoch", *rows[0]])
+            log.writeheader()
+            log.writerows({"epoch": last} | row for row in rows)
+        assert read_runs([run])[0].state == f"{state} of 3"
+
+
+def test_run_without_a_row_yet(tmp_path: Path) -> None:
+    page = report(write_run(tmp_path / "run", ()))
+    assert "Nothing has been validated yet." in page.text and "Nothing has been logged yet." in page.text
+
+
+def test_overrides_and_a_checkpoint_that_has_moved_on_are_said(tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "run", overrides={"data.init_args.noise": 0.1, "model.lr": None})
+    (run / "checkpoints").mkdir()
+    torch.save({"global_step": 400}, run / "checkpoints" / "best.ckpt")
+    page = report(run)
+    assert "arguments other than the run's own: data.init_args.noise 0.1, model.lr None." in page.text
+    assert "measured the weights of step 200; best.ckpt is now of step 400" in page.text
+    again = f"python -m air_lightning test --run_dir {run} --data.init_args.noise 0.1 --model.lr null"
+    assert again in page.text
+
+
+def test_versions_machine_and_commands(tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "run")
+    page = report(run)
+    assert "torch==2.13.0" in page.text and "machine: a Turing machine, 1 tape" in page.text
+    assert f"fit --config {run / 'config.yaml'} --run_dir NEW_FOLDER" in page.text
+    assert (run / "config.yaml").read_text() in "".join(page.texts)
+
+
+def test_model_that_cannot_be_loaded_is_said_and_the_rest_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = report(evaluated(tmp_path / "run"))
+    assert "No scenes are shown: model and data could not be loaded. nothing was saved in checkpoints/ yet" in page.text
+    assert "note: the page shows no scenes: nothing was saved" in capsys.readouterr().err
+    assert page.row("Count accuracy")[0] == "0.9600"
+
+
+def test_pictures_are_in_the_page_unless_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = evaluated(tmp_path / "run")
+    (run / "figures").mkdir()
+    Image.new("RGB", (8, 8)).save(run / "figures" / "step-000200.png")
+    Image.new("RGB", (8, 8)).save(run / "figures" / "steps.gif")
+    page = report(run)
+    kinds = [link.partition(";")[0] for link in page.links if link.startswith("data:image")]
+    assert kinds == ["data:image/gif", "data:image/png"] and "reconstructions at step 200" in page.text
+    monkeypatch.setattr("air_lightning.report.page.LARGEST", 10)
+    page = report(run, "--overwrite")
+    assert "Too large for this page: see figures/steps.gif" in page.text
+    assert not [link for link in page.links if link.startswith("data:image")]
+
+
+def test_what_users_write_is_escaped(tmp_path: Path) -> None:
+    evil = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>"
+    run = evaluated(tmp_path / "<img src=x>&'\"", config={"note": evil}, overrides={evil: evil})
+    log = (run / "metrics.csv").read_text().replace("train/what_kl", "train/<svg onload=alert(1)>")
+    (run / "metrics.csv").write_text(log)
+    page = report(run)
+    assert "script" not in page.tags and "img" not in page.tags
+    assert evil in page.text and "<svg onload=alert(1)>" in page.text
+    other = evaluated(tmp_path / "b" / "<script>", config={"note": "plain"})
+    page = report(run, other, "--output", tmp_path / "all.html")
+    assert "script" not in page.tags and page.row("note") == [evil, "plain"]
+
+
+def test_data_without_a_truth_has_no_accuracy(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", metrics={"test/elbo": 53.0}, config={"checkpoint": {"monitor": "val/elbo"}})
+    text = (run / "metrics.csv").read_text().replace("val/count_accuracy", "val/log_evidence")
+    (run / "metrics.csv").write_text(text)
+    assert "the data has no truth" in report(run).text
+
+
+def test_config_is_compared_with_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "multi_sprites" / "1")
+    page = report(run)
+    assert "What differs from multi_sprites.yaml" in page.text
+    assert page.row("data.init_args.counts") == ["[0, 1, 2, 3]", "[0, 1]"]
+    assert not [row for table in page.tables for row in table if row[0] in ("run_dir", "trainer.max_steps", "model.lr")]
+    assert "What differs" not in report(evaluated(tmp_path / "unheard_of")).text
+
+
+# ---- several runs
+
+
+def test_table_of_runs_with_success_rate_median_and_worst(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / str(i), accuracy) for i, accuracy in enumerate((0.99, 0.96, 0.5), 1)]
+    page = report(*runs, "--output", tmp_path / "all.html")
+    assert "2 of 3 runs reach count accuracy ≥ 0.95" in page.text and "67 %" in page.text
+    assert page.row("1")[:2] == ["✓ yes", "0.9900"] and page.row("3")[:2] == ["✗ no", "0.5000"]
+    assert page.row("median")[1:3] == ["0.9600", "1\u202f234.6"] and page.row("worst")[1] == "0.5000"
+    assert page.row("1")[-2:] == ["25.0 s", "52.0 s [400 steps]"]  # to the first validation >= 0.95; in all
+
+
+def test_success_by_another_figure_of_which_less_is_better(tmp_path: Path) -> None:
+    errors = {f"{i}": write_run(tmp_path / f"{i}", metrics={"test/position_error": i / 100}) for i in (1, 2, 3)}
+    given = [*errors.values(), "--output", tmp_path / "all.html", "--success", "test/position_error", 0.02]
+    page = report(*given)
+    assert "2 of 3 runs reach position error, median ≤ 0.02" in page.text
+    assert page.row("worst")[1] == "0.03"
+
+
+def test_untested_runs_are_judged_by_their_best_validation(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / "a"), write_run(tmp_path / "b"), write_run(tmp_path / "c", ())]
+    page = report(*runs, "--output", tmp_path / "all.html")
+    heads = [page.headed_row(name)[0].partition(" [")[2] for name in "abc"]
+    assert [head.rpartition(": ")[2] for head in heads] == ["test]", "validation, step 200]", "none yet]"]
+    assert heads[1].startswith("finished") and heads[2].startswith("stopped; last logged step 0 of 400")
+    assert page.row("b")[:2] == ["✓ yes", "0.9750"] and page.row("c")[0] == "✗ no"
+    assert "2 of 3 runs reach" in page.text and "c: not measured, and not counted as a success." in page.text
+
+
+def test_arguments_in_which_runs_differ(tmp_path: Path) -> None:
+    a, b = evaluated(tmp_path / "a"), evaluated(tmp_path / "b", config={"model": {"slots": 3}, "seed_everything": 2})
+    page = report(a, b, "--output", tmp_path / "all.html")
+    assert page.row("seed_everything") == ["1", "2"] and page.row("model.lr") == ["0.003", "–"]
+    assert not [row for table in page.tables for row in table if row[0] == "model.slots"]
+
+
+def test_every_run_has_a_line_in_every_chart(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / f"seed-{i}") for i in range(10)]
+    page = report(*runs, "--output", tmp_path / "all.html")
+    charts = re.findall(r'<svg viewBox="0 0 \d+ \d+" role="img" class="chart".*?</svg>', page.source)
+    assert len(charts) == 2 * 3  # count accuracy, ELBO, loss; over steps and over seconds
+    for chart in charts:
+        assert chart.count("<polyline") == 10 and chart.count("stroke-dasharray") == 2  # more than there are colours
+
+
+# ---- the command
+
+
+def test_page_is_written_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = evaluated(tmp_path / "a"), evaluated(tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    main(["report", "a"])
+    main(["report", "a", "b"])
+    main(["report", "a", "--output", "c.html"])
+    assert (a / "report.html").is_file() and (tmp_path / "report.html").is_file() and (tmp_path / "c.html").is_file()
+    assert not (b / "report.html").exists()
+
+
+def test_wrong_input_is_refused_and_nothing_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, nothing = evaluated(tmp_path / "runs" / "1"), tmp_path / "nothing"
+    assert "does not exist: give the folder that `fit --run_dir DIR` wrote" in refused(capsys, nothing)
+    nothing.mkdir()
+    assert "holds no run, for it has no config.yaml" in refused(capsys, nothing)
+    assert "is no run itself but holds 1, '1' first: give" in refused(capsys, tmp_path / "runs")
+    (nothing / "config.yaml").write_text("a: 1\n")
+    assert "has no metrics.csv: its fit has logged nothing yet" in refused(capsys, nothing)
+    assert "given more than once" in refused(capsys, run, run / ".." / "1")
+    assert "there is no folder" in refused(capsys, run, "--output", tmp_path / "no" / "a.html")
+    assert "is a folder: name a file" in refused(capsys, run, "--output", tmp_path)
+    assert "is not a file: name a config" in refused(capsys, run, "--config", tmp_path / "no.yaml")
+    assert "is not a config of fit: " in refused(capsys, run, "--config", nothing / "config.yaml")
+    two = [run, evaluated(tmp_path / "2"), "--output", tmp_path / "all.html"]
+    assert "--config is for a report about one run" in refused(capsys, *two, "--config", run / "config.yaml")
+    assert "'nonsense' is no metric: give one of count_accuracy" in refused(capsys, *two, "--success", "nonsense", 1)
+    assert "'high': the second must be a number" in refused(capsys, *two, "--success", "elbo", "high")
+    assert not [*tmp_path.rglob("*.html")]
+
+
+def test_an_earlier_page_is_kept_unless_it_may_be_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = evaluated(tmp_path / "run")
+    (run / "report.html").write_text("mine")
+    assert "is there already: give --overwrite" in refused(capsys, run)
+    assert (run / "report.html").read_text() == "mine"
+    assert report(run, "--overwrite").row("Count accuracy")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"metrics": {"test/a": "high"}}', '{"metrics": 3}'])
+def test_damaged_records_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    run = evaluated(tmp_path / "run")
+    (run / "test_metrics.json").write_text(text)
+    assert re.search(r"test_metrics\.json is not what `test` writes .* again", refused(capsys, run))
+    (run / "config.yaml").write_text("a: [")
+    assert "config.yaml is not YAML" in refused(capsys, run)
+
+
+# ---- charts
+
+
+def points_of(svg: str) -> list[tuple[float, float]]:
+    found = re.search(r'<polyline points="([^"]*)"', svg)
+    assert found
+    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in found[1].split())]
+
+
+def test_lines_are_drawn_to_scale() -> None:
+    chart = line_chart([Line("a", [(0.0, 0.0), (50.0, 0.5), (100.0, 1.0)], 0)], "title", "unit", "steps")
+    assert chart is not None
+    (x0, y0), (x1, y1), (x2, y2) = points_of(chart.svg)
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2) and y1 - y0 == pytest.approx(y2 - y1, abs=0.2)
+    assert 0 < x0 < x2 < WIDTH and 0 < y2 < y0 < HEIGHT and chart.note == ""
+
+
+def test_early_outliers_do_not_flatten_a_chart_and_are_said() -> None:
+    points = [(1.0, -5000.0)] + [(float(x), 600 + x / 10) for x in range(20, 101, 20)]
+    chart = line_chart([Line("elbo", points, 0)], "ELBO", "nats", "steps")
+    assert chart is not None and chart.note == "Early values reach -5e+03, off this chart."
+    heights = [y for _, y in points_of(chart.svg)]
+    assert heights[0] > HEIGHT and max(heights[1:]) - min(heights[1:]) > 100
+    assert line_chart([Line("empty", [], 0)], "t", "", "steps") is None
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -2e-9, 1e9])
+def test_constant_curves_have_a_chart(value: float) -> None:
+    assert line_chart([Line("a", [(1.0, value), (2.0, value)], 0)], "t", "", "steps") is not None
+
+
+def test_thinning_keeps_ends_and_extremes() -> None:
+    points = [(float(i), float(np.sin(i / 50))) for i in range(10_000)]
+    points[5001] = (5001.0, 77.0)
+    kept = thinned(points)
+    assert len(kept) <= MOST_POINTS and kept[0] == points[0] and kept[-1] == points[-1]
+    assert points[5001] in kept and kept == sorted(kept) and set(kept) <= set(points)
+    assert thinned(points[:10]) == points[:10]
+
+
+@pytest.mark.parametrize("low, high", [(0, 1), (-3.7, 11.2), (0.9912, 0.9977), (-5e4, 3e4), (1e-6, 3e-6)])
+def test_ticks_are_round_and_span_the_range(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert 3 <= len(found) <= 8 and found[0] <= low + 1e-12 and found[-1] >= high - 1e-12
+    assert np.allclose(np.diff(found), found[1] - found[0], rtol=1e-6)
+    labels = [label(value, found[1] - found[0]) for value in found]
+    assert len(set(labels)) == len(labels) and max(map(len, labels)) <= 7
+
+
+def test_numbers_for_people() -> None:
+    assert number(0.98765, "share of scenes") == "0.9877" and number(-12345.67, "nats") == "-12\u202f345.7"
+    assert number(0.0123456, "world units") == "0.01235"
+    assert [number(None), number(float("nan"))] == ["–", "–"]
+    assert [duration(s) for s in (None, 8.25, 75, 3720)] == ["–", "8.2 s", "1 min 15 s", "1 h 2 min"]
+
+
+def test_short_names_differ() -> None:
+    assert short_names([Path("/runs/digits/1"), Path("/runs/digits/2")]) == ["1", "2"]
+    assert short_names([Path("/runs/a/1"), Path("/runs/b/1")]) == ["a/1", "b/1"]
+    assert short_names([Path("/runs/a"), Path("/runs/a/b")]) == ["a", "a/b"]
+
+
+def test_machine_is_described() -> None:
+    assert re.fullmatch(r"\S+ \S+, .+ \(\d+ threads\)(, \d+ CUDA devices?)?, Python 3\.\d+\.\d+", describe())
+
+
+# ---- scenes
+
+
+def box(x: float, kind: int = 0) -> Box:
+    return Box((x, 0.0, x + 10.0, 10.0), kind, "it", {})
+
+
+def test_overlap_of_boxes_in_words_of_its_definition() -> None:
+    assert overlap([box(0), box(20)], [box(20), box(0)], 2, False) == 1  # whatever the order
+    assert overlap([box(0)], [box(5)], 1, False) == pytest.approx(50 / 150)
+    assert overlap([box(0), box(20)], [box(0)], 2, False) == 0.5  # one was missed
+    assert overlap([box(0)], [box(0), box(40)], 2, False) == 0.5  # one is not there
+    assert overlap([box(0, 1)], [box(0, 2)], 1, True) == 0 and overlap([box(0, 1)], [box(0, 2)], 1, False) == 1
+    assert overlap([box(0)], [], 1, False) == 0 and overlap([], [], 0, False) == 1
+    assert overlap([box(0), box(4)], [box(5), box(1)], 2, False) == pytest.approx(90 / 110)  # the better pairing
+
+
+SMALL = ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--trainer.enable_progress_bar", "false"]
+DATA = ["--data.batch_size", "4", "--data.train_scenes", "8", "--data.val_scenes", "4", "--data.test_scenes", "10"]
+
+
+@pytest.fixture(params=["multi_sprites", "scenes3d"])
+def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a fit of two steps."""
+    run = tmp_path / request.param / "1"
+    main(["fit", "--config", str(CONFIGS / f"{request.param}.yaml"), "--run_dir", str(run), *SMALL, *DATA])
+    return run
+
+
+def test_scenes_are_judged_and_shown(trained: Path) -> None:
+    (run,) = read_runs([trained])
+    found = judge(run, 9, 2)
+    assert found.scenes == 9 and found.known and "intersection over union" in found.criterion
+    assert [scene.number for scene in found.first] == [0, 1]
+    everything = judge(run, 99, 99)
+    assert everything.scenes == 10  # all there are
+    scores = [scene.score for scene in everything.worst]
+    assert len(scores) == 10 and scores == sorted(scores) and 0 <= scores[0] <= scores[-1] <= 1
+    assert all(scene.truth > 0 for scene in everything.best) and len(everything.best) < 10
+    page = report(trained, "--judge", 9, "--shown", 2)
+    assert "best.ckpt judged the first 9 held-out test scenes" in page.text
+    assert sum(link.startswith("data:image/png") for link in page.links) == 3 * (3 + 3)  # three groups of up to two
+    assert "What differs from" in page.text and len(page.source) < 10e6
+    assert f"machine: {describe()}" in page.text
+
+
+def test_scenes_are_those_of_the_overridden_test(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main(["fit", "--config", str(CONFIGS / "multi_sprites.yaml"), "--run_dir", str(run), *SMALL, *DATA])
+    main(["test", "--run_dir", str(run), "--data.counts", "[2]", "--ckpt_path", "last"])
+    found = judge(read_runs([run])[0], 99, 99)
+    assert [scene.truth for scene in found.first] == [2] * 10
+    page = report(run)
+    assert "data.init_args.counts [2]" in page.text and "last.ckpt judged the first 10" in page.text
+
+
+def test_pictures_of_unknown_content_are_judged_by_their_reconstruction(tmp_path: Path) -> None:
+    folder, run = tmp_path / "pictures", tmp_path / "run"
+    folder.mkdir()
+    for i in range(12):
+        pixels = np.zeros((32, 32), np.uint8)
+        pixels[8:16, i : i + 8] = 20 * i
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    data = ["--data", "ImageFolder", "--data.folder", str(folder), "--data.batch_size", "4", "--data.test_share", "0.5"]
+    model = ["--model.renderer.image_shape", "[1, 32, 32]", "--checkpoint.monitor", "val/elbo"]
+    main(["fit", "--config", str(CONFIGS / "multi_sprites.yaml"), "--run_dir", str(run), *SMALL, *data, *model])
+    found = judge(read_runs([run])[0], 99, 99)
+    assert not found.known and found.scenes == 6 and "root mean square error" in found.criterion
+    scores = [scene.score for scene in found.worst]
+    assert scores == sorted(scores, reverse=True) and scores == [scene.error for scene in found.worst]
+    page = report(run)
+    assert "the data has no truth" in page.text and "The truth is not known" in page.text and " true, " not in page.text
+
+
+# ---- in a browser
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Iterator[Path]:
+    """A page about one run and one over two."""
+    a, b = evaluated(tmp_path / "a"), evaluated(tmp_path / "b")
+    (a / "figures").mkdir()
+    Image.new("RGB", (8, 8)).save(a / "figures" / "steps.gif")
+    report(a, "--output", tmp_path / "one.html")
+    report(a, b, "--output", tmp_path / "two.html")
+    yield tmp_path
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome to look at pages")
+@pytest.mark.parametrize("name, text", [("one", "0.9600"), ("two", "2 of 2 runs reach")])
+def test_browser_shows_the_page_without_complaint_or_network(pages: Path, name: str, text: str) -> None:
+    assert CHROMIUM is not None
+    blocked = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={pages / 'profile'}"]
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+    page = (pages / f"{name}.html").as_uri()
+    shown = subprocess.run([CHROMIUM, *quiet, *blocked, page], capture_output=True, text=True, timeout=120, check=True)
+    assert text in shown.stdout and "<polyline" in shown.stdout
+    assert "CONSOLE" not in shown.stderr, shown.stderr
