@@ -1,7 +1,7 @@
 """The mesh renderer: coloured triangle meshes on a table, seen by a perspective camera."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
+from renderers.mesh.files import MeshFile, MeshPath, read_mesh
 from renderers.mesh.rasterizer import NEAR
-from renderers.mesh.scenery import RGB, Light, Table, check_color, pack, paint_background
+from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
 from renderers.spaces import Categorical, Coordinate
 
 Range = tuple[float, float]
+KINDS = ("cube", "sphere", "cylinder")
 
 
 class MeshRenderer(Renderer):
@@ -25,9 +27,11 @@ class MeshRenderer(Renderer):
     ``what`` is the kind, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
 
     Args:
-        kinds: names of built-in kinds: cube, sphere, cylinder, cone.
-        colors: RGB in [0, 1] by kind, where the built-in colour is not wanted.
-        sizes: factor on the built-in size (about 0.8) by kind; 1 where not given.
+        kinds: names of what is drawn: built-in kinds (cube, sphere, cylinder, cone) and those of ``meshes``. Null: those
+            of ``meshes``, or cube, sphere and cylinder.
+        meshes: what a kind is drawn from: a mesh file's path, a ``MeshFile``, or a built-in kind's name.
+        colors: RGB in [0, 1] by kind, where the built-in or the file's own colours are not wanted.
+        sizes: factor by kind on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
         image_size: height and width in pixels.
         camera: where from, where to, how wide.
         light: direction and strength of the light.
@@ -46,7 +50,8 @@ class MeshRenderer(Renderer):
 
     def __init__(
         self,
-        kinds: Sequence[str] = ("cube", "sphere", "cylinder"),
+        kinds: Sequence[str] | None = None,
+        meshes: dict[str, MeshPath | MeshFile | str] | None = None,
         colors: dict[str, RGB] | None = None,
         sizes: dict[str, float] | None = None,
         image_size: tuple[int, int] = (64, 64),
@@ -66,7 +71,10 @@ class MeshRenderer(Renderer):
             raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
         if supersample < 1:
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
-        meshes = _meshes(kinds, colors or {}, sizes or {})
+        kinds = tuple(kinds if kinds is not None else meshes or KINDS)
+        check_eye(camera, table)
+        sources = _sources(kinds, meshes or {})
+        drawn = _meshes(sources, colors or {}, sizes or {})
         self._fixed: dict[str, float] = {}
         free: list[Coordinate] = []
         for name, value in (("x", x), ("y", y), ("z", z)):
@@ -75,19 +83,19 @@ class MeshRenderer(Renderer):
             else:
                 free.append(Coordinate(name, "world units", float(value[0]), float(value[1]), position_step))
         if yaw is None:
-            periods = tuple(mesh.symmetry for mesh in meshes)
+            periods = tuple(mesh.symmetry for mesh in drawn)
             free.append(Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods))
         else:
             self._fixed["yaw"] = float(yaw)
         if not free:
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
-        super().__init__(Categorical(tuple(kinds)), tuple(free), (3, height, width))
+        super().__init__(Categorical(kinds), tuple(free), (3, height, width))
         self.camera, self.table, self.supersample = camera, table, supersample
-        self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in meshes)
+        self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
         self._check_view()
         background = paint_background(camera, table, height * supersample, width * supersample)
-        self._backend = make_backend(backend, pack(meshes, camera, light, background, supersample))
+        self._backend = make_backend(backend, pack(drawn, camera, light, background, supersample))
         self.register_buffer("_background", torch.from_numpy(background), persistent=False)
 
     def background(self) -> Tensor:
@@ -171,17 +179,38 @@ class MeshRenderer(Renderer):
                 )
 
 
-def _meshes(kinds: Sequence[str], colors: dict[str, RGB], sizes: dict[str, float]) -> list[Mesh]:
+def _sources(kinds: Sequence[str], meshes: dict[str, MeshPath | MeshFile | str]) -> dict[str, MeshFile | str]:
+    """By kind, the file or the built-in shape that it is drawn from."""
+    _check_names("meshes", meshes, kinds)
     for kind in kinds:
-        if kind not in BUILT_IN:
-            raise ValueError(f"unknown kind {kind!r}: the built-in kinds are {', '.join(BUILT_IN)}")
+        if kind not in meshes and kind not in BUILT_IN:
+            raise ValueError(
+                f"unknown kind {kind!r}: the built-in kinds are {', '.join(BUILT_IN)}; for one of your own, say in "
+                f"`meshes` which file it is in, {kind}: FILE"
+            )
+    given = {kind: meshes.get(kind, kind) for kind in kinds}
+    files = {kind: MeshFile(value) if isinstance(value, str) else value for kind, value in given.items()}
+    return {kind: str(file.path) if file.path in BUILT_IN else file for kind, file in files.items()}
+
+
+def _meshes(sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: dict[str, float]) -> list[Mesh]:
     for name, given in (("colors", colors), ("sizes", sizes)):
-        for kind in given:
-            if kind not in kinds:
-                raise ValueError(f"{name} has {kind!r}, which is not one of the kinds drawn: {', '.join(kinds)}")
+        _check_names(name, given, list(sources))
     for kind, color in colors.items():
         check_color(f"colors[{kind!r}]", color)
     for kind, size in sizes.items():
         if not 0 < size < math.inf:
             raise ValueError(f"sizes[{kind!r}] must be positive and finite, got {size}: 1 is the built-in size")
-    return [BUILT_IN[kind](colors.get(kind, COLORS[kind])).scaled(sizes.get(kind, 1.0)) for kind in kinds]
+    return [_mesh(kind, source, colors.get(kind)).scaled(sizes.get(kind, 1.0)) for kind, source in sources.items()]
+
+
+def _mesh(kind: str, source: MeshFile | str, color: RGB | None) -> Mesh:
+    if isinstance(source, MeshFile):
+        return read_mesh(kind, source, color)
+    return BUILT_IN[source](COLORS[source] if color is None else color)
+
+
+def _check_names(name: str, given: Iterable[str], kinds: Sequence[str]) -> None:
+    for kind in given:
+        if kind not in kinds:
+            raise ValueError(f"{name} has {kind!r}, which is not one of the kinds drawn: {', '.join(kinds)}")

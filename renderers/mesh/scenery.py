@@ -25,23 +25,29 @@ class Light:
 
     Attributes:
         direction: from the scene towards the light, any length.
-        ambient, diffuse: shares of the colour, together at most 1.
+        ambient: share of the colour that shines from everywhere, in [0, 1].
+        diffuse: share that shines from the light's side; together at most 1. Null: what ``ambient`` leaves of 1.
     """
 
     direction: tuple[float, float, float] = (0.5, 0.8, 0.35)
     ambient: float = 0.4
-    diffuse: float = 0.6
+    diffuse: float | None = None
 
     def __post_init__(self) -> None:
         if not 1e-6 < np.linalg.norm(self.direction) < np.inf:
             raise ValueError(
                 f"light direction must have a length, got {self.direction}: (0, 1, 0) shines straight from above"
             )
-        if not (self.ambient >= 0 and self.diffuse >= 0 and self.ambient + self.diffuse <= 1 + 1e-6):
+        if not (self.ambient >= 0 and self.directed >= 0 and self.ambient + self.directed <= 1 + 1e-6):
             raise ValueError(
                 f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient} and "
-                f"{self.diffuse}: a picture's colours end at 1"
+                f"{self.directed}: a picture's colours end at 1"
             )
+
+    @property
+    def directed(self) -> float:
+        """``diffuse``, or what ``ambient`` leaves of 1."""
+        return 1 - self.ambient if self.diffuse is None else self.diffuse
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,15 @@ class Table:
         check_color("table beyond", self.beyond)
         if self.checker is not None:
             check_color("table checker", self.checker)
+
+
+def check_eye(camera: Camera, table: Table) -> None:
+    """ValueError unless the camera is above the table, where there is one."""
+    if table.width > 0 and not camera.position[1] > 0:
+        raise ValueError(
+            f"camera position {camera.position} is not above the table (y = 0), which would hide what stands on it: "
+            "give it a positive y, or draw no table (table width 0)"
+        )
 
 
 def paint_background(camera: Camera, table: Table, height: int, width: int) -> NDArray[np.float32]:
@@ -109,7 +124,7 @@ def pack(
         focal=np.float32(camera.focal() * height / 2),
         light=direction / np.linalg.norm(direction),
         ambient=np.float32(light.ambient),
-        diffuse=np.float32(light.diffuse),
+        diffuse=np.float32(light.directed),
         background=background.reshape(3, -1),
         height=height,
         width=width,

@@ -1,0 +1,114 @@
+"""Where a mesh stands: upright on the table, over its middle, one unit in size; and which side of it is outside."""
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Points = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+# rows: our x (right), y (up), z (towards the viewer) in the file's axes; rotations, so nothing is mirrored
+UPRIGHT: dict[str, list[list[int]]] = {
+    "x": [[0, -1, 0], [1, 0, 0], [0, 0, 1]],
+    "y": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "z": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
+    "-x": [[0, 1, 0], [-1, 0, 0], [0, 0, 1]],
+    "-y": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
+    "-z": [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
+}
+ALIKE = 1e-6  # of the object's size: corners as near as that are one vertex
+INSIDE = 1 + 1e-9
+
+
+def standing(points: Points, up: str) -> Points:
+    """The affine map (4, 4) that sets points (V, 3) upright, on ``y = 0``, over their middle, and scales them to 1.
+
+    The middle is the centre of the smallest circle around them, seen from above: for an object that a turn maps to
+    itself, its axis. The size is the larger of the circle's diameter and the height.
+
+    Errors:
+        ValueError where all points are one.
+    """
+    turn = np.array(UPRIGHT[up], np.float64)
+    turned = points @ turn.T
+    low, high = turned.min(0), turned.max(0)
+    center, radius = smallest_circle(turned[:, [0, 2]])
+    size = max(2 * radius, high[1] - low[1])
+    if not size > 0:
+        raise ValueError("all its vertices are in one place: it has no size")
+    place = np.eye(4)
+    place[:3, :3] = turn / size
+    place[:3, 3] = -np.array([center[0], low[1], center[1]]) / size
+    return place
+
+
+def moved(points: Points, place: Points) -> Points:
+    """Points (..., 3) under an affine map (4, 4)."""
+    return points @ place[:3, :3].T + place[:3, 3]
+
+
+def smallest_circle(points: Points) -> tuple[Points, float]:
+    """Centre (2,) and radius of the smallest circle around points (V, 2).
+
+    The circle of two or three of them grows by the farthest point outside, until there is none (Gaertner 1999).
+    """
+    basis = points[:1]
+    center, radius = points[0], 0.0
+    while True:
+        away = np.linalg.norm(points - center, axis=1)
+        if away.max() <= radius * INSIDE + 1e-300:
+            return center, radius
+        basis = np.concatenate([basis, points[None, away.argmax()]])
+        circles = [_through(basis[list(some)]) for n in (2, 3) for some in combinations(range(len(basis)), n)]
+        around = [c for c in circles if np.linalg.norm(basis - c[0], axis=1).max() <= c[1] * INSIDE]
+        center, grown = min(around, key=lambda circle: circle[1])
+        if grown <= radius:  # as exact as numbers are
+            return center, float(away.max())
+        radius = grown
+        on_it = np.abs(np.linalg.norm(basis - center, axis=1) - radius) <= 1e-9 * radius
+        basis = basis[on_it]
+
+
+def _through(points: Points) -> tuple[Points, float]:
+    """The circle whose diameter two points (2, 2) are, or through three (3, 2); infinite where those are in line."""
+    if len(points) == 2:
+        return points.mean(0), float(np.linalg.norm(points[1] - points[0]) / 2)
+    b, c = points[1] - points[0], points[2] - points[0]
+    area = 2 * (b[0] * c[1] - b[1] * c[0])
+    if abs(area) <= 1e-12 * (b @ b + c @ c):
+        return points[0], np.inf
+    middle = np.array([c[1] * (b @ b) - b[1] * (c @ c), b[0] * (c @ c) - c[0] * (b @ b)]) / area
+    return points[0] + middle, float(np.linalg.norm(middle))
+
+
+def weld(corners: Points) -> tuple[Points, Faces]:
+    """Triangles (F, 3, 3) of an object of size 1 to vertices (V, 3), each there once, and faces (F, 3)."""
+    flat = corners.reshape(-1, 3)
+    _, first, index = np.unique(np.round(flat / ALIKE).astype(np.int64), axis=0, return_index=True, return_inverse=True)
+    return flat[first], index.reshape(-1, 3)
+
+
+def areas(corners: Points) -> Points:
+    """(F,) of triangles (F, 3, 3)."""
+    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+
+
+def sides(corners: Points) -> tuple[bool, bool]:
+    """Whether triangles (F, 3, 3) are closed surfaces, all wound alike, and whether that is clockwise from outside.
+
+    Closed: every edge is run along once in each direction, and no surface is inside out against the others.
+    """
+    vertices, faces = weld(corners[areas(corners) > 0])
+    faces = faces[(faces != np.roll(faces, 1, 1)).all(1)]
+    edges = np.concatenate([faces[:, [i, (i + 1) % 3]] for i in range(3)])
+    forward, backward = (np.sort(e[:, 0] * len(vertices) + e[:, 1]) for e in (edges, edges[:, ::-1]))
+    if not len(faces) or (np.diff(forward) == 0).any() or not np.array_equal(forward, backward):
+        return False, False
+    links = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(vertices), len(vertices)))
+    _, body = connected_components(links, directed=False)
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    volumes = np.bincount(body[faces[:, 0]], (a * np.cross(b, c)).sum(1) / 6)[np.unique(body[faces[:, 0]])]
+    return bool((volumes > 0).all() or (volumes < 0).all()), bool((volumes < 0).all())
