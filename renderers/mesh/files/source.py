@@ -55,7 +55,7 @@ class MeshFile:
     up: str | None = None
     symmetry: int | None = None
     faces: int | None = None
-    detail: float = 0.06
+    detail: float = 0.1
 
     def __post_init__(self) -> None:
         if self.up is not None and self.up not in UPRIGHT:
@@ -68,7 +68,7 @@ class MeshFile:
         if self.faces is not None and self.faces < 4:
             raise ValueError(f"mesh faces must be at least 4, got {self.faces}: null draws all triangles of the file")
         if not 0 < self.detail < np.inf:
-            raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.06 is a pixel of a 64x64 picture")
+            raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.1 is one and a half pixels of a 64x64 picture")
 
 
 def read_mesh(kind: str, source: MeshFile, color: RGB | None) -> Mesh:

@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 
 MOST = 24  # folds that are looked for
 POINTS, ALL = 2000, 30_000  # on the surface: that are turned, and that they are held against
+SOME = 10  # of how many turned points one is looked at first
 APART = 0.025  # how far turned points may be from the surface, the object's size being 1
 COLOR = 0.25  # of that unit, a colour's whole range: a tenth of it counts as much as APART
 EXCEPT = 0.01  # share of the points that may be farther, lest a rim or an edge decides
@@ -32,8 +33,12 @@ def find_symmetry(soup: Soup) -> float:
 
     def misfit(turn: float) -> float:
         """Mean distance; infinite where too many points are apart."""
-        away, _ = known.query(np.concatenate([points @ _yaw(turn).T, colors], 1), distance_upper_bound=4 * APART)
-        return float(away.mean()) if (away > APART).mean() <= EXCEPT else math.inf
+        turned = np.concatenate([points @ _yaw(turn).T, colors], 1)
+        for some in (turned[::SOME], turned):
+            away = known.query(some, distance_upper_bound=2 * APART)[0].clip(max=2 * APART)
+            if (away > APART).mean() > EXCEPT * (2 if len(some) < len(turned) else 1):
+                return math.inf
+        return float(away.mean())
 
     if all(misfit(turn) < math.inf for turn in TURNS):
         return 0.0

@@ -1,0 +1,92 @@
+"""Makes the meshes of scenes3d_meshes.yaml: mug.glb (a texture), chair.obj (materials), plane.ply (vertex colours).
+
+    python configs/meshes/make_meshes.py        # needs trimesh; writes beside itself, always the same files
+"""
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from PIL import Image, ImageDraw
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
+
+HERE = Path(__file__).parent
+SEGMENTS = 20
+
+
+def mug() -> trimesh.Scene:
+    """A mug with a handle and a picture around it; y up, metres."""
+    picture = Image.new("RGB", (128, 64), (245, 240, 225))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle([0, 44, 127, 55], fill=(30, 90, 190))
+    draw.ellipse([50, 8, 78, 36], fill=(220, 60, 30))
+    # radius, height and v of the texture: up the outside, over the rim, down the inside
+    profile = [(0, 0, 0), (0.036, 0, 0), (0.04, 0.1, 1.0), (0.035, 0.1, 1.0), (0.032, 0.012, 1.0), (0, 0.012, 1)]
+    angles = np.linspace(0, 2 * np.pi, SEGMENTS + 1)
+    vertices = [[r * np.sin(a), h, r * np.cos(a)] for r, h, _ in profile for a in angles]
+    uv = [[a / (2 * np.pi), 0.999 * v] for _, _, v in profile for a in angles]
+    body = trimesh.Trimesh(vertices, _grid(len(profile), SEGMENTS + 1), process=False)
+    body.visual = TextureVisuals(np.array(uv), PBRMaterial(baseColorTexture=picture, baseColorFactor=[255] * 4))
+    handle = trimesh.creation.torus(0.025, 0.006, major_sections=14, minor_sections=6)
+    upright = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0], [0, 0, 0])
+    handle.apply_transform(trimesh.transformations.translation_matrix([0, 0.052, 0.045]) @ upright)
+    handle.visual = TextureVisuals(material=PBRMaterial(baseColorFactor=[30, 90, 190, 255]))
+    return trimesh.Scene({"body": body, "handle": handle})
+
+
+def _grid(rows: int, columns: int) -> list[list[int]]:
+    """Triangles between neighbouring rows of vertices, the first of which is lowest, seen from outside."""
+    faces = []
+    for row in range(rows - 1):
+        for column in range(columns - 1):
+            a, b = row * columns + column, row * columns + column + 1
+            faces += [[a, b, b + columns], [a, b + columns, a + columns]]
+    return faces
+
+
+# centre and size of each box of the chair, by material; y up, metres
+CHAIR = {
+    "wood": [([x, 0.22, z], [0.06, 0.44, 0.06]) for x in (-0.2, 0.2) for z in (-0.2, 0.2)]
+    + [([x, 0.75, -0.2], [0.06, 0.5, 0.06]) for x in (-0.2, 0.2)],
+    "cushion": [([0, 0.47, 0], [0.5, 0.08, 0.5]), ([0, 0.85, -0.2], [0.36, 0.28, 0.05])],
+}
+MATERIALS = {"wood": (0.45, 0.27, 0.12), "cushion": (0.15, 0.6, 0.3)}
+
+
+def chair() -> str:
+    """The text of an OBJ file."""
+    lines, count = ["mtllib chair.mtl"], 1
+    for material, boxes in CHAIR.items():
+        lines.append(f"usemtl {material}")
+        for center, size in boxes:
+            box = trimesh.creation.box(size)
+            lines += ["v " + " ".join(f"{c:.4f}" for c in vertex) for vertex in box.vertices + center]
+            lines += ["f " + " ".join(str(i + count) for i in face) for face in box.faces]
+            count += len(box.vertices)
+    return "\n".join(lines) + "\n"
+
+
+def plane() -> trimesh.Trimesh:
+    """A toy aeroplane along x; z up, centimetres."""
+    profile = np.array([[0, -9], [0.9, -8], [1.6, -2], [1.6, 4], [0.9, 7], [0, 7.6]])
+    hull = trimesh.creation.revolve(profile, sections=10)
+    hull.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    parts = [(hull, (250, 200, 40)), (_box([2, 0, 0.2], [3.4, 17, 0.5]), (200, 30, 60))]
+    parts += [(_box([-7.4, 0, 0.6], [2, 7, 0.5]), (200, 30, 60)), (_box([-7.6, 0, 2], [2, 0.5, 3.4]), (200, 30, 60))]
+    parts += [(_box([7.8, 0, 0], [0.4, 0.7, 5]), (60, 60, 70))]
+    for part, color in parts:
+        part.visual.vertex_colors = color
+    return trimesh.util.concatenate([part for part, _ in parts])
+
+
+def _box(center: list[float], size: list[float]) -> trimesh.Trimesh:
+    return trimesh.creation.box(size, trimesh.transformations.translation_matrix(center))
+
+
+if __name__ == "__main__":
+    mug().export(HERE / "mug.glb")
+    (HERE / "chair.obj").write_text(chair())
+    materials = [f"newmtl {name}\nKd {' '.join(str(c) for c in color)}\n" for name, color in MATERIALS.items()]
+    (HERE / "chair.mtl").write_text("".join(materials))
+    plane().export(HERE / "plane.ply")
