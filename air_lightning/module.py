@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.core import Slots, explain
@@ -247,6 +248,20 @@ class AIRModule(pl.LightningModule):
         if not data.has_truth:
             return
         self.evaluation = Evaluation(self.renderer, self.slots, data)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.renderer.digests:
+            checkpoint["renderer_digests"] = self.renderer.digests
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Warn where the renderer draws other things than those that the weights were trained on."""
+        trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
+        changed = [name for name in now if trained.get(name, now[name]) != now[name]]
+        if changed:
+            rank_zero_warn(
+                f"not what the checkpoint was trained on: {', '.join(changed)}. The file, or how it is read, was changed "
+                "since then; all that follows is with the new one"
+            )
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         if self.evaluation is not None:

@@ -109,6 +109,11 @@ class Renderer(nn.Module, ABC):
         return torch.device("cpu") if held is None else held.device
 
     @property
+    def digests(self) -> dict[str, str]:
+        """Digests of what it draws that is not in its arguments, files that it read, by name. Checkpoints keep them."""
+        return {}
+
+    @property
     def kinds(self) -> int:
         """Number of identities; 1 for a continuous ``what``."""
         return len(self.what) if isinstance(self.what, Categorical) else 1

@@ -27,8 +27,8 @@ class MeshRenderer(Renderer):
     ``what`` is the kind, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
 
     Args:
-        kinds: names of what is drawn: built-in kinds (cube, sphere, cylinder, cone) and those of ``meshes``. Null: those
-            of ``meshes``, or cube, sphere and cylinder.
+        kinds: names of what is drawn: built-in kinds (cube, sphere, cylinder, cone) and those of ``meshes``. Null: those of
+            ``meshes``, or cube, sphere and cylinder.
         meshes: what a kind is drawn from: a mesh file's path, a ``MeshFile``, or a built-in kind's name.
         colors: RGB in [0, 1] by kind, where the built-in or the file's own colours are not wanted.
         sizes: factor by kind on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
@@ -75,6 +75,11 @@ class MeshRenderer(Renderer):
         check_eye(camera, table)
         sources = _sources(kinds, meshes or {})
         drawn = _meshes(sources, colors or {}, sizes or {})
+        self._digests = {
+            f"mesh {kind!r}": mesh.digest
+            for (kind, source), mesh in zip(sources.items(), drawn)
+            if isinstance(source, MeshFile)
+        }
         self._fixed: dict[str, float] = {}
         free: list[Coordinate] = []
         for name, value in (("x", x), ("y", y), ("z", z)):
@@ -97,6 +102,10 @@ class MeshRenderer(Renderer):
         background = paint_background(camera, table, height * supersample, width * supersample)
         self._backend = make_backend(backend, pack(drawn, camera, light, background, supersample))
         self.register_buffer("_background", torch.from_numpy(background), persistent=False)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return dict(self._digests)
 
     def background(self) -> Tensor:
         return self.get_buffer("_background")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jsonargparse import Path as ConfigPath
+from jsonargparse.typing import Path as ConfigPath
 from jsonargparse.typing import register_type
 
 from renderers.mesh.files.decimation import decimated
@@ -68,7 +68,7 @@ class MeshFile:
         if self.faces is not None and self.faces < 4:
             raise ValueError(f"mesh faces must be at least 4, got {self.faces}: null draws all triangles of the file")
         if not 0 < self.detail < np.inf:
-            raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.1 is one and a half pixels of a 64x64 picture")
+            raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.1 is a tenth of the object's size")
 
 
 def read_mesh(kind: str, source: MeshFile, color: RGB | None) -> Mesh:
@@ -117,10 +117,7 @@ def _triangles(parts: list[Any], source: MeshFile) -> tuple[Array, Soup]:
 
 
 def _mesh(soup: Soup, symmetry: int | None, closed: bool, clockwise: bool) -> Mesh:
-    if symmetry is None:
-        period = find_symmetry(soup)
-    else:
-        period = FULL_TURN / symmetry if symmetry else 0.0
+    period = find_symmetry(soup) if symmetry is None else symmetry and FULL_TURN / symmetry
     order = slice(None, None, -1) if clockwise else slice(None)
     vertices, faces = weld(soup.corners[:, order])
     colors = np.ascontiguousarray(soup.colors[:, order], np.float32)

@@ -35,7 +35,7 @@ def find_symmetry(soup: Soup) -> float:
         """Mean distance; infinite where too many points are apart."""
         turned = np.concatenate([points @ _yaw(turn).T, colors], 1)
         for some in (turned[::SOME], turned):
-            away = known.query(some, distance_upper_bound=2 * APART)[0].clip(max=2 * APART)
+            away = np.minimum(known.query(some, distance_upper_bound=2 * APART)[0], 2 * APART)
             if (away > APART).mean() > EXCEPT * (2 if len(some) < len(turned) else 1):
                 return math.inf
         return float(away.mean())
