@@ -259,8 +259,8 @@ class AIRModule(pl.LightningModule):
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
         if changed:
             rank_zero_warn(
-                f"not what the checkpoint was trained on: {', '.join(changed)}. The file, or how it is read, was changed "
-                "since then; all that follows is with the new one"
+                f"not what the checkpoint was trained on: {', '.join(changed)}. The file, or how it is read, was "
+                "changed since then; all that follows is with the new one"
             )
 
     def _evaluate(self, batch: Batch, split: str) -> None:

@@ -27,8 +27,8 @@ class MeshRenderer(Renderer):
     ``what`` is the kind, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
 
     Args:
-        kinds: names of what is drawn: built-in kinds (cube, sphere, cylinder, cone) and those of ``meshes``. Null: those of
-            ``meshes``, or cube, sphere and cylinder.
+        kinds: names of what is drawn: built-in kinds (cube, sphere, cylinder, cone) and those of ``meshes``. Null: all
+            those of ``meshes``; without any, cube, sphere and cylinder.
         meshes: what a kind is drawn from: a mesh file's path, a ``MeshFile``, or a built-in kind's name.
         colors: RGB in [0, 1] by kind, where the built-in or the file's own colours are not wanted.
         sizes: factor by kind on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
