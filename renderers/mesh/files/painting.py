@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SAMPLES = 12  # along a face's edge, when its texture is looked at
+COARSE = 4  # a textured face is not longer than so many times the detail, lest its samples overlook something
 PLAIN = 0.7  # grey of what has no colour
 ENOUGH = 0.06  # colours that differ by less are not worth a cut
 
@@ -30,8 +31,9 @@ class _Textured(NamedTuple):
 def painted(parts: list[Any], detail: float) -> Soup:
     """The coloured triangles of ``trimesh.Trimesh`` parts; a part without colours is grey.
 
-    Textured faces are cut while the texture differs within them and they are longer than ``detail``. What comes of
-    them has one colour each, the mean of the texture there.
+    Textured faces are cut while they are longer than ``COARSE`` times ``detail``, or than ``detail`` and the texture
+    differs within them; what comes of them has one colour each, the mean of the texture there. A texture that is the
+    same everywhere cuts nothing.
     """
     soups = [_part(part, detail) for part in parts]
     return Soup(np.concatenate([s.corners for s in soups]), np.concatenate([s.colors for s in soups]))
@@ -75,12 +77,13 @@ def _baked(faces: _Textured, picture: Array, detail: float) -> Soup:
     steps = (np.arange(SAMPLES) + 1 / 3) / SAMPLES
     a, b = (part.ravel() for part in np.meshgrid(steps, steps))
     grid = np.stack([1 - a - b, a, b], 1)[a + b < 1]
-    done: list[Soup] = []
+    done, plain = list[Soup](), np.ptp(picture, axis=(0, 1)).max() <= ENOUGH
     while len(faces.corners):
         seen = _look_up(picture, grid @ faces.uv)
         mean = seen.mean(1)
         varied = np.abs(seen - mean[:, None]).max((1, 2)) > ENOUGH
-        cut = varied & (_lengths(faces.corners).max(1) > detail)
+        longest = _lengths(faces.corners).max(1)
+        cut = (varied & (longest > detail)) | ((longest > COARSE * detail) & ~plain)
         done.append(Soup(faces.corners[~cut], mean[~cut, None] * faces.tint[~cut]))
         faces = _halves(_Textured(*(part[cut] for part in faces)))
     return Soup(np.concatenate([s.corners for s in done]), np.concatenate([s.colors for s in done]))

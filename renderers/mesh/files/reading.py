@@ -71,7 +71,7 @@ def _complaints() -> Iterator[list[str]]:
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             text = record.getMessage()
-            if re.search("(unable|fail|unsupported|could not).*(material|image|texture|color)", text, re.IGNORECASE):
+            if re.search("unable|fail|unsupported", text) and re.search("mesh|material|image|texture|color", text):
                 reason = record.exc_info[1] if record.exc_info else None
                 said.append(f"{text}: {reason}" if reason else text)
 
