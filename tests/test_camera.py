@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from renderers.mesh import Camera, Table
+from renderers import MeshRenderer
+from renderers.mesh import Camera, Light, Table
 from renderers.mesh.scenery import paint_background
 
 CAMERAS = [Camera(), Camera((2.0, 1.0, 3.0), (0.0, 0.5, -0.5), 60.0), Camera((-3.0, 6.0, 0.5), (0.5, 0.0, 0.0), 25.0)]
@@ -141,3 +142,19 @@ def test_without_width_there_is_no_table() -> None:
 def test_without_checker_squares_are_alike() -> None:
     image = paint_background(Camera(), Table(50.0), 8, 8)
     assert np.allclose(image, np.array(Table().color)[:, None, None])
+
+
+@pytest.mark.parametrize("height", [0.0, -1.0])
+def test_refuses_a_camera_that_is_not_above_the_table(height: float) -> None:
+    said = f"camera position (0.0, {height}, 4.8) is not above the table (y = 0), which would hide what stands on it"
+    camera = Camera((0.0, height, 4.8))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        MeshRenderer(camera=camera)
+    MeshRenderer(camera=Camera((0.0, height, 9.0)), table=Table(0.0), image_size=(8, 8), x=(-0.5, 0.5), z=(-0.5, 0.5))
+
+
+def test_what_ambient_leaves_is_diffuse() -> None:
+    assert Light().directed == pytest.approx(0.6) and Light(ambient=0.9).directed == pytest.approx(0.1)
+    assert Light(ambient=0.2, diffuse=0.5).directed == 0.5
+    with pytest.raises(ValueError, match="light ambient and diffuse must not be negative .* got 1.2 and -0.2"):
+        Light(ambient=1.2)

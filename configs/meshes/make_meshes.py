@@ -22,15 +22,15 @@ def mug() -> trimesh.Scene:
     draw.rectangle([0, 44, 127, 55], fill=(30, 90, 190))
     draw.ellipse([50, 8, 78, 36], fill=(220, 60, 30))
     # radius, height and v of the texture: up the outside, over the rim, down the inside
-    profile = [(0, 0, 0), (0.036, 0, 0), (0.04, 0.1, 1.0), (0.035, 0.1, 1.0), (0.032, 0.012, 1.0), (0, 0.012, 1)]
+    profile = [(0, 0, 0), (0.044, 0, 0), (0.048, 0.1, 1.0), (0.042, 0.1, 1.0), (0.039, 0.012, 1.0), (0, 0.012, 1)]
     angles = np.linspace(0, 2 * np.pi, SEGMENTS + 1)
     vertices = [[r * np.sin(a), h, r * np.cos(a)] for r, h, _ in profile for a in angles]
     uv = [[a / (2 * np.pi), 0.999 * v] for _, _, v in profile for a in angles]
     body = trimesh.Trimesh(vertices, _grid(len(profile), SEGMENTS + 1), process=False)
     body.visual = TextureVisuals(np.array(uv), PBRMaterial(baseColorTexture=picture, baseColorFactor=[255] * 4))
-    handle = trimesh.creation.torus(0.025, 0.006, major_sections=14, minor_sections=6)
+    handle = trimesh.creation.torus(0.027, 0.009, major_sections=14, minor_sections=6)
     upright = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0], [0, 0, 0])
-    handle.apply_transform(trimesh.transformations.translation_matrix([0, 0.052, 0.045]) @ upright)
+    handle.apply_transform(trimesh.transformations.translation_matrix([0, 0.052, 0.052]) @ upright)
     handle.visual = TextureVisuals(material=PBRMaterial(baseColorFactor=[30, 90, 190, 255]))
     return trimesh.Scene({"body": body, "handle": handle})
 
@@ -45,13 +45,13 @@ def _grid(rows: int, columns: int) -> list[list[int]]:
     return faces
 
 
-# centre and size of each box of the chair, by material; y up, metres
+# centre and size of each box of the armchair, by material; y up, metres
 CHAIR = {
-    "wood": [([x, 0.22, z], [0.06, 0.44, 0.06]) for x in (-0.2, 0.2) for z in (-0.2, 0.2)]
-    + [([x, 0.75, -0.2], [0.06, 0.5, 0.06]) for x in (-0.2, 0.2)],
-    "cushion": [([0, 0.47, 0], [0.5, 0.08, 0.5]), ([0, 0.85, -0.2], [0.36, 0.28, 0.05])],
+    "wood": [([x, 0.09, z], [0.1, 0.18, 0.1]) for x in (-0.32, 0.32) for z in (-0.32, 0.32)]
+    + [([x, 0.4, 0.04], [0.16, 0.5, 0.72]) for x in (-0.32, 0.32)],
+    "cushion": [([0, 0.3, 0.02], [0.5, 0.26, 0.74]), ([0, 0.55, -0.32], [0.8, 0.76, 0.16])],
 }
-MATERIALS = {"wood": (0.45, 0.27, 0.12), "cushion": (0.15, 0.6, 0.3)}
+MATERIALS = {"wood": (0.4, 0.22, 0.1), "cushion": (0.1, 0.6, 0.3)}
 
 
 def chair() -> str:
@@ -68,13 +68,14 @@ def chair() -> str:
 
 
 def plane() -> trimesh.Trimesh:
-    """A toy aeroplane along x; z up, centimetres."""
-    profile = np.array([[0, -9], [0.9, -8], [1.6, -2], [1.6, 4], [0.9, 7], [0, 7.6]])
+    """A toy aeroplane along x, on two wheels; z up, centimetres."""
+    profile = np.array([[0, -7], [1.2, -6], [2.4, -1], [2.4, 4], [1.5, 6.5], [0, 7]])
     hull = trimesh.creation.revolve(profile, sections=10)
     hull.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
-    parts = [(hull, (250, 200, 40)), (_box([2, 0, 0.2], [3.4, 17, 0.5]), (200, 30, 60))]
-    parts += [(_box([-7.4, 0, 0.6], [2, 7, 0.5]), (200, 30, 60)), (_box([-7.6, 0, 2], [2, 0.5, 3.4]), (200, 30, 60))]
-    parts += [(_box([7.8, 0, 0], [0.4, 0.7, 5]), (60, 60, 70))]
+    parts = [(hull, (250, 200, 40)), (_box([1.5, 0, 0.4], [4.6, 15, 1]), (200, 30, 60))]
+    tail = [_box([-5.8, 0, 0.8], [2.6, 7, 0.8]), _box([-5.8, 0, 2.4], [2.6, 0.8, 4])]
+    parts += [(part, (200, 30, 60)) for part in tail]
+    parts += [(_box([3, y, -2.6], [2, 0.8, 2]), (50, 50, 60)) for y in (-1.6, 1.6)]
     for part, color in parts:
         part.visual.vertex_colors = color
     return trimesh.util.concatenate([part for part, _ in parts])

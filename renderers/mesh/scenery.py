@@ -40,8 +40,8 @@ class Light:
             )
         if not (self.ambient >= 0 and self.directed >= 0 and self.ambient + self.directed <= 1 + 1e-6):
             raise ValueError(
-                f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient} and "
-                f"{self.directed}: a picture's colours end at 1"
+                f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient:g} and "
+                f"{self.directed:g}: a picture's colours end at 1"
             )
 
     @property

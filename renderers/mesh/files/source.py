@@ -30,7 +30,13 @@ def _from_config(value: Any) -> MeshPath:
     return MeshPath(value if value in BUILT_IN or not value else ConfigPath(value, mode="").absolute)
 
 
-register_type(MeshPath, str, _from_config)
+def _to_config(value: Any) -> str:
+    if not isinstance(value, str):  # a MeshFile, for which it is asked first
+        raise ValueError(f"no path: {value!r}")
+    return str(value)
+
+
+register_type(MeshPath, _to_config, _from_config)
 
 
 @dataclass(frozen=True)
