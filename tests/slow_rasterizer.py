@@ -67,5 +67,5 @@ def look(mesh: Mesh, pose: Array, camera: Camera, light: Light, height: int, wid
         nearer = (least >= 0) & (distance < depth)
         facing = (normal if towards else -normal) @ sun / np.linalg.norm(normal)
         depth[nearer] = distance[nearer]
-        color[nearer] = (light.ambient + light.diffuse * max(0.0, facing)) * (weights @ paint)[nearer]
+        color[nearer] = (light.ambient + light.directed * max(0.0, facing)) * (weights @ paint)[nearer]
     return Sight(depth, color, edge)
