@@ -298,7 +298,7 @@ def test_backends_draw_the_same_files(backend: str, tmp_path: Path) -> None:
     kinds, poses = torch.tensor([0, 1, 1]), torch.tensor([[0.0, 0, 0, 0.4], [0.3, 0, -0.5, 1.0], [-0.4, 0, 1.0, 2.0]])
     expected, found = renderer._backend.layers(kinds, poses), other.layers(kinds.to(device), poses.to(device)).cpu()
     here, there = expected[:, 3].isfinite(), found[:, 3].isfinite()
-    assert here.sum() > 80 and (here != there).sum() <= 2
+    assert here.sum() > 60 and (here != there).sum() <= 2
     both = (here & there).unsqueeze(1)
     assert (((expected - found).abs() > 0.004) & both).any(1).sum() <= 2
 
