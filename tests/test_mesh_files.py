@@ -18,6 +18,8 @@ from PIL import Image
 from air_lightning.testing import check_renderer
 from renderers import MeshRenderer
 from renderers.mesh import Mesh, MeshFile
+from renderers.mesh.files.building import read_mesh
+from renderers.mesh.files.placing import smallest_circle
 
 trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
 
@@ -38,9 +40,7 @@ def export(shape: Any, path: Path) -> None:
 
 
 def read(path: Path | str, **options: Any) -> Mesh:
-    from renderers.mesh.files import read_mesh
-
-    return read_mesh("thing", MeshFile(str(path), **options), options.pop("color", None))
+    return read_mesh("thing", MeshFile(str(path), **options), color=None)
 
 
 def folds(mesh: Mesh) -> float:
@@ -99,8 +99,6 @@ def test_up_is_the_formats_where_it_is_not_said(tmp_path: Path) -> None:
 
 
 def test_it_stands_over_the_smallest_circle_around_it() -> None:
-    from renderers.mesh.files.placing import smallest_circle
-
     random = np.random.default_rng(0)
     for count in (1, 2, 3, 7, 300):
         points = random.normal(size=(count, 2)) * [3, 1]
@@ -114,8 +112,6 @@ def test_it_stands_over_the_smallest_circle_around_it() -> None:
 
 
 def test_points_in_line_have_a_circle() -> None:
-    from renderers.mesh.files.placing import smallest_circle
-
     center, radius = smallest_circle(np.array([[0.0, 0], [1, 1], [3, 3], [2, 2]]))
     assert center.tolist() == pytest.approx([1.5, 1.5]) and radius == pytest.approx(math.hypot(1.5, 1.5))
 

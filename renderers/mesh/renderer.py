@@ -11,7 +11,7 @@ from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
-from renderers.mesh.files import MeshFile, MeshPath, read_mesh
+from renderers.mesh.files import MeshFile, MeshPath
 from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
@@ -215,6 +215,8 @@ def _meshes(sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: d
 
 def _mesh(kind: str, source: MeshFile | str, color: RGB | None) -> Mesh:
     if isinstance(source, MeshFile):
+        from renderers.mesh.files.building import read_mesh  # much to import, and wanted only here
+
         return read_mesh(kind, source, color)
     return BUILT_IN[source](COLORS[source] if color is None else color)
 

@@ -1,5 +1,8 @@
-"""Meshes from files: read through trimesh, coloured, placed on the table, and their symmetry found."""
+"""Meshes from files: read through trimesh, coloured, placed on the table, and their symmetry found.
 
-from renderers.mesh.files.source import MeshFile, MeshPath, read_mesh
+``building`` does it; it is imported where a file is drawn, and not before.
+"""
 
-__all__ = ["MeshFile", "MeshPath", "read_mesh"]
+from renderers.mesh.files.source import MeshFile, MeshPath
+
+__all__ = ["MeshFile", "MeshPath"]
