@@ -17,10 +17,10 @@ SEGMENTS = 20
 
 def mug() -> trimesh.Scene:
     """A mug with a handle and a picture around it; y up, metres."""
-    picture = Image.new("RGB", (128, 64), (245, 240, 225))
+    picture = Image.new("RGB", (128, 64), (40, 90, 210))
     draw = ImageDraw.Draw(picture)
-    draw.rectangle([0, 44, 127, 55], fill=(30, 90, 190))
-    draw.ellipse([50, 8, 78, 36], fill=(220, 60, 30))
+    draw.rectangle([0, 44, 127, 55], fill=(245, 245, 235))
+    draw.ellipse([50, 8, 78, 36], fill=(250, 140, 20))
     # radius, height and v of the texture: up the outside, over the rim, down the inside
     profile = [(0, 0, 0), (0.044, 0, 0), (0.048, 0.1, 1.0), (0.042, 0.1, 1.0), (0.039, 0.012, 1.0), (0, 0.012, 1)]
     angles = np.linspace(0, 2 * np.pi, SEGMENTS + 1)
@@ -31,7 +31,7 @@ def mug() -> trimesh.Scene:
     handle = trimesh.creation.torus(0.027, 0.009, major_sections=14, minor_sections=6)
     upright = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0], [0, 0, 0])
     handle.apply_transform(trimesh.transformations.translation_matrix([0, 0.052, 0.052]) @ upright)
-    handle.visual = TextureVisuals(material=PBRMaterial(baseColorFactor=[30, 90, 190, 255]))
+    handle.visual = TextureVisuals(material=PBRMaterial(baseColorFactor=[245, 245, 235, 255]))
     return trimesh.Scene({"body": body, "handle": handle})
 
 
