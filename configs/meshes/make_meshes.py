@@ -28,7 +28,7 @@ def mug() -> trimesh.Scene:
     uv = [[a / (2 * np.pi), 0.999 * v] for _, _, v in profile for a in angles]
     body = trimesh.Trimesh(vertices, _grid(len(profile), SEGMENTS + 1), process=False)
     body.visual = TextureVisuals(np.array(uv), PBRMaterial(baseColorTexture=picture, baseColorFactor=[255] * 4))
-    handle = trimesh.creation.torus(0.027, 0.009, major_sections=14, minor_sections=6)
+    handle = trimesh.creation.torus(0.027, 0.009, major_sections=10, minor_sections=5)
     upright = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0], [0, 0, 0])
     handle.apply_transform(trimesh.transformations.translation_matrix([0, 0.052, 0.052]) @ upright)
     handle.visual = TextureVisuals(material=PBRMaterial(baseColorFactor=[245, 245, 235, 255]))
