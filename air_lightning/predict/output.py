@@ -46,7 +46,7 @@ class Writer:
 
     def __init__(self, folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) -> None:
         self.folder, self.overlay = folder, overlay
-        self._numbers = {name: number for number, name in enumerate(kinds or [], 1)}
+        self._numbers: dict[str | None, int] = {name: number for number, name in enumerate(kinds or [], 1)}
         self.written = 0
         self._coco: dict[str, list[Row]] = {"images": [], "annotations": [], "categories": _categories(kinds)}
         self._lines = (folder / FILES["jsonl"]).open("w") if form == "jsonl" else None
