@@ -47,7 +47,7 @@ def explain(
     ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
-    rows = torch.arange(len(images), device=images.device)
+    rows = torch.arange(images.shape[0], device=images.device)
     canvas = renderer.image_background().expand_as(images)
     state = network.initial(images)
     parts: list[tuple[Tensor, ...]] = []
