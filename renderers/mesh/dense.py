@@ -132,7 +132,8 @@ def _nearest(weights: Tensor, drawn: Tensor, nearness: Tensor, paint: Tensor) ->
     near, face = torch.where(inside, (weights * nearness.unsqueeze(-1)).sum(2), 0.0).max(1)
     chosen = face[:, None, None].expand(-1, 1, 3, -1)
     weight = weights.gather(1, chosen).squeeze(1)  # (M, 3, S)
-    corners = paint.flatten(2).gather(1, face.unsqueeze(-1).expand(-1, -1, 9)).unflatten(2, (3, 3))  # (M, S, 3, 3)
+    corners = paint.flatten(2).gather(1, face.unsqueeze(-1).expand(-1, -1, 9))
+    corners = corners.view(*corners.shape[:2], 3, 3)  # (M, S, 3, 3)
     color = (weight.transpose(1, 2).unsqueeze(-1) * corners).sum(2).transpose(1, 2)
     return near, color / torch.where(near > 0, near, 1.0).unsqueeze(1)
 
