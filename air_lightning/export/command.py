@@ -5,9 +5,9 @@
     python -m air_lightning export --run_dir DIR --output FOLDER --format checkpoint
 
 torch and onnx write the inference network, for batches of any size: images (batch, channels, height, width) in [0, 1]
-to count_probabilities, what and where. What is written is read back and compared with the original on noise and on
-scenes that its renderer draws. Refinement through the renderer is not part of it: where the model has one, predict
-gives finer poses. checkpoint writes a run folder of config and weights alone, for predict and load.
+to count_probabilities, object_what and object_where. What is written is read back and compared with the original, on
+noise and on scenes that its renderer draws. Refinement through the renderer is not part of it: where the model has
+one, predict gives finer poses. checkpoint writes a run folder of config and weights alone, for predict and load.
 
 Exit status: 0 done; 1 what was written is not what the model says, and is removed; 2 wrong arguments, or a model that
 cannot be exported, and then nothing was written.
@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning.command_line import end
-from air_lightning.export.formats import WRITERS, check_packages, close
-from air_lightning.export.program import TOLERANCE, largest_difference, metadata, trace
+from air_lightning.export.formats import WRITERS, check_packages
+from air_lightning.export.program import TOLERANCE, agrees, differences, metadata, trace
 from air_lightning.export.weights import write_weights
 from air_lightning.loading import add_model_arguments, chosen_run, load_module
 
@@ -82,12 +82,16 @@ def write(run_dir: Path, options: argparse.Namespace) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     draft = output.with_name(f".{os.getpid()}.{output.name}")
     try:
-        difference = largest_difference(WRITERS[options.format](program, draft, metadata(module)), module)
-        if not close(difference, TOLERANCE):
-            end(1, f"error: the exported program differs from the original by {difference:.2g}; nothing was written")
+        gaps = differences(WRITERS[options.format](program, draft, metadata(module)), module)
+        comparison = (
+            f"largest difference from the original {gaps.max():.2g}, median {gaps.median():.2g}; "
+            f"{int((gaps > TOLERANCE).sum())} of {len(gaps)} pictures differ by more than {TOLERANCE:g}"
+        )
+        if not agrees(gaps):
+            end(1, f"error: the exported program is not the model: {comparison}. Nothing was written")
         os.replace(draft, output)
     finally:
         draft.unlink(missing_ok=True)
-    print(f"wrote {output}; largest difference from the original {difference:.2g}")
+    print(f"wrote {output}: {comparison}")
     if module.refinement is not None:
         print("note: refinement through the renderer is not part of it; predict has it")
