@@ -22,7 +22,7 @@ def draw_overlay(original: Image.Image, prediction: Prediction) -> Image.Image:
 
 def label(found: FoundObject, number: int) -> str:
     """What is written beside a box: kind, or number in the order of inference; and confidence."""
-    return f"{number + 1 if found.kind is None else found.kind} {found.confidence:.2f}"
+    return f"{found.kind or f'#{number + 1}'} {found.confidence:.2f}"
 
 
 def _mark(scene: Image.Image, box: list[float], text: str, color: str) -> None:

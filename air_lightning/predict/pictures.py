@@ -93,10 +93,10 @@ def _exact(array: NDArray[Any], shape: Shape) -> Sequence[Tensor] | None:
     last = array if array.shape[-1:] == (colors,) and array.ndim > 2 else array[..., None]
     if last.shape[-3:] != (height, width, colors):
         return None
-    stack = np.ascontiguousarray(last.reshape(-1, height, width, colors).transpose(0, 3, 1, 2), np.float32)
+    stack = np.array(last.reshape(-1, height, width, colors).transpose(0, 3, 1, 2), np.float32)
     return list(torch.from_numpy(stack))
 
 
 def _scaled(original: Image.Image, shape: Shape) -> Picture:
     pixels = finished(original, shape[1:], color=shape[0] == 3)
-    return Picture(torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255, original)
+    return Picture(torch.from_numpy(np.array(pixels, np.float32)) / 255, original)
