@@ -1,7 +1,9 @@
 """Trained models from run folders, and the models that come with the package."""
 
 import argparse
+import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -42,16 +44,25 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
     """
     config = yaml.safe_load(runs.config_of(run_dir).read_text())
     weights = find_checkpoint(run_dir, checkpoint)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AIRModule, "model")
     try:
-        model: AIRModule = parser.instantiate_classes(parser.parse_object({"model": config["model"]})).model
+        model = build_module(config["model"])
         model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["state_dict"])
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         raise ValueError(
             f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}: {error}"
         ) from error
     return model.to(device).eval().requires_grad_(False)
+
+
+def build_module(arguments: dict[str, Any]) -> AIRModule:
+    """The model of these arguments, as the ``model`` section of a config has them; what it raises is theirs."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AIRModule, "model")
+    with warnings.catch_warnings():
+        # newer versions have other names for what older ones have too
+        warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")
+        module: AIRModule = parser.instantiate_classes(parser.parse_object({"model": arguments})).model
+    return module
 
 
 def find_checkpoint(run_dir: Path, wanted: str | Path) -> Path:

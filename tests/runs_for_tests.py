@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 
-from air_lightning.module import AIRModule
+from air_lightning.loading import build_module
 
 ATTENTION = {
     "class_path": "air_lightning.inference.ResidualAttention",
@@ -33,10 +32,8 @@ def write_run(
 ) -> Path:
     """The folder of a run. sure: added to the logit of every slot's presence. more: further arguments of the model."""
     arguments = {"renderer": renderer, "inference": inference, "slots": 2, **more}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AIRModule, "model")
     torch.manual_seed(0)
-    module = parser.instantiate_classes(parser.parse_object({"model": arguments})).model
+    module = build_module(arguments)
     last = [layer for layer in module.network.presence.modules() if isinstance(layer, torch.nn.Linear)][-1]
     with torch.no_grad():
         last.bias += sure
