@@ -24,6 +24,7 @@ GLIMPSES = {
 }
 TURNED = {"class_path": GLIMPSES["class_path"], "init_args": {**GLIMPSES["init_args"], "turn": 0.5}}  # type: ignore[dict-item]
 DISCS = {"class_path": "disc_plugin.Discs"}
+RECONSIDERED = {"class_path": "air_lightning.reconsideration.Reconsideration", "init_args": {"margin": 0.0}}
 REFINED = {"class_path": "air_lightning.refinement.Refinement", "init_args": {"iterations": 2}}
 
 

@@ -74,24 +74,30 @@ def check_packages() -> None:
 
 def quantile(p: Any) -> Any:
     """``torch.special.ndtri`` in operations of ONNX, which has no quantile of the normal distribution."""
-    op = import_module("onnxscript").opset18
-    one, half = op.Constant(value_float=1.0), op.Constant(value_float=0.5)
-    offset = op.Sub(p, half)
+    op, double = import_module("onnxscript").opset18, import_module("onnx").TensorProto.DOUBLE
+    share = op.Cast(p, to=double)  # in float32 the polynomials would cost three digits
+    offset = op.Sub(share, _number(0.5))
     square = op.Mul(offset, offset)
     middle = op.Mul(offset, op.Div(_polynomial(op, square, MIDDLE), _polynomial(op, square, MIDDLE_BELOW)))
-    smaller = op.Min(p, op.Sub(one, p))
-    far = op.Sqrt(op.Mul(op.Constant(value_float=-2.0), op.Log(smaller)))
+    smaller = op.Min(share, op.Sub(_number(1.0), share))
+    far = op.Sqrt(op.Mul(_number(-2.0), op.Log(smaller)))
     tail = op.Div(_polynomial(op, far, TAIL), _polynomial(op, far, TAIL_BELOW))
-    tail = op.Where(op.Less(p, half), tail, op.Neg(tail))
-    return op.Where(op.Less(smaller, op.Constant(value_float=TAIL_AT)), tail, middle)
+    tail = op.Where(op.Less(share, _number(0.5)), tail, op.Neg(tail))
+    return op.CastLike(op.Where(op.Less(smaller, _number(TAIL_AT)), tail, middle), p)
 
 
 def _polynomial(op: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
     """Horner's rule, from the highest power down."""
-    value = op.Constant(value_float=coefficients[0])
+    value = _number(coefficients[0])
     for coefficient in coefficients[1:]:
-        value = op.Add(op.Mul(value, x), op.Constant(value_float=coefficient))
+        value = op.Add(op.Mul(value, x), _number(coefficient))
     return value
+
+
+def _number(value: float) -> Any:
+    """A constant of type double."""
+    onnx, script = import_module("onnx"), import_module("onnxscript")
+    return script.opset18.Constant(value=onnx.helper.make_tensor("number", onnx.TensorProto.DOUBLE, [], [value]))
 
 
 def _reason(error: BaseException) -> str:

@@ -27,7 +27,7 @@ Program = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Inference(nn.Module):
-    """Pictures (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, not refined.
+    """Pictures (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, reconsidered if the model is, not refined.
 
     count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the kinds (B, N, K), or posterior
     means of appearance (B, N, D); object_where (B, N, P), the poses of the likeliest kinds in the renderer's units.
@@ -36,12 +36,18 @@ class Inference(nn.Module):
         module: the model. renderer: what draws between slots, the model's own or one that draws the same.
     """
 
+    log_prior: Tensor
+
     def __init__(self, module: AIRModule, renderer: Renderer) -> None:
         super().__init__()
         self.network, self.renderer, self.slots = module.network, renderer, module.slots
+        self.reconsideration, self.final_sd = module.reconsideration, module.final_sd
+        self.register_buffer("log_prior", module.log_prior, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        if self.reconsideration is not None:
+            slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
         what = slots.looks.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
         return count_log_posterior(slots.presence_logits).exp(), what, slots.where
 
