@@ -1,4 +1,4 @@
-"""`python -m air_lightning fit|validate|test|predict ...`."""
+"""`python -m air_lightning fit|test|predict|...`."""
 
 import os
 

@@ -5,7 +5,8 @@
     python -m air_lightning fit --config configs/scenes3d.yaml --wandb
     python -m air_lightning test --run_dir DIR [--ckpt_path last] [--data.noise 0.1 ...]
     python -m air_lightning validate --run_dir DIR
-    python -m air_lightning predict --run_dir DIR
+    python -m air_lightning predict --run_dir DIR --input PICTURES --output OUT
+    python -m air_lightning export --run_dir DIR --output FILE
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
     python -m air_lightning report DIR [DIR ...]
     python -m air_lightning plugins
@@ -23,7 +24,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +46,7 @@ from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
+SUBCOMMANDS = ("fit", "validate", "test")  # of Lightning's; `predict` is a command of our own
 EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
 # The processes that Lightning starts for further devices find the folder of the first one here.
@@ -147,6 +148,12 @@ class AIRCLI(LightningCLI):
                 os.environ.pop(RUN_DIR_VARIABLE, None)
 
     # ---- arguments
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's own that are ours too, each with the arguments that it does not take from the command line."""
+        theirs = LightningCLI.subcommands()
+        return {name: theirs[name] for name in SUBCOMMANDS}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """As Lightning's; saved configs say which versions wrote them, and where."""
@@ -323,7 +330,6 @@ class AIRCLI(LightningCLI):
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),
-            callbacks.StopSignal(),
             callbacks.Stopwatch(),
             self._count,
             callbacks.Summary(),
@@ -372,16 +378,6 @@ class AIRCLI(LightningCLI):
     def test(self, **kwargs: Any) -> None:
         """Test, and write `test_metrics.json`."""
         self._write_metrics(self._evaluate(**kwargs))
-
-    def predict(self, **kwargs: Any) -> None:
-        """Predict, and write `predictions.pt`: the list of what `predict_step` returned, records as dicts.
-
-        So `torch.load` opens it safely, with `weights_only`. Of several processes it is the first one's part.
-        """
-        predictions = self._evaluate(**kwargs)
-        if predictions is not None and self.run_dir is not None and self.trainer.is_global_zero:
-            torch.save(_plain(predictions), self.run_dir / "predictions.pt")
-            print(f"wrote {self.run_dir / 'predictions.pt'}")
 
     def _evaluate(self, **kwargs: Any) -> Any:
         try:
@@ -453,19 +449,6 @@ def _peek(argv: Sequence[str]) -> argparse.Namespace:
 def _rank() -> int:
     """This process's number among those of the run, as far as known before the trainer is there."""
     return int(getattr(rank_zero_only, "rank", 0))
-
-
-def _plain(value: Any) -> Any:
-    """`value` in dicts, lists, primitives and tensors of the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _is_local(path: str) -> bool:

@@ -47,7 +47,7 @@ def explain(
     ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
-    rows = torch.arange(len(images), device=images.device)
+    rows = torch.arange(images.shape[0], device=images.device)
     canvas = renderer.image_background().expand_as(images)
     state = network.initial(images)
     parts: list[tuple[Tensor, ...]] = []
@@ -81,9 +81,10 @@ def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:
 
     An angle's posterior is spread evenly over its identity's symmetric copies, so that its KL counts one period.
     """
-    circular = torch.tensor([c.circular for c in renderer.where.coordinates], device=mean.device)
-    total = gaussian_kl(mean, sd)[..., ~circular].sum(-1)
-    if bool(circular.any()):
+    turns = [c.circular for c in renderer.where.coordinates]
+    straight, circular = ([j for j, turn in enumerate(turns) if turn == wanted] for wanted in (False, True))
+    total = gaussian_kl(mean, sd)[..., straight].sum(-1)
+    if circular:
         periods = renderer.where.periods(renderer.kinds, mean)[:, circular]
         total = total + wrapped_kl(sd[..., circular], periods.expand_as(sd[..., circular])).sum(-1)
     return total

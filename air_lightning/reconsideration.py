@@ -44,7 +44,7 @@ class Reconsideration:
             found.append(explain(renderer, network, images, count, sample=False, start=start))
         worth = torch.stack([self._worth(renderer, images, other, log_prior, sd) for other in found])
         worth[0] += self.margin
-        best, rows = worth.argmax(0), torch.arange(len(images), device=images.device)
+        best, rows = worth.argmax(0), torch.arange(images.shape[0], device=images.device)
         return Slots(*(torch.stack(column)[best, rows] for column in zip(*found)))
 
     def _worth(self, renderer: Renderer, images: Tensor, slots: Slots, log_prior: Tensor, sd: float) -> Tensor:

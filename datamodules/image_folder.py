@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from datamodules.picture_files import SUFFIXES, finished, found, images
 from datamodules.stills import Pixels, StillModule, Stills
-
-PICTURES, ARRAYS = (".png", ".jpg", ".jpeg"), (".npy",)
-DEEP = 65535
 
 
 class ImageFolder(StillModule):
@@ -80,14 +77,14 @@ def read(folder: Path, resize: tuple[int, int] | None, color: bool) -> Pixels:
     """All pictures under a folder, (N, C, H, W), in the order of their files' names."""
     if not folder.is_dir():
         raise ValueError(f"folder={str(folder)!r} is not a folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES + ARRAYS)
+    paths = found(folder)
     if not paths:
-        raise ValueError(f"folder={str(folder)!r} holds no pictures: expected {', '.join(PICTURES + ARRAYS)} files")
+        raise ValueError(f"folder={str(folder)!r} holds no pictures: expected {', '.join(SUFFIXES)} files")
     pixels: list[Pixels] = []
     first = paths[0]
     for path in paths:
-        for image in _images(path):
-            pixels.append(_finished(image, resize, color))
+        for image in images(path):
+            pixels.append(finished(image, resize, color))
             if pixels[-1].shape != pixels[0].shape:
                 raise ValueError(
                     f"pictures differ in size: {first} has {_size(pixels[0])}, {path} has {_size(pixels[-1])} "
@@ -99,61 +96,6 @@ def read(folder: Path, resize: tuple[int, int] | None, color: bool) -> Pixels:
             "validate and one to test"
         )
     return np.stack(pixels)
-
-
-def _images(path: Path) -> list[Image.Image]:
-    """The pictures of one file, in PIL's modes L and RGB."""
-    try:
-        if path.suffix.lower() in ARRAYS:
-            return [Image.fromarray(array) for array in _arrays(np.load(path, allow_pickle=False))]
-        with Image.open(path) as image:
-            return [_plain(ImageOps.exif_transpose(image))]
-    except (OSError, ValueError, EOFError, SyntaxError) as error:  # Pillow raises the last for a damaged PNG
-        raise ValueError(f"could not read {path}: {error}") from error
-
-
-def _arrays(array: NDArray[np.generic]) -> list[Pixels]:
-    """The pictures (H, W) or (H, W, 3) of an array."""
-    single = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
-    stack = array[None] if single else array
-    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[-1] not in (1, 3, 4)) or 0 in stack.shape:
-        raise ValueError(f"expected an array (N, H, W), (N, H, W, C), (H, W) or (H, W, C), found {array.shape}")
-    pixels = _bytes(stack)
-    if pixels.ndim == 4 and pixels.shape[-1] != 3:
-        opaque = pixels[..., 3:] / 255 if pixels.shape[-1] == 4 else 1.0
-        pixels = (pixels[..., :3] * opaque).round().astype(np.uint8)
-        pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    return list(np.ascontiguousarray(pixels))
-
-
-def _bytes(values: NDArray[np.generic]) -> Pixels:
-    if values.dtype == np.uint8:
-        return values.astype(np.uint8)
-    if values.dtype != np.bool_ and not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f"expected uint8, bool or real values, found {values.dtype}")
-    real = values.astype(np.float64)
-    if not ((real >= 0) & (real <= 1)).all():
-        raise ValueError(f"real values must lie in [0, 1], found {real.min():g} to {real.max():g}: divide them first")
-    return (real * 255).round().astype(np.uint8)
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """To mode L or RGB: 16 bits to 8, palettes resolved, transparent parts black."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) * (255 / DEEP)).round().clip(0, 255).astype(np.uint8))
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        pixels = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", pixels.size, (0, 0, 0, 255)), pixels).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _finished(image: Image.Image, resize: tuple[int, int] | None, color: bool) -> Pixels:
-    """(C, H, W)."""
-    image = image.convert("RGB" if color else "L")
-    if resize is not None:
-        image = image.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)  # averages areas where it shrinks
-    pixels = np.asarray(image)
-    return pixels.transpose(2, 0, 1) if color else pixels[None]
 
 
 def _size(pixels: Pixels) -> str:

@@ -102,6 +102,13 @@ class Renderer(nn.Module, ABC):
         shown = coverage(self.layers(what, where), self.compositing) > threshold
         return extents(shown) * (self.image_shape[1] / shown.shape[-2])
 
+    def traceable(self) -> "Renderer":
+        """A renderer that draws the same in torch operations alone, which ``torch.export`` can follow.
+
+        Default: the renderer itself. One with kernels of its own overrides it, for its models to be exported.
+        """
+        return self
+
     @property
     def device(self) -> torch.device:
         """Where the renderer's parameters and buffers lie."""

@@ -65,7 +65,7 @@ class GlimpseRenderer(Renderer):
 
     def decode(self, what: Tensor) -> Tensor:
         """Glimpses (M, C, side, side) of codes (M, D), colour times alpha; for ``over`` alpha is one more channel."""
-        planes = torch.sigmoid(self.decoder(what)).view(len(what), -1, self.glimpse, self.glimpse)
+        planes = torch.sigmoid(self.decoder(what)).view(what.shape[0], -1, self.glimpse, self.glimpse)
         if self.compositing == "additive":
             return planes
         alpha = planes[:, -1:]
@@ -101,7 +101,7 @@ class GlimpseRenderer(Renderer):
         """(M, C, H, W): the picture's pixel shows the glimpse at the window's own coordinates of it."""
         inverse = torch.linalg.inv(window[..., :2])
         theta = torch.cat([inverse, -inverse @ window[..., 2:]], -1)
-        size = [len(glimpses), glimpses.shape[1], *self.image_shape[1:]]
+        size = [*glimpses.shape[:2], *self.image_shape[1:]]
         return F.grid_sample(glimpses, F.affine_grid(theta, size, align_corners=False), align_corners=False)
 
     def _placed_upright(self, glimpses: Tensor, window: Tensor) -> Tensor:

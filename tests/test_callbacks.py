@@ -374,7 +374,7 @@ def test_scenes_of_a_batch_are_the_first_axis_of_its_first_tensor(batch, scenes)
     assert count.scenes == scenes
 
 
-# ---- Summary and StopSignal
+# ---- Summary and SIGTERM
 
 
 def test_summary_says_what_was_reached_and_where_it_lies(tmp_path, capsys):
@@ -386,7 +386,7 @@ def test_summary_says_what_was_reached_and_where_it_lies(tmp_path, capsys):
     assert f"run       {tmp_path}/  config.yaml, metrics.csv, checkpoints/best.ckpt, checkpoints/last.ckpt" in out
 
 
-@pytest.mark.parametrize("where", ["test 1", "test 2", "predict 1", "predict 2", "val 0"])  # 2: the last batch
+@pytest.mark.parametrize("where", ["test 1", "test 2", "val 0"])  # 2: the last batch
 def test_sigterm_ends_an_evaluation(tmp_path, capsys, where):
     toy.fit("--run_dir", tmp_path)
     files = sorted(tmp_path.iterdir())

@@ -256,7 +256,7 @@ def test_callbacks_of_the_user_are_added_to_ours(tmp_path):
     assert kinds[-1] == "Checkpoints"  # after all that changes what it saves
 
 
-# ---- test, validate, predict
+# ---- test, validate
 
 
 def test_test_writes_its_metrics_and_leaves_the_rest(run, capsys):
@@ -303,15 +303,7 @@ def test_validate_writes_the_figures_of_fit(run):
     assert record["metrics"]["val/position_error"] == pytest.approx(float(fitted["val/position_error"]))
 
 
-def test_predict_writes_what_the_module_returns(run, capsys):
-    toy.run("predict", "--run_dir", run)
-    predictions = torch.load(run / "predictions.pt", weights_only=True)
-    assert [tuple(batch["value"].shape) for batch in predictions] == [(4, 1)] * 3
-    assert predictions[2]["more"][0] == 2 and set(predictions[2]["more"][1]) == {"target"}
-    assert f"wrote {run / 'predictions.pt'}" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("subcommand", ["test", "validate", "predict"])
+@pytest.mark.parametrize("subcommand", ["test", "validate"])
 def test_evaluation_without_a_run_is_refused(run, tmp_path, capsys, subcommand):
     error = refused(capsys, subcommand, "--run_dir", tmp_path / "nowhere")
     assert error.startswith(f"run_dir '{tmp_path / 'nowhere'}' does not exist: give the folder")

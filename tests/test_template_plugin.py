@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import packages_for_tests
 import pytest
-import torch
 import yaml
 
 from air_lightning.cli import main
@@ -79,12 +78,13 @@ def guide(installed: Path, tmp_path: Path) -> Path:
 def test_the_guides_config_trains_and_predicts(guide: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main(["fit", "--config", str(guide), "--run_dir", str(run), *SMALL, *FEW])
-    main(["predict", "--run_dir", str(run)])
-    predictions = torch.load(run / "predictions.pt")
-    assert sum(len(batch["count"]) for batch in predictions) == 8
-    batch = predictions[0]
-    assert batch["posterior"].shape == (4, 3) and batch["reconstruction"].shape == (4, 3, 32, 32)
-    assert batch["slots"]["what"].shape == (4, 2) and batch["slots"]["where"].shape == (4, 2, 3)
+    np.save(tmp_path / "pictures.npy", np.random.default_rng(0).random((5, 32, 32, 3), np.float32))
+    seen = tmp_path / "seen"
+    main(["predict", "--run_dir", str(run), "--input", str(tmp_path / "pictures.npy"), "--output", str(seen)])
+    lines = [json.loads(line) for line in (seen / "predictions.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3, 4]
+    assert all(len(line["count_probabilities"]) == 3 and len(line["objects"]) == line["count"] for line in lines)
+    assert all(found["kind"] in ("thin", "thick") for line in lines for found in line["objects"])
 
 
 def test_the_guides_config_takes_the_users_pictures(guide: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,11 +21,6 @@ class Bias:
 
     def __init__(self, value: float = 0.0) -> None:
         self.value = value
-
-
-class Prediction(NamedTuple):
-    value: torch.Tensor
-    more: tuple[int, dict[str, torch.Tensor]]
 
 
 class ToyModule(pl.LightningModule):
@@ -88,10 +83,6 @@ class ToyModule(pl.LightningModule):
         self._terminate(f"test {batch_idx}")
         error = (self.line(batch["image"]).squeeze(-1) - batch["target"]).abs().mean() + self.bias.value
         self.log("test/position_error", error)
-
-    def predict_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prediction:
-        self._terminate(f"predict {batch_idx}")
-        return Prediction(self.line(batch["image"]), (batch_idx, {"target": batch["target"]}))
 
     def picture(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
         assert not self.training
@@ -158,8 +149,6 @@ class ToyData(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader:
         return DataLoader(Points(12, 3, self.noise), batch_size=4)
-
-    predict_dataloader = test_dataloader
 
 
 class NotData:

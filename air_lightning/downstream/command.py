@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
@@ -25,6 +23,7 @@ from air_lightning.downstream.chart import draw_chart
 from air_lightning.downstream.latents import check_model
 from air_lightning.downstream.study import Result, compare, material
 from air_lightning.downstream.tasks import OBJECTS, Task
+from air_lightning.loading import best_device, load_module
 from air_lightning.module import AIRModule
 from datamodules.base import SceneDataModule
 
@@ -40,7 +39,8 @@ def main(args: Sequence[str]) -> None:
     parser = arguments()
     config = parser.parse_args(list(args))
     try:
-        model, data = load_model(Path(config.run_dir)), parser.instantiate_classes(config).data
+        model = load_module(Path(config.run_dir), device=best_device())
+        data = parser.instantiate_classes(config).data
         check(model, data, config)
         data.prepare_data()
     except ValueError as error:
@@ -67,26 +67,6 @@ def arguments() -> ArgumentParser:
     parser.add_argument("--out", type=str | None, default=None, help="Folder to write to (default: in the run's).")
     parser.add_subclass_arguments(SceneDataModule, "data", help="Scenes of two digits.")
     return parser
-
-
-def load_model(run_dir: Path) -> AIRModule:
-    """The trained model of a run, frozen, on the accelerator where there is one.
-
-    Raises:
-        RunError: there is no such run, or it has no best checkpoint.
-        ValueError: the run's model is not ours, or its checkpoint does not go with its config.
-    """
-    config = yaml.safe_load(runs.config_of(run_dir).read_text())
-    checkpoint = runs.checkpoint_of(run_dir, "best")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AIRModule, "model")
-    try:
-        model: AIRModule = parser.instantiate_classes(parser.parse_object({"model": config["model"]})).model
-        model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
-    except Exception as error:  # jsonargparse, constructors and torch all have their own
-        raise ValueError(f"run_dir {str(run_dir)!r} holds no model that this version can load: {error}") from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval().requires_grad_(False)
 
 
 def check(model: AIRModule, data: SceneDataModule, config: Namespace) -> None:

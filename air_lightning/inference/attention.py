@@ -116,7 +116,7 @@ class ResidualAttention(InferenceNetwork):
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
         residual = images - canvas
-        seen = torch.cat([images, residual, self.pixels.expand(len(images), -1, -1, -1)], 1)
+        seen = torch.cat([images, residual, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
         features = self.map(F.pad(seen, self.padding))
         energy = self._energy(residual)
         attention = self._attention(self.peak(features).squeeze(1) + self.sharpness * (energy + 1e-3).log())

@@ -106,9 +106,9 @@ class RecurrentAIR(InferenceNetwork):
         self.register_buffer("periods", periods, persistent=False)
 
     def initial(self, images: Tensor) -> Memory:
-        start = images.new_zeros(len(images), self.lstm_units)
-        encoded = images.new_zeros(len(images), 0) if self.needs_canvas else self.encode(images)
-        return Memory(start, start, images.new_zeros(len(images), self.previous), encoded)
+        start = images.new_zeros(images.shape[0], self.lstm_units)
+        encoded = images.new_zeros(images.shape[0], 0) if self.needs_canvas else self.encode(images)
+        return Memory(start, start, images.new_zeros(images.shape[0], self.previous), encoded)
 
     def propose(self, images: Tensor, canvas: Tensor, state: Memory) -> tuple[Proposal, Memory]:
         encoded = self.encode(self._view(images, canvas)) if self.needs_canvas else state.encoded

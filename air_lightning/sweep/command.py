@@ -13,17 +13,15 @@ Exit status: 0 done; 1 five runs in a row have failed; 2 wrong arguments, and th
 
 import argparse
 import shlex
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from air_lightning.command_line import end, interrupt_status, positive, sigterm_interrupts
 from air_lightning.sweep import parameters
 from air_lightning.sweep.definition import Sweep, load
 from air_lightning.sweep.parameters import Choice
@@ -49,7 +47,7 @@ def main(args: Sequence[str]) -> None:
             return
         run(sweep, options, further)
     except ValueError as error:
-        _end(2, f"error: {error}")
+        end(2, f"error: {error}")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -59,8 +57,8 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path, help="a W&B sweep file, such as configs/sweeps/scenes3d.yaml")
     parser.add_argument("--local", action="store_true", help="run it here, without W&B")
-    parser.add_argument("--count", type=_positive, help="runs in all (default: the file's run_cap; a grid's size)")
-    parser.add_argument("--jobs", type=_positive, default=1, help="fits at a time (default: 1)")
+    parser.add_argument("--count", type=positive, help="runs in all (default: the file's run_cap; a grid's size)")
+    parser.add_argument("--jobs", type=positive, default=1, help="fits at a time (default: 1)")
     parser.add_argument("--out", type=Path, help="folder of the sweep (default: runs/sweeps/<name of the file>)")
     parser.add_argument("--seed", type=int, default=1, help="of methods random and bayes (default: 1)")
     return parser
@@ -101,15 +99,14 @@ def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> No
     folder = options.out or Path("runs") / "sweeps" / options.file.stem
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder), _sigterm_interrupts():
+    with _only_one(folder), sigterm_interrupts():
         local = LocalSweep(sweep, folder, most, options.jobs, options.seed, further)
         try:
             records = local.run()
         except TooManyFailures as error:
-            _end(1, f"error: {error}")
+            end(1, f"error: {error}")
         except KeyboardInterrupt as error:
-            status = error.args[0] if error.args else 130
-            _end(status, "interrupted; the same command goes on with the sweep")
+            end(interrupt_status(error), "interrupted; the same command goes on with the sweep")
     print(f"{table(sweep, records)}\nwrote {folder}/  results.csv, results.json")
 
 
@@ -147,28 +144,3 @@ def _only_one(folder: Path) -> AbstractContextManager[Any]:
         return FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout as error:
         raise ValueError(f"--out {str(folder)!r} is in use by another sweep: wait for it, or name another") from error
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, _interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt(128 + number)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
-def _end(status: int, message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise SystemExit(status)

@@ -11,6 +11,7 @@ from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
+from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.files import MeshFile, MeshPath
 from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
@@ -128,6 +129,10 @@ class MeshRenderer(Renderer):
         assert target.shape == (len(where), 1 if squared else where.shape[1] + 1, *self.image_shape), target.shape
         assert others[0].shape[:2] == slots[0].shape, others[0].shape
         return self._backend.scores(*slots, *others, target.detach().float(), squared).to(target.dtype)
+
+    def traceable(self) -> Renderer:
+        scenery, (colors, height, width) = self._backend.scenery, self.image_shape
+        return DenseMeshes(self.what, self.where.coordinates, (colors, height, width), self.full_pose, scenery)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """Image coordinates (..., 2) of the object's middle (half the mean height up) and half its size (...)."""
