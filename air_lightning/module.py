@@ -262,7 +262,8 @@ class AIRModule(pl.LightningModule):
 
     def _finish(self, split: str) -> None:
         for name, value in (self.evaluation.compute() if self.evaluation is not None else {}).items():
-            self.log(f"{split}/{name}", value, prog_bar=name in SHOWN)
+            # the same in all processes already, of which Lightning is to be sure
+            self.log(f"{split}/{name}", value, prog_bar=name in SHOWN, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "val")
