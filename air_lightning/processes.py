@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_only
@@ -72,9 +72,9 @@ def _has_store() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
-def _store() -> dist.TCPStore:
+def _store() -> Any:
     place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(*place, is_master=False, timeout=PATIENCE)
+    return dist.TCPStore(*place, is_master=False, timeout=PATIENCE)  # type: ignore[attr-defined]
 
 
 def _key() -> str:

@@ -63,7 +63,7 @@ class CounterSampler(DistributedSampler[Any]):
 
     The processes take turns, so that their k-th batches together are the k-th batch of one process that takes as many
     at once. An epoch is filled up with new scenes to as many for each. (A DistributedSampler, because Lightning leaves
-    those as they are. In the place of any other it puts its own, which shows the first epoch's scenes in every epoch.)
+    those as they are; in the place of any other it puts its own, which fills up with scenes that were seen.)
 
     Args:
         length: scenes an epoch. replicas, rank: how many processes there are, and which of them this is, from 0 on.
@@ -80,8 +80,7 @@ class CounterSampler(DistributedSampler[Any]):
 class HeldOutSampler(DistributedSampler[Any]):
     """A process's share of the numbers ``0 ... length - 1``, the same in every epoch, each number in one share only.
 
-    Shares follow one another in the order of ranks; none is filled up, so they differ by at most one scene, and some
-    are empty where there are more processes than scenes. (torch's own repeats scenes, which then count twice.)
+    Shares follow one another in the order of ranks; none is filled up, so they differ by at most one scene.
 
     Args:
         as of CounterSampler.
@@ -89,7 +88,8 @@ class HeldOutSampler(DistributedSampler[Any]):
 
     def __init__(self, length: int, replicas: int = 1, rank: int = 0) -> None:
         super().__init__(range(length), replicas, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
-        self.numbers = range(length * rank // replicas, length * (rank + 1) // replicas)
+        bounds = (-(-length * place // replicas) for place in (rank, rank + 1))
+        self.numbers = range(*bounds)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -134,12 +134,9 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     """Scenes by number for each split.
 
     Args:
-        batch_size: scenes a step and process. train_scenes: scenes an epoch (every epoch has new ones), of all processes.
-        val_scenes, test_scenes: held-out scenes. seed: of all of them; splits never share a stream.
+        batch_size: scenes a step, of each process. train_scenes: scenes an epoch, of all processes; every epoch has new
+            ones. val_scenes, test_scenes: held-out scenes. seed: of all of them; splits never share a stream.
     """
-
-    # of few held-out scenes some process may get none
-    allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(self, batch_size: int, train_scenes: int, val_scenes: int, test_scenes: int, seed: int) -> None:
         super().__init__()
@@ -176,6 +173,18 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def scene_count(self, split: str) -> int:
         """How many scenes an epoch of this split has."""
         return self.sizes[split]
+
+    def check_shares(self, split: str, processes: int) -> None:
+        """ValueError where some process would get no scene of a held-out split: it could not evaluate with the others.
+
+        Called once the data is there.
+        """
+        scenes = self.scene_count(split)
+        if scenes < processes:
+            raise ValueError(
+                f"the {split} split has {scenes} scenes, fewer than the {processes} processes that share them: raise "
+                f"data.{'val' if split == 'val' else 'test'}_scenes, or take fewer devices"
+            )
 
     @abstractmethod
     def scenes(self, split: str) -> Scenes:

@@ -101,9 +101,11 @@ class RandomState(Callback):
 
 
 def seed(rank: int) -> None:
-    """Turn this process's generators to where those of no other rank are. Rank 0's are as the seed has them."""
-    for generator, place in ((torch.manual_seed, 2**32), (np.random.seed, 0), (random.seed, 0)):
-        generator(place)
+    """Set this process's generators to where those of no other rank are, by the seed that all have had."""
+    words = np.random.SeedSequence((torch.initial_seed(), rank)).generate_state(3)
+    torch.manual_seed(int(words[0]))
+    np.random.seed(words[1])
+    random.seed(int(words[2]))
 
 
 def collect() -> dict[str, Any]:
