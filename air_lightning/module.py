@@ -25,6 +25,7 @@ from air_lightning.evidence import (
 )
 from air_lightning.gallery import Exhibit, gallery
 from air_lightning.inference import InferenceNetwork, ResidualAttention
+from air_lightning.metrics import SceneMean
 from air_lightning.objective import objective
 from air_lightning.pictures import picture_rows, picture_steps
 from air_lightning.reconsideration import Reconsideration
@@ -126,6 +127,7 @@ class AIRModule(pl.LightningModule):
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
+        self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
         if isinstance(self.renderer.what, Categorical):
@@ -240,6 +242,9 @@ class AIRModule(pl.LightningModule):
             )
 
     def setup(self, stage: str) -> None:
+        # What parallel training would send from the first process to the others before every step and in evaluations,
+        # where processes need not have equally many batches. But buffers hold what is the same in all of them.
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SceneDataModule):
             return
@@ -253,15 +258,17 @@ class AIRModule(pl.LightningModule):
             seen = self.infer(batch.images)
             what, where = seen.slots.what, seen.slots.where
             self.evaluation.update(self.renderer, seen.count, seen.posterior, what, where, batch)
-        bounds = {"elbo": self.elbo(batch.images)}
+        self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
-            bounds["log_evidence"] = self.log_evidence(batch.images, self.evidence_samples)
-        for name, value in bounds.items():
-            size = len(batch.images)
-            self.log(f"{split}/{name}", value.mean(), batch_size=size, prog_bar=name in SHOWN, sync_dist=True)
+            self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
 
     def _finish(self, split: str) -> None:
-        for name, value in (self.evaluation.compute() if self.evaluation is not None else {}).items():
+        figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute()
+        for name, mean in (("elbo", self.mean_elbo), ("log_evidence", self.mean_log_evidence)):
+            if mean.update_called:
+                figures[name] = mean.compute()
+                mean.reset()
+        for name, value in figures.items():
             # the same in all processes already, of which Lightning is to be sure
             self.log(f"{split}/{name}", value, prog_bar=name in SHOWN, sync_dist=True)
 

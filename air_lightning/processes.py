@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -65,6 +66,16 @@ def gather(value: T) -> list[T]:
     values: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values  # type: ignore[return-value]  # filled by now
+
+
+def average(values: torch.Tensor) -> torch.Tensor:
+    """The mean of ``values`` over all processes, each of which must call it; without a gradient."""
+    values = values.detach()
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
 
 
 def _has_store() -> bool:
