@@ -231,7 +231,8 @@ class AIRCLI(LightningCLI):
             return  # the first process has opened it
         if not self._arguments.trainer.fast_dev_run:  # which writes nothing
             self._make_folder()
-        processes.tell_folder(self.run_dir)
+        if given is None:
+            processes.tell_folder(self.run_dir)
 
     def _make_folder(self) -> None:
         assert self.run_dir is not None
