@@ -24,6 +24,7 @@ from air_lightning.evidence import (
     where_log_ratio,
 )
 from air_lightning.gallery import Exhibit, gallery
+from air_lightning.host import on_host
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.metrics import SceneMean
 from air_lightning.objective import objective
@@ -197,8 +198,7 @@ class AIRModule(pl.LightningModule):
         terms = {name: term.detach() for name, term in result.terms.items()}
         self.log_dict({f"train/{name}": term for name, term in terms.items()})
         self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
-        self.log_dict({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness})
-        self.log_dict(self._rates())
+        self.log_dict(on_host({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness, **self._rates()}))
         return {"loss": result.loss, "terms": terms}
 
     def configure_optimizers(self) -> Any:

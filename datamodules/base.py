@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     """B scenes.
 
     Attributes:
-        images: (B, C, H, W) in [0, 1].
+        images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
         count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
             renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training never
             looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1.
@@ -217,7 +217,8 @@ class SceneDataModule(pl.LightningDataModule, ABC):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if isinstance(batch, Batch):
-            parts: list[Any] = [None if part is None else part.to(device) for part in batch]
+            # what comes from the host's ordinary memory is copied at once, but the GPU's work is not waited for
+            parts: list[Any] = [None if part is None else part.to(device, non_blocking=True) for part in batch]
             return Batch(*parts)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 

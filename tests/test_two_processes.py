@@ -40,7 +40,7 @@ def launch(command: list[str], records: Path, arguments: list[object], **environ
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     own = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "RECORDS": str(records), "QUIET": "1"}
     given = [sys.executable, "-m", *command, *map(str, arguments)]
-    done = subprocess.run(given, env=os.environ | own | environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(given, env=os.environ | own | environment, capture_output=True, text=True, timeout=600)
     assert "Warning" not in done.stderr and "sync_dist" not in done.stderr, done.stderr
     return done
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from air_lightning.processes import average
 
+
 class Context(NamedTuple):
     """What an estimator may look at besides its own numbers.
 
