@@ -208,14 +208,21 @@ class AIRModule(pl.LightningModule):
         if baselines:
             groups.append({"params": [p for p in learning if id(p) in baselines], "lr": self.baseline_lr or self.lr})
         optimizer = torch.optim.Adam(groups, lr=self.lr)
-        last = self.trainer.estimated_stepping_batches
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, last))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, self._last(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rates(self) -> dict[str, float]:
         """The learning rate of every parameter group, as `configure_optimizers` orders them."""
         groups = cast(LightningOptimizer, self.optimizers()).param_groups
         return {f"lr/{name}": group["lr"] for name, group in zip(("model", "baselines"), groups)}
+
+    def _last(self, step: int) -> float:
+        """The trainer's last step; infinite at step 0, when it does not matter.
+
+        To know it the trainer makes its loader. Asked before training, it would not set that loader back to where a
+        checkpoint from within an epoch has left it.
+        """
+        return self.trainer.estimated_stepping_batches if step else math.inf
 
     def _rate(self, step: int, last: float) -> float:
         """Factor on the learning rate: linear growth, then a cosine down to ``lr_final`` at step ``last``."""
