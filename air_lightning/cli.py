@@ -40,17 +40,18 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from air_lightning import __version__, callbacks, machine, runs, wandb_logging
+from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
 from air_lightning.commands import COMMANDS
 from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
+from datamodules.base import SceneDataModule
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 SUBCOMMANDS = ("fit", "validate", "test")  # of Lightning's; `predict` is a command of our own
 EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
+SPLIT_OF = {"fit": "val", "validate": "val", "test": "test"}
+"""The split that each subcommand shows once."""
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
-# The processes that Lightning starts for further devices find the folder of the first one here.
-RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
 # Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
 NOT_SAVED = ("config", "run_dir", "resume", "ckpt_path")
 
@@ -69,7 +70,6 @@ def main(args: Sequence[str] | None = None) -> None:
         import_module(module).main(argv[1:])
         return
     from air_lightning.module import AIRModule
-    from datamodules.base import SceneDataModule
 
     AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
 
@@ -144,8 +144,8 @@ class AIRCLI(LightningCLI):
         finally:
             if self.folder is not None:
                 self.folder.close()
-            if _rank() == 0:
-                os.environ.pop(RUN_DIR_VARIABLE, None)
+            if processes.rank() == 0:
+                processes.forget_folder()
 
     # ---- arguments
 
@@ -234,11 +234,12 @@ class AIRCLI(LightningCLI):
             raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
         self.run_dir = Path(given) if given is not None else self._unnamed_folder()
         self._find_checkpoint("last" if self._arguments.resume else None)
-        if _rank() != 0:
+        if processes.rank() != 0:
             return  # the first process has opened it
         if not self._arguments.trainer.fast_dev_run:  # which writes nothing
             self._make_folder()
-        os.environ[RUN_DIR_VARIABLE] = str(self.run_dir)
+        if given is None:
+            processes.tell_folder(self.run_dir)
 
     def _make_folder(self) -> None:
         assert self.run_dir is not None
@@ -251,11 +252,11 @@ class AIRCLI(LightningCLI):
         self.run_dir = self.folder.path
 
     def _unnamed_folder(self) -> Path:
-        if _rank() == 0:
-            return runs.default_folder(self._name())
-        if RUN_DIR_VARIABLE not in os.environ:
+        first = processes.rank() == 0
+        folder = runs.default_folder(self._name()) if first else processes.told_folder()
+        if folder is None or (first and not processes.can_tell_folder()):
             raise RunError("several processes started from outside need --run_dir DIR, one folder for all of them")
-        return Path(os.environ[RUN_DIR_VARIABLE])
+        return folder
 
     def _open_evaluation(self) -> None:
         if self._arguments.resume:
@@ -292,8 +293,9 @@ class AIRCLI(LightningCLI):
             super().instantiate_classes()
             if self._check is not None:
                 self._check(self.model, self.datamodule)
-            if self.datamodule is not None and _rank() == 0:
+            if self.datamodule is not None and processes.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
+                self._check_shares()
         except BaseException as error:
             if self.folder is not None:
                 self.folder.discard()
@@ -303,6 +305,10 @@ class AIRCLI(LightningCLI):
         self._say_other_arguments()
         if self.folder is not None:
             self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
+
+    def _check_shares(self) -> None:
+        if isinstance(self.datamodule, SceneDataModule):
+            self.datamodule.check_shares(SPLIT_OF[str(self.subcommand)], self.trainer.world_size)
 
     def _direct_loggers(self) -> None:
         """Have every logger save to the run folder. Evaluations have none, lest they add to fit's records."""
@@ -330,6 +336,7 @@ class AIRCLI(LightningCLI):
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),
+            callbacks.StopSignal(),
             callbacks.Stopwatch(),
             self._count,
             callbacks.Summary(),
@@ -344,7 +351,7 @@ class AIRCLI(LightningCLI):
         path = self._arguments.ckpt_path
         if path is None or not Path(path).is_file():
             return
-        trained, now = _trained_with(Path(path)), yaml.safe_load(self._text)["model"]
+        trained, now = runs.trained_with(Path(path)), yaml.safe_load(self._text)["model"]
         other = runs.differences(trained, {key: value for key, value in now.items() if key in trained})
         if other:
             shown = ", ".join(f"model.{key} {value}" for key, value in other.items())
@@ -354,7 +361,10 @@ class AIRCLI(LightningCLI):
     # ---- the subcommands
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite."""
+        """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite.
+
+        All processes end together then, and the first one has the status and the word.
+        """
         place = {"run_dir": str(self.run_dir.absolute())} if self.run_dir is not None else {}
         with wandb_logging.recorded(self.trainer, {**yaml.safe_load(self._text), **place}):
             self._fit(**kwargs)
@@ -364,12 +374,12 @@ class AIRCLI(LightningCLI):
             self.trainer.fit(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
-            self._end(
+            self._end_together(
                 SIGTERM_STATUS,
                 f"stopped by SIGTERM after step {self.trainer.global_step}; {self._how_to_resume()}",
             )
         except callbacks.NonFiniteError as error:
-            self._end(1, f"error: {error}")
+            self._end_together(1, f"error: {error}")
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`."""
@@ -384,7 +394,7 @@ class AIRCLI(LightningCLI):
             results = getattr(self.trainer, str(self.subcommand))(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
-            self._end(SIGTERM_STATUS, f"{self.subcommand} stopped by SIGTERM; nothing was written")
+            self._end_together(SIGTERM_STATUS, f"{self.subcommand} stopped by SIGTERM; nothing was written")
         return results
 
     @rank_zero_only
@@ -417,6 +427,12 @@ class AIRCLI(LightningCLI):
         print(message, file=sys.stderr)
         raise SystemExit(status)
 
+    def _end_together(self, status: int, message: str) -> NoReturn:
+        """`_end` where all processes do. Were another's status not 0, its launcher would kill the first one."""
+        if not self.trainer.is_global_zero:
+            raise SystemExit(0)
+        self._end(status, message)
+
 
 def with_run_config(argv: Sequence[str]) -> list[str]:
     """The command line, with `--config DIR/config.yaml` put before the user's arguments where a run is read.
@@ -446,11 +462,6 @@ def _peek(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(argv)[0]
 
 
-def _rank() -> int:
-    """This process's number among those of the run, as far as known before the trainer is there."""
-    return int(getattr(rank_zero_only, "rank", 0))
-
-
 def _is_local(path: str) -> bool:
     """Whether it is a file of this machine, not a URL nor one of Lightning's special words."""
     return "://" not in path and path != "hpc" and not path.startswith("registry")
@@ -461,12 +472,3 @@ def _listed(value: Any) -> list[Any]:
     if value is None or isinstance(value, bool):
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _trained_with(checkpoint: Path) -> dict[str, Any]:
-    """The model's arguments as the config beside a checkpoint has them, or else the checkpoint itself."""
-    config = checkpoint.absolute().parent.parent / runs.CONFIG
-    if config.is_file():
-        return dict(yaml.safe_load(config.read_text())["model"])
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return dict(saved.get("hyper_parameters", {}))

@@ -8,6 +8,7 @@ from torch import Tensor
 from air_lightning.distributions import draw, gaussian_kl, wrapped_kl
 from air_lightning.inference.base import InferenceNetwork
 from renderers.base import Renderer
+from renderers.constants import pick
 from renderers.spaces import Gaussian
 
 
@@ -81,10 +82,9 @@ def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:
 
     An angle's posterior is spread evenly over its identity's symmetric copies, so that its KL counts one period.
     """
-    turns = [c.circular for c in renderer.where.coordinates]
-    straight, circular = ([j for j, turn in enumerate(turns) if turn == wanted] for wanted in (False, True))
-    total = gaussian_kl(mean, sd)[..., straight].sum(-1)
-    if circular:
-        periods = renderer.where.periods(renderer.kinds, mean)[:, circular]
-        total = total + wrapped_kl(sd[..., circular], periods.expand_as(sd[..., circular])).sum(-1)
+    space = renderer.where
+    total = pick(gaussian_kl(mean, sd), space.straight).sum(-1)
+    if space.circular:
+        periods, spread = pick(space.periods(renderer.kinds, mean), space.circular), pick(sd, space.circular)
+        total = total + wrapped_kl(spread, periods.expand_as(spread)).sum(-1)
     return total

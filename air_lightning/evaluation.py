@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from air_lightning.distributions import shown
-from air_lightning.metrics import BoxPrecision, Objects, SceneMetrics, foreground_ari, segments
+from air_lightning.metrics import BoxPrecision, Objects, SceneMean, SceneMetrics, foreground_ari, segments
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -37,7 +36,7 @@ class Evaluation(nn.Module):
             periods = renderer.where.periods(renderer.kinds, torch.zeros(()))[:, self._turn].tolist()
         self._has_kinds = isinstance(renderer.what, Categorical)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
-        self.boxes, self.ari = BoxPrecision(), MeanMetric()
+        self.boxes, self.ari = BoxPrecision(), SceneMean()
         self.confusion: Tensor | None = None  # by true and inferred count, as of the last `compute`
 
     @torch.no_grad()

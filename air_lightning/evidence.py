@@ -13,6 +13,7 @@ from torch import Tensor
 from air_lightning.core import Slots, where_kl
 from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood, wrapped_log_ratio
 from renderers.base import Renderer
+from renderers.constants import pick
 from renderers.spaces import Gaussian
 
 
@@ -61,13 +62,13 @@ def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
     """
     mean, sd = of_sample(slots.mean, slots.what), of_sample(slots.sd, slots.what)
     noise = slots.noise[:, :, 0]
-    circular = torch.tensor([c.circular for c in renderer.where.coordinates], device=mean.device)
+    space = renderer.where
     straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
-    total = straight[..., ~circular].sum(-1)
-    if bool(circular.any()):
-        periods = renderer.where.periods(renderer.kinds, mean)[:, circular]
+    total = pick(straight, space.straight).sum(-1)
+    if space.circular:
+        periods = pick(space.periods(renderer.kinds, mean), space.circular)
         period = periods[slots.what] if renderer.kinds > 1 else periods[0]
-        total = total + wrapped_log_ratio(noise[..., circular], sd[..., circular], period).sum(-1)
+        total = total + wrapped_log_ratio(pick(noise, space.circular), pick(sd, space.circular), period).sum(-1)
     return total
 
 

@@ -25,7 +25,9 @@ from air_lightning.evidence import (
     where_log_ratio,
 )
 from air_lightning.gallery import Exhibit, gallery
+from air_lightning.host import on_host
 from air_lightning.inference import InferenceNetwork, ResidualAttention
+from air_lightning.metrics import SceneMean
 from air_lightning.objective import objective
 from air_lightning.pictures import picture_rows, picture_steps
 from air_lightning.reconsideration import Reconsideration
@@ -127,6 +129,7 @@ class AIRModule(pl.LightningModule):
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
+        self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
         if isinstance(self.renderer.what, Categorical):
@@ -196,8 +199,7 @@ class AIRModule(pl.LightningModule):
         terms = {name: term.detach() for name, term in result.terms.items()}
         self.log_dict({f"train/{name}": term for name, term in terms.items()})
         self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
-        self.log_dict({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness})
-        self.log_dict(self._rates())
+        self.log_dict(on_host({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness, **self._rates()}))
         return {"loss": result.loss, "terms": terms}
 
     def configure_optimizers(self) -> Any:
@@ -207,14 +209,21 @@ class AIRModule(pl.LightningModule):
         if baselines:
             groups.append({"params": [p for p in learning if id(p) in baselines], "lr": self.baseline_lr or self.lr})
         optimizer = torch.optim.Adam(groups, lr=self.lr)
-        last = self.trainer.estimated_stepping_batches
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, last))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, self._last(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rates(self) -> dict[str, float]:
         """The learning rate of every parameter group, as `configure_optimizers` orders them."""
         groups = cast(LightningOptimizer, self.optimizers()).param_groups
         return {f"lr/{name}": group["lr"] for name, group in zip(("model", "baselines"), groups)}
+
+    def _last(self, step: int) -> float:
+        """The trainer's last step; infinite at step 0, when it does not matter.
+
+        To know it the trainer makes its loader. Asked before training, it would not set that loader back to where a
+        checkpoint from within an epoch has left it.
+        """
+        return self.trainer.estimated_stepping_batches if step else math.inf
 
     def _rate(self, step: int, last: float) -> float:
         """Factor on the learning rate: linear growth, then a cosine down to ``lr_final`` at step ``last``."""
@@ -241,6 +250,9 @@ class AIRModule(pl.LightningModule):
             )
 
     def setup(self, stage: str) -> None:
+        # What parallel training would send from the first process to the others before every step and in evaluations,
+        # where processes need not have equally many batches. But buffers hold what is the same in all of them.
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SceneDataModule):
             return
@@ -268,16 +280,19 @@ class AIRModule(pl.LightningModule):
             seen = self.infer(batch.images)
             what, where = seen.slots.what, seen.slots.where
             self.evaluation.update(self.renderer, seen.count, seen.posterior, what, where, batch)
-        bounds = {"elbo": self.elbo(batch.images)}
+        self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
-            bounds["log_evidence"] = self.log_evidence(batch.images, self.evidence_samples)
-        for name, value in bounds.items():
-            size = len(batch.images)
-            self.log(f"{split}/{name}", value.mean(), batch_size=size, prog_bar=name in SHOWN, sync_dist=True)
+            self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
 
     def _finish(self, split: str) -> None:
-        for name, value in (self.evaluation.compute() if self.evaluation is not None else {}).items():
-            self.log(f"{split}/{name}", value, prog_bar=name in SHOWN)
+        figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute()
+        for name, mean in (("elbo", self.mean_elbo), ("log_evidence", self.mean_log_evidence)):
+            if mean.update_called:
+                figures[name] = mean.compute()
+                mean.reset()
+        for name, value in figures.items():
+            # the same in all processes already, of which Lightning is to be sure
+            self.log(f"{split}/{name}", value, prog_bar=name in SHOWN, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "val")

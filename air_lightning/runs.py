@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from filelock import FileLock, Timeout
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
@@ -105,6 +106,15 @@ def in_use(folder: Path) -> bool:
         return False
     lock.release()
     return False
+
+
+def trained_with(checkpoint: Path) -> dict[str, Any]:
+    """The model's arguments as the config beside a checkpoint has them, or else the checkpoint itself."""
+    config = checkpoint.absolute().parent.parent / CONFIG
+    if config.is_file():
+        return dict(yaml.safe_load(config.read_text())["model"])
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return dict(saved.get("hyper_parameters", {}))
 
 
 def step_of(checkpoint: str | Path | None) -> int | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 SPLITS = ("train", "val", "test", "predict")
 
@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     """B scenes.
 
     Attributes:
-        images: (B, C, H, W) in [0, 1].
+        images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
         count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
             renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training never
             looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1.
@@ -58,38 +58,61 @@ class Scenes(Dataset[Batch], ABC):
         return self.__getitems__([index])
 
 
-class CounterSampler(Sampler[int]):
-    """Numbers ``epoch * length ... (epoch + 1) * length - 1``: no scene is seen twice."""
+class CounterSampler(DistributedSampler[Any]):
+    """A process's share of the numbers ``epoch * length ... (epoch + 1) * length - 1``: no scene is seen twice.
 
-    def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
+    The processes take turns, so that their k-th batches together are the k-th batch of one process that takes as many
+    at once. An epoch is filled up with new scenes to as many for each. (A DistributedSampler, because Lightning leaves
+    those as they are; in the place of any other it puts its own, which fills up with scenes that were seen.)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before every epoch."""
-        self.epoch = epoch
+    Args:
+        length: scenes an epoch. replicas, rank: how many processes there are, and which of them this is, from 0 on.
+    """
 
-    def __len__(self) -> int:
-        return self.length
+    def __init__(self, length: int, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(range(length), replicas, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.epoch * self.length, (self.epoch + 1) * self.length))
+        start = self.epoch * self.total_size
+        return iter(range(start + self.rank, start + self.total_size, self.num_replicas))
+
+
+class HeldOutSampler(DistributedSampler[Any]):
+    """A process's share of the numbers ``0 ... length - 1``, the same in every epoch, each number in one share only.
+
+    Shares follow one another in the order of ranks; none is filled up, so they differ by at most one scene.
+
+    Args:
+        as of CounterSampler.
+    """
+
+    def __init__(self, length: int, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(range(length), replicas, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
+        bounds = (-(-length * place // replicas) for place in (rank, rank + 1))
+        self.numbers = range(*bounds)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
 
 
 class TrainingLoader(DataLoader[Any]):
     """A loader that goes on where a checkpoint from within an epoch left it, so that resuming is exact.
 
-    The trainer saves and restores its state: how many batches of which epoch have been given.
+    The trainer saves and restores its state: how many scenes of which epoch have been given, in all processes.
     """
 
-    _state = _resume = {"epoch": -1, "done": 0}
+    _state = _resume = {"epoch": -1, "scenes": 0}
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: the epoch is told after iter()
         epoch = getattr(self.sampler, "epoch", 0)
-        start = self._resume["done"] if self._resume["epoch"] == epoch else 0
-        self._resume = {"epoch": -1, "done": 0}
+        start = self._resume["scenes"] // self._at_once if self._resume["epoch"] == epoch else 0
+        self._resume = {"epoch": -1, "scenes": 0}
         for done, batch in enumerate(super().__iter__(), 1):
             if done > start:
-                self._state = {"epoch": epoch, "done": done}
+                self._state = {"epoch": epoch, "scenes": done * self._at_once}
                 yield batch
 
     def state_dict(self) -> dict[str, int]:
@@ -97,15 +120,22 @@ class TrainingLoader(DataLoader[Any]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         # an epoch that was complete is not gone on with
-        self._resume = state if state["done"] < len(self) else {"epoch": -1, "done": 0}
+        complete = state["scenes"] >= len(self) * self._at_once
+        self._resume = {"epoch": -1, "scenes": 0} if complete else state
+
+    @property
+    def _at_once(self) -> int:
+        """Scenes of a batch, over all processes."""
+        assert self.batch_size is not None
+        return self.batch_size * getattr(self.sampler, "num_replicas", 1)
 
 
 class SceneDataModule(pl.LightningDataModule, ABC):
     """Scenes by number for each split.
 
     Args:
-        batch_size: scenes a step. train_scenes: scenes an epoch (every epoch has new ones).
-        val_scenes, test_scenes: held-out scenes. seed: of all of them; splits never share a stream.
+        batch_size: scenes a step, of each process. train_scenes: scenes an epoch, of all processes; every epoch has new
+            ones. val_scenes, test_scenes: held-out scenes. seed: of all of them; splits never share a stream.
     """
 
     def __init__(self, batch_size: int, train_scenes: int, val_scenes: int, test_scenes: int, seed: int) -> None:
@@ -144,20 +174,34 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """How many scenes an epoch of this split has."""
         return self.sizes[split]
 
+    def check_shares(self, split: str, processes: int) -> None:
+        """ValueError where some process would get no scene of a held-out split: it could not evaluate with the others.
+
+        Called once the data is there.
+        """
+        scenes = self.scene_count(split)
+        if scenes < processes:
+            raise ValueError(
+                f"the {split} split has {scenes} scenes, fewer than the {processes} processes that share them: raise "
+                f"data.{'val' if split == 'val' else 'test'}_scenes, or take fewer devices"
+            )
+
     @abstractmethod
     def scenes(self, split: str) -> Scenes:
         """The scenes of one of ``train``, ``val``, ``test``, ``predict`` (which is ``test`` again)."""
 
     def loader(self, split: str) -> DataLoader[Any]:
-        """Batches of a split in order; the training split goes on counting from epoch to epoch."""
+        """Batches of a split in order; the training split goes on counting from epoch to epoch.
+
+        In parallel training it gives this process's share of them.
+        """
+        share = getattr(self.trainer, "world_size", 1), getattr(self.trainer, "global_rank", 0)
         size = self.scene_count(split)
         # a generator of its own: what the model draws does not depend on when a loader is started
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": _as_is, "generator": torch.Generator()}
         if split == "train":
-            return TrainingLoader(self.scenes(split), sampler=CounterSampler(size), **options)
-        # Lightning tells every sampler the epoch, held-out ones too, which must go on showing the same scenes; and in
-        # parallel training it shards any other sampler, but for a SequentialSampler asks the dataset's length
-        return DataLoader(self.scenes(split), sampler=range(size), **options)
+            return TrainingLoader(self.scenes(split), sampler=CounterSampler(size, *share), **options)
+        return DataLoader(self.scenes(split), sampler=HeldOutSampler(size, *share), **options)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")
@@ -173,7 +217,8 @@ class SceneDataModule(pl.LightningDataModule, ABC):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if isinstance(batch, Batch):
-            parts: list[Any] = [None if part is None else part.to(device) for part in batch]
+            # what comes from the host's ordinary memory is copied at once, but the GPU's work is not waited for
+            parts: list[Any] = [None if part is None else part.to(device, non_blocking=True) for part in batch]
             return Batch(*parts)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 

@@ -94,7 +94,8 @@ class RenderedScenes(Scenes):
             kinds, poses = self._scene(self._generator(index, 0))
             count[row] = len(kinds)
             what[row, : len(kinds)], where[row, : len(kinds)] = kinds, poses
-        tensors = torch.from_numpy(count), torch.from_numpy(what), torch.from_numpy(where)
+        device = self.renderer.device  # where all of it stays: on a GPU nothing comes back
+        tensors = [torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where)]
         return Batch(self._pictures(indices, *tensors), *tensors)
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
@@ -125,11 +126,10 @@ class RenderedScenes(Scenes):
     def _pictures(
         self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor
     ) -> torch.Tensor:
-        device = self.renderer.device
-        canvases = self.renderer.render(what.to(device), where.to(device))
-        images = canvases[torch.arange(len(indices)), count].cpu()
+        images = self.renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
         if self.noise:
             shape = self.renderer.image_shape
             noise = [self._generator(i, 1).normal(0, self.noise, shape) for i in indices]
-            images = (images + torch.from_numpy(np.stack(noise)).to(images)).clamp(0, 1)
+            pixels = torch.from_numpy(np.stack(noise).astype(np.float32))
+            images = (images + pixels.to(images.device, non_blocking=True)).clamp(0, 1)
         return images

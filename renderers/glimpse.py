@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from renderers.base import Renderer, affine
 from renderers.compositing import Layer
+from renderers.constants import constant
 from renderers.spaces import Coordinate, Gaussian
 
 Range = tuple[float, float]
@@ -87,7 +88,7 @@ class GlimpseRenderer(Renderer):
         # turned where both directions have the same unit, then to image coordinates
         short = min(height, width)
         linear = affine(across, down, torch.zeros_like(center), turn)[..., :2]
-        unit = torch.tensor([[short / width], [short / height]], dtype=where.dtype, device=where.device)
+        unit = constant(((short / width,), (short / height,)), where.dtype, where.device)
         return torch.cat([linear * unit, center.unsqueeze(-1)], -1)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:

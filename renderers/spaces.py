@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from renderers.constants import constant
+
 FULL_TURN = 2 * math.pi
 
 
@@ -120,6 +122,16 @@ class Where:
     def names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.coordinates)
 
+    @property
+    def straight(self) -> tuple[int, ...]:
+        """Positions of the coordinates that are no angles."""
+        return tuple(j for j, c in enumerate(self.coordinates) if not c.circular)
+
+    @property
+    def circular(self) -> tuple[int, ...]:
+        """Positions of the angles."""
+        return tuple(j for j, c in enumerate(self.coordinates) if c.circular)
+
     def indices(self, names: Sequence[str]) -> list[int]:
         """Positions of those of ``names`` that exist, in the order given."""
         return [self.names.index(n) for n in names if n in self.names]
@@ -142,14 +154,15 @@ class Where:
 
     def steps(self, like: Tensor) -> Tensor:
         """(P,) finite-difference steps, of ``like``'s type and device."""
-        return torch.tensor([c.step for c in self.coordinates], dtype=like.dtype, device=like.device)
+        return constant(tuple(c.step for c in self.coordinates), like.dtype, like.device)
 
     def periods(self, kinds: int, like: Tensor) -> Tensor:
         """(kinds, P) turn that changes nothing, for circular coordinates; 2 pi elsewhere."""
-        rows = [
-            [c.periods[k] if c.circular and c.periods else FULL_TURN for c in self.coordinates] for k in range(kinds)
-        ]
-        return torch.tensor(rows, dtype=like.dtype, device=like.device)
+        rows = tuple(
+            tuple(c.periods[k] if c.circular and c.periods else FULL_TURN for c in self.coordinates)
+            for k in range(kinds)
+        )
+        return constant(rows, like.dtype, like.device)
 
     def check(self, values: Tensor) -> None:
         """ValueError unless ``values`` are (..., P)."""

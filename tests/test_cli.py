@@ -125,7 +125,7 @@ def test_fast_dev_run_writes_nothing(run, tmp_path, monkeypatch):
 
 def test_second_process_takes_the_folder_of_the_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("air_lightning.cli._rank", lambda: 1)
+    monkeypatch.setattr("air_lightning.processes.rank", lambda: 1)
     error = refused(capsys, *toy.FIT)
     assert error == "several processes started from outside need --run_dir DIR, one folder for all of them\n"
     monkeypatch.setenv("AIR_LIGHTNING_RUN_DIR", str(tmp_path / "first"))

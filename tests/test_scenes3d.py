@@ -2,18 +2,18 @@
 
 import re
 from itertools import combinations
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 from renderers_for_tests import Bumps, Discs
 from scipy.stats import chisquare, kstest
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from datamodules import Batch, SceneDataModule, Scenes3D
-from datamodules.base import SPLITS, CounterSampler
+from datamodules.base import SPLITS, CounterSampler, HeldOutSampler
 from renderers import MeshRenderer, Renderer
 
 SIZES = {"batch_size": 4, "train_scenes": 12, "val_scenes": 6, "test_scenes": 6}
@@ -136,18 +136,47 @@ def test_loaders_leave_the_global_generator_alone(renderer: MeshRenderer, split:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_shares_of_training_scenes_make_up_the_batches_of_one_process(processes: int) -> None:
+    """11 scenes an epoch, filled up to as many for each: none twice, none left out."""
+    shares = [CounterSampler(11, processes, rank) for rank in range(processes)]
+    seen = []
+    for epoch in range(3):
+        for share in shares:
+            share.set_epoch(epoch)
+        assert len({len(share) for share in shares}) == 1 and len(list(shares[0])) == len(shares[0])
+        seen += [number for together in zip(*shares) for number in together]
+    assert seen == list(range(len(seen))) and len(seen) == 3 * processes * -(-11 // processes)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_shares_of_held_out_scenes_hold_each_once_and_the_same_in_every_epoch(processes: int) -> None:
+    shares = [HeldOutSampler(11, processes, rank) for rank in range(processes)]
+    for epoch in (0, 3):
+        for share in shares:
+            share.set_epoch(epoch)
+        assert [number for share in shares for number in share] == list(range(11))
+    sizes = [len(share) for share in shares]
+    assert sizes == [len(list(share)) for share in shares] and max(sizes) - min(sizes) <= 1
+    assert sizes[0] == max(sizes)
+
+
 @pytest.mark.parametrize("split", SPLITS)
-def test_loaders_can_be_sharded(renderer: MeshRenderer, split: str) -> None:
-    """Two processes draw half an epoch each; of a torch sampler Lightning would ask the dataset's length."""
-    sampler = Scenes3D(renderer, **SIZES).loader(split).sampler
-    assert not isinstance(sampler, (SequentialSampler, RandomSampler))
-    shards = [DistributedSamplerWrapper(sampler, num_replicas=2, rank=rank, shuffle=False) for rank in (0, 1)]
-    for epoch in (0, 1):
-        for shard in shards:
-            shard.set_epoch(epoch)
-        size = len(sampler)
-        first = epoch * size if split == "train" else 0
-        assert sorted([*shards[0], *shards[1]]) == list(range(first, first + size))
+def test_loaders_give_the_share_of_the_trainers_process(renderer: MeshRenderer, split: str) -> None:
+    data = Scenes3D(renderer, **SIZES)
+    data.trainer = SimpleNamespace(world_size=2, global_rank=1)
+    expected = [1, 3, 5, 7, 9, 11] if split == "train" else [3, 4, 5]
+    assert numbers(data.loader(split)) == expected
+    # Lightning leaves it as it is
+    assert isinstance(data.loader(split).sampler, DistributedSampler)
+
+
+def test_more_processes_than_held_out_scenes_are_refused(renderer: MeshRenderer) -> None:
+    data = Scenes3D(renderer, **SIZES)
+    data.check_shares("val", 6)
+    message = "the val split has 6 scenes, fewer than the 7 processes that share them: raise data.val_scenes, or take"
+    with pytest.raises(ValueError, match=message):
+        data.check_shares("val", 7)
 
 
 def test_a_training_loader_goes_on_where_it_was(renderer: MeshRenderer) -> None:
@@ -157,19 +186,31 @@ def test_a_training_loader_goes_on_where_it_was(renderer: MeshRenderer) -> None:
     batches = iter(loader)
     next(batches), next(batches)
     state = loader.state_dict()
-    assert state == {"epoch": 0, "done": 2}
+    assert state == {"epoch": 0, "scenes": 8}
 
     resumed = data.train_dataloader()
     resumed.load_state_dict(state)
     (rest,) = resumed
     assert same(rest, whole[2])
-    assert resumed.state_dict() == {"epoch": 0, "done": 3} and len(list(resumed)) == 3
+    assert resumed.state_dict() == {"epoch": 0, "scenes": 12} and len(list(resumed)) == 3
 
-    for state, epoch in (({"epoch": 0, "done": 2}, 1), ({"epoch": 0, "done": 3}, 0)):
+    for state, epoch in (({"epoch": 0, "scenes": 8}, 1), ({"epoch": 0, "scenes": 12}, 0)):
         resumed = data.train_dataloader()
         resumed.load_state_dict(state)
         resumed.sampler.set_epoch(epoch)
         assert len(list(resumed)) == 3
+
+
+def test_a_training_loader_goes_on_after_as_many_scenes_in_other_processes(renderer: MeshRenderer) -> None:
+    data = Scenes3D(renderer, **SIZES)
+    data.trainer = SimpleNamespace(world_size=2, global_rank=1)
+    loader = data.train_dataloader()
+    next(iter(loader))
+    assert loader.state_dict() == {"epoch": 0, "scenes": 8}
+    alone = Scenes3D(renderer, **SIZES).train_dataloader()
+    alone.load_state_dict(loader.state_dict())
+    (rest,) = alone
+    assert same(rest, fetch(data, [8, 9, 10, 11], "train"))
 
 
 # ---- what scenes hold

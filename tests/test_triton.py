@@ -82,4 +82,4 @@ def test_pickles_without_what_lies_on_the_device() -> None:
     kinds, poses = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.zeros(1, 4, device=DEVICE)
     before = gpu.layers(kinds, poses)
     again = pickle.loads(pickle.dumps(gpu))
-    assert not again._held and torch.equal(again.layers(kinds, poses), before)
+    assert not again._held._made and torch.equal(again.layers(kinds, poses), before)

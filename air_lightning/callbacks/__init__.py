@@ -10,6 +10,7 @@ from air_lightning.callbacks.non_finite_guard import NonFiniteError, NonFiniteGu
 from air_lightning.callbacks.progress import Progress
 from air_lightning.callbacks.random_state import RandomState
 from air_lightning.callbacks.scene_count import SceneCount
+from air_lightning.callbacks.stop_signal import StopSignal
 from air_lightning.callbacks.stopwatch import Stopwatch
 from air_lightning.callbacks.summary import Summary
 from air_lightning.callbacks.wandb_media import CountsObjects, WandbMedia
@@ -24,6 +25,7 @@ __all__ = [
     "Progress",
     "RandomState",
     "SceneCount",
+    "StopSignal",
     "Stopwatch",
     "Summary",
     "WandbMedia",

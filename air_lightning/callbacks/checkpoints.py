@@ -118,7 +118,8 @@ class Checkpoints(callbacks.Checkpoint):
 
     def _overdue(self, trainer: pl.Trainer) -> bool:
         """Whether `every_minutes` have passed; all processes agree on it."""
-        return trainer.strategy.broadcast(time.monotonic() - self._saved_at[1] >= 60 * self.every_minutes)
+        overdue = time.monotonic() - self._saved_at[1] >= 60 * self.every_minutes
+        return trainer.strategy.reduce_boolean_decision(overdue, all=False)
 
     def _save_last(self, trainer: pl.Trainer) -> None:
         if _writes(trainer) and trainer.global_step > 0:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from pytorch_lightning.callbacks import Callback
 
 from air_lightning.callbacks.checkpoints import epoch_ends
+from air_lightning.processes import gather
 
 KEY = "random_state"
 
@@ -24,6 +24,9 @@ class RandomState(Callback):
     the resumed run starts its loader as the run without a break does, so the state is restored before. After
     one from within an epoch the resumed run starts a loader that the other has running already; so it is
     restored after.
+
+    Of several processes each has random numbers of its own: Lightning gives them all the same seed, so that they start
+    from the same weights, and without more they would draw the same noise for different scenes.
 
     Validations within fit leave the generators as they were. So training is the same however often it is
     validated.
@@ -39,6 +42,10 @@ class RandomState(Callback):
         self._between_epochs = True
         self._before_validation: dict[str, Any] | None = None
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if trainer.global_rank:
+            seed(trainer.global_rank)
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -46,7 +53,7 @@ class RandomState(Callback):
         state = self._before_validation if trainer.validating and self._before_validation else collect()
         checkpoint[KEY] = {
             "between_epochs": trainer.is_last_batch or epoch_ends(trainer),
-            "processes": _gather(state),
+            "processes": gather(state),
         }
 
     def on_load_checkpoint(
@@ -93,6 +100,14 @@ class RandomState(Callback):
             restore(self._before_validation)
 
 
+def seed(rank: int) -> None:
+    """Set this process's generators to where those of no other rank are, by the seed that all have had."""
+    words = np.random.SeedSequence((torch.initial_seed(), rank)).generate_state(3)
+    torch.manual_seed(int(words[0]))
+    np.random.seed(words[1])
+    random.seed(int(words[2]))
+
+
 def collect() -> dict[str, Any]:
     """The states of this process's generators, in tensors and primitives: all that `weights_only` loads."""
     cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -121,12 +136,3 @@ def restore(state: dict[str, Any]) -> None:
     np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
     version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(internal), gauss_next))
-
-
-def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """One state per process, in the order of ranks; every process must call it."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states

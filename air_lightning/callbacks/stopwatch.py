@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from air_lightning.callbacks.scene_count import scenes_in
+from air_lightning.host import on_host
 
 NAME = "time/training_seconds"
 
@@ -42,7 +43,7 @@ class Stopwatch(Callback):
         self._count()
         self._images += (scenes_in(batch) or 0) * trainer.world_size
         self._recent.append((self.seconds, trainer.global_step, self._images))
-        pl_module.log_dict({NAME: self.seconds, **self._speed(), **_memory(pl_module.device)})
+        pl_module.log_dict(on_host({NAME: self.seconds, **self._speed(), **_memory(pl_module.device)}))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._count()
@@ -50,7 +51,7 @@ class Stopwatch(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
-            pl_module.log(NAME, self.seconds)
+            pl_module.log(NAME, self.seconds, sync_dist=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from air_lightning.processes import average
+
 
 class Context(NamedTuple):
     """What an estimator may look at besides its own numbers.
@@ -96,12 +98,12 @@ def checked_spread(spread: float | None) -> float | None:
 def bounded(advantages: Tensor, spread: float | None) -> Tensor:
     """Advantages scaled down together until their root mean square is at most ``spread``; null: as they are.
 
-    Zeros (nothing to choose between) do not count in the mean.
+    Zeros (nothing to choose between) do not count in the mean. It is taken over all processes, each of which must call.
     """
     if spread is None:
         return advantages
-    active = (advantages != 0).sum().clamp_min(1)
-    size = (advantages.pow(2).sum() / active).sqrt() / spread
+    squares, active = average(torch.stack([advantages.pow(2).sum(), (advantages != 0).sum().to(advantages)]))
+    size = (squares / active.clamp_min(1e-6)).sqrt() / spread
     return advantages / size.clamp_min(1.0)
 
 
@@ -178,9 +180,10 @@ class Normaliser(nn.Module):
 
     @torch.no_grad()
     def update(self, signal: Tensor) -> None:
-        """Take a batch's signal into account."""
+        """Take a batch's signal into account, that of all processes."""
         keep = self.decay * (self.seen > 0)
-        mean, variance = signal.mean(), signal.var(correction=0)
+        mean = average(signal.mean())
+        variance = average(((signal - mean) ** 2).mean())
         # about the means and not by mean squares, which in single precision hide a small spread on a high level
         spread = keep * (1 - keep) * (mean - self.mean) ** 2
         self.variance.copy_(keep * self.variance + (1 - keep) * variance + spread)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from renderers.constants import constant
 from renderers.spaces import FULL_TURN, Gaussian, What, Where
 
 LayerT = TypeVar("LayerT", bound=nn.Module)
@@ -65,7 +66,7 @@ class CodeLimits(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         mean, log_sd = raw.chunk(2, -1)
-        first, narrowest, widest = (raw.new_tensor(limit) for limit in (1.0, *CODE_LIMITS))
+        first, narrowest, widest = constant((1.0, *CODE_LIMITS), raw.dtype, raw.device)
         return torch.cat([mean, bounded_sd(log_sd, first, narrowest, widest).log()], -1)
 
 

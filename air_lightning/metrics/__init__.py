@@ -15,6 +15,7 @@ from air_lightning.metrics.functional import (
     scene_accuracy,
     scene_right,
 )
+from air_lightning.metrics.mean import SceneMean
 from air_lightning.metrics.scenes import SceneMetrics
 from air_lightning.metrics.segmentation import adjusted_rand_index, foreground_ari, segments
 
@@ -24,6 +25,7 @@ __all__ = [
     "CountRates",
     "Matching",
     "Objects",
+    "SceneMean",
     "SceneMetrics",
     "adjusted_rand_index",
     "compare_objects",

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from renderers.constants import constant
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -60,19 +62,22 @@ class Camera:
 
         ``aspect`` is image width / height.
         """
-        rotation = torch.as_tensor(self.rotation(), dtype=points.dtype, device=points.device)
-        eye = torch.tensor(self.position, dtype=points.dtype, device=points.device)
+        rotation, eye = self._frame(points)
         x, y, depth = ((points - eye) @ rotation.T).unbind(-1)
         focal = self.focal()
         return torch.stack([focal * x / depth / aspect, -focal * y / depth], -1), depth
+
+    def _frame(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotation (3, 3) and eye (3,), of ``like``'s type and device."""
+        rows = tuple(map(tuple, self.rotation().tolist()))
+        return constant(rows, like.dtype, like.device), constant(tuple(self.position), like.dtype, like.device)
 
     def unproject(self, image: Tensor, height: float, aspect: float = 1.0) -> Tensor:
         """Normalised image coordinates (..., 2) to the world point (..., 3) at ``y = height`` on that ray.
 
         Rays that never meet the plane (at or above the horizon) are taken just below the horizon.
         """
-        rotation = torch.as_tensor(self.rotation(), dtype=image.dtype, device=image.device)
-        eye = torch.tensor(self.position, dtype=image.dtype, device=image.device)
+        rotation, eye = self._frame(image)
         focal = self.focal()
         ray = torch.stack([image[..., 0] * aspect / focal, -image[..., 1] / focal, torch.ones_like(image[..., 0])], -1)
         ray = ray @ rotation

@@ -1,8 +1,12 @@
 """The contract of a mesh backend, and how one is found by its name."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from renderers.mesh.rasterizer import Scenery
@@ -12,6 +16,34 @@ BACKENDS = {
     "embedded": ("renderers.mesh.backends.embedded", "Embedded"),
     "pytorch3d": ("renderers.mesh.backends.pytorch3d", "PyTorch3D"),
 }
+
+
+T = TypeVar("T")
+
+
+class Holdings(Generic[T]):
+    """What a backend keeps in each device's memory: made with the first picture there, and left out of pickles.
+
+    Args:
+        scenery: what it is made of. make: how, for a device; a function that pickle finds by its name.
+    """
+
+    def __init__(self, scenery: Scenery, make: Callable[[Scenery, torch.device], T]) -> None:
+        self._scenery, self._make = scenery, make
+        self._made: dict[torch.device, T] = {}
+
+    def on(self, device: torch.device) -> T:
+        if device not in self._made:
+            self._made[device] = self._make(self._scenery, device)
+        return self._made[device]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Holdings, (self._scenery, self._make)
+
+
+def put(array: Any, device: torch.device) -> Tensor:
+    """An array as a contiguous tensor of the device."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 class Backend(ABC):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from renderers.mesh import triton_kernels as kernels
-from renderers.mesh.backends.base import Backend
+from renderers.mesh.backends.base import Backend, Holdings, put
 from renderers.mesh.rasterizer import Scenery
 
 FACES = 16
@@ -40,18 +40,16 @@ class Triton(Backend):
 
     def __init__(self, scenery: Scenery) -> None:
         super().__init__(scenery)
-        self._held: dict[torch.device, _Held] = {}
+        self._held = Holdings(scenery, _hold)
         root = 1 << (scenery.supersample - 1).bit_length()  # samples a pixel and direction, filled up
         self._tile = {"SIDE": max(1, int(SAMPLES**0.5) // root), "SUB": root * root, "FACES": FACES}
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what lies on devices: it comes again with the first picture."""
-        return {**self.__dict__, "_held": {}}
-
     def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        self._check(kinds)
         return self._layers(kinds, poses, depth=True).view(-1, 4, self.scenery.height, self.scenery.width)
 
     def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
+        self._check(kinds)
         s, (batch, slots) = self.scenery, kinds.shape
         canvases = poses.new_empty(batch, slots + 1, 3, s.height // s.supersample, s.width // s.supersample)
         if batch:
@@ -61,6 +59,8 @@ class Triton(Backend):
     def scores(
         self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
     ) -> Tensor:
+        self._check(kinds)
+        self._check(other_kinds)
         batch, slots, others = other_kinds.shape
         scores = poses.new_zeros(batch, slots, others, slots + 1, self._tiles())
         if other_kinds.numel():
@@ -69,6 +69,13 @@ class Triton(Backend):
             programs, scene = other_kinds.numel(), self._scene(poses)
             self._launch(kernels.score_swaps, programs, given, scene, slots, others, SQUARED=squared)
         return scores.sum(-1)
+
+    def _check(self, kinds: Tensor) -> None:
+        """RuntimeError for a kind that is none: the kernels do not look where they read. On CUDA it comes later, as an
+        assertion of the device, for which nobody has waited."""
+        known = len(self.scenery.face_start) - 1
+        message = f"`what` must hold indices of the {known} kinds, 0 to {known - 1}"
+        torch._assert_async(((kinds >= 0) & (kinds < known)).all(), message)
 
     def _layers(self, kinds: Tensor, poses: Tensor, depth: bool) -> Tensor:
         layers = poses.new_empty(len(kinds), 4, self.scenery.height * self.scenery.width)
@@ -91,27 +98,22 @@ class Triton(Backend):
         return -(-(s.height // s.supersample) // side) * -(-(s.width // s.supersample) // side)
 
     def _scene(self, like: Tensor) -> tuple[Any, ...]:
-        if like.device not in self._held:
-            self._held[like.device] = _hold(self.scenery, like.device)
-        return tuple(self._held[like.device])
+        return tuple(self._held.on(like.device))
 
 
 def _hold(s: Scenery, device: torch.device) -> _Held:
     camera = np.concatenate([s.rotation.ravel(), s.eye, s.light, [s.focal, s.ambient, s.diffuse]]).astype(np.float32)
 
-    def on_device(array: Any) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
     return _Held(
-        background=on_device(s.background),
-        vertices=on_device(s.vertices),
-        faces=on_device(s.faces),
-        planes=on_device(s.planes),
-        colors=on_device(s.colors),
-        vertex_start=on_device(s.vertex_start),
-        face_start=on_device(s.face_start),
-        closed=on_device(s.closed.astype(np.int32)),
+        background=put(s.background, device),
+        vertices=put(s.vertices, device),
+        faces=put(s.faces, device),
+        planes=put(s.planes, device),
+        colors=put(s.colors, device),
+        vertex_start=put(s.vertex_start, device),
+        face_start=put(s.face_start, device),
+        closed=put(s.closed.astype(np.int32), device),
         vertex_total=s.vertices.shape[1],
         face_total=s.faces.shape[1],
-        camera=on_device(camera),
+        camera=put(camera, device),
     )

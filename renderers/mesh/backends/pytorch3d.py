@@ -5,14 +5,14 @@ looks along +z with x to the left and y up; the shorter side of its pictures spa
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from renderers.compositing import Layer, compose, downsample, each
-from renderers.mesh.backends.base import Backend
+from renderers.mesh.backends.base import Backend, Holdings, put
 from renderers.mesh.rasterizer import FAR, NEAR, Scenery
 
 # Samples and faces in work at once. A step of 64 small scenes takes a few rounds, each with enough to do for a GPU's
@@ -33,7 +33,7 @@ class PyTorch3D(Backend):
     def __init__(self, scenery: Scenery) -> None:
         super().__init__(scenery)
         self._rasterize = _rasterizer()
-        self._stocks: dict[torch.device, _Stock] = {}
+        self._stocks = Holdings(scenery, _Stock.of)
         most_faces = int(np.diff(scenery.face_start).max())
         self._objects = max(1, AT_ONCE // (scenery.height * scenery.width + most_faces))
 
@@ -107,9 +107,7 @@ class PyTorch3D(Backend):
         return self.scenery.height // self.scenery.supersample
 
     def _stock(self, device: torch.device) -> "_Stock":
-        if device not in self._stocks:
-            self._stocks[device] = _Stock.of(self.scenery, device)
-        return self._stocks[device]
+        return self._stocks.on(device)
 
 
 class _Stage(NamedTuple):
@@ -140,21 +138,18 @@ class _Stock(NamedTuple):
 
     @classmethod
     def of(cls, s: Scenery, device: torch.device) -> "_Stock":
-        def put(array: Any) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
         return cls(
-            vertices=put(s.vertices.T),
-            vertex_start=put(s.vertex_start).long(),
-            faces=put(s.faces.T).long(),
-            face_start=put(s.face_start).long(),
-            planes=put(s.planes.T),
-            colors=put(s.colors),
-            closed=put(s.closed),
-            rotation=put(s.rotation),
-            eye=put(s.eye),
-            light=put(s.light),
-            background=put(s.background).view(3, s.height, s.width),
+            vertices=put(s.vertices.T, device),
+            vertex_start=put(s.vertex_start, device).long(),
+            faces=put(s.faces.T, device).long(),
+            face_start=put(s.face_start, device).long(),
+            planes=put(s.planes.T, device),
+            colors=put(s.colors, device),
+            closed=put(s.closed, device),
+            rotation=put(s.rotation, device),
+            eye=put(s.eye, device),
+            light=put(s.light, device),
+            background=put(s.background, device).view(3, s.height, s.width),
         )
 
 

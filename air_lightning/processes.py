@@ -1,0 +1,93 @@
+"""The processes of one run: which of them this is, and what they tell one another.
+
+Lightning starts the further ones itself, with the first one's command line, or finds them started: by torchrun, SLURM
+and the like. Some of this is asked before there is a trainer.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning.utilities import rank_zero_only
+
+RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
+"""Where the processes that Lightning starts find the folder of the first one."""
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the first one to have made the run folder."""
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """This process's number among those of the run, as far as known before the trainer is there."""
+    number = int(getattr(rank_zero_only, "rank", 0))
+    return number or int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
+
+
+def started_outside() -> bool:
+    """Whether this is one of several processes that Lightning has not started."""
+    several = any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    return several and RUN_DIR_VARIABLE not in os.environ
+
+
+def tell_folder(path: Path) -> None:
+    """Let the other processes know the run folder."""
+    os.environ[RUN_DIR_VARIABLE] = str(path)
+    if _has_store():
+        _store().set(_key(), str(path))
+
+
+def forget_folder() -> None:
+    """What `tell_folder` has left in this process, for the next run in it."""
+    os.environ.pop(RUN_DIR_VARIABLE, None)
+
+
+def told_folder() -> Path | None:
+    """The run folder of the first process, waited for if need be; None where processes cannot tell one another."""
+    if RUN_DIR_VARIABLE in os.environ:
+        return Path(os.environ[RUN_DIR_VARIABLE])
+    return Path(_store().get(_key()).decode()) if _has_store() else None
+
+
+def can_tell_folder() -> bool:
+    """Whether the other processes, if there are any, hear of a folder that this one makes."""
+    return not started_outside() or _has_store()
+
+
+def gather(value: T) -> list[T]:
+    """The values of all processes, in the order of ranks; each of them must call it."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values: list[T | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values  # type: ignore[return-value]  # filled by now
+
+
+def average(values: torch.Tensor) -> torch.Tensor:
+    """The mean of ``values`` over all processes, each of which must call it; without a gradient."""
+    values = values.detach()
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
+def _has_store() -> bool:
+    """torchrun keeps one for its processes, and is asked to in its own words."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _store() -> Any:
+    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(*place, is_master=False, timeout=PATIENCE)  # type: ignore[attr-defined]
+
+
+def _key() -> str:
+    """Another one after torchrun has started its processes again."""
+    return f"air_lightning/run_dir/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
