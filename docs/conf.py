@@ -31,6 +31,19 @@ autodoc_mock_imports = ["pytorch3d"]
 napoleon_custom_sections = [("Attributes", "params_style"), "Errors"]
 
 
+def one_a_line(app: Any, kind: str, path: str, what: Any, options: Any, lines: list[str]) -> None:
+    """Arguments that share a line, `images: (B, C, H, W). step: of training.`, get a line each."""
+    for i in reversed(range(len(lines))):
+        indent = re.match(r" +(?=\w[\w, ]*: )", lines[i])
+        if indent:
+            lines[i : i + 1] = re.sub(r"\. (?=(?!null:)[a-z_, ]+: )", f".\n{indent[0]}", lines[i]).split("\n")
+
+
+def leave_out(app: Any, kind: str, name: str, what: Any, skip: bool, options: Any) -> bool | None:
+    """Named tuples' fields are described by their class."""
+    return True if type(what).__name__ == "_tuplegetter" else None
+
+
 def follow_folders(app: Any, page: str, source: list[str]) -> None:
     """Links to a folder lead to its README.md."""
     here = Path(app.env.doc2path(page)).parent
@@ -53,5 +66,7 @@ def add_menu(app: Any, page: str, source: list[str]) -> None:
 
 def setup(app: Any) -> None:
     """Sphinx's entry to what is said here."""
+    app.connect("autodoc-process-docstring", one_a_line, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", leave_out)
     app.connect("source-read", follow_folders)
     app.connect("source-read", add_menu)

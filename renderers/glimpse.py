@@ -23,9 +23,13 @@ class GlimpseRenderer(Renderer):
 
     Args:
         image_shape: (channels, height, width).
-        what: dimension of the code. glimpse: pixels along its side. hidden: widths of the decoder's layers.
-        scale: support of the scale, uniform a priori. reach: centres lie within [-reach, reach].
-        anisotropic: a scale for each direction. turn: largest rotation either way, radians; 0: glimpses stay upright.
+        what: dimension of the code.
+        glimpse: pixels along its side.
+        hidden: widths of the decoder's layers.
+        scale: support of the scale, uniform a priori.
+        reach: centres lie within [-reach, reach].
+        anisotropic: a scale for each direction.
+        turn: largest rotation either way, radians; 0: glimpses stay upright.
         compositing: ``additive``: layers add up. ``over``: the decoder also gives alpha, and later slots hide
             earlier ones.
         bias: the decoder's initial output, in logits: negative ones start with dark (or transparent) glimpses.
