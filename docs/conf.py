@@ -24,6 +24,7 @@ myst_heading_anchors = 3
 default_role = "code"  # single backticks in docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_inherit_docstrings = False  # Lightning's and torch's are not ours
 autodoc_mock_imports = ["pytorch3d"]

@@ -149,7 +149,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = site / "air_rings-0.1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: air-rings\nVersion: 0.1.0\n")
-    names = ["rings = my_package:Rings", "mujoco_scene = air_mujoco:MujocoRenderer"]
+    names = ["rings = my_package:Rings", "mujoco_scene = air_mujoco:MujocoScene"]
     (info / "entry_points.txt").write_text("\n".join(["[air_lightning.renderers]", *names, ""]))
     shutil.copy(TEMPLATE / "air_rings.py", site / "my_package.py")
     here.mkdir()
