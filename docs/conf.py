@@ -2,7 +2,8 @@
 
     sphinx-build -W --keep-going -c docs . build/site        # then open build/site/docs/index.html
 
-A page is in the site's menu where docs/index.md links to it, in that order; a page that it does not link to is an error.
+A page is in the site's menu where docs/index.md links to it, in that order; a page that it does not link to is an
+error.
 """
 
 import re
@@ -27,7 +28,6 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_inherit_docstrings = False  # Lightning's and torch's are not ours
-autodoc_mock_imports = ["pytorch3d"]
 # Attributes as a list, not as entries of their own; Errors is prose, where Raises lists classes.
 napoleon_custom_sections = [("Attributes", "params_style"), "Errors"]
 

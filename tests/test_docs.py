@@ -1,12 +1,13 @@
 """The pages keep their promises: links lead somewhere, commands are understood, code runs, the site builds.
 
-Pages are README.md, docs/**/*.md and the template package's. A new page needs nothing but a link in docs/index.md. In a page,
+Pages are README.md, docs/**/*.md and the template package's. A new page needs nothing but a link in docs/index.md.
 
-- a ```bash line `python -m air_lightning ...` (also `.venv/bin/python`, also after `&&` and a `cd` into the repository) or
-  `python benchmarks/...` must be understood by that command's own parser, so options, classes and config files exist.
-  A run that it reads, `--run_dir DIR`, is one of EXPERIMENTS, whichever takes the options;
+- A ```bash line `python -m air_lightning ...` (also `.venv/bin/python`, also after `&&` and a `cd` into the repository)
+  or `python benchmarks/...` must be understood by that command's own parser, so options, classes and config files
+  exist. A run that it reads, `--run_dir DIR`, is one of EXPERIMENTS, whichever takes the options;
 - a ```yaml block that begins with a comment `# NAME.yaml` is the file NAME.yaml for the page's commands;
-- ```python blocks run one after the other in an empty folder. `my_package` is the template's renderer, `rings` its short name;
+- ```python blocks run one after the other in an empty folder. `my_package` is the template's renderer, `rings` its
+  short name;
 - `<!-- run -->` anywhere: commands with --run_dir are run, at TINY sizes, and so are blocks of code, all in order;
 - `<!-- not run: REASON -->` before a block: it is skipped, and REASON is said.
 """
@@ -34,10 +35,10 @@ ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "tests" / "template_plugin"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), TEMPLATE / "README.md"]
 EXPERIMENTS = ("scenes3d", "multi_sprites", "multi_mnist")
-TINY = (
-    "--trainer.max_steps=2 --trainer.val_check_interval=2 --trainer.enable_progress_bar=false --figures.every_minutes=0 "
-    "--data.batch_size=4 --data.val_scenes=4 --data.test_scenes=4"
-).split()
+TINY = [
+    *("--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.enable_progress_bar=false"),
+    *("--figures.every_minutes=0", "--data.batch_size=4", "--data.val_scenes=4", "--data.test_scenes=4"),
+]
 BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+?) -->\s*)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.M | re.S)
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 
