@@ -59,9 +59,11 @@ class AIRModule(pl.LightningModule):
     """Attend, Infer, Repeat (Eslami et al. 2016) with any renderer.
 
     Args:
-        renderer: the decoder. inference: the network, built for the renderer.
+        renderer: the decoder.
+        inference: the network, built for the renderer.
         slots: N, the most objects a picture can be explained by.
-        count: estimator that trains presence. identity: estimator that trains a categorical ``what``.
+        count: estimator that trains presence.
+        identity: estimator that trains a categorical ``what``.
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
         likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
             Null: always 0.3.
@@ -74,9 +76,11 @@ class AIRModule(pl.LightningModule):
             for a continuous ``what``. Null: the network's own explanation.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
-        lr: learning rate (Adam). baseline_lr: that of the count estimator's baselines; null: the same.
-        lr_warmup: steps of linear growth. lr_final: share left at the last step, reached by a cosine over the
-            trainer's steps (constant if it has no last step).
+        lr: learning rate (Adam).
+        baseline_lr: that of the count estimator's baselines; null: the same.
+        lr_warmup: steps of linear growth.
+        lr_final: share left at the last step, reached by a cosine over the trainer's steps (constant if it has no
+            last step).
     """
 
     log_prior: Tensor

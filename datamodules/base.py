@@ -134,8 +134,10 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     """Scenes by number for each split.
 
     Args:
-        batch_size: scenes a step, of each process. train_scenes: scenes an epoch, of all processes; every epoch has new
-            ones. val_scenes, test_scenes: held-out scenes. seed: of all of them; splits never share a stream.
+        batch_size: scenes a step, of each process.
+        train_scenes: scenes an epoch, of all processes (every epoch has new ones).
+        val_scenes, test_scenes: held-out scenes.
+        seed: of all of them; splits never share a stream.
     """
 
     def __init__(self, batch_size: int, train_scenes: int, val_scenes: int, test_scenes: int, seed: int) -> None:

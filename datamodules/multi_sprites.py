@@ -39,7 +39,8 @@ class MultiSprites(CanvasModule):
     Args:
         counts: the numbers of shapes a scene may hold, equally likely; repeat one to make it likelier.
         test_counts: those of test scenes; null: as counts.
-        shapes: of square, triangle, disc, diamond, cross. colors: of red, green, blue, yellow, magenta, cyan.
+        shapes: of square, triangle, disc, diamond, cross.
+        colors: of red, green, blue, yellow, magenta, cyan.
         sizes: smallest and largest side of a shape's box, pixels; equally likely.
         occlusion: the largest share of a shape that others may hide; 0: boxes do not overlap.
         canvas: the picture's side, pixels.

@@ -24,15 +24,23 @@ class GlimpseRenderer(Renderer):
 
     Args:
         image_shape: (channels, height, width).
-        what: dimension of the code. glimpse: pixels along its side. hidden: widths of the decoder's layers.
-        scale: support of the scale, uniform a priori. reach: centres lie within [-reach, reach].
-        anisotropic: a scale for each direction. turn: largest rotation either way, radians; 0: glimpses stay upright.
+        what: dimension of the code.
+        glimpse: pixels along its side.
+        hidden: widths of the decoder's layers.
+        scale: support of the scale, uniform a priori.
+        reach: centres lie within [-reach, reach].
+        anisotropic: a scale for each direction.
+        turn: largest rotation either way, radians; 0: glimpses stay upright.
         compositing: ``additive``: layers add up. ``over``: the decoder also gives alpha, and later slots hide
             earlier ones.
         bias: the decoder's initial output, in logits: negative ones start with dark (or transparent) glimpses.
+        background: colour of the empty picture, a value in [0, 1] for each channel; null: black. Objects darker than
+            it need ``over``, for additive layers only add light.
     Errors:
-        ValueError for scales and rotations out of their range.
+        ValueError for scales and rotations out of their range, and for a background that is no colour of the picture.
     """
+
+    empty: Tensor
 
     def __init__(
         self,
@@ -46,6 +54,7 @@ class GlimpseRenderer(Renderer):
         turn: float = 0.0,
         compositing: Literal["additive", "over"] = "additive",
         bias: float = -2.0,
+        background: list[float] | None = None,
     ) -> None:
         pixel = 2 / min(image_shape[1:])
         names = ("scale_x", "scale_y") if anisotropic else ("scale",)
@@ -58,11 +67,21 @@ class GlimpseRenderer(Renderer):
         super().__init__(Gaussian(what), tuple(place), image_shape, differentiable=True, compositing=compositing)
         if not scale[0] > 0:
             raise ValueError(f"the scale must be positive, got a support from {scale[0]}: 0.2, for example")
+        empty = [0.0] * image_shape[0] if background is None else background
+        if len(empty) != image_shape[0] or not all(0 <= value <= 1 for value in empty):
+            raise ValueError(
+                f"background must hold {image_shape[0]} values in [0, 1], one for each channel, got {empty}: divide "
+                "those of 8 bits by 255"
+            )
+        self.register_buffer("empty", torch.tensor(empty)[:, None, None], persistent=False)
         self.glimpse, self.turns = glimpse, turn > 0
         planes = image_shape[0] + (compositing == "over")
         last = nn.Linear(hidden, planes * glimpse * glimpse)
         nn.init.constant_(last.bias[-glimpse * glimpse :] if compositing == "over" else last.bias, bias)
         self.decoder = nn.Sequential(nn.Linear(what, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), last)
+
+    def background(self) -> Tensor:
+        return self.empty.expand(self.image_shape)
 
     def decode(self, what: Tensor) -> Tensor:
         """Glimpses (M, C, side, side) of codes (M, D), colour times alpha; for ``over`` alpha is one more channel."""

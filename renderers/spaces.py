@@ -96,7 +96,7 @@ class Coordinate:
         return self.low + (self.high - self.low) * torch.special.ndtr(u)
 
     def unconstrain(self, value: Tensor) -> Tensor:
-        """The inverse of ``constrain``; values at or beyond the support's ends are taken just inside (|u| <= 3)."""
+        """The inverse of ``constrain``; values at or beyond the support's ends are taken just inside (u within +-3)."""
         if self.circular:
             return value
         if self.prior == "normal":

@@ -1,5 +1,6 @@
 """The glimpse renderer: placement, gradients, and one fit through the generic core on coloured shapes."""
 
+import re
 from typing import Any
 
 import pytest
@@ -100,6 +101,23 @@ def test_over_lets_later_slots_hide_earlier_ones() -> None:
     where = torch.tensor([[[0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]])
     canvases = renderer.canvases(torch.zeros(1, 2, 2), where)
     torch.testing.assert_close(canvases[0, :, 0, 10, 10], torch.tensor([0.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("compositing, shown", [("over", [1.0, 1.0, 1.0]), ("additive", [1.9, 1.8, 1.2])])
+def test_glimpses_lie_on_the_background(compositing: Any, shown: list[float]) -> None:
+    empty = [0.9, 0.8, 0.2]
+    renderer = white(GlimpseRenderer((3, 20, 20), what=2, compositing=compositing, background=empty))
+    canvases = renderer.canvases(torch.zeros(1, 1, 2), torch.tensor([[[0.5, 0.0, 0.0]]]))
+    torch.testing.assert_close(canvases[0, :, :, 0, 0], torch.tensor([empty, empty]))
+    torch.testing.assert_close(canvases[0, 0, :, 10, 10], torch.tensor(empty))
+    torch.testing.assert_close(canvases[0, 1, :, 10, 10], torch.tensor(shown))
+
+
+@pytest.mark.parametrize("background", [[0.5], [0.5, 0.5, 255.0]])
+def test_background_must_be_a_colour_of_the_picture(background: list[float]) -> None:
+    said = f"background must hold 3 values in [0, 1], one for each channel, got {background}: divide those of 8 bits"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        GlimpseRenderer((3, 20, 20), background=background)
 
 
 def test_boxes_are_those_of_the_ink() -> None:

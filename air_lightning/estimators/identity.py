@@ -89,7 +89,8 @@ class NVILIdentity(IdentityEstimator):
     """The score function over the one sampled identity with a learnt baseline (NVIL, Mnih & Gregor 2014).
 
     Args:
-        spread: see IdentityEstimator. decay: of the running normalisation.
+        spread: see IdentityEstimator.
+        decay: of the running normalisation.
     """
 
     def __init__(self, spread: float | None = 2.0, decay: float = 0.95) -> None:

@@ -40,7 +40,8 @@ class ResidualAttention(InferenceNetwork):
         reader: channels of the convolutions that read the glimpse; 0: an MLP reads it, which is faster and enough for
             flat objects.
         hidden: width of the glimpse's features.
-        glimpse: samples along a side, a multiple of 4. glimpse_half: half its width in the picture, image coordinates.
+        glimpse: samples along a side, a multiple of 4.
+        glimpse_half: half its width in the picture, image coordinates.
         position_sd, angle_sd: initial posterior sd, see PoseHead.
         window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
         signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and

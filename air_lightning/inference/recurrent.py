@@ -50,7 +50,8 @@ class RecurrentAIR(InferenceNetwork):
         glimpse: samples along a side of the window.
         glimpse_margin: the window's half size as a multiple of the object's (``Renderer.window``).
         what_hidden: units of the hidden layer between glimpse and ``what``.
-        position_sd: initial posterior sd of unconstrained coordinates. angle_sd: of angles, as a share of the period.
+        position_sd: initial posterior sd of unconstrained coordinates.
+        angle_sd: of angles, as a share of the period.
         presence_bias: initial logit of presence: 2 starts with 88 % of objects there.
         difference: DAIR. Picture and glimpses come with the residual, picture less canvas so far, as more channels.
         residual_only: the residual instead of the picture, as the paper's DAIR.
