@@ -33,7 +33,6 @@ def drawn(renderer: Renderer, n: int, seed: int = 0) -> Tensor:
 
 
 MODELS = {
-    "discs": (DISCS, ATTENTION),
     "discs and difference": (DISCS, DAIR),
     "glimpses": (GLIMPSES, ATTENTION),
     "turned glimpses": (TURNED, ATTENTION),
@@ -44,7 +43,7 @@ AGAIN = {"glimpses": {"reconsideration": RECONSIDERED}}
 """Further arguments of the model, by case."""
 
 
-@pytest.mark.parametrize("case", MODELS)
+@pytest.mark.parametrize("case", [case for case in MODELS if case != "meshes"])  # whose turn comes below
 def test_a_program_says_what_the_model_says(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     renderer, inference = MODELS[case]
     run = write_run(tmp_path / "run", renderer, inference, **AGAIN.get(case, {}))
