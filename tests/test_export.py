@@ -49,6 +49,7 @@ def test_a_program_says_what_the_model_says(case: str, tmp_path: Path, capsys: p
     run = write_run(tmp_path / "run", renderer, inference, **AGAIN.get(case, {}))
     export("--run_dir", run, "--output", tmp_path / "new" / "model.pt2")
     assert f"wrote {tmp_path}/new/model.pt2: largest difference from the original" in capsys.readouterr().out
+    # and the model itself goes on as before: nothing of the trace is left behind
     program, module = torch.export.load(tmp_path / "new" / "model.pt2").module(), load_module(run)
     images = drawn(module.renderer, 6)
     seen = module.infer(images)
