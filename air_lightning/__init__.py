@@ -15,8 +15,8 @@ def load(run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") 
     """A trained model, to explain pictures with: ``air_lightning.load("runs/mine").infer(images)``.
 
     Args:
-        run: the folder of a fit, or the name of a model that comes with the package, such as ``scenes3d``; a folder
-            of that name goes before.
+        run: the folder of a fit, or the name of a model that comes with the package, ``scenes3d`` or
+            ``multi_mnist``; a folder of that name goes before.
         checkpoint: ``best`` or ``last`` of the run, or a file.
         device: where to compute, ``cpu`` or ``cuda``.
     Errors:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 def constant(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """``values`` (a number, or tuples of them in tuples) as a tensor that is shared: do not change it in place."""
+    if torch.compiler.is_compiling():  # what a trace makes holds no numbers, and must not be found after it
+        return torch.tensor(values, dtype=dtype, device=device)
     return _made(values, dtype, torch.device(device))
 
 

@@ -33,7 +33,6 @@ def drawn(renderer: Renderer, n: int, seed: int = 0) -> Tensor:
 
 
 MODELS = {
-    "discs": (DISCS, ATTENTION),
     "discs and difference": (DISCS, DAIR),
     "glimpses": (GLIMPSES, ATTENTION),
     "turned glimpses": (TURNED, ATTENTION),
@@ -44,12 +43,13 @@ AGAIN = {"glimpses": {"reconsideration": RECONSIDERED}}
 """Further arguments of the model, by case."""
 
 
-@pytest.mark.parametrize("case", MODELS)
+@pytest.mark.parametrize("case", [case for case in MODELS if case != "meshes"])  # whose turn comes below
 def test_a_program_says_what_the_model_says(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     renderer, inference = MODELS[case]
     run = write_run(tmp_path / "run", renderer, inference, **AGAIN.get(case, {}))
     export("--run_dir", run, "--output", tmp_path / "new" / "model.pt2")
     assert f"wrote {tmp_path}/new/model.pt2: largest difference from the original" in capsys.readouterr().out
+    # and the model itself goes on as before: nothing of the trace is left behind
     program, module = torch.export.load(tmp_path / "new" / "model.pt2").module(), load_module(run)
     images = drawn(module.renderer, 6)
     seen = module.infer(images)
