@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import pytorch_lightning as pl
-import torch
 import yaml
 from jsonargparse import ActionYesNo, Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
