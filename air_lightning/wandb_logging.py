@@ -107,11 +107,11 @@ class RunLogger(WandbLogger):
             self.experiment.config.update(dict(config), allow_val_change=True)
 
     @rank_zero_only
-    def note_best(self, best: Best, metrics: Mapping[str, float]) -> None:
+    def note_best(self, best: Best) -> None:
         """Put the best validation, and all that it measured, into the run's summary as `best/...`."""
         self._best = best
         with self._guarded():
-            figures = {**metrics, best.monitor: best.value}
+            figures = {**best.metrics, best.monitor: best.value}
             self.experiment.summary.update(
                 {"best/step": best.step, **{f"best/{key}": value for key, value in figures.items()}}
             )

@@ -70,6 +70,22 @@ def test_poses_that_are_not_finite_are_not_drawn() -> None:
     assert layers[:, 3].isfinite().flatten(1).any(1).tolist() == [False, False, True]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device's own assertion leaves nothing that draws after it")
+def test_kinds_that_are_none_are_refused() -> None:
+    """The kernels do not look where they read."""
+    gpu = Triton(MeshRenderer(kinds=("cube", "cone"), image_size=(8, 8))._backend.scenery)
+    good, message = torch.zeros(1, 1, dtype=torch.int64), "`what` must hold indices of the 2 kinds, 0 to 1"
+    poses, target = torch.zeros(1, 1, 4), torch.zeros(1, 1, 3, 8, 8)
+    for bad in (good - 1, good + 2):
+        with pytest.raises(RuntimeError, match=message):
+            gpu.layers(bad[0], poses[0])
+        with pytest.raises(RuntimeError, match=message):
+            gpu.canvases(bad, poses)
+        for kinds, others in ((bad, good), (good, bad)):
+            with pytest.raises(RuntimeError, match=message):
+                gpu.scores(kinds, poses, others.unsqueeze(-1), poses.unsqueeze(2), target, True)
+
+
 def test_no_objects_and_no_scenes() -> None:
     gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
     none = torch.zeros(0, dtype=torch.int64, device=DEVICE)

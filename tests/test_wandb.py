@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_digits
+import torch
 import toy
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +56,8 @@ def chunks(content: bytes) -> Iterator[bytes]:
             place += rest
             continue
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        if place + 7 + length > len(content):
+            return  # what a kill has cut short
         whole += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # full, last
@@ -100,6 +106,62 @@ def test_offline_run_holds_curves_pictures_and_config_and_resumes(tmp_path: Path
     assert first.name.endswith(identity) and second.name.endswith(identity)
     later = [entries(r.history.item) for r in records(second) if r.HasField("history")]
     assert min(row["trainer/global_step"] for row in later) >= 2
+
+
+def settings_2d(tmp_path: Path) -> list[object]:
+    digits = tiny_digits.write(tmp_path / "digits")
+    return ["--config", f"{ROOT}/configs/multi_mnist.yaml", "--data.root", digits]
+
+
+def settings_3d(tmp_path: Path) -> list[object]:
+    return ["--config", f"{ROOT}/configs/scenes3d.yaml", "--model.renderer.image_size=[32,32]"]
+
+
+@pytest.mark.parametrize("settings", [settings_2d, settings_3d], ids=["2D", "3D"])
+def test_a_killed_run_goes_on_as_the_same_run(
+    tmp_path: Path, environment: dict[str, str], settings: Callable[[Path], list[object]]
+) -> None:
+    """Killed as by a lack of memory, without a chance to say anything, some steps after its checkpoint."""
+    run, offline = tmp_path / "run", environment | {"WANDB_MODE": "offline"}
+    small = ["--trainer.val_check_interval=20", "--trainer.log_every_n_steps=1", "--data.batch_size=2"]
+    small += ["--data.counts=[1,2]"]
+    small += ["--data.val_scenes=4", "--trainer.enable_progress_bar=false", "--figures.every_minutes=0"]
+    begun = [*settings(tmp_path), *small, "--trainer.max_steps=100000", "--run_dir", run]
+    kill_after_a_checkpoint(offline, run, *begun)
+    step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    fit(offline, "--resume", "--run_dir", run, f"--trainer.max_steps={step + 3}")
+    first, second = (list(records(folder)) for folder in offline_runs(run))
+    identity = (run / "wandb_id").read_text().strip()
+    assert {r.run.run_id for r in (*first, *second) if r.HasField("run")} == {identity}
+    assert [r.exit.exit_code for r in (*first, *second) if r.HasField("exit")] == [0]  # of the second part alone
+    before, after = ([entries(r.history.item) for r in part if r.HasField("history")] for part in (first, second))
+    assert max(row["trainer/global_step"] for row in before) >= step - 1 > 0  # a step is logged under the one before it
+    assert min(row["trainer/global_step"] for row in after) == step
+    assert max(row["trainer/global_step"] for row in after) == step + 3
+    for part in (before, after):
+        logged = {name: value for row in part for name, value in row.items()}
+        assert {"train/loss", "val/elbo", "lr/model", "speed/steps_per_second"} <= set(logged)
+        assert logged["scenes/boxes.count"] == 2  # scenes of a batch, every one with objects
+        assert all("truth" in layers for layers in logged["scenes/boxes.all_boxes"])
+    for part in (first, second):
+        config = {k: v for r in part if r.HasField("config") for k, v in entries(r.config.update).items()}
+        assert config["run_dir"] == str(run) and config["data"]["init_args"]["val_scenes"] == 4
+        summary = {k: v for r in part if r.HasField("summary") for k, v in entries(r.summary.update).items()}
+        assert "best/val/elbo" in summary and summary["best/step"] >= 20
+
+
+def kill_after_a_checkpoint(environment: dict[str, str], run: Path, *arguments: object) -> None:
+    """Start `fit --wandb`, and kill it once it has logged more steps than `last.ckpt` holds."""
+    command = [sys.executable, "-m", "air_lightning", "fit", "--wandb", *map(str, arguments)]
+    given = environment | {"WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "1"}
+    with subprocess.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 240
+        while not (run / "checkpoints" / "last.ckpt").exists():
+            assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)  # W&B's own process, which writes its file every other second, has done so
+        process.kill()
 
 
 @pytest.mark.parametrize("key", ["", "0" * 40], ids=["not logged in", "server unreachable"])

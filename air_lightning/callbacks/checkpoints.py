@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +21,12 @@ KEY = "best"
 
 @dataclass(frozen=True)
 class Best:
-    """The best validation so far: metric, value and optimizer step."""
+    """The best validation so far: metric, value and optimizer step, and all else that was measured then and finite."""
 
     monitor: str
     value: float
     step: int
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.monitor} {self.value:.4g} at step {self.step}"
@@ -132,7 +133,9 @@ class Checkpoints(callbacks.Checkpoint):
         better = self.best is None or (value > self.best.value if self.mode == "max" else value < self.best.value)
         if math.isnan(value) or not better:
             return False
-        self.best = Best(self.monitor, value, trainer.global_step)
+        measured = {n: float(v) for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
+        finite = {name: figure for name, figure in measured.items() if math.isfinite(figure)}
+        self.best = Best(self.monitor, value, trainer.global_step, finite)
         return True
 
     def _monitored(self, trainer: pl.Trainer) -> float:

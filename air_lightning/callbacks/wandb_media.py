@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -96,12 +95,8 @@ class WandbMedia(Callback):
         best = best_of(trainer) if self._active(trainer) else None
         if best is None or best.step == self._noted:
             return
-        # a best one from before a break has left its other figures behind
-        fresh = self._noted != -1 or best.step == trainer.global_step
-        figures = {n: float(v) for n, v in trainer.callback_metrics.items() if fresh and n.startswith("val/")}
-        metrics = {name: value for name, value in figures.items() if math.isfinite(value)}
         for logger in run_loggers(trainer):
-            logger.note_best(best, metrics)
+            logger.note_best(best)
         self._noted = best.step
 
 
