@@ -157,9 +157,7 @@ class AIRModule(pl.LightningModule):
         """The model's best explanation of images (B, C, H, W)."""
         slots = explain(self.renderer, self.network, images, self.slots, sample=False)
         if self.reconsideration is not None:
-            slots = self.reconsideration(
-                self.renderer, self.network, images, slots, self.log_prior, self.final_sd
-            )
+            slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)

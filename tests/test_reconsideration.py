@@ -122,4 +122,3 @@ def test_values_out_of_range(name: str, value: float) -> None:
 def test_identities_are_refused() -> None:
     with pytest.raises(ValueError, match="reconsideration is for a continuous"):
         AIRModule(MeshRenderer(), reconsideration=Reconsideration())
-

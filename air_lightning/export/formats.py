@@ -108,4 +108,3 @@ def _reason(error: BaseException) -> str:
 
 
 WRITERS = {"torch": write_torch, "onnx": write_onnx}
-

@@ -133,9 +133,7 @@ class _Frame:
         return round(HEIGHT - BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _axes(
-    svg: Element, frame: _Frame, rows: Sequence[float], columns: Sequence[float], unit: str, across: str
-) -> None:
+def _axes(svg: Element, frame: _Frame, rows: Sequence[float], columns: Sequence[float], unit: str, across: str) -> None:
     ends = str(LEFT), str(WIDTH - RIGHT)
     for row in rows:
         y = str(frame.y(row))

@@ -1,6 +1,6 @@
 """Makes the meshes of scenes3d_meshes.yaml: mug.glb (a texture), chair.obj (materials), plane.ply (vertex colours).
 
-    python configs/meshes/make_meshes.py        # needs trimesh; writes beside itself, always the same files
+python configs/meshes/make_meshes.py        # needs trimesh; writes beside itself, always the same files
 """
 
 from pathlib import Path

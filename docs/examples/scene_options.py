@@ -1,6 +1,6 @@
 """Draws scene_options.png: one scene under every option of camera, light, table and background.
 
-    python docs/examples/scene_options.py [FILE]        # default: docs/scene_options.png
+python docs/examples/scene_options.py [FILE]        # default: docs/scene_options.png
 """
 
 import sys
