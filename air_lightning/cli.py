@@ -290,6 +290,7 @@ class AIRCLI(LightningCLI):
         self._direct_loggers()
         try:
             super().instantiate_classes()
+            processes.check_world(self.trainer.world_size)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
             if self.datamodule is not None and processes.rank() == 0:

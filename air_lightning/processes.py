@@ -35,6 +35,20 @@ def started_outside() -> bool:
     return several and RUN_DIR_VARIABLE not in os.environ
 
 
+def check_world(size: int) -> None:
+    """ValueError where torchrun or srun has started several processes and the trainer is of another size.
+
+    Above all of one: each would then train by itself, and all into one folder.
+    """
+    told = "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS"
+    started = int(os.environ.get(told, "1"))
+    if started > 1 and started != size:
+        raise ValueError(
+            f"{started} processes were started and the trainer has {size}: give --trainer.devices the number of "
+            "processes of one machine, and --trainer.num_nodes that of machines"
+        )
+
+
 def tell_folder(path: Path) -> None:
     """Let the other processes know the run folder."""
     os.environ[RUN_DIR_VARIABLE] = str(path)

@@ -192,6 +192,20 @@ def test_started_from_outside_without_a_store_a_folder_must_be_named(
     assert "several processes started from outside need --run_dir DIR, one folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "started", [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}], ids=["torchrun", "srun"]
+)
+def test_processes_that_would_each_train_alone_are_refused(
+    started: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *TINY, f"--run_dir={tmp_path / 'run'}"])
+    assert stop.value.code == 2 and not (tmp_path / "run").exists()
+    assert "2 processes were started and the trainer has 1: give --trainer.devices" in capsys.readouterr().err
+
+
 def test_fewer_scenes_than_processes_are_refused_before_a_folder_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
