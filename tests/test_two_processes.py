@@ -193,7 +193,9 @@ def test_started_from_outside_without_a_store_a_folder_must_be_named(
 
 
 @pytest.mark.parametrize(
-    "started", [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}], ids=["torchrun", "srun"]
+    "started",
+    [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}],
+    ids=["torchrun", "srun"],
 )
 def test_processes_that_would_each_train_alone_are_refused(
     started: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
