@@ -40,6 +40,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
+from air_lightning.command_line import end
 from air_lightning.commands import COMMANDS
 from air_lightning.plugins import enable_short_names
 from air_lightning.runs import MetricsFile, RunError, RunFolder
@@ -203,7 +204,7 @@ class AIRCLI(LightningCLI):
         """End as jsonargparse does, but for the usage: the arguments are well-formed."""
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise error
-        self._end(2, f"error: {error}")
+        end(2, f"error: {error}")
 
     def _config_text(self) -> str:
         """The arguments as YAML, complete but for those that say where and how to run."""
@@ -423,15 +424,11 @@ class AIRCLI(LightningCLI):
     def _how_to_resume(self) -> str:
         return f"continue with: fit --resume --run_dir {self.run_dir}"
 
-    def _end(self, status: int, message: str) -> NoReturn:
-        print(message, file=sys.stderr)
-        raise SystemExit(status)
-
     def _end_together(self, status: int, message: str) -> NoReturn:
-        """`_end` where all processes do. Were another's status not 0, its launcher would kill the first one."""
+        """`end` where all processes do. Were another's status not 0, its launcher would kill the first one."""
         if not self.trainer.is_global_zero:
             raise SystemExit(0)
-        self._end(status, message)
+        end(status, message)
 
 
 def with_run_config(argv: Sequence[str]) -> list[str]:

@@ -46,12 +46,19 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
     weights = find_checkpoint(run_dir, checkpoint)
     try:
         model = build_module(config["model"])
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["state_dict"])
+        restore(model, weights)
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         raise ValueError(
             f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}: {error}"
         ) from error
     return model.to(device).eval().requires_grad_(False)
+
+
+def restore(module: AIRModule, checkpoint: Path) -> None:
+    """Give a model the weights of a checkpoint; as in training, renderers that draw other things now are named."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(saved)
+    module.load_state_dict(saved["state_dict"])
 
 
 def build_module(arguments: dict[str, Any]) -> AIRModule:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 CPUS = Path("/proc/cpuinfo")
 
 
+@cache  # a command line asks once for each of its parsers
 def describe() -> str:
     """Operating system, processor, number of threads and CUDA devices, Python; nothing that names the machine itself.
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+import air_lightning
 from air_lightning.cli import main
+from air_lightning.export.weights import write_weights
 
 trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
 
@@ -75,6 +77,10 @@ def test_a_mesh_that_changed_is_said_and_one_that_is_gone_ends_it(
     trimesh.creation.cone(1, 1).export(mine / "shapes" / "box.stl")
     with pytest.warns(UserWarning, match="not what the checkpoint was trained on: mesh 'box', mesh 'same'. The file"):
         main(["test", "--run_dir", "run"])
+    write_weights(Path("run"), "last", Path("small"))
+    for folder in ("run", "small"):
+        with pytest.warns(UserWarning, match="not what the checkpoint was trained on: mesh 'box', mesh 'same'. The"):
+            air_lightning.load(folder)
     (mine / "shapes" / "box.stl").unlink()
     error = refused(capsys, "test", "--run_dir", "run")
     assert error.startswith(f"meshes['box'] '{mine / 'shapes' / 'box.stl'}': there is no such file: give its path")

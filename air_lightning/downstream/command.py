@@ -9,7 +9,6 @@ nothing was computed.
 """
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
+from air_lightning.command_line import end
 from air_lightning.downstream.chart import draw_chart
 from air_lightning.downstream.latents import check_model
 from air_lightning.downstream.study import Result, compare, material
@@ -46,8 +46,7 @@ def main(args: Sequence[str]) -> None:
     except ValueError as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        end(2, f"error: {error}")
     report(config, run(config, model, data))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 
+from air_lightning.command_line import end
 from air_lightning.plugins.registry import KINDS, Kind, Plugin, available
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -27,8 +28,7 @@ def main(args: Sequence[str]) -> None:
             warnings.simplefilter("always")
             lines = [line for kind in KINDS for line in section(kind)]
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        end(2, f"error: {error}")
     for warning in broken:
         print(f"warning: {warning.message}", file=sys.stderr)
     print("\n".join(lines))

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning import runs
+from air_lightning.command_line import end
 from air_lightning.report.figures import FIGURES
 from air_lightning.report.overview import Goal, overview_page
 from air_lightning.report.page import run_page
@@ -44,8 +45,7 @@ def main(args: Sequence[str]) -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        end(2, f"error: {error}")
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.callbacks import Callback
 from scipy.optimize import linear_sum_assignment
 
 from air_lightning.gallery import Box, Exhibit, gallery
+from air_lightning.loading import restore
 from air_lightning.module import AIRModule, Explanation
 from air_lightning.report.record import Run
 from datamodules.base import Batch, SceneDataModule
@@ -94,8 +94,7 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
     parser.add_subclass_arguments(SceneDataModule, "data")
     try:
         built = parser.instantiate_classes(_arguments(parser, run))
-        weights = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
-        built.model.load_state_dict(weights["state_dict"])
+        restore(built.model, run.checkpoint)
         built.model.check_data(built.data)
         built.data.prepare_data()
     except Exception as error:  # jsonargparse, constructors, torch and downloads all have their own

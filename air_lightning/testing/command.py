@@ -5,12 +5,11 @@
 Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments.
 """
 
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from jsonargparse import ArgumentParser
 
+from air_lightning.command_line import end
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject
@@ -33,9 +32,9 @@ def main(args: Sequence[str]) -> None:
     try:
         print(measure(Subject(build(), build, config.renderer.init_args.as_dict()), config.only))
     except BrokenLaws as error:
-        _end(1, str(error))
+        end(1, str(error))
     except ValueError as error:
-        _end(2, f"error: {error}")
+        end(2, f"error: {error}")
 
 
 def arguments() -> ArgumentParser:
@@ -48,8 +47,3 @@ def arguments() -> ArgumentParser:
     parser.add_argument("--renderer", type=Renderer, required=True, help="The renderer, and its arguments.")
     parser.add_argument("--only", type=str, nargs="+", default=[], help=f"Laws to measure, of {', '.join(LAWS)}.")
     return parser
-
-
-def _end(status: int, message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise SystemExit(status)
