@@ -13,7 +13,7 @@ from torch import Tensor
 
 from air_lightning.core import Slots, explain
 from air_lightning.distributions import count_log_posterior, count_log_prior
-from air_lightning.estimators import CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
+from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.evaluation import Evaluation
 from air_lightning.evidence import (
     bound,
@@ -64,6 +64,7 @@ class AIRModule(pl.LightningModule):
         slots: N, the most objects a picture can be explained by.
         count: estimator that trains presence.
         identity: estimator that trains a categorical ``what``.
+        angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
         likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
             Null: always 0.3.
@@ -92,6 +93,7 @@ class AIRModule(pl.LightningModule):
         slots: int = 3,
         count: CountEstimator | None = None,
         identity: IdentityEstimator | None = None,
+        angle: AngleScan | None = None,
         count_prior: float | list[float] = 0.3,
         likelihood_sd: Schedule | None = None,
         coarseness: Schedule | None = None,
@@ -123,6 +125,7 @@ class AIRModule(pl.LightningModule):
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
         self.count_estimator = count if count is not None else PosteriorCount()
         self.identity_estimator = self._identity(identity)
+        self.angle = angle
         for estimator in (self.count_estimator, self.identity_estimator):
             if estimator is not None:
                 estimator.prepare(renderer.image_shape, slots)
@@ -196,7 +199,7 @@ class AIRModule(pl.LightningModule):
         slots = explain(self.renderer, self.network, batch.images, self.slots)
         result = objective(
             self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
-            step, coarseness, self.balance * sd**2,
+            step, coarseness, self.balance * sd**2, self.angle,
         )  # fmt: skip
         terms = {name: term.detach() for name, term in result.terms.items()}
         self.log_dict({f"train/{name}": term for name, term in terms.items()})

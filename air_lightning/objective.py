@@ -7,6 +7,7 @@ from torch import Tensor
 
 from air_lightning.core import Slots, where_kl
 from air_lightning.distributions import count_log_posterior, shown
+from air_lightning.estimators.angle import AngleScan
 from air_lightning.estimators.base import Context, CountEstimator, IdentityEstimator, Score
 from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, what_kl
 from renderers.base import Renderer
@@ -36,6 +37,7 @@ def objective(
     step: int,
     coarseness: float = 1.0,
     weight: float = 1.0,
+    angle: AngleScan | None = None,
 ) -> Objective:
     """Loss whose gradient trains presence, where and what.
 
@@ -46,6 +48,7 @@ def objective(
         images: (B, C, H, W). log_prior: log p(n), (N + 1,). sd: likelihood scale. step: of training.
         coarseness: factor on the finite-difference steps.
         weight: factor on the terms that train where (and a continuous what), against presence and identity.
+        angle: trains angles besides; null: they learn by the canvases alone.
     """
     pose_kl, look_kl = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
     canvases = renderer.canvases(slots.what, slots.where, coarseness)
@@ -74,6 +77,8 @@ def objective(
         score = _identity_score(renderer, slots, images, weights, pose_kl.detach(), sd)
         losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
         terms["identity"] = losses.sum(1).mean()
+    if angle is not None and renderer.where.circular:
+        terms["angle"] = _angle_loss(renderer, slots, images, weights, sd, angle).sum(1).mean()
     return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
 
 
@@ -98,11 +103,7 @@ def _identity_score(
     Given, because a slot with the wrong identity may well explain worse than none: w then has left it, and without
     this it would never learn a better one.
     """
-    count = weights.shape[1]
-    showing = torch.ones(count, count, device=weights.device).triu()[1:]  # (N, N + 1): canvas n shows slot i
-    # where w has left a slot altogether, its own canvas counts
-    given = weights.unsqueeze(1) * showing + 1e-6 * torch.eye(count, device=weights.device)[1:]
-    given = given / given.sum(2, keepdim=True)
+    given = _given_shown(weights)
 
     @torch.no_grad()
     def score(what: Tensor) -> Tensor:
@@ -112,3 +113,33 @@ def _identity_score(
         return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1) - pose_kl.gather(2, what)
 
     return score
+
+
+def _angle_loss(
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, sd: float, scan: AngleScan
+) -> Tensor:
+    """Loss (B, N) of the angles, each slot turned, the others as they are, given that it is shown.
+
+    Given, as for identity: an object that stands the wrong way round may well explain worse than none.
+    """
+    given = _given_shown(weights)
+
+    @torch.no_grad()
+    def score(where: Tensor) -> Tensor:
+        what = slots.what.unsqueeze(2).expand(-1, -1, where.shape[2], *slots.what.shape[2:])
+        errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
+        return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1)
+
+    periods = renderer.where.periods(renderer.kinds, images)
+    periods = periods[slots.what] if renderer.kinds > 1 else periods[0].expand(*slots.where.shape)
+    mean, deviation = (of_sample(part, slots.what) for part in (slots.mean, slots.sd))
+    return scan(renderer.where, periods, mean, deviation, slots.where, score)
+
+
+def _given_shown(weights: Tensor) -> Tensor:
+    """Weights (B, N, N + 1) of the canvases given that they show slot i."""
+    count = weights.shape[1]
+    showing = torch.ones(count, count, device=weights.device).triu()[1:]  # (N, N + 1): canvas n shows slot i
+    # where w has left a slot altogether, its own canvas counts
+    given = weights.unsqueeze(1) * showing + 1e-6 * torch.eye(count, device=weights.device)[1:]
+    return given / given.sum(2, keepdim=True)

@@ -63,7 +63,8 @@ def test_every_format_gives_the_same_shape(ending: str, tmp_path: Path) -> None:
     export(trimesh.Trimesh(corners, faces, process=False), tmp_path / f"ramp.{ending}")
     mesh = read(tmp_path / f"ramp.{ending}", up="z")
     size = math.hypot(4, 2)  # the circle around it is larger than its height
-    expected = (corners[:, [0, 2, 1]] - [102, 7, -49]) * [1, 1, -1] / size
+    middle = 100 + 52 / 36  # of faces of areas 8, 10, 12 (two of them) and 6, whose middles are at 2, 2, 4/3 and 0
+    expected = (corners[:, [0, 2, 1]] - [middle, 7, -49]) * [1, 1, -1] / size
     away = np.linalg.norm(mesh.vertices[:, None] - expected, axis=2)
     assert away.shape == (6, 6) and away.min(0).max() < 1e-4 and away.min(1).max() < 1e-4
     assert mesh.closed and len(mesh.faces) == 8 and mesh.symmetry == 2 * math.pi
@@ -98,7 +99,7 @@ def test_up_is_the_formats_where_it_is_not_said(tmp_path: Path) -> None:
         assert read(tmp_path / f"box.{ending}").vertices[:, 1].max() == pytest.approx(expected, abs=1e-5), width
 
 
-def test_it_stands_over_the_smallest_circle_around_it() -> None:
+def test_smallest_circle() -> None:
     random = np.random.default_rng(0)
     for count in (1, 2, 3, 7, 300):
         points = random.normal(size=(count, 2)) * [3, 1]
@@ -109,6 +110,16 @@ def test_it_stands_over_the_smallest_circle_around_it() -> None:
         on_it = points[away > radius * (1 - 1e-7)] - center
         for turn in np.linspace(0, 2 * np.pi, 50) if count > 1 else []:
             assert (on_it @ [np.cos(turn), np.sin(turn)] >= -1e-6 * radius).any()
+
+
+def test_it_stands_over_its_surfaces_centre_of_mass(tmp_path: Path) -> None:
+    """Two cubes of which one has four times the other's surface, however finely its faces are cut."""
+    large, small = trimesh.creation.box([2, 2, 2]), trimesh.creation.box([1, 1, 1]).subdivide()
+    small.apply_translation([5, 0, 0])
+    trimesh.util.concatenate([large, small]).export(tmp_path / "cubes.obj")
+    mesh = read(tmp_path / "cubes.obj")
+    low, high = (mesh.vertices.min(0)[0], mesh.vertices.max(0)[0])
+    assert low / (high - low) == pytest.approx(-2 / 6.5, abs=1e-6)  # from -1 to 5.5 in the file, its mass at 1
 
 
 def test_points_in_line_have_a_circle() -> None:

@@ -1,5 +1,6 @@
 """Gradient estimators of the discrete latents, as plug-ins: for the count and for identity."""
 
+from air_lightning.estimators.angle import AngleScan
 from air_lightning.estimators.base import Context, CountEstimate, CountEstimator, IdentityEstimator
 from air_lightning.estimators.concrete import ConcreteCount
 from air_lightning.estimators.count import ExactCount, NVILCount, PosteriorCount, RLOOCount
@@ -7,6 +8,7 @@ from air_lightning.estimators.identity import ExactIdentity, NVILIdentity, RLOOI
 from air_lightning.estimators.multisample import ReweightedWakeSleepCount, VIMCOCount
 
 __all__ = [
+    "AngleScan",
     "ConcreteCount",
     "Context",
     "CountEstimate",

@@ -53,6 +53,16 @@ def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) ->
     return narrowest * (span * torch.sigmoid(share.logit() + raw / (span * share * (1 - share)))).exp()
 
 
+def _hold(raw: Tensor, share: Tensor) -> None:
+    """Let nothing push ``raw`` further up where its sd is within 5 % of the widest, of which ``share`` is the share.
+
+    As long as an angle is not known, all that learns widens its sd. Adam follows however small the sigmoid's slope has
+    become, so far that an sd took a thousand steps to come back once the angle was known.
+    """
+    if raw.requires_grad:
+        raw.register_hook(lambda gradient: gradient.masked_fill((share > 0.95) & (gradient < 0), 0.0))  # type: ignore[no-untyped-call]
+
+
 def look_size(what: What) -> int:
     """How many numbers ``InferenceNetwork.appearance`` returns for a picture."""
     return 2 * what.dim if isinstance(what, Gaussian) else len(what)
@@ -146,7 +156,9 @@ class PoseHead(nn.Module):
         if self.turn is not None and self.turn_sd is not None:
             sine, cosine = self.turn(features).view(-1, self.kinds, self.places, 2).unbind(-1)
             mean = torch.where(self.circular, _direction(sine, cosine) * self.periods / FULL_TURN, mean)
-            raw_sd = torch.where(self.circular, self.turn_sd(features).view(-1, self.kinds, self.places), raw_sd)
+            raw_turn = self.turn_sd(features).view(-1, self.kinds, self.places)
+            _hold(raw_turn, bounded_sd(raw_turn.detach(), self.first, self.narrowest, self.widest) / self.widest)
+            raw_sd = torch.where(self.circular, raw_turn, raw_sd)
         mean, raw_sd = (part.expand(-1, self.kinds, -1) for part in (mean, raw_sd))
         return mean, bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
 

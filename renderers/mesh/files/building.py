@@ -35,7 +35,7 @@ def read_mesh(kind: str, source: MeshFile, color: RGB | None) -> Mesh:
 
 def _read(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
     parts = read_parts(path)
-    place = standing(np.concatenate([part.vertices for part in parts]), source.up or FORMATS[path.suffix.lower()])
+    place = standing(np.concatenate([part.triangles for part in parts]), source.up or FORMATS[path.suffix.lower()])
     for part in parts:
         part.apply_transform(place)
     shape, soup = _triangles(parts, source)
@@ -54,7 +54,7 @@ def _triangles(parts: list[Any], source: MeshFile) -> tuple[Array, Soup]:
     shape, soup = np.concatenate([part.triangles for part in parts]), painted(parts, detail)
     if len(shape) > most:
         soup = decimated(shape, soup, int(most))
-        soup = Soup(moved(soup.corners, standing(soup.corners.reshape(-1, 3), "y")), soup.colors)
+        soup = Soup(moved(soup.corners, standing(soup.corners, "y")), soup.colors)
         return soup.corners, soup
     while len(soup.corners) > most:
         detail *= 1.3

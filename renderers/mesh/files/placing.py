@@ -23,26 +23,35 @@ ALIKE = 1e-6  # of the object's size: corners as near as that are one vertex
 INSIDE = 1 + 1e-9
 
 
-def standing(points: Points, up: str) -> Points:
-    """The affine map (4, 4) that sets points (V, 3) upright, on ``y = 0``, over their middle, and scales them to 1.
+def standing(corners: Points, up: str) -> Points:
+    """The affine map (4, 4) that sets triangles (F, 3, 3) upright, on ``y = 0``, over their middle, and to size 1.
 
-    The middle is the centre of the smallest circle around them, seen from above: for an object that a turn maps to
-    itself, its axis. The size is the larger of the circle's diameter and the height.
+    The middle is their surface's centre of mass: for an object that a turn maps to itself, its axis. About that a turn
+    moves least of what is seen, and an object whose turn is not known yet is still seen where it is. The size is the
+    larger of the height and the diameter of the smallest circle around them, seen from above.
 
     Errors:
         ValueError where all points are one.
     """
     turn = np.array(UPRIGHT[up], np.float64)
-    turned = points @ turn.T
-    low, high = turned.min(0), turned.max(0)
-    center, radius = smallest_circle(turned[:, [0, 2]])
+    turned = corners @ turn.T
+    low, high = turned.min((0, 1)), turned.max((0, 1))
+    _, radius = smallest_circle(turned.reshape(-1, 3)[:, [0, 2]])
     size = max(2 * radius, high[1] - low[1])
     if not size > 0:
         raise ValueError("all its vertices are in one place: it has no size")
+    center = _centroid(turned)
     place = np.eye(4)
     place[:3, :3] = turn / size
-    place[:3, 3] = -np.array([center[0], low[1], center[1]]) / size
+    place[:3, 3] = -np.array([center[0], low[1], center[2]]) / size
     return place
+
+
+def _centroid(corners: Points) -> Points:
+    """Centre of mass (3,) of the surface of triangles (F, 3, 3); of their corners where they have no area."""
+    weights = areas(corners)
+    middles: Points = corners.mean(1)
+    return np.average(middles, 0, weights) if weights.any() else middles.mean(0)
 
 
 def moved(points: Points, place: Points) -> Points:

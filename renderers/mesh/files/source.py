@@ -34,9 +34,9 @@ register_type(MeshPath, _to_config, _from_config)
 
 @dataclass(frozen=True)
 class MeshFile:
-    """A mesh file and how to read it. The mesh is turned upright, stands on the table over its middle (the centre of
-    the smallest circle around it, seen from above), and is scaled until the larger of its height and that circle's
-    diameter is 1 world unit.
+    """A mesh file and how to read it. The mesh is turned upright, stands on the table over its middle (its surface's
+    centre of mass), and is scaled until the larger of its height and the diameter of the smallest circle around it,
+    seen from above, is 1 world unit.
 
     Attributes:
         path: OBJ, PLY, STL, GLB or glTF; or the name of a built-in shape.
