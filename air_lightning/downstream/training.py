@@ -21,6 +21,8 @@ class Plan:
     Attributes:
         lr: largest learning rate, reached after a rise and left by a cosine (one cycle). weight_decay: AdamW's.
         passes: over the labels, times their square root. fewest: steps at least. largest_batch: scenes a step.
+        smoothing: share of every label that is spread over all answers (Szegedy et al. 2016). What cannot be read, such
+            as a digit that its window missed, then does not have to be learnt by heart.
     """
 
     lr: float
@@ -28,6 +30,7 @@ class Plan:
     passes: float
     fewest: int
     largest_batch: int
+    smoothing: float = 0.0
 
     def batch(self, labels: int) -> int:
         """Scenes a step: about 20 steps a pass, and no fewer scenes than 32."""
@@ -38,7 +41,7 @@ class Plan:
         return max(self.fewest, round(self.passes * math.sqrt(labels) / self.batch(labels)))
 
 
-PAIRS = Plan(lr=2e-3, weight_decay=1e-3, passes=4000.0, fewest=800, largest_batch=128)
+PAIRS = Plan(lr=2e-3, weight_decay=1e-3, passes=4000.0, fewest=800, largest_batch=128, smoothing=0.1)
 PIXELS = Plan(lr=1.5e-3, weight_decay=1e-3, passes=1700.0, fewest=300, largest_batch=128)
 
 
@@ -64,7 +67,7 @@ def train(net: nn.Module, parts: Sequence[Tensor], answers: Tensor, plan: Plan) 
             order = torch.randperm(known)
         rows, order = order[:size], order[size:]
         net.train()
-        loss = F.cross_entropy(net(*(part[rows] for part in parts)), answers[rows])
+        loss = F.cross_entropy(net(*(part[rows] for part in parts)), answers[rows], label_smoothing=plan.smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
