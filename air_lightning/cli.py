@@ -297,6 +297,8 @@ class AIRCLI(LightningCLI):
             if self.datamodule is not None and processes.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
                 self._check_shares()
+            if self.subcommand == "fit" and isinstance(self.model, callbacks.NamesMetrics):
+                callbacks.check_monitors(self.trainer, self.model.validation_metrics(self.datamodule))
         except BaseException as error:
             if self.folder is not None:
                 self.folder.discard()
@@ -381,6 +383,11 @@ class AIRCLI(LightningCLI):
             )
         except callbacks.NonFiniteError as error:
             self._end_together(1, f"error: {error}")
+        except callbacks.MonitorError as error:
+            if self.trainer.global_step == 0 and self.folder is not None:
+                self.folder.discard()
+            trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
+            self._end_together(2, f"error: {error}{trained}")
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`."""

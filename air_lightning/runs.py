@@ -138,7 +138,7 @@ class RunFolder:
             RunError: another process trains into the folder, or `path` is a file.
         """
         self.path = path
-        self._made = _missing(path)
+        self._made, self._made_config = _missing(path), False
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -203,6 +203,8 @@ class RunFolder:
             if path.read_text() == text:
                 return
             shutil.copy2(path, self.path / f"config.until-step-{step or 0:06d}.yaml")
+        else:
+            self._made_config = True
         write_atomically(path, text)
 
     def close(self) -> None:
@@ -212,8 +214,9 @@ class RunFolder:
     def discard(self) -> None:
         """Close, and remove what was made for this run, unless others use it: the run did not start."""
         self.close()
-        if self._made_lock:
-            (self.path / LOCK).unlink(missing_ok=True)
+        for name, made in ((CONFIG, self._made_config), (LOCK, self._made_lock)):
+            if made:
+                (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: somebody's files, which stay
             for folder in self._made:
                 folder.rmdir()
