@@ -45,21 +45,10 @@ class Evaluation(nn.Module):
         periods: Sequence[float] | None = None
         if self._inferred.turn is not None:
             periods = renderer.where.periods(renderer.kinds, torch.zeros(()))[:, self._inferred.turn].tolist()
-        self._has_kinds, self._extras = isinstance(renderer.what, Categorical), data.extras
+        self._has_kinds = isinstance(renderer.what, Categorical)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         self.boxes, self.ari = BoxPrecision(), SceneMean()
         self.confusion: Tensor | None = None  # by true and inferred count, as of the last `compute`
-
-    @property
-    def names(self) -> list[str]:
-        """Of all figures that `compute` may return."""
-        known = {
-            "identity_accuracy": self._has_kinds,
-            "rotation_error": self._inferred.turn is not None and self._true.turn is not None,
-            **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in self._extras),
-            "foreground_ari": "masks" in self._extras,
-        }
-        return [*FIGURES, *(name for name, is_known in known.items() if is_known)]
 
     @torch.no_grad()
     def update(
@@ -104,6 +93,17 @@ def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
     return Poses(places, names.index(angle) if angle in names else None)
 
 
+def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
+    """The names of all that an evaluation on this data may compute."""
+    known = {
+        "identity_accuracy": isinstance(renderer.what, Categorical),
+        "rotation_error": poses(renderer, data.coordinates(renderer)).turn is not None,
+        **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
+        "foreground_ari": "masks" in data.extras,
+    }
+    return [*FIGURES, *(name for name, is_known in known.items() if is_known)]
+
+
 def check_positions(renderer: Renderer, data: SceneDataModule) -> None:
     """ValueError where the truth has other positions than the renderer: they could not be compared."""
     given = data.coordinates(renderer)
@@ -111,6 +111,6 @@ def check_positions(renderer: Renderer, data: SceneDataModule) -> None:
     if mine != theirs:
         raise ValueError(
             f"{type(data).__name__} says where objects are by {', '.join(given)}, {type(renderer).__name__} by "
-            f"{', '.join(renderer.where.names)}: choose data of the model's world, or a renderer of the data's; ImageFolder "
-            "takes any pictures, without their truth"
+            f"{', '.join(renderer.where.names)}: choose data of the model's world, or a renderer of the data's; "
+            "ImageFolder takes any pictures, without their truth"
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from air_lightning.core import Slots, explain
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
-from air_lightning.evaluation import Evaluation, check_positions
+from air_lightning.evaluation import Evaluation, check_positions, figure_names
 from air_lightning.evidence import (
     bound,
     evidence,
@@ -255,7 +255,7 @@ class AIRModule(pl.LightningModule):
 
     def validation_metrics(self, data: SceneDataModule) -> list[str]:
         """The names of what a validation on this data may log."""
-        figures = Evaluation(self.renderer, self.slots, data).names if data.has_truth else []
+        figures = figure_names(self.renderer, data) if data.has_truth else []
         return sorted(f"val/{name}" for name in ("elbo", *figures))
 
     def setup(self, stage: str) -> None:

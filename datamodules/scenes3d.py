@@ -57,7 +57,10 @@ class Scenes3D(SceneDataModule):
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        return None if self.renderer is None else self.renderer.image_shape
+        if self.renderer is None:
+            return None
+        channels, height, width = self.renderer.image_shape
+        return channels, height, width
 
     @property
     def extras(self) -> tuple[str, ...]:

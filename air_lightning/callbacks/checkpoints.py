@@ -123,7 +123,7 @@ class Checkpoints(callbacks.Checkpoint):
             self._save_last(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """SIGTERM and a metric that is not there end training between two steps, where the state is whole; others do not.
+        """SIGTERM and a metric that is not there end training between two steps, where all is whole; others do not.
 
         A validation that is cut short is not made up for by the resumed run.
         """
