@@ -14,7 +14,7 @@
 
 Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
 said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong arguments, and then no folder
-was made; 143 stopped by SIGTERM, in fit after `last.ckpt` was saved.
+was made; 143 stopped by SIGTERM and 130 by Ctrl-C, in fit after `last.ckpt` was saved.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
-from air_lightning.command_line import end
+from air_lightning.command_line import INTERRUPTED, end
 from air_lightning.commands import COMMANDS
 from air_lightning.constructor_errors import own_error, told
 from air_lightning.plugins import enable_short_names
@@ -130,7 +130,7 @@ class AIRCLI(LightningCLI):
         """
         self.folder: RunFolder | None = None  # ours to write, in fit
         self.run_dir: Path | None = None
-        self._count = callbacks.SceneCount()
+        self._count, self._stop = callbacks.SceneCount(), callbacks.StopSignal()
         self._check = check
         try:
             super().__init__(
@@ -348,7 +348,7 @@ class AIRCLI(LightningCLI):
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),
-            callbacks.StopSignal(),
+            self._stop,
             callbacks.Stopwatch(),
             self._count,
             callbacks.Summary(),
@@ -373,7 +373,7 @@ class AIRCLI(LightningCLI):
     # ---- the subcommands
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite.
+        """Train; end with status 143 on SIGTERM, 130 on Ctrl-C and 1 on a loss that is not finite.
 
         All processes end together then, and the first one has the status and the word.
         """
@@ -386,9 +386,9 @@ class AIRCLI(LightningCLI):
             self.trainer.fit(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
+            status, by = self._stopped()
             self._end_together(
-                SIGTERM_STATUS,
-                f"stopped by SIGTERM after step {self.trainer.global_step}; {self._how_to_resume()}",
+                status, f"stopped by {by} after step {self.trainer.global_step}; {self._how_to_resume()}"
             )
         except callbacks.NonFiniteError as error:
             self._end_together(1, f"error: {error}")
@@ -411,7 +411,8 @@ class AIRCLI(LightningCLI):
             results = getattr(self.trainer, str(self.subcommand))(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
-            self._end_together(SIGTERM_STATUS, f"{self.subcommand} stopped by SIGTERM; nothing was written")
+            status, by = self._stopped()
+            self._end_together(status, f"{self.subcommand} stopped by {by}; nothing was written")
         return results
 
     @rank_zero_only
@@ -436,6 +437,10 @@ class AIRCLI(LightningCLI):
     def _heed_sigterm(self) -> None:
         if self.trainer.received_sigterm:  # it came too late for Lightning to stop
             raise SIGTERMException
+
+    def _stopped(self) -> tuple[int, str]:
+        """The status that goes with what has stopped the run, and its name."""
+        return (INTERRUPTED, "Ctrl-C") if self._stop.interrupted else (SIGTERM_STATUS, "SIGTERM")
 
     def _how_to_resume(self) -> str:
         return f"continue with: fit --resume --run_dir {self.run_dir}"

@@ -76,4 +76,9 @@ def _culprit(error: Exception, given: list[Given]) -> Given | None:
 
 def _agreements(arguments: Mapping[str, Any], called: Mapping[str, Any]) -> int:
     """How many of the arguments a constructor was called with."""
-    return sum(name in called and repr(called[name]) == repr(value) for name, value in arguments.items())
+    return sum(name in called and _plain(called[name]) == _plain(value) for name, value in arguments.items())
+
+
+def _plain(value: Any) -> str:
+    """A value as configs have it: tuples are lists there."""
+    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, (list, tuple)) else repr(value)

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from air_lightning import runs
 from air_lightning.runs import RunError
 
@@ -32,7 +34,14 @@ def with_run_config(argv: Sequence[str]) -> list[str]:
 
 
 def check_given(argv: Sequence[str]) -> None:
-    """RunError where a subcommand has nothing to start from: no run, no config, and neither model nor data."""
+    """Look for what the parser would say in words that help nobody.
+
+    Raises:
+        RunError: a config holds no arguments; or a subcommand has nothing to start from: no run, no config, and neither
+            model nor data.
+    """
+    for path in filter(None, _peek(argv).config):
+        _check_config(path)
     subcommand = next((arg for arg in argv if arg in SUBCOMMANDS), None)
     start = ("--run_dir", "--config", "--model", "--data", "--help", "--print_config", "--print_shtab")
     if subcommand is None or any(arg in ("-h", "-c") or arg.startswith(start) for arg in argv):
@@ -44,9 +53,25 @@ def check_given(argv: Sequence[str]) -> None:
     raise RunError("fit needs --config FILE, configs/scenes3d.yaml for example, or --model.renderer and --data")
 
 
+def _check_config(path: Path) -> None:
+    """RunError where a file is not YAML with arguments by name; what is no file is left for the parser."""
+    if not path.is_file():
+        return
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"--config {str(path)!r} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise RunError(
+            f"--config {str(path)!r} {found}: expected arguments by name, as the files in configs/ have them"
+        )
+
+
 def _peek(argv: Sequence[str]) -> argparse.Namespace:
-    """`run_dir` and `resume`, before the proper parser can run; what is malformed is left for that."""
+    """`run_dir`, `resume` and the config files, before the proper parser can run; what is malformed is left for that."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--run_dir", nargs="?")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("-c", "--config", nargs="?", action="append", type=Path, default=[])
     return parser.parse_known_args(argv)[0]
