@@ -69,7 +69,7 @@ def _check_config(path: Path) -> None:
 
 
 def _peek(argv: Sequence[str]) -> argparse.Namespace:
-    """`run_dir`, `resume` and the config files, before the proper parser can run; what is malformed is left for that."""
+    """`run_dir`, `resume` and configs, before the proper parser can run; what is malformed is left for that."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--run_dir", nargs="?")
     parser.add_argument("--resume", action="store_true")
