@@ -14,12 +14,11 @@
 
 Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
 said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong arguments, and then no folder
-was made; 143 stopped by SIGTERM, in fit after `last.ckpt` was saved.
+was made; 143 stopped by SIGTERM and 130 by Ctrl-C, in fit after `last.ckpt` was saved.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -40,18 +39,21 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
-from air_lightning.command_line import end
+from air_lightning.command_line import INTERRUPTED, end
 from air_lightning.commands import COMMANDS
+from air_lightning.constructor_errors import own_error, told
 from air_lightning.plugins import enable_short_names
+from air_lightning.run_arguments import NEEDS_RUN, SUBCOMMANDS, check_given, with_run_config
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 from datamodules.base import SceneDataModule
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
-SUBCOMMANDS = ("fit", "validate", "test")  # of Lightning's; `predict` is a command of our own
 EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
 SPLIT_OF = {"fit": "val", "validate": "val", "test": "test"}
 """The split that each subcommand shows once."""
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
+WRONG = (ValueError, OSError, MisconfigurationException)
+"""What constructors raise where the user gave a wrong value, or a file that cannot be read; other errors are bugs."""
 # Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
 NOT_SAVED = ("config", "run_dir", "resume", "ckpt_path")
 
@@ -128,7 +130,7 @@ class AIRCLI(LightningCLI):
         """
         self.folder: RunFolder | None = None  # ours to write, in fit
         self.run_dir: Path | None = None
-        self._count = callbacks.SceneCount()
+        self._count, self._stop = callbacks.SceneCount(), callbacks.StopSignal()
         self._check = check
         try:
             super().__init__(
@@ -189,6 +191,7 @@ class AIRCLI(LightningCLI):
         """Parse the command line, put behind the run's own config where there is one."""
         argv = sys.argv[1:] if args is None else [str(arg) for arg in cast(Sequence[str], args)]
         try:
+            check_given(argv)
             self.config = parser.parse_args(with_run_config(argv))
         except RunError as error:
             self._fail(error)
@@ -200,11 +203,11 @@ class AIRCLI(LightningCLI):
     def _arguments(self) -> Namespace:
         return self.config[self.subcommand]
 
-    def _fail(self, error: Exception) -> NoReturn:
-        """End as jsonargparse does, but for the usage: the arguments are well-formed."""
+    def _fail(self, error: Exception, message: str | None = None) -> NoReturn:
+        """End as jsonargparse does, but for the usage: the arguments are well-formed. Default message: the error's."""
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise error
-        end(2, f"error: {error}")
+        end(2, f"error: {error if message is None else message}")
 
     def _config_text(self) -> str:
         """The arguments as YAML, complete but for those that say where and how to run."""
@@ -263,10 +266,7 @@ class AIRCLI(LightningCLI):
             raise RunError(f"--resume is for fit, not for {self.subcommand}: leave it out")
         self.run_dir = Path(self._arguments.run_dir) if self._arguments.run_dir is not None else None
         if self.run_dir is None and self._arguments.ckpt_path is None:
-            raise RunError(
-                f"{self.subcommand} needs --run_dir DIR, the folder of a fit "
-                "(or --config and --ckpt_path, for weights from elsewhere)"
-            )
+            raise RunError(NEEDS_RUN.format(self.subcommand))
         self._find_checkpoint("best")
 
     def _name(self) -> str:
@@ -297,15 +297,26 @@ class AIRCLI(LightningCLI):
             if self.datamodule is not None and processes.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
                 self._check_shares()
+            if self.subcommand == "fit" and isinstance(self.model, callbacks.NamesMetrics):
+                callbacks.check_monitors(self.trainer, self.model.validation_metrics(self.datamodule))
         except BaseException as error:
             if self.folder is not None:
                 self.folder.discard()
-            if isinstance(error, (ValueError, MisconfigurationException)):
-                self._fail(error)
-            raise
+            if not isinstance(error, WRONG):
+                raise
+            own = own_error(error)
+            if not isinstance(own, WRONG):
+                raise own from None
+            self._fail(own, told(own, self._arguments.as_dict(), self._classes()))
         self._say_other_arguments()
         if self.folder is not None:
             self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
+
+    def _classes(self) -> dict[str, type]:
+        """Those of the arguments that have no class path."""
+        ours = {"checkpoint": callbacks.Checkpoints, "figures": callbacks.Figures}
+        theirs = {"model": self.model_class, "trainer": self.trainer_class}
+        return {name: cls for name, cls in (theirs | ours).items() if isinstance(cls, type)}
 
     def _check_shares(self) -> None:
         if isinstance(self.datamodule, SceneDataModule):
@@ -337,7 +348,7 @@ class AIRCLI(LightningCLI):
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),
-            callbacks.StopSignal(),
+            self._stop,
             callbacks.Stopwatch(),
             self._count,
             callbacks.Summary(),
@@ -362,7 +373,7 @@ class AIRCLI(LightningCLI):
     # ---- the subcommands
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; end with status 143 on SIGTERM and 1 on a loss that is not finite.
+        """Train; end with status 143 on SIGTERM, 130 on Ctrl-C and 1 on a loss that is not finite.
 
         All processes end together then, and the first one has the status and the word.
         """
@@ -375,12 +386,17 @@ class AIRCLI(LightningCLI):
             self.trainer.fit(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
+            status, by = self._stopped()
             self._end_together(
-                SIGTERM_STATUS,
-                f"stopped by SIGTERM after step {self.trainer.global_step}; {self._how_to_resume()}",
+                status, f"stopped by {by} after step {self.trainer.global_step}; {self._how_to_resume()}"
             )
         except callbacks.NonFiniteError as error:
             self._end_together(1, f"error: {error}")
+        except callbacks.MonitorError as error:
+            if self.trainer.global_step == 0 and self.folder is not None:
+                self.folder.discard()
+            trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
+            self._end_together(2, f"error: {error}{trained}")
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`."""
@@ -395,7 +411,8 @@ class AIRCLI(LightningCLI):
             results = getattr(self.trainer, str(self.subcommand))(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
-            self._end_together(SIGTERM_STATUS, f"{self.subcommand} stopped by SIGTERM; nothing was written")
+            status, by = self._stopped()
+            self._end_together(status, f"{self.subcommand} stopped by {by}; nothing was written")
         return results
 
     @rank_zero_only
@@ -421,6 +438,10 @@ class AIRCLI(LightningCLI):
         if self.trainer.received_sigterm:  # it came too late for Lightning to stop
             raise SIGTERMException
 
+    def _stopped(self) -> tuple[int, str]:
+        """The status that goes with what has stopped the run, and its name."""
+        return (INTERRUPTED, "Ctrl-C") if self._stop.interrupted else (SIGTERM_STATUS, "SIGTERM")
+
     def _how_to_resume(self) -> str:
         return f"continue with: fit --resume --run_dir {self.run_dir}"
 
@@ -429,34 +450,6 @@ class AIRCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             raise SystemExit(0)
         end(status, message)
-
-
-def with_run_config(argv: Sequence[str]) -> list[str]:
-    """The command line, with `--config DIR/config.yaml` put before the user's arguments where a run is read.
-
-    That is in `fit --resume` and in all other subcommands, if they have `--run_dir DIR`. Whatever the user
-    gives comes later, and so wins.
-
-    Raises:
-        RunError: DIR is not the folder of a run.
-    """
-    arguments = list(argv)
-    subcommand = next((arg for arg in arguments if arg in SUBCOMMANDS), None)
-    given = _peek(arguments)
-    asks_help = any(arg in ("-h", "--help") for arg in arguments)
-    if subcommand is None or asks_help or given.run_dir is None or (subcommand == "fit" and not given.resume):
-        return arguments
-    config = runs.config_of(Path(given.run_dir))
-    place = arguments.index(subcommand) + 1
-    return [*arguments[:place], "--config", str(config), *arguments[place:]]
-
-
-def _peek(argv: Sequence[str]) -> argparse.Namespace:
-    """`run_dir` and `resume`, before the proper parser can run; what is malformed is left for that."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--run_dir", nargs="?")
-    parser.add_argument("--resume", action="store_true")
-    return parser.parse_known_args(argv)[0]
 
 
 def _is_local(path: str) -> bool:

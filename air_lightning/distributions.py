@@ -87,12 +87,9 @@ def draw(probabilities: Tensor, samples: int) -> Tensor:
 
     Rows with a nan are drawn from the uniform: a diverged model is to fail at its loss, which names the term.
     """
-    rows = probabilities.nan_to_num(1.0).flatten(0, -2)
-    if samples == 1:  # what torch.multinomial does, too, but it first has the host look at the probabilities
-        drawn = (rows / torch.empty_like(rows).exponential_()).argmax(-1)
-    else:
-        drawn = torch.multinomial(rows, samples, replacement=True)
-    return drawn.view(*probabilities.shape[:-1], samples)
+    rows = probabilities.nan_to_num(1.0).unsqueeze(-2).expand(*probabilities.shape[:-1], samples, -1).contiguous()
+    # what torch.multinomial does of one sample, too, but it first has the host look at the probabilities
+    return (rows / torch.empty_like(rows).exponential_()).argmax(-1)
 
 
 def categorical_kl(log_q: Tensor, log_prior: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What an evaluation measures: inferred scenes against the truth, batch by batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,18 @@ from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 POSITION = ("x", "y", "z")
+FIGURES = (
+    "count_accuracy", "over_count", "under_count", "position_error", "position_error_share", "position_error_mean",
+    "scene_accuracy",
+)  # fmt: skip
+"""Measured wherever there is a truth."""
+
+
+class Poses(NamedTuple):
+    """Places among the coordinates of a ``where``: of the positions, and of the rotation if there is one."""
+
+    places: list[int]
+    turn: int | None
 
 
 class Evaluation(nn.Module):
@@ -28,12 +40,11 @@ class Evaluation(nn.Module):
 
     def __init__(self, renderer: Renderer, slots: int, data: SceneDataModule) -> None:
         super().__init__()
-        self._places = renderer.where.indices(POSITION)
-        circular = [j for j, c in enumerate(renderer.where.coordinates) if c.circular]
-        self._turn = circular[0] if circular else None
+        given = data.coordinates(renderer)
+        self._inferred, self._true = poses(renderer, renderer.where.names), poses(renderer, given)
         periods: Sequence[float] | None = None
-        if self._turn is not None:
-            periods = renderer.where.periods(renderer.kinds, torch.zeros(()))[:, self._turn].tolist()
+        if self._inferred.turn is not None:
+            periods = renderer.where.periods(renderer.kinds, torch.zeros(()))[:, self._inferred.turn].tolist()
         self._has_kinds = isinstance(renderer.what, Categorical)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         self.boxes, self.ari = BoxPrecision(), SceneMean()
@@ -50,7 +61,8 @@ class Evaluation(nn.Module):
             count: (B,). posterior: (B, N + 1). what: (B, N, ...), where: (B, N, P), the inferred slots.
             batch: the scenes and their truth.
         """
-        self.scenes.update(self._objects(count, what, where), self._objects(batch.count, batch.what, batch.where))
+        inferred = self._objects(count, what, where, self._inferred)
+        self.scenes.update(inferred, self._objects(batch.count, batch.what, batch.where, self._true))
         if batch.boxes is not None:
             self.boxes.update(renderer.boxes(what, where), shown(posterior), batch.boxes, batch.count)
         if batch.masks is not None:
@@ -69,6 +81,36 @@ class Evaluation(nn.Module):
             metric.reset()
         return {name: value.float() for name, value in figures.items()}
 
-    def _objects(self, count: Tensor, what: Tensor, where: Tensor) -> Objects:
-        rotation = None if self._turn is None else where[..., self._turn]
-        return Objects(count, what if self._has_kinds else None, where[..., self._places], rotation)
+    def _objects(self, count: Tensor, what: Tensor, where: Tensor, poses: Poses) -> Objects:
+        rotation = None if poses.turn is None else where[..., poses.turn]
+        return Objects(count, what if self._has_kinds else None, where[..., poses.places], rotation)
+
+
+def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
+    """Where the positions and the first angle of a renderer are among coordinates of these names."""
+    angle = next((c.name for c in renderer.where.coordinates if c.circular), None)
+    places = [names.index(name) for name in POSITION if name in renderer.where.names]
+    return Poses(places, names.index(angle) if angle in names else None)
+
+
+def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
+    """The names of all that an evaluation on this data may compute."""
+    known = {
+        "identity_accuracy": isinstance(renderer.what, Categorical),
+        "rotation_error": poses(renderer, data.coordinates(renderer)).turn is not None,
+        **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
+        "foreground_ari": "masks" in data.extras,
+    }
+    return [*FIGURES, *(name for name, is_known in known.items() if is_known)]
+
+
+def check_positions(renderer: Renderer, data: SceneDataModule) -> None:
+    """ValueError where the truth has other positions than the renderer: they could not be compared."""
+    given = data.coordinates(renderer)
+    mine, theirs = ([n for n in POSITION if n in names] for names in (renderer.where.names, given))
+    if mine != theirs:
+        raise ValueError(
+            f"{type(data).__name__} says where objects are by {', '.join(given)}, {type(renderer).__name__} by "
+            f"{', '.join(renderer.where.names)}: choose data of the model's world, or a renderer of the data's; "
+            "ImageFolder takes any pictures, without their truth"
+        )

@@ -14,7 +14,7 @@ from torch import Tensor
 from air_lightning.core import Slots, explain
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
-from air_lightning.evaluation import Evaluation
+from air_lightning.evaluation import Evaluation, check_positions, figure_names
 from air_lightning.evidence import (
     bound,
     evidence,
@@ -253,6 +253,13 @@ class AIRModule(pl.LightningModule):
                 f"the data's pictures are {tuple(shape)} (channels, height, width), the renderer draws "
                 f"{tuple(self.renderer.image_shape)}: give both the same size"
             )
+        if data.has_truth:
+            check_positions(self.renderer, data)
+
+    def validation_metrics(self, data: SceneDataModule) -> list[str]:
+        """The names of what a validation on this data may log."""
+        figures = figure_names(self.renderer, data) if data.has_truth else []
+        return sorted(f"val/{name}" for name in ("elbo", *figures))
 
     def setup(self, stage: str) -> None:
         # What parallel training would send from the first process to the others before every step and in evaluations,

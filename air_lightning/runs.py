@@ -138,11 +138,13 @@ class RunFolder:
             RunError: another process trains into the folder, or `path` is a file.
         """
         self.path = path
-        self._made = _missing(path)
+        self._made, self._made_config = _missing(path), False
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise RunError(f"run_dir {str(path)!r} cannot be a folder, a file is in its way: name another") from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
         self._made_lock = not (path / LOCK).exists()
         self._lock = FileLock(path / LOCK)
         try:
@@ -152,6 +154,8 @@ class RunFolder:
                 f"run_dir {str(path)!r} is in use by another fit, which holds {LOCK} there: "
                 "wait for it, or give another --run_dir"
             ) from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
     @classmethod
     def new(cls, path: Path) -> RunFolder:
@@ -175,8 +179,11 @@ class RunFolder:
         for free in _numbered(path):
             with suppress(FileExistsError):
                 made = _missing(free)
-                free.parent.mkdir(parents=True, exist_ok=True)
-                free.mkdir()
+                try:
+                    free.parent.mkdir(parents=True, exist_ok=True)
+                    free.mkdir()
+                except PermissionError as error:
+                    raise _unwritable(free, error) from error
                 folder = cls(free)
                 folder._made = made
                 return folder
@@ -203,6 +210,8 @@ class RunFolder:
             if path.read_text() == text:
                 return
             shutil.copy2(path, self.path / f"config.until-step-{step or 0:06d}.yaml")
+        else:
+            self._made_config = True
         write_atomically(path, text)
 
     def close(self) -> None:
@@ -212,8 +221,9 @@ class RunFolder:
     def discard(self) -> None:
         """Close, and remove what was made for this run, unless others use it: the run did not start."""
         self.close()
-        if self._made_lock:
-            (self.path / LOCK).unlink(missing_ok=True)
+        for name, made in ((CONFIG, self._made_config), (LOCK, self._made_lock)):
+            if made:
+                (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: somebody's files, which stay
             for folder in self._made:
                 folder.rmdir()
@@ -296,6 +306,10 @@ def _finite(value: Any) -> Any:
 def _missing(path: Path) -> list[Path]:
     """`path` and those of its parents that do not exist yet, innermost first."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(f"run_dir {str(path)!r} cannot be written to ({error.strerror}): name another")
 
 
 def _numbered(path: Path) -> Iterator[Path]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from renderers.base import Renderer
+
 SPLITS = ("train", "val", "test", "predict")
 
 
@@ -171,6 +173,22 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def image_shape(self) -> tuple[int, int, int] | None:
         """(C, H, W) of the pictures; None where the model's renderer decides it."""
         return None
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Of ``boxes`` and ``masks``, those that batches may hold."""
+        return "boxes", "masks"
+
+    def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        """The names of the coordinates of ``where`` in batches, in order, where there is a truth.
+
+        Args:
+            renderer: the model's, whose own they are unless the data has others.
+
+        Raises:
+            ValueError: the scenes cannot be made with this renderer.
+        """
+        return renderer.where.names
 
     def scene_count(self, split: str) -> int:
         """How many scenes an epoch of this split has."""

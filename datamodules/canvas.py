@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
+from renderers.base import Renderer
 
 # Tries to place one object, to arrange one set of objects, and to draw another set instead.
 TRIES, RESTARTS, REDRAWS = 32, 20, 20
 # Sets of objects that are tried before training begins, and how many of them may find no room: then a scene of the
 # run, which may redraw, is not left without (0.25 ** 20).
 PROBES, FAILURES = 20, 5
+COORDINATES = ("scale", "x", "y")
 
 Box = tuple[int, int, int, int]
 Range = tuple[int, int]
@@ -79,6 +81,9 @@ class CanvasModule(SceneDataModule):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.channels, self.canvas, self.canvas
+
+    def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        return COORDINATES
 
 
 class CanvasScenes(Scenes):

@@ -60,6 +60,10 @@ class MultiMNIST(CanvasModule):
         if files.find(SOURCE, root) is not None:
             self._check()  # what is wrong shows here, before a run has begun
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        return ("boxes",)
+
     def prepare_data(self) -> None:
         """Have the files, in one process before the others look for them."""
         self._check()

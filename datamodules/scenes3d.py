@@ -55,6 +55,22 @@ class Scenes3D(SceneDataModule):
         widths = [c.high - c.low for c in self._renderer().where.coordinates if not c.circular]
         return max(widths) if widths else 1.0
 
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        if self.renderer is None:
+            return None
+        channels, height, width = self.renderer.image_shape
+        return channels, height, width
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        return ()
+
+    def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        drawing = renderer if self.renderer is None else self.renderer
+        check_kinds(drawing)
+        return drawing.where.names
+
     def scenes(self, split: str) -> "RenderedScenes":
         return RenderedScenes(self._renderer(), self.counts, self.apart, self.noise, self.seed, split)
 
@@ -76,11 +92,7 @@ class RenderedScenes(Scenes):
     def __init__(
         self, renderer: Renderer, counts: Sequence[int], apart: float, noise: float, seed: int, split: str
     ) -> None:
-        if not isinstance(renderer.what, Categorical):
-            raise ValueError(
-                f"scenes are drawn from a renderer with named kinds, {type(renderer).__name__} has appearance codes "
-                f"of dimension {renderer.what.dim}: choose another renderer for the data"
-            )
+        check_kinds(renderer)
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
         self.seed, self.split = seed, split
         self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
@@ -133,3 +145,12 @@ class RenderedScenes(Scenes):
             pixels = torch.from_numpy(np.stack(noise).astype(np.float32))
             images = (images + pixels.to(images.device, non_blocking=True)).clamp(0, 1)
         return images
+
+
+def check_kinds(renderer: Renderer) -> None:
+    """ValueError where scenes cannot be drawn from a renderer, for it has no kinds to draw at random."""
+    if not isinstance(renderer.what, Categorical):
+        raise ValueError(
+            f"scenes are drawn from a renderer with named kinds, {type(renderer).__name__} has appearance codes "
+            f"of dimension {renderer.what.dim}: choose another renderer for the data"
+        )

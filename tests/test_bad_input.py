@@ -17,6 +17,23 @@ WRONG = {
     "too few slots": (["--model.slots", "2"], "the model has 2 slots and the data holds scenes of up to 3 objects"),
     "out of view": (["--model.renderer.x", "[-9,9]"], "reaches outside the camera's view: x=-9"),
     "too crowded": (["--data.apart", "-1"], "apart"),
+    "flat scenes": (
+        ["--data", "MultiSprites"],
+        "MultiSprites says where objects are by scale, x, y, MeshRenderer by x, z, yaw: choose data of the model's",
+    ),
+    "pictures of another size": (
+        ["--data.renderer", "MeshRenderer", "--data.renderer.image_size", "[32,32]"],
+        "the data's pictures are (3, 32, 32) (channels, height, width), the renderer draws (3, 64, 64)",
+    ),
+    "no such metric": (
+        ["--checkpoint.monitor", "val/box_ap50"],
+        "checkpoint.monitor 'val/box_ap50' is not among the metrics logged in validation: choose one of "
+        "val/count_accuracy, val/elbo, val/identity_accuracy, val/over_count, val/position_error, ",
+    ),
+    "no such metric to stop by": (
+        ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "val_loss"],
+        "the monitor of trainer.callbacks' EarlyStopping, 'val_loss' is not among the metrics logged in validation",
+    ),
 }
 
 
@@ -29,6 +46,14 @@ def test_wrong_arguments(case: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert stopped.value.code == 2
     assert re.search(re.escape(text), capsys.readouterr().err)
     assert not run.exists()
+
+
+def test_3d_scenes_cannot_be_drawn_by_a_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flat = CONFIG.with_name("multi_sprites.yaml")
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(flat), "--run_dir", str(tmp_path / "run"), "--data", "Scenes3D"])
+    assert stopped.value.code == 2 and not (tmp_path / "run").exists()
+    assert "scenes are drawn from a renderer with named kinds, GlimpseRenderer has" in capsys.readouterr().err
 
 
 def test_a_diverged_model_stops_with_the_step_and_the_terms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

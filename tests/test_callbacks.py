@@ -251,13 +251,29 @@ def test_best_is_by_the_mode(tmp_path, mode, step):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_monitor_that_is_not_logged_is_named(tmp_path):
-    with pytest.raises(
-        ValueError,
-        match=r"checkpoint.monitor 'val/none' is not among the metrics logged in validation: "
-        r"choose one of \['val/position_error', 'val/scene_accuracy'\] with --checkpoint.monitor",
-    ):
-        toy.fit("--run_dir", tmp_path, "--checkpoint.monitor", "val/none")
+NO_METRIC = (
+    "error: checkpoint.monitor 'val/none' is not among the metrics logged in validation: choose one of "
+    "val/position_error, val/scene_accuracy with --checkpoint.monitor"
+)
+
+
+def test_monitor_that_is_not_logged_is_named_by_the_first_validation_and_leaves_no_folder(tmp_path, capsys):
+    """Of a module that does not know beforehand what it measures."""
+    with pytest.raises(SystemExit) as stop:
+        toy.fit("--run_dir", tmp_path / "run", "--checkpoint.monitor", "val/none")
+    assert stop.value.code == 2 and capsys.readouterr().err.endswith(f"{NO_METRIC}\n")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_monitor_that_is_not_logged_costs_no_training(tmp_path, capsys):
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit) as stop:
+        toy.fit("--run_dir", run, "--checkpoint.monitor", "val/none", "--trainer.num_sanity_val_steps", 0)
+    assert stop.value.code == 2
+    remedy = f"{NO_METRIC}; continue with: fit --resume --run_dir {run} --checkpoint.monitor NAME\n"
+    assert capsys.readouterr().err.endswith(remedy)
+    cli = toy.run("fit", "--resume", "--run_dir", run, "--checkpoint.monitor", "val/scene_accuracy")
+    assert load(run / "checkpoints" / "last.ckpt")["global_step"] == 16 and len(cli.model.losses) == 8
 
 
 def test_checkpoint_interval_must_be_positive():

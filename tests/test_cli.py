@@ -365,17 +365,66 @@ def test_process_stopped_by_sigterm_has_status_143_and_can_be_resumed(tmp_path):
     run, log = tmp_path / "run", tmp_path / "log"
     fit = command(*toy.FIT, "--run_dir", run, "--model.seconds", 0.1, "--trainer.max_epochs", 100)
     with log.open("w") as file, subprocess.Popen(fit, env=environment(), stdout=file, stderr=file) as process:
-        deadline = time.monotonic() + 60
-        while not (run / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        while not (run / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 143, log.read_text()
+        assert process.wait(timeout=120) == 143, log.read_text()
     assert "stopped by SIGTERM after step" in log.read_text()
     step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     resume = command("fit", "--resume", "--run_dir", run, "--model.seconds", 0, "--trainer.max_steps", step + 2)
     ended = subprocess.run(resume, env=environment(), capture_output=True, text=True, timeout=120, check=True)
     assert f"trained   {step + 2} steps" in ended.stdout
     assert "UserWarning" not in ended.stderr and "Tip" not in ended.stderr
+
+
+def test_ctrl_c_ends_after_the_step_and_loses_nothing(tmp_path):
+    run, log = tmp_path / "run", tmp_path / "log"
+    fit = command(*toy.FIT, "--run_dir", run, "--model.seconds", 0.1, "--trainer.max_epochs", 100)
+    with log.open("w") as file, subprocess.Popen(fit, env=environment(), stdout=file, stderr=file) as process:
+        while not (run / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 130, log.read_text()
+    text, step = log.read_text(), torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert "stopping after this batch; Ctrl-C again ends at once" in text and "Traceback" not in text
+    assert f"stopped by Ctrl-C after step {step}; continue with: fit --resume --run_dir {run}" in text
+    cli = toy.run("fit", "--resume", "--run_dir", run, "--model.seconds", 0, "--trainer.max_steps", step + 2)
+    assert len(cli.model.losses) == 2
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "is empty: expected arguments by name, as the files in configs/ have them"),
+        ("[1, 2]", "holds a list: expected arguments by name"),
+        ("model:\n\tlr: 1", "is not YAML: while scanning for the next token"),
+    ],
+)
+def test_a_config_without_arguments_is_named(tmp_path, capsys, text, message):
+    file = tmp_path / "a ü.yaml"
+    file.write_text(text)
+    assert refused(capsys, *toy.FIT, "--config", file, "--run_dir", tmp_path / "run").startswith(
+        f"--config '{file}' {message}"
+    )
+    assert names(tmp_path) == ["a ü.yaml"]
+
+
+@pytest.mark.parametrize("subcommand", ["test", "validate", "fit"])
+def test_a_command_with_nothing_to_start_from_says_what_it_needs(capsys, subcommand):
+    needed = (
+        "--config FILE" if subcommand == "fit" else "--run_dir DIR, the folder of a fit (or --config and --ckpt_path"
+    )
+    assert refused(capsys, subcommand).startswith(f"{subcommand} needs {needed}")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, capsys, monkeypatch):
+    def denied(self, *_, **__):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", denied)
+    for given, path in ((["--run_dir", "here"], "here"), ([], "runs/run/")):
+        error = refused(capsys, *toy.FIT, *given)
+        assert error.startswith(f"run_dir '{path}") and "cannot be written to (Permission denied): name" in error
 
 
 def test_two_processes_share_one_folder(tmp_path):

@@ -32,7 +32,7 @@ def test_boxes_and_masks_are_measured_where_there_are_any() -> None:
     module, data, run = sprites(), MultiSprites(**SPRITES), trainer()
     run.fit(module, datamodule=data)
     names = {name for name in run.callback_metrics if name.startswith("val/")}
-    assert names == {f"val/{name}" for name in COMMON | FLAT}
+    assert names == {f"val/{name}" for name in COMMON | FLAT} == set(module.validation_metrics(data))
     (tested,) = run.test(module, datamodule=data, verbose=False)
     assert set(tested) == {f"test/{name}" for name in COMMON | FLAT}
     assert all(0 <= tested[f"test/{name}"] <= 1 for name in ("box_ap", "box_ap50", "box_ap75"))

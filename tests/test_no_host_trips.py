@@ -188,3 +188,21 @@ def test_one_sample_is_drawn_as_torch_draws_it() -> None:
     expected = torch.multinomial(probabilities, 1, replacement=True)
     torch.manual_seed(3)
     assert torch.equal(draw(probabilities, 1), expected)
+
+
+def test_several_samples_leave_the_host_alone() -> None:
+    probabilities = torch.empty(2, 3, 4, device=GPU)
+    with Watch() as watch:
+        assert draw(probabilities, 5).shape == (2, 3, 5)
+    assert watch.crossed == []
+
+
+def test_several_samples_are_of_the_distribution_and_independent() -> None:
+    torch.manual_seed(0)
+    probabilities = torch.tensor([0.1, 0.0, 0.3, 0.6])
+    drawn = draw(probabilities.expand(20_000, 2, 4), 2)
+    assert drawn.shape == (20_000, 2, 2)
+    pairs = torch.bincount((4 * drawn[..., 0] + drawn[..., 1]).flatten(), minlength=16).view(4, 4) / 40_000
+    # six standard deviations of a share
+    assert (pairs - torch.outer(probabilities, probabilities)).abs().max() < 6 * (0.36 * 0.64 / 40_000) ** 0.5
+    assert pairs[1].sum() == pairs[:, 1].sum() == 0

@@ -3,7 +3,7 @@
 Every callback takes the run folder to be `trainer.default_root_dir` and is idle under `fast_dev_run`.
 """
 
-from air_lightning.callbacks.checkpoints import Checkpoints
+from air_lightning.callbacks.checkpoints import Checkpoints, MonitorError, NamesMetrics, check_monitors
 from air_lightning.callbacks.figures import Figures
 from air_lightning.callbacks.final_validation import FinalValidation
 from air_lightning.callbacks.non_finite_guard import NonFiniteError, NonFiniteGuard
@@ -20,6 +20,8 @@ __all__ = [
     "CountsObjects",
     "Figures",
     "FinalValidation",
+    "MonitorError",
+    "NamesMetrics",
     "NonFiniteError",
     "NonFiniteGuard",
     "Progress",
@@ -29,4 +31,5 @@ __all__ = [
     "Stopwatch",
     "Summary",
     "WandbMedia",
+    "check_monitors",
 ]

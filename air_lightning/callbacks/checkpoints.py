@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -30,6 +31,18 @@ class Best:
 
     def __str__(self) -> str:
         return f"{self.monitor} {self.value:.4g} at step {self.step}"
+
+
+class MonitorError(ValueError):
+    """A callback follows a metric that is not logged; the message names both, those that are logged, and the remedy."""
+
+
+@runtime_checkable
+class NamesMetrics(Protocol):
+    """A module that knows beforehand what it measures. Modules need not."""
+
+    def validation_metrics(self, data: Any) -> Sequence[str]:
+        """The names of all that a validation on this data may log."""
 
 
 class Checkpoints(callbacks.Checkpoint):
@@ -110,11 +123,11 @@ class Checkpoints(callbacks.Checkpoint):
             self._save_last(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """SIGTERM ends training between two steps, where the state is whole; other exceptions do not.
+        """SIGTERM and a metric that is not there end training between two steps, where all is whole; others do not.
 
-        A validation that it cuts short is not made up for by the resumed run.
+        A validation that is cut short is not made up for by the resumed run.
         """
-        if isinstance(exception, SIGTERMException) and self._saved_at[0] != trainer.global_step:
+        if isinstance(exception, (SIGTERMException, MonitorError)) and self._saved_at[0] != trainer.global_step:
             self._save_last(trainer)
 
     def _overdue(self, trainer: pl.Trainer) -> bool:
@@ -140,11 +153,7 @@ class Checkpoints(callbacks.Checkpoint):
 
     def _monitored(self, trainer: pl.Trainer) -> float:
         if self.monitor not in trainer.callback_metrics:
-            logged = sorted(name for name in trainer.callback_metrics if name.startswith("val"))
-            raise ValueError(
-                f"checkpoint.monitor {self.monitor!r} is not among the metrics logged in validation: "
-                f"choose one of {logged} with --checkpoint.monitor"
-            )
+            raise _no_metric(self, sorted(name for name in trainer.callback_metrics if name.startswith("val")))
         return float(trainer.callback_metrics[self.monitor])
 
     def _read_best(self, path: Path) -> Best | None:
@@ -153,6 +162,31 @@ class Checkpoints(callbacks.Checkpoint):
         record = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(KEY)
         best = Best(**record) if record else None
         return best if best and best.monitor == self.monitor else None
+
+
+def check_monitors(trainer: pl.Trainer, names: Sequence[str]) -> None:
+    """MonitorError where a callback follows a validation metric that is not among those that are logged.
+
+    Unless there are callbacks of the user's own, which may log others. Metrics of training are left to Lightning.
+    """
+    ours = ("air_lightning.", "pytorch_lightning.")
+    followers: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    if not all(type(callback).__module__.startswith(ours) for callback in followers):
+        return
+    for callback in followers:
+        name = getattr(callback, "monitor", None)
+        of_validation = isinstance(callback, Checkpoints) or str(name).rpartition("/")[0] in ("", "val")
+        if isinstance(name, str) and of_validation and name not in names:
+            raise _no_metric(callback, names)
+
+
+def _no_metric(callback: Any, names: Sequence[str]) -> MonitorError:
+    ours = isinstance(callback, Checkpoints)
+    whose = "checkpoint.monitor" if ours else f"the monitor of trainer.callbacks' {type(callback).__name__},"
+    return MonitorError(
+        f"{whose} {callback.monitor!r} is not among the metrics logged in validation: choose one of "
+        f"{', '.join(names)}" + (" with --checkpoint.monitor" if ours else "")
+    )
 
 
 def best_of(trainer: pl.Trainer) -> Best | None:

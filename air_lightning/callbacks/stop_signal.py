@@ -1,8 +1,9 @@
-"""`StopSignal`: SIGTERM ends all processes of a run, at the same step."""
+"""`StopSignal`: SIGTERM and Ctrl-C end all processes of a run, at the same step."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -12,15 +13,18 @@ from pytorch_lightning.callbacks import Callback
 
 
 class StopSignal(Callback):
-    """Ends a run after the batch in which SIGTERM arrived, in every subcommand and in all processes alike.
+    """Ends a run after the batch in which SIGTERM or SIGINT arrived, in every subcommand and in all processes alike.
 
-    In one process Lightning does that itself. Of several, each would end as soon as it had heard of
+    SIGINT is Ctrl-C: a second one ends the process at once, wherever it is.
+
+    In one process Lightning does that itself with SIGTERM. Of several, each would end as soon as it had heard of
     the signal, while the others wait for it; and Lightning's handler has the processes exchange a word wherever each
     of them may be. So here the handler only takes note, and after every batch that all of them have they ask one
     another. It does not matter which of them were sent the signal.
     """
 
     def __init__(self) -> None:
+        self.interrupted = False  # by Ctrl-C
         self._asked = False
         self._shared = 0.0  # batches that every process has in this evaluation
 
@@ -62,12 +66,21 @@ class StopSignal(Callback):
         self._ask(trainer)
 
     def _listen(self, trainer: pl.Trainer) -> None:
-        """In the place of Lightning's handler, which it registers before these hooks and takes away at the end."""
-        if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
+        """In the place of Lightning's handlers, which it registers before these hooks; it puts all back at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if trainer.world_size > 1:
             signal.signal(signal.SIGTERM, self._note)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler and not self.interrupted:
+            signal.signal(signal.SIGINT, self._interrupt)
 
     def _note(self, *_: Any) -> None:
         self._asked = True
+
+    def _interrupt(self, *_: Any) -> None:
+        self._asked = self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nstopping after this batch; Ctrl-C again ends at once", file=sys.stderr, flush=True)
 
     def _share(self, trainer: pl.Trainer, batches: list[int | float]) -> None:
         most = torch.tensor(float(sum(batches)), device=trainer.strategy.root_device)
@@ -78,5 +91,5 @@ class StopSignal(Callback):
             self._ask(trainer)
 
     def _ask(self, trainer: pl.Trainer) -> None:
-        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(self._asked, all=False):
+        if trainer.strategy.reduce_boolean_decision(self._asked, all=False):
             trainer._signal_connector.received_sigterm = True  # where Lightning looks next

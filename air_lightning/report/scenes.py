@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.callbacks import Callback
 from scipy.optimize import linear_sum_assignment
 
+from air_lightning.constructor_errors import own_error, told
 from air_lightning.gallery import Box, Exhibit, gallery
 from air_lightning.loading import restore
 from air_lightning.module import AIRModule, Explanation
@@ -98,7 +99,8 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
         built.model.check_data(built.data)
         built.data.prepare_data()
     except Exception as error:  # jsonargparse, constructors, torch and downloads all have their own
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        own = own_error(error)
+        raise ValueError(f"{type(own).__name__}: {told(own, run.config, {'model': AIRModule})}") from error
     return built.model, built.data
 
 

@@ -1,0 +1,84 @@
+"""What constructors say of wrong values, as the user is to see it: the argument's name first, and no more around it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from pydoc import locate
+from typing import Any, NamedTuple
+
+# Where an argument may also be null, jsonargparse tries both, and begins so; a class's own error is the cause.
+UNION = "Does not validate against any of the Union subtypes"
+
+
+class Given(NamedTuple):
+    """A class among the arguments: where it was named, and what its constructor was to get."""
+
+    key: str
+    cls: object
+    arguments: Mapping[str, Any]
+
+
+def own_error(error: Exception) -> Exception:
+    """What a constructor raised, of what jsonargparse made of it."""
+    while str(error).startswith(UNION) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+def told(error: Exception, arguments: Mapping[str, Any], classes: Mapping[str, type]) -> str:
+    """An own error's message, with the dotted name of the argument that it is about.
+
+    A message that begins with a constructor's argument, as ours do, makes one name with where the class was given:
+    ``counts must ...`` becomes ``data.counts must ...``, other messages ``data: ...``. Nothing is added where it is not
+    known which class raised the error, nor where the message says it already.
+
+    Args:
+        arguments: as a config has them.
+        classes: those of its top entries that have no ``class_path``.
+    """
+    message = str(error)
+    given = _culprit(error, [*_given(arguments, classes)])
+    if given is None or message.startswith(given.key):
+        return message
+    first = message.replace("=", " ").replace(":", " ").partition(" ")[0]
+    return f"{given.key}.{message}" if first in given.arguments else f"{given.key}: {message}"
+
+
+def _given(arguments: Mapping[str, Any], classes: Mapping[str, type], key: str = "") -> Iterator[Given]:
+    for name, value in arguments.items():
+        yield from _within(f"{key}{name}", value, classes.get(name) if not key else None)
+
+
+def _within(key: str, value: Any, cls: object = None) -> Iterator[Given]:
+    """The classes that are named in a value."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _within(key, item)
+    elif isinstance(value, Mapping):
+        if "class_path" in value:
+            cls, value = locate(str(value["class_path"])), value.get("init_args") or {}
+        if cls is not None:
+            yield Given(key, cls, value)
+        yield from _given(value, {}, f"{key}.")
+
+
+def _culprit(error: Exception, given: list[Given]) -> Given | None:
+    """Whose constructor raised the error: the innermost of them; of several of one class that with its arguments."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "__init__"]
+    for frame in reversed(frames):
+        cls = type(frame.f_locals.get("self"))
+        likely = [one for one in given if one.cls is cls]
+        if likely:
+            return max(likely, key=lambda one: _agreements(one.arguments, frame.f_locals))
+    return None
+
+
+def _agreements(arguments: Mapping[str, Any], called: Mapping[str, Any]) -> int:
+    """How many of the arguments a constructor was called with."""
+    return sum(name in called and _plain(called[name]) == _plain(value) for name, value in arguments.items())
+
+
+def _plain(value: Any) -> str:
+    """A value as configs have it: tuples are lists there."""
+    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, (list, tuple)) else repr(value)

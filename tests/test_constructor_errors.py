@@ -1,0 +1,86 @@
+"""What constructors refuse, as the command line says it: the argument first, our words, one line."""
+
+from pathlib import Path
+
+import pytest
+
+from air_lightning.cli import main
+from air_lightning.constructor_errors import own_error, told
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+WRONG = {
+    "data": (["--data.counts", "[-1]"], "data.counts must be a list of numbers >= 0, got [-1]: [0, 1, 2, 3], for"),
+    "model": (["--model.slots", "-1"], "model.slots must be at least 1, got -1"),
+    "renderer": (["--model.renderer.kinds", "[cube,mug]"], "model.renderer: unknown kind 'mug': the built-in kinds"),
+    "data's renderer": (
+        ["--data.renderer", "MeshRenderer", "--data.renderer.kinds", "[cube,mug]"],
+        "data.renderer: unknown kind 'mug': the built-in kinds",
+    ),
+    "estimator": (["--model.identity.spread", "-1"], "model.identity.spread must be positive, got -1.0: null leaves"),
+    "schedule": (
+        ["--model.likelihood_sd.start", "-1"],
+        "model.likelihood_sd: a geometric schedule needs positive ends, got start=-1.0 and end=0.2",
+    ),
+    "one of two schedules of a class": (
+        ["--model.coarseness", "Geometric", "--model.coarseness.start", "3", "--model.coarseness.end", "-2",
+         "--model.coarseness.steps", "10"],
+        "model.coarseness: a geometric schedule needs positive ends, got start=3.0 and end=-2.0",
+    ),
+    "network, which the model builds": (
+        ["--model.inference.glimpse", "-1"],
+        "model.inference.glimpse must be a positive multiple of 4 samples, got -1: 24, for example",
+    ),
+    "callback": (["--checkpoint.every_minutes", "0"], "checkpoint.every_minutes must be positive, got 0.0"),
+    "trainer": (["--trainer.accelerator", "abacus"], "trainer: You selected an invalid accelerator name"),
+}  # fmt: skip
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    """The whole error of a command that ends with status 2."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    assert stop.value.code == 2
+    return capsys.readouterr().err.rpartition("error: ")[2]
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_the_error_is_one_line_and_names_the_argument(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, text = WRONG[case]
+    error = refused(capsys, "fit", "--config", CONFIGS / "scenes3d.yaml", "--run_dir", tmp_path / "run", *arguments)
+    assert error.startswith(text) and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_commands_say_it_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "check", "--renderer", "MeshRenderer", "--renderer.kinds", "[cube,mug]")
+    assert error.startswith("renderer: unknown kind 'mug': the built-in kinds")
+
+
+def test_what_cannot_be_read_is_a_wrong_value_and_a_bug_keeps_its_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datamodules import Scenes3D
+
+    def fails(error: Exception) -> None:
+        def init(self: Scenes3D, **_: object) -> None:
+            raise error
+
+        init.__name__ = "__init__"
+        monkeypatch.setattr(Scenes3D, "__init__", init)
+
+    args = ["fit", "--config", CONFIGS / "scenes3d.yaml", "--run_dir", tmp_path / "run"]
+    fails(PermissionError(13, "Permission denied", "scenes"))
+    assert refused(capsys, *args).endswith("[Errno 13] Permission denied: 'scenes'\n")
+    fails(KeyError("missing"))
+    with pytest.raises(KeyError, match="missing"):
+        main([str(arg) for arg in args])
+    assert not (tmp_path / "run").exists()
+
+
+def test_errors_of_classes_that_were_not_given_stay_as_they_are() -> None:
+    error = ValueError("it is broken")
+    assert own_error(error) is error
+    assert told(error, {"data": {"class_path": "nowhere.Nothing", "init_args": None}}, {}) == "it is broken"
