@@ -21,6 +21,7 @@ parser.add_argument("--points", type=int, default=3)
 parser.add_argument("--pause", type=float, default=0.0)
 parser.add_argument("--fail", default="False")
 parser.add_argument("--metric", default="val/score")
+parser.add_argument("--no_wandb", action="store_true")
 parser.add_argument("--trainer.logger")
 parser.add_argument("--trainer.enable_progress_bar")
 

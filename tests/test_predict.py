@@ -293,7 +293,7 @@ def test_lines_are_what_infer_returns(discs: Path, tmp_path: Path, capsys: pytes
     assert rows == [json.loads(json.dumps(prediction.record())) for prediction in expected]
     shown = capsys.readouterr()
     assert f"wrote {out}/  predictions.jsonl (7 pictures)\n" in shown.out
-    assert shown.err == "note: 1 pictures were scaled and changed in their proportions to the model's 32x32 " + (
+    assert shown.err == "note: 1 picture was scaled and changed in their proportions to the model's 32x32 " + (
         "(width x height)\n"
     )
     assert [path.name for path in out.iterdir()] == ["predictions.jsonl"] and len(list(out.parent.iterdir())) == 1
@@ -429,6 +429,19 @@ def test_overlays_mark_the_boxes() -> None:
     assert marked[80, 40:120].all() and marked[80:140, 119].all() and not marked[81:139, 41:119].any()
     assert (picture[60:78, 40:120] != [16, 32, 48]).any()  # what it is, above
     assert (picture[100, 200] == [16, 32, 48]).all()
+
+
+def test_labels_lie_over_the_boxes_of_other_objects() -> None:
+    """The second object's box crosses the first one's label."""
+    first = FoundObject("cube", {"cube": 1.0}, None, {}, (), (25.0, 20.0, 35.0, 35.0), 0.987)
+    second = replace(first, box=(2.0, 18.0, 60.0, 38.0))
+    alone, both = (
+        np.array(draw_overlay(Image.new("RGB", (80, 40)), Prediction(80, 40, len(found), (), found)))
+        for found in ((first,), (first, second))
+    )
+    letters = alone.min(-1) > 100
+    letters[78:] = False  # the box itself
+    assert letters.sum() > 20 and (both[letters] == alone[letters]).all()
 
 
 def test_overlays_of_large_pictures_and_labels_at_the_edge() -> None:

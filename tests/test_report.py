@@ -285,6 +285,12 @@ def test_table_of_runs_with_success_rate_median_and_worst(tmp_path: Path) -> Non
     assert page.row("1")[-2:] == ["25.0 s", "52.0 s [400 steps]"]  # to the first validation >= 0.95; in all
 
 
+def test_rounding_to_float32_is_no_failure(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / str(i), accuracy) for i, accuracy in enumerate((0.949999988079071, 0.9499), 1)]
+    page = report(*runs, "--output", tmp_path / "all.html")
+    assert page.row("1")[:2] == ["✓ yes", "0.9500"] and page.row("2")[0] == "✗ no"
+
+
 def test_success_by_another_figure_of_which_less_is_better(tmp_path: Path) -> None:
     errors = {f"{i}": write_run(tmp_path / f"{i}", metrics={"test/position_error": i / 100}) for i in (1, 2, 3)}
     given = [*errors.values(), "--output", tmp_path / "all.html", "--success", "test/position_error", 0.02]
@@ -308,6 +314,13 @@ def test_arguments_in_which_runs_differ(tmp_path: Path) -> None:
     page = report(a, b, "--output", tmp_path / "all.html")
     assert page.row("seed_everything") == ["1", "2"] and page.row("model.lr") == ["0.003", "–"]
     assert not [row for table in page.tables for row in table if row[0] == "model.slots"]
+
+
+def test_null_and_no_argument_are_no_difference(tmp_path: Path) -> None:
+    a, b = evaluated(tmp_path / "a"), evaluated(tmp_path / "b", config={"trainer": {"tags": None, "logger": "csv"}})
+    page = report(a, b, "--output", tmp_path / "all.html")
+    assert page.row("trainer.logger") == ["–", "csv"]
+    assert not [row for table in page.tables for row in table if row[0] == "trainer.tags"]
 
 
 def test_every_run_has_a_line_in_every_chart(tmp_path: Path) -> None:

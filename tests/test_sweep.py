@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_digits
 import yaml
 
 from air_lightning.cli import main
@@ -22,6 +23,7 @@ from air_lightning.sweep.fits import environment
 from air_lightning.sweep.parameters import grid, nth, read, size
 
 TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 FAKE = ["${env}", "${interpreter}", "${program}", "fit", "${args}"]
 SWEEP: dict[str, Any] = {
     "program": str(TESTS / "fake_fit.py"),
@@ -213,6 +215,20 @@ def test_grid_runs_and_lists_the_best_first(tmp_path: Path, capsys: pytest.Captu
     with (tmp_path / "out" / "results.csv").open(newline="") as file:
         assert [row["x"] for row in csv.DictReader(file)] == ["1.0", "0.5", "0.25"]
     assert (tmp_path / "out" / "001" / "metrics.csv").is_file()
+
+
+@pytest.mark.usefixtures("optuna")
+def test_shipped_file_runs_here_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command has --wandb, for `wandb agent`."""
+    (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["wandb"] = None  # as if not installed\n')
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    monkeypatch.setenv("AIR_DATA_ROOT", str(tiny_digits.write(tmp_path / "data")))
+    monkeypatch.chdir(ROOT)
+    small = ["--trainer.max_steps=2", "--trainer.val_check_interval=1", "--figures.every_minutes=0"]
+    small += ["--data.batch_size=2", "--data.val_scenes=4"]
+    runs = sweep(ROOT / "configs" / "sweeps" / "multi_mnist.yaml", tmp_path / "out", "--count", 1, "--", *small)
+    assert [(r["run"], r["state"], r["error"]) for r in runs] == [(1, "finished", "")]
+    assert math.isfinite(runs[0]["value"]) and not (tmp_path / "out" / "001" / "wandb").exists()
 
 
 @pytest.mark.usefixtures("optuna")

@@ -100,7 +100,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     size = f"the model's {width}x{height} (width x height)"
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
         if count:
-            print(f"note: {count} pictures were {what} to {size}", file=sys.stderr)
+            print(f"note: {count} {'picture was' if count == 1 else 'pictures were'} {what} to {size}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
     print(f"wrote {options.output}/  {FILES[options.format]} ({writer.written} pictures){overlays}")
     if reader.unread:

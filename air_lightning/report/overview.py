@@ -16,6 +16,8 @@ SAID_BY_OTHERS = ("position_error_share", "position_error_mean", "box_ap", "box_
 TRAINED = ("train/elbo", "train/loss")
 PICTURES = 6 * 2**20
 """Bytes of all the runs' pictures together."""
+ROUNDING = 1e-6
+"""What figures, which are float32, may lack of a goal as a share of it: 95 of 100 is logged as 0.94999999."""
 
 
 class Goal(NamedTuple):
@@ -28,7 +30,8 @@ class Goal(NamedTuple):
         """Whether this is enough; no figure is not."""
         if value is None:
             return False
-        return value >= self.value if figure_of(self.name).up else value <= self.value
+        lacking = self.value - value if figure_of(self.name).up else value - self.value
+        return lacking <= ROUNDING * abs(self.value)
 
     def __str__(self) -> str:
         return f"{figure_of(self.name).title.lower()} {'≥' if figure_of(self.name).up else '≤'} {self.value:g}"

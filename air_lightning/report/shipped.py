@@ -56,11 +56,11 @@ def complete(file: Path) -> dict[str, Any]:
 
 
 def differing(shown: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """(argument, its value in each run) of the arguments in which runs differ."""
+    """(argument, its value in each run) of the arguments in which runs differ: null and not having it are the same."""
     flat = [runs.differences({}, run.config) for run in shown]
     names = dict.fromkeys(name for arguments in flat for name in arguments)
     rows = [(name, [_shown(arguments, name) for arguments in flat]) for name in names]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+    return [(name, values) for name, values in rows if len({ABSENT if v == "null" else v for v in values}) > 1]
 
 
 def _shown(arguments: dict[str, Any], name: str) -> str:

@@ -18,8 +18,8 @@ from air_lightning.sweep.definition import Sweep
 from air_lightning.sweep.fits import Curve, Fit, check_free, environment
 from air_lightning.sweep.study import Record, Study
 
-# Where fits report to is the sweep's: loggers are W&B's part, and a progress bar would fill the log.
-LOCALLY = ("--trainer.logger", "null", "--trainer.enable_progress_bar", "false")
+# No server is needed, nor W&B's package, although the file's command asks for it; a progress bar would fill the log.
+LOCALLY = ("--no_wandb", "--trainer.logger", "null", "--trainer.enable_progress_bar", "false")
 FAILURES = 5
 """So many failures in a row end a sweep."""
 POLL = 1.0
