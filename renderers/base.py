@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from itertools import chain
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ class Renderer(nn.Module, ABC):
             raise ValueError(
                 f"{type(self).__name__}: image_shape must be channels, height and width, all positive, "
                 f"got {tuple(image_shape)}"
+            )
+        if compositing not in get_args(Compositing):
+            raise ValueError(
+                f"{type(self).__name__}: compositing must be one of {', '.join(get_args(Compositing))}, got {compositing!r}"
             )
         self.what, self.where, self.image_shape = what, Where(where), tuple(image_shape)
         self.differentiable, self.compositing = differentiable, compositing

@@ -67,7 +67,8 @@ def trace(module: AIRModule) -> ExportedProgram:
         raise ValueError(
             f"torch.export cannot follow {type(module.network).__name__} with {type(module.renderer).__name__} "
             f"({type(error).__name__}: {str(error).strip().splitlines()[0]}): between slots the network looks at what "
-            "the renderer draws, which must be torch operations, or its `traceable` give a renderer of such"
+            "the renderer draws, which must be torch operations for any number of objects (`what.shape[0]`, not "
+            "`len(what)`), or its `traceable` give a renderer of such"
         ) from error
 
 

@@ -35,8 +35,8 @@ def shapes(s: Subject) -> Findings:
                     f"draw of {number} objects gave {name} {tuple(part.shape)}, not {expected[name]}",
                     f"image_shape {s.renderer.image_shape} asks for it, or S times as many samples each way",
                 )
-        if s.renderer.compositing == "over" and layer.alpha is None:
-            yield "compositing is `over` and draw gave no alpha", "return Layer(color, depth, alpha)"
+    if s.renderer.compositing == "over" and layer.alpha is None:
+        yield "compositing is `over` and draw gave no alpha", "return Layer(color, depth, alpha)"
     background = tuple(s.renderer.background().shape)
     if background != (channels, *plane):
         yield (
