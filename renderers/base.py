@@ -43,9 +43,8 @@ class Renderer(nn.Module, ABC):
                 f"got {tuple(image_shape)}"
             )
         if compositing not in get_args(Compositing):
-            raise ValueError(
-                f"{type(self).__name__}: compositing must be one of {', '.join(get_args(Compositing))}, got {compositing!r}"
-            )
+            known = ", ".join(get_args(Compositing))
+            raise ValueError(f"{type(self).__name__}: compositing must be one of {known}, got {compositing!r}")
         self.what, self.where, self.image_shape = what, Where(where), tuple(image_shape)
         self.differentiable, self.compositing = differentiable, compositing
         for c in self.where.coordinates:

@@ -206,6 +206,13 @@ def test_only_what_is_asked_for() -> None:
         check_renderer(Discs, only=["colour"])
 
 
+class Unsaid(Discs):
+    """Forgets to say its spaces."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+
 @pytest.mark.parametrize(
     "given, arguments, said",
     [
@@ -216,6 +223,7 @@ def test_only_what_is_asked_for() -> None:
             {"colour": 1},
             "Discs cannot be built, Discs.__init__() got an unexpected keyword argument 'colour': give",
         ),
+        (Unsaid, {}, "Unsaid does not say its spaces: call super().__init__(what, where, image_shape) in its __init__"),
         (Discs(), {"size": 1}, "arguments ['size'] are for a class, got a built Discs"),
     ],
 )
@@ -256,7 +264,7 @@ def test_check_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
         (
             ["--renderer", "GlimpseRenderer", "--renderer.turn", "9"],
             2,
-            "error: turn must lie in [0, pi) radians, got 9.0",
+            "error: renderer.turn must lie in [0, pi) radians, got 9.0",
         ),
         (["--renderer", "no_such.Renderer"], 2, "No module named 'no_such'"),
         (["--renderer", "disc_plugin.Discs", "--only", "colour"], 2, "error: there is no law colour"),

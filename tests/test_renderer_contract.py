@@ -77,6 +77,10 @@ PLUG_IN_ERRORS = [
         "Nothing: image_shape must be channels, height and width, all positive, got (1, 0, 4)",
     ),
     (dict(image_shape=(4, 4)), "Nothing: image_shape must be channels, height and width, all positive, got (4, 4)"),
+    (
+        dict(compositing="under"),
+        "Nothing: compositing must be one of zbuffer, additive, over, got 'under'",
+    ),
     (dict(where=()), "`where` needs one or more coordinates of different names, got []"),
     (
         dict(what=Categorical(("a", "b", "c")), where=(TURN,)),

@@ -107,5 +107,7 @@ def _subject(renderer: Any, arguments: dict[str, Any]) -> Subject:
     if not isinstance(made, Renderer):
         raise ValueError(f"{name} must be or make a subclass of renderers.Renderer, got {type(made).__name__}")
     if not hasattr(made, "image_shape"):
-        raise ValueError(f"{name} does not say its spaces: call super().__init__(what, where, image_shape) in its __init__")
+        raise ValueError(
+            f"{name} does not say its spaces: call super().__init__(what, where, image_shape) in its __init__"
+        )
     return Subject(made, lambda: renderer(**arguments), arguments if is_class else None)
