@@ -81,15 +81,17 @@ def test_a_mesh_that_changed_is_said_and_one_that_is_gone_ends_it(
     for folder in ("run", "small"):
         with pytest.warns(UserWarning, match="not what the checkpoint was trained on: mesh 'box', mesh 'same'. The"):
             air_lightning.load(folder)
-    (mine / "shapes" / "box.stl").unlink()
+    box = mine / "shapes" / "box.stl"
+    box.unlink()
     error = refused(capsys, "test", "--run_dir", "run")
-    assert error.startswith(f"meshes['box'] '{mine / 'shapes' / 'box.stl'}': there is no such file: give its path")
+    assert error.startswith(f"model.renderer: meshes['box'] {str(box)!r}: there is no such file: give its path")
 
 
 def test_broken_files_end_a_fit_before_it_makes_a_folder(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (mine / "shapes" / "box.stl").write_text("solid x\nendsolid x\n")
+    box = mine / "shapes" / "box.stl"
+    box.write_text("solid x\nendsolid x\n")
     error = refused(capsys, "fit", *BASE, "--config", str(mine / "mine.yaml"), "--run_dir", "run")
-    assert error.startswith(f"meshes['box'] '{mine / 'shapes' / 'box.stl'}': it has no faces, there is nothing to draw")
+    assert error.startswith(f"model.renderer: meshes['box'] {str(box)!r}: it has no faces, there is nothing to draw")
     error = refused(capsys, "fit", *BASE, "--run_dir", "run", "--model.renderer.meshes", "{mug: 3}")
     assert "mug" in error
     assert not Path("run").exists()
