@@ -14,6 +14,7 @@ from torch import Tensor
 from air_lightning.cli import main
 from air_lightning.downstream import CLASSES, PAIRS, Latents, PairClassifier, PixelClassifier, infer, labels
 from air_lightning.downstream.chart import HEIGHT, WIDTH, draw_chart
+from air_lightning.downstream.classifiers import FEWEST
 from air_lightning.downstream.study import compare, material
 from air_lightning.downstream.training import Plan, accuracy, choose, held_out, train
 from air_lightning.inference import ResidualAttention
@@ -269,3 +270,17 @@ def test_help_mentions_the_command(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stop:
             main(asked)
         assert stop.value.code == 0 and shown in capsys.readouterr().out
+
+
+def test_few_codes_are_learnt_from_with_noise_and_many_without() -> None:
+    """Half the posterior's sd, while learning alone."""
+
+    def spread(scenes: int, training: bool) -> float:
+        torch.manual_seed(0)
+        latents = Latents(torch.zeros(scenes, 2, 3), torch.ones(scenes, 2, 3), torch.rand(scenes, 2, 4))
+        net = PairClassifier(latents, 5, dropout=0.0).train(training)
+        return (net(*latents) - net(*latents)).detach().abs().max().item()
+
+    assert spread(FEWEST - 1, training=True) > 0
+    assert spread(FEWEST - 1, training=False) == 0
+    assert spread(FEWEST, training=True) == 0
