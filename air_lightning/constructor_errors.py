@@ -27,7 +27,7 @@ def own_error(error: Exception) -> Exception:
 
 
 def told(error: Exception, arguments: Mapping[str, Any], classes: Mapping[str, type]) -> str:
-    """An own error's message, with the dotted name of the argument that it is about.
+    """What a constructor says of a wrong value, with the dotted name of the argument that it is about.
 
     A message that begins with a constructor's argument, as ours do, makes one name with where the class was given:
     ``counts must ...`` becomes ``data.counts must ...``, other messages ``data: ...``. Nothing is added where it is not
@@ -37,6 +37,7 @@ def told(error: Exception, arguments: Mapping[str, Any], classes: Mapping[str, t
         arguments: as a config has them.
         classes: those of its top entries that have no ``class_path``.
     """
+    error = own_error(error)
     message = str(error)
     given = _culprit(error, [*_given(arguments, classes)])
     if given is None or message.startswith(given.key):

@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from air_lightning import runs
-from air_lightning.constructor_errors import own_error, told
+from air_lightning.constructor_errors import told
 from air_lightning.module import AIRModule
 from air_lightning.runs import RunError
 
@@ -51,7 +51,7 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         raise ValueError(
             f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}: "
-            + told(own_error(error), config, {"model": AIRModule})
+            + told(error, config, {"model": AIRModule})
         ) from error
     return model.to(device).eval().requires_grad_(False)
 

@@ -1,5 +1,6 @@
 """The training objective: slots and canvases to a loss, term by term."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -103,14 +104,11 @@ def _identity_score(
     Given, because a slot with the wrong identity may well explain worse than none: w then has left it, and without
     this it would never learn a better one.
     """
-    given = _given_shown(weights)
+    change = _evidence_change(renderer, slots, images, weights, sd)
 
-    @torch.no_grad()
     def score(what: Tensor) -> Tensor:
         index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
-        where = slots.where_options.detach().gather(2, index)
-        errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
-        return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1) - pose_kl.gather(2, what)
+        return change(what, slots.where_options.detach().gather(2, index)) - pose_kl.gather(2, what)
 
     return score
 
@@ -122,18 +120,32 @@ def _angle_loss(
 
     Given, as for identity: an object that stands the wrong way round may well explain worse than none.
     """
-    given = _given_shown(weights)
+    change = _evidence_change(renderer, slots, images, weights, sd)
 
-    @torch.no_grad()
     def score(where: Tensor) -> Tensor:
-        what = slots.what.unsqueeze(2).expand(-1, -1, where.shape[2], *slots.what.shape[2:])
-        errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
-        return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1)
+        return change(slots.what.unsqueeze(2).expand(-1, -1, where.shape[2], *slots.what.shape[2:]), where)
 
     periods = renderer.where.periods(renderer.kinds, images)
     periods = periods[slots.what] if renderer.kinds > 1 else periods[0].expand(*slots.where.shape)
     mean, deviation = (of_sample(part, slots.what) for part in (slots.mean, slots.sd))
     return scan(renderer.where, periods, mean, deviation, slots.where, score)
+
+
+def _evidence_change(
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, sd: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """what (B, N, M, ...) and where (B, N, M, P) of every slot to the change (B, N, M) of log p(x) they make.
+
+    Against leaving the slot out, over the canvases that show it.
+    """
+    given = _given_shown(weights)
+
+    @torch.no_grad()
+    def change(what: Tensor, where: Tensor) -> Tensor:
+        errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
+        return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1)
+
+    return change
 
 
 def _given_shown(weights: Tensor) -> Tensor:

@@ -361,16 +361,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
-def test_process_stopped_by_sigterm_has_status_143_and_can_be_resumed(tmp_path):
+def stopped_by(number, status, tmp_path):
+    """A fit in a process of its own, sent a signal in training: its folder, what it said, and the step it saved."""
     run, log = tmp_path / "run", tmp_path / "log"
     fit = command(*toy.FIT, "--run_dir", run, "--model.seconds", 0.1, "--trainer.max_epochs", 100)
     with log.open("w") as file, subprocess.Popen(fit, env=environment(), stdout=file, stderr=file) as process:
         while not (run / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
             time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == 143, log.read_text()
-    assert "stopped by SIGTERM after step" in log.read_text()
+        process.send_signal(number)
+        assert process.wait(timeout=120) == status, log.read_text()
     step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    return run, log.read_text(), step
+
+
+def test_process_stopped_by_sigterm_has_status_143_and_can_be_resumed(tmp_path):
+    run, text, step = stopped_by(signal.SIGTERM, 143, tmp_path)
+    assert "stopped by SIGTERM after step" in text
     resume = command("fit", "--resume", "--run_dir", run, "--model.seconds", 0, "--trainer.max_steps", step + 2)
     ended = subprocess.run(resume, env=environment(), capture_output=True, text=True, timeout=120, check=True)
     assert f"trained   {step + 2} steps" in ended.stdout
@@ -378,14 +384,7 @@ def test_process_stopped_by_sigterm_has_status_143_and_can_be_resumed(tmp_path):
 
 
 def test_ctrl_c_ends_after_the_step_and_loses_nothing(tmp_path):
-    run, log = tmp_path / "run", tmp_path / "log"
-    fit = command(*toy.FIT, "--run_dir", run, "--model.seconds", 0.1, "--trainer.max_epochs", 100)
-    with log.open("w") as file, subprocess.Popen(fit, env=environment(), stdout=file, stderr=file) as process:
-        while not (run / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=120) == 130, log.read_text()
-    text, step = log.read_text(), torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    run, text, step = stopped_by(signal.SIGINT, 130, tmp_path)
     assert "stopping after this batch; Ctrl-C again ends at once" in text and "Traceback" not in text
     assert f"stopped by Ctrl-C after step {step}; continue with: fit --resume --run_dir {run}" in text
     cli = toy.run("fit", "--resume", "--run_dir", run, "--model.seconds", 0, "--trainer.max_steps", step + 2)

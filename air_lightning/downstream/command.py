@@ -19,7 +19,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
 from air_lightning.command_line import end
-from air_lightning.constructor_errors import own_error, told
+from air_lightning.constructor_errors import told
 from air_lightning.downstream.chart import draw_chart
 from air_lightning.downstream.latents import check_model
 from air_lightning.downstream.study import Result, compare, material
@@ -47,7 +47,7 @@ def main(args: Sequence[str]) -> None:
     except ValueError as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
-        end(2, f"error: {told(own_error(error), config.as_dict(), {})}")
+        end(2, f"error: {told(error, config.as_dict(), {})}")
     report(config, run(config, model, data))
 
 

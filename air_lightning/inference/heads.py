@@ -153,14 +153,17 @@ class PoseHead(nn.Module):
         mean, raw_sd = self.straight(features).view(-1, 1, self.places, 2).unbind(-1)
         if anchor is not None:
             mean = mean + anchor.unsqueeze(1)
+        raw_turn = None
         if self.turn is not None and self.turn_sd is not None:
             sine, cosine = self.turn(features).view(-1, self.kinds, self.places, 2).unbind(-1)
             mean = torch.where(self.circular, _direction(sine, cosine) * self.periods / FULL_TURN, mean)
             raw_turn = self.turn_sd(features).view(-1, self.kinds, self.places)
-            _hold(raw_turn, bounded_sd(raw_turn.detach(), self.first, self.narrowest, self.widest) / self.widest)
             raw_sd = torch.where(self.circular, raw_turn, raw_sd)
         mean, raw_sd = (part.expand(-1, self.kinds, -1) for part in (mean, raw_sd))
-        return mean, bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
+        sd = bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
+        if raw_turn is not None:
+            _hold(raw_turn, sd.detach() / self.widest)
+        return mean, sd
 
 
 def _direction(sine: Tensor, cosine: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser
 
 from air_lightning.command_line import end
-from air_lightning.constructor_errors import own_error, told
+from air_lightning.constructor_errors import told
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject
@@ -35,7 +35,7 @@ def main(args: Sequence[str]) -> None:
     except BrokenLaws as error:
         end(1, str(error))
     except ValueError as error:
-        end(2, f"error: {told(own_error(error), config.as_dict(), {})}")
+        end(2, f"error: {told(error, config.as_dict(), {})}")
 
 
 def arguments() -> ArgumentParser:
