@@ -151,17 +151,28 @@ def test_a_killed_run_goes_on_as_the_same_run(
 
 
 def kill_after_a_checkpoint(environment: dict[str, str], run: Path, *arguments: object) -> None:
-    """Start `fit --wandb`, and kill it once it has logged more steps than `last.ckpt` holds."""
+    """Start `fit --wandb`, and kill it once W&B's file has all that `last.ckpt` holds, and the best figures."""
     command = [sys.executable, "-m", "air_lightning", "fit", "--wandb", *map(str, arguments)]
     given = environment | {"WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "1"}
     with subprocess.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 240
-        while not (run / "checkpoints" / "last.ckpt").exists():
-            assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
-            time.sleep(0.1)
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(3)  # W&B's own process, which writes its file every other second, has done so
+        wait_until(process, lambda: "best/step" in written(run, "summary", "update"))
+        process.send_signal(signal.SIGSTOP)  # W&B's own process, which writes its file every other second, goes on
+        step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+        wait_until(process, lambda: written(run, "history", "item").get("trainer/global_step", 0) >= step - 1)
         process.kill()
+
+
+def written(run: Path, kind: str, part: str) -> dict[str, Any]:
+    """What W&B's file of a run that goes on has last of everything of this kind."""
+    found = [r for file in run.glob("wandb/offline-run-*/*.wandb") for r in records(file.parent) if r.HasField(kind)]
+    return {name: value for r in found for name, value in entries(getattr(getattr(r, kind), part)).items()}
+
+
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("key", ["", "0" * 40], ids=["not logged in", "server unreachable"])
