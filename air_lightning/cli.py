@@ -48,7 +48,11 @@ from air_lightning.runs import MetricsFile, RunError, RunFolder
 from datamodules.base import SceneDataModule
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
+DESCRIPTION = (
+    "Attend, Infer, Repeat with plug-in renderers: how many objects a scene holds, where each is and what it is."
+)
 EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
+USAGE = "%(prog)s [--config FILE] [--ARGUMENT VALUE ...]"
 SPLIT_OF = {"fit": "val", "validate": "val", "test": "test"}
 """The split that each subcommand shows once."""
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
@@ -71,6 +75,9 @@ def main(args: Sequence[str] | None = None) -> None:
         module, _ = COMMANDS[argv[0]]
         import_module(module).main(argv[1:])
         return
+    if not argv or not argv[0].startswith("-") and argv[0] not in SUBCOMMANDS:
+        given = f"no command {argv[0]!r}" if argv else "no command given"
+        end(2, f"error: {given}: there are {', '.join([*SUBCOMMANDS, *COMMANDS])}; try --help")
     from air_lightning.module import AIRModule
 
     AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
@@ -140,7 +147,7 @@ class AIRCLI(LightningCLI):
                 seed_everything_default=1,
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,  # the module's parameter groups have their own settings
-                parser_kwargs={"prog": "python -m air_lightning", "epilog": EPILOG},
+                parser_kwargs={"prog": "python -m air_lightning", "description": DESCRIPTION, "epilog": EPILOG},
                 args=None if args is None else list(args),
             )
         finally:
@@ -158,9 +165,11 @@ class AIRCLI(LightningCLI):
         return {name: theirs[name] for name in SUBCOMMANDS}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """As Lightning's; saved configs say which versions wrote them, and where."""
+        """As Lightning's, but usage does not list every argument, and saved configs say which versions wrote them."""
         versions = [f"air-lightning=={__version__}", *(f"{name}=={version(name)}" for name in VERSIONS)]
         kwargs.setdefault("dump_header", [*versions, f"machine: {machine.describe()}"])
+        if "prog" not in kwargs:  # a subcommand's, which has its own from argparse
+            kwargs.setdefault("usage", USAGE)
         return super().init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -21,7 +21,7 @@ import yaml
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger
 
-from air_lightning.cli import with_run_config
+from air_lightning.cli import main, with_run_config
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 
 TESTS = Path(__file__).parent
@@ -341,6 +341,26 @@ def test_config_of_the_run_comes_first_so_that_arguments_win(tmp_path):
     with pytest.raises(RunError, match="does not exist"):
         with_run_config(["test", "--run_dir", "nowhere"])
     assert with_run_config(["test", "--run_dir"]) == ["test", "--run_dir"]  # for the parser to refuse
+
+
+def test_an_unknown_command_is_told_all_there_are(capsys):
+    for argv, start in (
+        (["fut"], "error: no command 'fut': there are fit, "),
+        ([], "error: no command given: there are "),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(argv)
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and error.startswith(start) and error.count("\n") == 1
+        assert all(name in error for name in ("fit", "test", "predict", "sweep"))
+
+
+def test_an_unknown_argument_is_the_last_of_three_lines(capsys):
+    with pytest.raises(SystemExit) as stop:
+        toy.run(*toy.FIT, "--model.slotz", 3)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.endswith("error: unrecognized arguments: --model.slotz 3\n")
+    assert error.count("\n") == 3
 
 
 def test_print_config_and_help_make_no_folder(tmp_path, monkeypatch, capsys):
