@@ -28,11 +28,13 @@ class ResidualAttention(InferenceNetwork):
     """Attention over picture and residual, committed to one peak; pose and identity from a glimpse there.
 
     The attention logits are the log energy of the residual, smoothed to the size of an object, plus what a small
-    convolutional network adds; so from the first step a slot points at something unexplained. The position is the
-    expectation over the peak's neighbourhood, unprojected, plus an offset read from the glimpse. Identities are read
-    from the same glimpse, appearance codes from a second one, cut where the pose says. An angle is read
-    as a unit vector on each identity's own period, so a symmetric object has one answer. No state passes from slot
-    to slot but the canvas, which makes every slot the same problem (compare DAIR, AIR section 3.2).
+    convolutional network adds; so from the first step a slot points at something unexplained. What it adds at the peak
+    is a part of presence's logit too, and so a place where nothing more was found is looked at less: the peak passes no
+    gradient by which logits of two distant places could be compared, and without this they drift, until objects of one
+    kind draw every slot. The position is the expectation over the peak's neighbourhood, unprojected, plus an offset read
+    from the glimpse. Identities are read from the same glimpse, appearance codes from a second one, cut where the pose
+    says. An angle is read as a unit vector on each identity's own period, so a symmetric object has one answer. No state
+    passes from slot to slot but the canvas, which makes every slot the same problem (compare DAIR, AIR section 3.2).
 
     Args:
         renderer: for its spaces and geometry.
@@ -92,7 +94,7 @@ class ResidualAttention(InferenceNetwork):
             nn.Conv2d(channels, channels, 3, 1, 1),
             nn.ReLU(),
         )
-        self.peak = zero(nn.Conv2d(channels, 1, 1))
+        self.promise = zero(nn.Conv2d(channels, 1, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
         self.read = _reader(2 * colors, glimpse, reader, hidden)
         self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
@@ -120,13 +122,14 @@ class ResidualAttention(InferenceNetwork):
         seen = torch.cat([images, residual, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
         features = self.map(F.pad(seen, self.padding))
         energy = self._energy(residual)
-        attention = self._attention(self.peak(features).squeeze(1) + self.sharpness * (energy + 1e-3).log())
+        promise = self.promise(features).squeeze(1)
+        attention = self._attention(promise + self.sharpness * (energy + 1e-3).log())
         center = (attention.unsqueeze(1) * self.grid).sum((2, 3))
         half = torch.full_like(center[:, 0], self.glimpse_half)
         glimpse = crop(torch.cat([images, residual], 1), affine(half, half, center.detach()), self.glimpse)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
-        presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1)
+        presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1) + (attention.detach() * promise).sum((1, 2))
         return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
