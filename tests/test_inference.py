@@ -238,6 +238,28 @@ def test_residual_attention_starts_at_the_unexplained_object(renderer: Renderer)
     assert outside.sum() == 0, f"{int(outside.sum())} of 40 objects missed"
 
 
+@over_renderers
+def test_residual_attention_leaves_a_place_where_nothing_was_found(renderer: Renderer) -> None:
+    """Presence that learns to be 0 where a slot looks, if only by the map, sends it to the picture's other object."""
+    images, _ = scenes(renderer, 1, 2)
+    network, canvas = ResidualAttention(renderer), torch.zeros_like(images)
+    optimizer = torch.optim.Adam([*network.map.parameters(), *network.promise.parameters()], 0.01)
+
+    def look() -> Tensor:
+        proposal, _ = network.propose(images, canvas, network.initial(images))
+        optimizer.zero_grad()
+        proposal.presence_logit.sum().backward()
+        return renderer.project(renderer.where.constrain(proposal.mean[:, 0]))[0]
+
+    first = look()
+    for _ in range(100):
+        optimizer.step()
+        now = look()
+        if (now - first).norm() > 0.3:
+            return
+    pytest.fail(f"still looks at {now.tolist()}")
+
+
 # ---- the recurrent network
 
 

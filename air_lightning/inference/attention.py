@@ -28,13 +28,14 @@ class ResidualAttention(InferenceNetwork):
     """Attention over picture and residual, committed to one peak; pose and identity from a glimpse there.
 
     The attention logits are the log energy of the residual, smoothed to the size of an object, plus what a small
-    convolutional network adds; so from the first step a slot points at something unexplained. What it adds at the peak
-    is a part of presence's logit too, and so a place where nothing more was found is looked at less: the peak passes no
-    gradient by which logits of two distant places could be compared, and without this they drift, until objects of one
-    kind draw every slot. The position is the expectation over the peak's neighbourhood, unprojected, plus an offset read
-    from the glimpse. Identities are read from the same glimpse, appearance codes from a second one, cut where the pose
-    says. An angle is read as a unit vector on each identity's own period, so a symmetric object has one answer. No state
-    passes from slot to slot but the canvas, which makes every slot the same problem (compare DAIR, AIR section 3.2).
+    convolutional network adds; so from the first step a slot points at something unexplained. What it adds at the
+    peak is a part of presence's logit too, so that a place where nothing more was found is looked at less: the peak
+    passes no gradient by which logits of two distant places could be compared, and without this they drift, until
+    objects of one kind draw every slot. The position is the expectation over the peak's neighbourhood, unprojected,
+    plus an offset read from the glimpse. Identities are read from the same glimpse, appearance codes from a second
+    one, cut where the pose says. An angle is read as a unit vector on each identity's own period, so a symmetric
+    object has one answer. No state passes from slot to slot but the canvas, which makes every slot the same problem
+    (compare DAIR, AIR section 3.2).
 
     Args:
         renderer: for its spaces and geometry.
