@@ -42,6 +42,7 @@ from air_lightning import __version__, callbacks, machine, processes, runs, wand
 from air_lightning.command_line import INTERRUPTED, end
 from air_lightning.commands import COMMANDS
 from air_lightning.constructor_errors import own_error, told
+from air_lightning.parsers import CLIParser
 from air_lightning.plugins import enable_short_names
 from air_lightning.run_arguments import NEEDS_RUN, SUBCOMMANDS, check_given, with_run_config
 from air_lightning.runs import MetricsFile, RunError, RunFolder
@@ -147,6 +148,7 @@ class AIRCLI(LightningCLI):
                 seed_everything_default=1,
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,  # the module's parameter groups have their own settings
+                parser_class=CLIParser,
                 parser_kwargs={"prog": "python -m air_lightning", "description": DESCRIPTION, "epilog": EPILOG},
                 args=None if args is None else list(args),
             )

@@ -186,6 +186,57 @@ def test_a_name_asked_for_that_two_have_is_an_error(packages: Packages, capsys: 
     assert "two renderers are called 'discs': air-discs 1.5" in refused(capsys, "--model.renderer", "discs")
 
 
+UNKNOWN = {
+    "renderer": (
+        ["--model.renderer", "MeshRendrer"],
+        "model.renderer: no Renderer is called 'MeshRendrer', did you mean MeshRenderer? There are GlimpseRenderer, "
+        "MeshRenderer, discs;",
+    ),
+    "one of two kinds of estimator": (
+        ["--model.count", "posteriorcuont"],
+        "model.count: no CountEstimator is called 'posteriorcuont', did you mean PosteriorCount? There are "
+        "ConcreteCount, ExactCount, NVILCount, PosteriorCount, RLOOCount, ReweightedWakeSleepCount, VIMCOCount;",
+    ),
+    "network, which the model builds": (
+        ["--model.inference", "RecurentAIR"],
+        "model.inference: no InferenceNetwork is called 'RecurentAIR', did you mean RecurrentAIR? There are ",
+    ),
+    "data": (["--data", "Multi-MNIST"], "data: no SceneDataModule is called 'Multi-MNIST', did you mean MultiMNIST?"),
+    "within data": (
+        ["--data.renderer", "dics"],
+        "data.renderer: no Renderer is called 'dics', did you mean discs? There are ",
+    ),
+    "no plug-in": (
+        ["--model.likelihood_sd", "Geometrical"],
+        "model.likelihood_sd: no Schedule is called 'Geometrical', did you mean Geometric? There are Constant, ",
+    ),
+    "like none": (["--model.renderer", "zzz"], "model.renderer: no Renderer is called 'zzz'. There are "),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_an_unknown_name(case: str, packages: Packages, capsys: pytest.CaptureFixture[str]) -> None:
+    packages.install("air-discs", {"discs": DISCS})
+    arguments, text = UNKNOWN[case]
+    error = refused(capsys, *arguments)
+    assert error.startswith(text)
+    assert error.endswith("; a class_path (package.module.Class) works too\n") and error.count("\n") == 1
+
+
+def test_an_unknown_name_in_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"data": {"class_path": "Scenes3D", "init_args": {"renderer": "MeshRendrer"}}}))
+    error = refused(capsys, "--config", str(config))
+    assert error.startswith("data.renderer: no Renderer is called 'MeshRendrer', did you mean MeshRenderer?")
+
+
+def test_an_unknown_name_in_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["check", "--renderer", "MeshRendrer"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: renderer: no Renderer is called 'MeshRendrer', did you mean Mesh")
+
+
 def test_help_of_a_short_name(packages: Packages, capsys: pytest.CaptureFixture[str]) -> None:
     packages.install("air-discs", {"discs": DISCS})
     with pytest.raises(SystemExit) as stop:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
@@ -26,6 +26,7 @@ from air_lightning.downstream.study import Result, compare, material
 from air_lightning.downstream.tasks import OBJECTS, Task
 from air_lightning.loading import best_device, load_module
 from air_lightning.module import AIRModule
+from air_lightning.parsers import Parser
 from datamodules.base import SceneDataModule
 
 CURVES = {"latents": "inferred objects", "pixels": "pixels (CNN)"}
@@ -51,9 +52,9 @@ def main(args: Sequence[str]) -> None:
     report(config, run(config, model, data))
 
 
-def arguments() -> ArgumentParser:
+def arguments() -> Parser:
     """The subcommand's parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m air_lightning downstream",
         description="Compare a small classifier of inferred objects with a CNN on pixels, over the number of labels "
         "(AIR, Eslami et al. 2016, section 3.1).",

@@ -1,10 +1,15 @@
 """Short names of installed plug-ins, wherever jsonargparse takes a class name."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from jsonargparse import _typehints
 
-from air_lightning.plugins.registry import find, kind_of
+from air_lightning.plugins.registry import available, find, kind_of
+
+
+class UnknownName(ValueError):
+    """A class was named in short, and there is none of that name."""
 
 
 def enable_short_names() -> None:
@@ -23,10 +28,32 @@ _imported_subclasses = _typehints.resolve_class_path_by_name
 
 
 def _resolve(cls: Any, name: str) -> str:
-    for one in cls if isinstance(cls, tuple) else (cls,):
+    if "." in name:
+        return name
+    classes = cls if isinstance(cls, tuple) else (cls,)
+    for one in classes:
         kind = kind_of(one)
-        plugin = find(kind, name) if kind is not None and "." not in name else None
-        if plugin is not None:
-            return plugin.path
-    resolved: str = _imported_subclasses(cls, name)
-    return resolved
+        plugin = find(kind, name) if kind is not None else None
+        resolved: str = plugin.path if plugin is not None else _imported_subclasses(one, name)
+        if "." in resolved:
+            return resolved
+    raise UnknownName(_unknown(classes, name))
+
+
+def _unknown(classes: tuple[Any, ...], name: str) -> str:
+    known = sorted({other for one in classes for other in _names(one)})
+    near = get_close_matches(name.lower(), [other.lower() for other in known], 1)
+    meant = next((f", did you mean {other}?" for other in known if [other.lower()] == near), ".")
+    wanted = " or ".join(one.__name__ for one in classes)
+    return (
+        f"no {wanted} is called {name!r}{meant} There are {', '.join(known)}; a class_path (package.module.Class) "
+        "works too"
+    )
+
+
+def _names(cls: Any) -> list[str]:
+    """The short names by which a class that can be built may be asked for."""
+    kind = kind_of(cls)
+    if kind is not None:
+        return [plugin.name for plugin in available(kind) if issubclass(plugin.cls, cls)]
+    return [path.rpartition(".")[2] for path in _typehints.get_all_subclass_paths(cls)]

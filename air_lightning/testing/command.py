@@ -7,10 +7,9 @@ Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments
 
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-
 from air_lightning.command_line import end
 from air_lightning.constructor_errors import told
+from air_lightning.parsers import Parser
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject
@@ -38,9 +37,9 @@ def main(args: Sequence[str]) -> None:
         end(2, f"error: {told(error, config.as_dict(), {})}")
 
 
-def arguments() -> ArgumentParser:
+def arguments() -> Parser:
     """The subcommand's parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m air_lightning check",
         description="Measure whether a renderer keeps the contract on which everything else relies.",
     )
