@@ -9,7 +9,7 @@ from air_lightning.distributions import draw, gaussian_kl, wrapped_kl
 from air_lightning.inference.base import InferenceNetwork
 from renderers.base import Renderer
 from renderers.constants import pick
-from renderers.spaces import Gaussian
+from renderers.spaces import Categorical, Gaussian
 
 
 class Slots(NamedTuple):
@@ -75,6 +75,12 @@ def _draw_what(renderer: Renderer, looks: Tensor, sample: bool) -> Tensor:
         mean, log_sd = looks.chunk(2, -1)
         return mean + log_sd.exp() * torch.randn_like(mean) if sample else mean
     return draw(looks.softmax(-1), 1).squeeze(-1) if sample else looks.argmax(-1)
+
+
+def periods_of(renderer: Renderer, what: Tensor, where: Tensor) -> Tensor:
+    """The turns (..., P) that change nothing in a picture of objects ``what`` (...) or (..., D), poses (..., P)."""
+    periods = renderer.where.periods(renderer.kinds, where)
+    return periods[what] if isinstance(renderer.what, Categorical) else periods.expand(where.shape)
 
 
 def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:

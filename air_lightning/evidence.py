@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from air_lightning.core import Slots, where_kl
+from air_lightning.core import Slots, periods_of, where_kl
 from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood, wrapped_log_ratio
 from renderers.base import Renderer
 from renderers.constants import pick
@@ -66,8 +66,7 @@ def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
     straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
     total = pick(straight, space.straight).sum(-1)
     if space.circular:
-        periods = pick(space.periods(renderer.kinds, mean), space.circular)
-        period = periods[slots.what] if renderer.kinds > 1 else periods[0]
+        period = pick(periods_of(renderer, slots.what, mean), space.circular)
         total = total + wrapped_log_ratio(pick(noise, space.circular), pick(sd, space.circular), period).sum(-1)
     return total
 

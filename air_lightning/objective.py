@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air_lightning.core import Slots, where_kl
+from air_lightning.core import Slots, periods_of, where_kl
 from air_lightning.distributions import count_log_posterior, shown
 from air_lightning.estimators.angle import AngleScan
 from air_lightning.estimators.base import Context, CountEstimator, IdentityEstimator, Score
@@ -125,8 +125,7 @@ def _angle_loss(
     def score(where: Tensor) -> Tensor:
         return change(slots.what.unsqueeze(2).expand(-1, -1, where.shape[2], *slots.what.shape[2:]), where)
 
-    periods = renderer.where.periods(renderer.kinds, images)
-    periods = periods[slots.what] if renderer.kinds > 1 else periods[0].expand(*slots.where.shape)
+    periods = periods_of(renderer, slots.what, slots.where)
     mean, deviation = (of_sample(part, slots.what) for part in (slots.mean, slots.sd))
     return scan(renderer.where, periods, mean, deviation, slots.where, score)
 

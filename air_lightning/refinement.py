@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from air_lightning.core import Slots
+from air_lightning.core import Slots, periods_of
 from air_lightning.evidence import evidence, log_likelihoods
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -63,8 +63,7 @@ class Refinement:
             what = slots.looks.topk(min(self.identities, renderer.kinds), -1).indices
             index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
             where = slots.where_options.gather(2, index)
-        periods = renderer.where.periods(renderer.kinds, where)
-        periods = periods[what] if isinstance(renderer.what, Categorical) else periods.expand(where.shape)
+        periods = periods_of(renderer, what, where)
         turned = [where]
         for j, coordinate in enumerate(renderer.where.coordinates):
             for part in range(1, self.scan if coordinate.circular else 1):
