@@ -575,3 +575,11 @@ def test_leave_one_out(samples: int) -> None:
 def test_errors(make: Callable[[], object], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         make()
+
+
+@pytest.mark.parametrize("make", [NVILCount, NVILIdentity])
+def test_a_picture_too_small_for_a_baseline(make: Callable[[], NVILCount | NVILIdentity]) -> None:
+    make().prepare((1, 4, 4), 3)
+    text = "NVIL's baseline looks at a picture in patches of 4x4 and needs at least one, got 3x20 pixels: take an"
+    with pytest.raises(ValueError, match=re.escape(text)):
+        make().prepare((1, 3, 20), 3)

@@ -23,7 +23,7 @@ from air_lightning.inference import (
 from air_lightning.inference.heads import ANGLE_LIMITS as ANGLE
 from air_lightning.inference.heads import CODE_LIMITS, CodeLimits, bounded_sd, pose_features
 from air_lightning.inference.heads import STRAIGHT_LIMITS as STRAIGHT
-from renderers import Categorical, Coordinate, Gaussian, Layer, MeshRenderer, Renderer, Where
+from renderers import Categorical, Coordinate, Gaussian, GlimpseRenderer, Layer, MeshRenderer, Renderer, Where
 from renderers.base import affine
 
 SLOTS = 3
@@ -406,6 +406,18 @@ def test_a_glimpse_that_cannot_be_halved_twice_is_refused() -> None:
     message = "glimpse must be a positive multiple of 4 samples, got 10: 24, for example"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ResidualAttention(Discs(), glimpse=10)
+
+
+def test_a_picture_of_one_cell_is_refused_and_two_cells_will_do() -> None:
+    message = (
+        "pictures of 4x3 pixels are a single cell of 4x4, and there is nothing for attention to choose: take at least "
+        "5 pixels in one direction, or RecurrentAIR, which looks at the whole picture"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ResidualAttention(GlimpseRenderer((1, 4, 3)))
+    renderer = GlimpseRenderer((1, 4, 5), what=2)
+    where = explain(renderer, ResidualAttention(renderer), torch.rand(2, 1, 4, 5), slots=2).where
+    assert where.shape == (2, 2, 3) and where.isfinite().all()
 
 
 def test_a_picture_too_small_for_convolutions_is_refused() -> None:

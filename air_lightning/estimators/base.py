@@ -149,10 +149,22 @@ class IdentityEstimator(nn.Module, ABC):
 
 
 class Baseline(nn.Module):
-    """A picture's expected learning signal (NVIL, Mnih & Gregor 2014): a small convolutional regression."""
+    """A picture's expected learning signal (NVIL, Mnih & Gregor 2014): a small convolutional regression.
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    Args:
+        image_shape: (C, H, W). outputs: signals of a picture.
+    Errors:
+        ValueError for a picture smaller than 4 x 4.
+    """
+
+    def __init__(self, image_shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
+        channels, height, width = image_shape
+        if min(height, width) < 4:
+            raise ValueError(
+                f"NVIL's baseline looks at a picture in patches of 4x4 and needs at least one, got {height}x{width} "
+                "pixels: take an estimator without a baseline, RLOO for example, or larger pictures"
+            )
         self.net = nn.Sequential(
             nn.Conv2d(channels, 16, 4, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
             nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, outputs),

@@ -70,7 +70,7 @@ class NVILCount(CountEstimator):
         self.normaliser = Normaliser(decay)
 
     def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:
-        self.baseline = Baseline(image_shape[0], 1)
+        self.baseline = Baseline(image_shape, 1)
 
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
         drawn = draw(log_q.detach().exp(), 1)

@@ -98,7 +98,7 @@ class NVILIdentity(IdentityEstimator):
         self.normaliser = Normaliser(decay)
 
     def prepare(self, image_shape: tuple[int, ...], slots: int) -> None:
-        self.baseline = Baseline(image_shape[0], slots)
+        self.baseline = Baseline(image_shape, slots)
 
     def forward(self, log_q: Tensor, what: Tensor, score: Score, context: Context) -> Tensor:
         signal = score(what.unsqueeze(-1)).squeeze(-1)

@@ -53,7 +53,8 @@ class ResidualAttention(InferenceNetwork):
         surround: share of the energy's mean over 9 x 9 cells that is taken off. Between two objects that nearly touch
             there is as much energy as on either, but more around it: with 1 the peak is on one of them.
     Errors:
-        ValueError for a glimpse that is no multiple of 4, smoothing or surround out of range, and as PoseHead.
+        ValueError for pictures of a single cell, a glimpse that is no multiple of 4, smoothing or surround out of
+        range, and as PoseHead.
     """
 
     pixels: Tensor
@@ -82,6 +83,12 @@ class ResidualAttention(InferenceNetwork):
         if not 0 <= surround <= 1:
             raise ValueError(f"surround must lie between 0 and 1, got {surround}: 0 looks at the place alone")
         colors, height, width = self.image_shape
+        if max(height, width) <= CELL:
+            raise ValueError(
+                f"pictures of {height}x{width} pixels are a single cell of {CELL}x{CELL}, and there is nothing for "
+                f"attention to choose: take at least {CELL + 1} pixels in one direction, or RecurrentAIR, which looks "
+                "at the whole picture"
+            )
         self.cells = (-(-height // CELL), -(-width // CELL))
         # pictures are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
