@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+import re
 import shutil
 import sys
 from collections import namedtuple
@@ -58,6 +59,17 @@ def test_progress_shows_what_the_module_logs(tmp_path, capsys):
     toy.fit("--run_dir", tmp_path, "--trainer.enable_progress_bar", "true")
     out = capsys.readouterr().out
     assert "position=0." in out and "scene=0." in out and "v_num" not in out
+
+
+@pytest.mark.parametrize("end, total", [(["--trainer.max_epochs=2"], 8), (["--trainer.max_steps=13"], 5)])
+def test_progress_goes_on_within_an_epoch(tmp_path, capsys, end, total):
+    """Epochs have 8 steps, and the run stops after 3 of its second one."""
+    with pytest.raises(SystemExit):
+        toy.fit("--run_dir", tmp_path, "--model.sigterm_at", "train 10", "--trainer.max_epochs=-1", *end)
+    capsys.readouterr()
+    toy.run("fit", "--resume", "--run_dir", tmp_path, "--model.sigterm_at", "", "--trainer.enable_progress_bar", "true")
+    shown = re.findall(r"Epoch 1: [^\r]* (\d+/\S+) \[", capsys.readouterr().out)
+    assert f"3/{total}" in shown and shown[-1] == f"{total}/{total}"
 
 
 # ---- Figures

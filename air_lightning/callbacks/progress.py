@@ -20,6 +20,19 @@ class Progress(TQDMProgressBar):
         """Args: refresh_rate: steps between two updates (default: 1 on a terminal, else 100)."""
         super().__init__(refresh_rate=refresh_rate or (1 if sys.stdout.isatty() else 100))
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """As Lightning's; an epoch that is gone on with has its bar begin here, for its start is told to no hook."""
+        super().on_train_start(trainer, pl_module)
+        if not trainer.fit_loop.restarted_mid_epoch:
+            return
+        self.on_train_epoch_start(trainer, pl_module)
+        bar, done = self.train_progress_bar, trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        bar.initial = bar.n = done
+        if bar.total is not None:
+            # what is left until the last step comes on top of what was done before
+            bar.total = min(trainer.num_training_batches, done + bar.total)
+        bar.refresh()
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The figures beside the bar, name to text."""
         return shorten(super().get_metrics(trainer, pl_module))
