@@ -39,7 +39,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
-from air_lightning.command_line import INTERRUPTED, end
+from air_lightning.command_line import INTERRUPTED, end, unknown
 from air_lightning.commands import COMMANDS
 from air_lightning.constructor_errors import own_error, told
 from air_lightning.parsers import CLIParser
@@ -76,9 +76,11 @@ def main(args: Sequence[str] | None = None) -> None:
         module, _ = COMMANDS[argv[0]]
         import_module(module).main(argv[1:])
         return
-    if not argv or not argv[0].startswith("-") and argv[0] not in SUBCOMMANDS:
-        given = f"no command {argv[0]!r}" if argv else "no command given"
-        end(2, f"error: {given}: there are {', '.join([*SUBCOMMANDS, *COMMANDS])}; try --help")
+    names = (*SUBCOMMANDS, *COMMANDS)
+    if not argv:
+        end(2, f"error: no command given: there are {', '.join(names)}; try --help")
+    if not argv[0].startswith("-") and argv[0] not in names:
+        end(2, f"error: {unknown('command', argv[0], names)}; try --help")
     from air_lightning.module import AIRModule
 
     AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)

@@ -1,10 +1,11 @@
-"""What commands of our own share: how they end, and how they are interrupted."""
+"""What commands share: how they end, how they are interrupted, and what they say of a name that they do not know."""
 
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from types import FrameType
 from typing import NoReturn
 
@@ -15,6 +16,13 @@ def end(status: int, message: str) -> NoReturn:
     """Say why, and end the process with this status."""
     print(message, file=sys.stderr)
     raise SystemExit(status)
+
+
+def unknown(what: str, name: str, known: Sequence[str]) -> str:
+    """What to say where no ``what`` has this name: the nearest of those known, and all of them."""
+    near = get_close_matches(name.lower(), [other.lower() for other in known], 1)
+    meant = next((f", did you mean {other}?" for other in known if [other.lower()] == near), ".")
+    return f"no {what} is called {name!r}{meant} There are {', '.join(known)}"
 
 
 def positive(text: str) -> int:

@@ -345,7 +345,7 @@ def test_config_of_the_run_comes_first_so_that_arguments_win(tmp_path):
 
 def test_an_unknown_command_is_told_all_there_are(capsys):
     for argv, start in (
-        (["fut"], "error: no command 'fut': there are fit, "),
+        (["fut"], "error: no command is called 'fut', did you mean fit? There are fit, "),
         ([], "error: no command given: there are "),
     ):
         with pytest.raises(SystemExit) as stop:

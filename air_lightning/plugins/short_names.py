@@ -1,10 +1,10 @@
 """Short names of installed plug-ins, wherever jsonargparse takes a class name."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from jsonargparse import _typehints
 
+from air_lightning.command_line import unknown
 from air_lightning.plugins.registry import available, find, kind_of
 
 
@@ -42,13 +42,8 @@ def _resolve(cls: Any, name: str) -> str:
 
 def _unknown(classes: tuple[Any, ...], name: str) -> str:
     known = sorted({other for one in classes for other in _names(one)})
-    near = get_close_matches(name.lower(), [other.lower() for other in known], 1)
-    meant = next((f", did you mean {other}?" for other in known if [other.lower()] == near), ".")
     wanted = " or ".join(one.__name__ for one in classes)
-    return (
-        f"no {wanted} is called {name!r}{meant} There are {', '.join(known)}; a class_path (package.module.Class) "
-        "works too"
-    )
+    return f"{unknown(wanted, name, known)}; a class_path (package.module.Class) works too"
 
 
 def _names(cls: Any) -> list[str]:
