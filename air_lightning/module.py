@@ -32,7 +32,7 @@ from air_lightning.objective import objective
 from air_lightning.pictures import picture_rows, picture_steps
 from air_lightning.reconsideration import Reconsideration
 from air_lightning.refinement import Refinement
-from air_lightning.schedules import Constant, Schedule
+from air_lightning.schedules import Constant, Schedule, check_positive
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -132,6 +132,8 @@ class AIRModule(pl.LightningModule):
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
         self.likelihood_sd = likelihood_sd if likelihood_sd is not None else Constant(0.3)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
+        check_positive("likelihood_sd", self.likelihood_sd, 0.3)
+        check_positive("coarseness", self.coarseness, 1)
         self.refinement, self.reconsideration = refinement, reconsideration
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
@@ -153,7 +155,7 @@ class AIRModule(pl.LightningModule):
     @property
     def final_sd(self) -> float:
         """The likelihood's scale at the end of its schedule, at which models are evaluated."""
-        return self.likelihood_sd(10**9)
+        return self.likelihood_sd.last
 
     @torch.no_grad()
     def infer(self, images: Tensor) -> Explanation:

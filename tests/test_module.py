@@ -455,6 +455,8 @@ def test_a_resumed_run_is_the_run_without_a_break(tmp_path: Any, step: int) -> N
         ({"lr": 0.0}, "lr must be positive, got 0.0: 0.001 is a good start"),
         ({"lr": -1e-3}, "lr must be positive, got -0.001: 0.001 is a good start"),
         ({"lr": math.nan}, "lr must be positive, got nan: 0.001 is a good start"),
+        ({"likelihood_sd": Constant(0.0)}, "likelihood_sd must be positive, got 0.0: 0.3 is a good start"),
+        ({"coarseness": Linear(3.0, -1.0, 5)}, "coarseness must be positive, got -1.0: 1 is a good start"),
         ({"evidence_samples": -1}, "evidence_samples must not be negative, got -1: 0 leaves the bound out"),
         ({"count_prior": -1.0}, "the count prior's ratio must be positive and finite, got -1.0"),
         ({"count_prior": [0.5, 0.5]}, "needs 4 positive probabilities (counts 0 to 3), got [0.5, 0.5]"),

@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.estimators.base import Context, CountEstimate, CountEstimator
-from air_lightning.schedules import Constant, Schedule
-
-END = 10**9  # a step after every schedule's last
+from air_lightning.schedules import Constant, Schedule, check_positive
 
 
 class ConcreteCount(CountEstimator):
@@ -29,9 +27,7 @@ class ConcreteCount(CountEstimator):
     ) -> None:
         super().__init__(warmup, power, delay)
         self.temperature = temperature if isinstance(temperature, Schedule) else Constant(temperature)
-        for value in (self.temperature(0), self.temperature(END)):
-            if not value > 0:
-                raise ValueError(f"temperature must be positive, got {value}: 0.5 is a good start")
+        check_positive("temperature", self.temperature, 0.5)
 
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
         noise = torch.rand_like(context.logits).clamp(1e-6, 1 - 1e-6).logit()
