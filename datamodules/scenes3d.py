@@ -10,7 +10,11 @@ from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, str
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
-TRIES = 2000
+# Places that are tried for the objects of a scene, and how often all of them are placed anew.
+TRIES, RESTARTS = 2000, 20
+# Scenes that are placed before training begins, and how many of them may find no room at once: then a scene of the run,
+# which may begin again, is not left without (0.25 ** 20).
+PROBES, FAILURES = 20, 5
 
 
 class Scenes3D(SceneDataModule):
@@ -68,11 +72,14 @@ class Scenes3D(SceneDataModule):
 
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         drawing = renderer if self.renderer is None else self.renderer
-        check_kinds(drawing)
+        self._drawn_by(drawing, "train").check()
         return drawing.where.names
 
     def scenes(self, split: str) -> "RenderedScenes":
-        return RenderedScenes(self._renderer(), self.counts, self.apart, self.noise, self.seed, split)
+        return self._drawn_by(self._renderer(), split)
+
+    def _drawn_by(self, renderer: Renderer, split: str) -> "RenderedScenes":
+        return RenderedScenes(renderer, self.counts, self.apart, self.noise, self.seed, split)
 
     def _renderer(self) -> Renderer:
         if self.renderer is not None:
@@ -97,6 +104,12 @@ class RenderedScenes(Scenes):
         self.seed, self.split = seed, split
         self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
 
+    def check(self) -> None:
+        """ValueError where the largest number of objects finds no room, or not with ease."""
+        random, most = np.random.default_rng(0), max(self.counts)
+        if sum(self._poses(random, most) is None for _ in range(PROBES)) > FAILURES:
+            raise self._crowded(most)
+
     def __getitems__(self, indices: list[int]) -> Batch:
         most = max(1, max(self.counts))
         count = np.zeros(len(indices), np.int64)
@@ -117,23 +130,31 @@ class RenderedScenes(Scenes):
     def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Kinds (n,) and poses (n, P) of one scene."""
         n = int(random.choice(self.counts))
+        for _ in range(RESTARTS):
+            poses = self._poses(random, n)
+            if poses is not None:
+                return random.integers(self.renderer.kinds, size=n), poses
+        raise self._crowded(n)
+
+    def _poses(self, random: np.random.Generator, n: int) -> NDArray[np.float32] | None:
+        """Uniform poses (n, P) of n objects, one after another; None where one of them found no place."""
         spans = [(c.low, c.high) for c in self.renderer.where.coordinates]
         low, high = np.array(spans).T
         poses: list[NDArray[np.float64]] = []
         for _ in range(TRIES):
             if len(poses) == n:
-                break
+                return np.array(poses, np.float32).reshape(n, len(spans))
             pose = random.uniform(low, high)
             gaps = [np.linalg.norm((pose - other)[self.places]) for other in poses]
             if min(gaps, default=np.inf) >= self.apart:
                 poses.append(pose)
-        else:
-            raise ValueError(
-                f"could not place {n} objects {self.apart} apart in {TRIES} tries: lower `apart` or the largest of "
-                f"`counts` ({max(self.counts)}), or widen the renderer's pose support"
-            )
-        kinds = random.integers(self.renderer.kinds, size=n)
-        return kinds, np.array(poses, np.float32).reshape(n, len(spans))
+        return None
+
+    def _crowded(self, n: int) -> ValueError:
+        return ValueError(
+            f"could not place {n} objects {self.apart} apart in {TRIES} tries, or not with ease: lower `apart` or the "
+            f"largest of `counts` ({max(self.counts)}), or widen the renderer's pose support"
+        )
 
     def _pictures(
         self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor

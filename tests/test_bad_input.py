@@ -16,7 +16,8 @@ WRONG = {
     "unknown kind": (["--model.renderer.kinds", "[cube,mug]"], "unknown kind 'mug'"),
     "too few slots": (["--model.slots", "2"], "the model has 2 slots and the data holds scenes of up to 3 objects"),
     "out of view": (["--model.renderer.x", "[-9,9]"], "reaches outside the camera's view: x=-9"),
-    "too crowded": (["--data.apart", "-1"], "apart"),
+    "negative distance": (["--data.apart", "-1"], "data.apart and noise must not be negative, got apart=-1.0"),
+    "too crowded": (["--data.apart", "5"], "could not place 3 objects 5.0 apart in 2000 tries"),
     "flat scenes": (
         ["--data", "MultiSprites"],
         "MultiSprites says where objects are by scale, x, y, MeshRenderer by x, z, yaw: choose data of the model's",

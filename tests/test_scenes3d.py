@@ -358,9 +358,23 @@ def test_errors(renderer: MeshRenderer, options: dict, text: str) -> None:
 
 
 def test_objects_that_do_not_fit(renderer: MeshRenderer) -> None:
-    text = "could not place 5 objects 3.0 apart in 2000 tries: lower `apart` or the largest of `counts` (5)"
+    text = (
+        "could not place 5 objects 3.0 apart in 2000 tries, or not with ease: lower `apart` or the largest of `counts`"
+    )
+    data = Scenes3D(renderer, counts=(5,), apart=3.0)
     with pytest.raises(ValueError, match=re.escape(text)):
-        fetch(Scenes3D(renderer, counts=(5,), apart=3.0), [0])
+        data.coordinates(renderer)
+    with pytest.raises(ValueError, match=re.escape(text)):
+        fetch(data, [0])
+
+
+def test_objects_that_fit_with_some_luck_are_placed_anew(renderer: MeshRenderer) -> None:
+    """On a square 3.8 wide two objects 4.4 apart stand in opposite corners: the first one seldom does."""
+    scenes = Scenes3D(renderer, counts=(2,), apart=4.4).scenes("train")
+    stuck = [scenes._poses(scenes._generator(i, 0), 2) is None for i in range(12)]
+    assert any(stuck)
+    poses = scenes.__getitems__([i for i, is_stuck in enumerate(stuck) if is_stuck][:2]).where[..., :2]
+    assert bool(((poses[:, 0] - poses[:, 1]).norm(dim=-1) >= 4.4 - 1e-5).all())
 
 
 def test_appearance_codes_have_no_scenes() -> None:
