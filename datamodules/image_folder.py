@@ -56,6 +56,11 @@ class ImageFolder(StillModule):
         self.folder, self.resize, self.color = Path(folder).expanduser(), resize, color
         self.shares = val_share, test_share
         self._pixels = read(self.folder, resize, color)  # a wrong file shows here, before a run has begun
+        if not len(self._rows["train"]):
+            raise ValueError(
+                f"val_share={val_share} and test_share={test_share} take all of the {len(self._pixels)} pictures in "
+                f"folder={str(self.folder)!r} and leave none to train on: lower them"
+            )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

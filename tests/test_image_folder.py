@@ -204,3 +204,8 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
 def test_every_split_has_a_picture(tmp_path: Path) -> None:
     module = ImageFolder(fill(tmp_path, 3), val_share=0.45, test_share=0.45)
     assert [len(module.scenes(split)) for split in ("train", "val", "test")] == [1, 1, 1]
+
+
+def test_shares_that_leave_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"val_share=0.5 and test_share=0.4 take all of the 3 pictures in folder='"):
+        ImageFolder(fill(tmp_path, 3), val_share=0.5, test_share=0.4)

@@ -50,8 +50,10 @@ def test_checkpoint_of_missing_file_lists_those_there(tmp_path):
 
 
 def test_new_makes_the_folder_and_close_gives_the_lock_back(tmp_path):
-    RunFolder.new(tmp_path / "a" / "b").close()
-    RunFolder.new(tmp_path / "a" / "b").close()
+    path = tmp_path / "a" / "b"
+    RunFolder.new(path).close()
+    assert path.is_dir()
+    RunFolder.new(path).close()
 
 
 def test_new_refuses_a_run_and_writes_nothing(tmp_path):
