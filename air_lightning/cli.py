@@ -9,6 +9,7 @@
     python -m air_lightning export --run_dir DIR --output FILE
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
     python -m air_lightning report DIR [DIR ...]
+    python -m air_lightning sweep FILE --local
     python -m air_lightning plugins
     python -m air_lightning check --renderer CLASS
 

@@ -25,8 +25,8 @@ FIGURES = {
     "identity_accuracy": Figure("Identity accuracy", "share of objects", True, "matched objects of the right kind"),
     "over_count": Figure("Too many objects", "share of scenes", False, "more objects inferred than there are"),
     "under_count": Figure("Too few objects", "share of scenes", False, "fewer objects inferred than there are"),
-    "position_error": Figure("Position error, median", "world units", False, "over matched objects"),
-    "position_error_mean": Figure("Position error, mean", "world units", False, "over matched objects"),
+    "position_error": Figure("Position error, median", "renderer's units", False, "over matched objects"),
+    "position_error_mean": Figure("Position error, mean", "renderer's units", False, "over matched objects"),
     "position_error_share": Figure("Position error, relative", "share of the scene's width", False, "the median"),
     "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, objects of the right kind"),
     "box_ap": Figure("Box AP", "average precision", True, "mean over overlaps from 0.5 to 0.95"),
@@ -77,7 +77,7 @@ VALIDATION = (
             "val/foreground_ari": "foreground ARI",
         },
     ),
-    Plan("Position error", "world units", {"val/position_error": "median", "val/position_error_mean": "mean"}),
+    Plan("Position error", "renderer's units", {"val/position_error": "median", "val/position_error_mean": "mean"}),
     Plan("Rotation error", "degrees", {"val/rotation_error": "median"}),
 )  # fmt: skip
 DRIVING = (
