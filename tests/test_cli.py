@@ -142,13 +142,13 @@ def test_second_process_takes_the_folder_of_the_first(tmp_path, monkeypatch, cap
     [
         (["--model.nosuch", "1"], "unrecognized arguments: --model.nosuch 1"),
         (["--nosuch", "1"], "unrecognized arguments: --nosuch 1"),
-        (["--model.lr", "fast"], 'Parser key "model.lr"'),
+        (["--model.lr", "fast"], "model.lr: Expected a <class"),
         (["--data", "toy.Nowhere"], "toy.Nowhere"),
         (["--data", "toy.NotData"], "toy.NotData"),
-        (["--data.nosuch", "1"], "Option 'nosuch' is not accepted"),
+        (["--data.nosuch", "1"], "data: no argument of ToyData is called 'nosuch'. There are size, noise, shuffle"),
         (["--model.bias", "toy.NotData"], "toy.NotData"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
-        (["--checkpoint.mode", "best"], 'Parser key "checkpoint.mode"'),
+        (["--checkpoint.mode", "best"], "checkpoint.mode: Expected a "),
         # Found by constructors rather than by the parser:
         (["--model.lr", "-1"], "model.lr must be positive, got -1.0"),
         (["--figures.scenes", "0"], "figures.scenes must be at least 1, got 0 (every_minutes 0 draws none)"),

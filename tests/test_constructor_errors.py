@@ -36,6 +36,36 @@ WRONG = {
 }  # fmt: skip
 
 
+MALFORMED = {
+    "type": (["--model.slots", "few"], "model.slots: Expected a <class 'int'>. Got value: few"),
+    "type, of a class": (["--data.counts", "3.5"], "data.counts: Expected a <class 'collections.abc.Sequence'>. Got "),
+    "type, two classes down": (
+        ["--model.renderer.light.ambient", "dim"],
+        "model.renderer.light.ambient: Expected a <class 'float'>. Got value: dim",
+    ),
+    "argument that there is none of": (
+        ["--data.count", "[1]"],
+        "data: no argument of Scenes3D is called 'count', did you mean counts? There are renderer, counts, apart, ",
+    ),
+    "module that is not there": (
+        ["--data.renderer", "renderers.Mesh"],
+        "data.renderer: renderers.Mesh: module 'renderers' has no attribute 'Mesh'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_what_cannot_be_parsed_is_told_in_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, text = MALFORMED[case]
+    error = refused(capsys, "fit", "--config", CONFIGS / "scenes3d.yaml", *arguments)
+    assert error.startswith(text) and error.count("\n") == 1
+
+
+def test_where_several_types_will_do_all_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", CONFIGS / "scenes3d.yaml", "--model.count_prior", "high")
+    assert "model.count_prior" in error and "- Expected a <class 'float'>" in error and "<class 'list'>" in error
+
+
 def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
     """The whole error of a command that ends with status 2."""
     with pytest.raises(SystemExit) as stop:
