@@ -9,7 +9,8 @@ the pictures with their objects marked. Pictures of another size than the model'
 proportions; boxes are in the pixels of the picture as it was given. docs/predict.md says what every field means.
 
 Exit status: 0 done; 1 some pictures could not be read, each said on stderr, and the others are done; 2 wrong
-arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written.
+arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
+then nothing was written.
 """
 
 import argparse
