@@ -327,6 +327,19 @@ def test_interrupted_sweep_goes_on_with_the_runs_it_had(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("optuna")
+def test_a_journal_cut_short_goes_on_and_a_damaged_one_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = write(tmp_path), tmp_path / "out"
+    sweep(path, out, "--count", 2)
+    journal = out / "journal.log"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code": 8, "worker')
+    assert [r["run"] for r in sweep(path, out) if r["state"] == "finished"] == [2, 3, 1]
+    journal.write_text("no journal\n")
+    assert f"{str(journal)!r} is damaged" in refused(capsys, path, "--local", "--out", out)
+
+
+@pytest.mark.usefixtures("optuna")
 def test_what_is_in_the_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from filelock import FileLock
 
