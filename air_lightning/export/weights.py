@@ -1,7 +1,6 @@
 """A run folder of config and weights alone: what `predict` needs, and small enough to give to others."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,7 +13,7 @@ KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "rend
 
 def write_weights(run_dir: Path, checkpoint: str, folder: Path) -> Path:
     """Write ``folder/config.yaml`` and ``folder/checkpoints/best.ckpt``; the latter's path."""
-    state: dict[str, Any] = torch.load(find_checkpoint(run_dir, checkpoint), map_location="cpu", weights_only=True)
+    state = runs.read_checkpoint(find_checkpoint(run_dir, checkpoint))
     path = folder / runs.CHECKPOINTS / "best.ckpt"
     path.parent.mkdir(parents=True)
     runs.write_atomically(folder / runs.CONFIG, runs.config_of(run_dir).read_text())
