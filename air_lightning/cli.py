@@ -39,7 +39,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
-from air_lightning.command_line import INTERRUPTED, end
+from air_lightning.command_line import INTERRUPTED, end, interrupt_status, sigterm_interrupts
 from air_lightning.commands import COMMANDS
 from air_lightning.constructor_errors import own_error, told
 from air_lightning.plugins import enable_short_names
@@ -73,7 +73,11 @@ def main(args: Sequence[str] | None = None) -> None:
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:
         module, _ = COMMANDS[argv[0]]
-        import_module(module).main(argv[1:])
+        try:
+            with sigterm_interrupts():  # as Ctrl-C: drafts are removed
+                import_module(module).main(argv[1:])
+        except KeyboardInterrupt as error:
+            end(interrupt_status(error), "interrupted")
         return
     if not argv or not argv[0].startswith("-") and argv[0] not in SUBCOMMANDS:
         given = f"no command {argv[0]!r}" if argv else "no command given"

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from air_lightning.command_line import check_writable, end, interrupt_status, positive, sigterm_interrupts
+from air_lightning.command_line import check_writable, end, interrupt_status, positive
 from air_lightning.loading import add_model_arguments, best_device, chosen_run
 from air_lightning.predict.model import Model
 from air_lightning.predict.output import FILES, OVERLAYS, check_output, output
@@ -38,12 +38,11 @@ def main(args: Sequence[str]) -> None:
     """
     options = arguments().parse_args(list(args))
     try:
-        with sigterm_interrupts():
-            check_output(options.output, options.overwrite)
-            check_writable("--output", options.output)
-            files = input_files(options.input)
-            model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
-            unread = run(model, files, options)
+        check_output(options.output, options.overwrite)
+        check_writable("--output", options.output)
+        files = input_files(options.input)
+        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
+        unread = run(model, files, options)
     except ValueError as error:
         end(2, f"error: {error}")
     except KeyboardInterrupt as error:

@@ -23,7 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from air_lightning.command_line import check_writable, end, interrupt_status, positive, sigterm_interrupts
+from air_lightning.command_line import check_writable, end, interrupt_status, positive
 from air_lightning.sweep import parameters
 from air_lightning.sweep.definition import Sweep, load
 from air_lightning.sweep.parameters import Choice
@@ -102,7 +102,7 @@ def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> No
     check_program(sweep)
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder), sigterm_interrupts():
+    with _only_one(folder):
         local = LocalSweep(sweep, folder, most, options.jobs, options.seed, further)
         try:
             records = local.run()
