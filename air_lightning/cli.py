@@ -296,6 +296,8 @@ class AIRCLI(LightningCLI):
             wanted = str(runs.checkpoint_of(self.run_dir, wanted))
         elif wanted is not None and _is_local(str(wanted)) and not Path(wanted).is_file():
             raise RunError(f"--ckpt_path {str(wanted)!r} is not a file: give one, or `best` or `last` of --run_dir")
+        if wanted is not None and _is_local(str(wanted)):
+            runs.read_checkpoint(Path(wanted), mmap=True)  # a damaged one shows here
         self._arguments.ckpt_path = wanted
 
     def instantiate_classes(self) -> None:

@@ -72,7 +72,7 @@ def restore(module: AIRModule, checkpoint: Path) -> None:
     if other:
         raise ValueError(
             f"its weights are of another model than the config's, {len(other)} of them differ ({other[0]} first): "
-            "the checkpoint must be the run's own, and its config as `fit` wrote it"
+            "the checkpoint must be the run's, its config as `fit` wrote it, and this version that which trained it"
         )
     if wrong := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise ValueError(f"its weights are not finite ({wrong[0]} first): its training diverged, or it is damaged")
