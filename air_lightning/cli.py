@@ -40,7 +40,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
-from air_lightning.command_line import INTERRUPTED, end, unknown
+from air_lightning.command_line import INTERRUPTED, end, interrupt_status, sigterm_interrupts, unknown
 from air_lightning.commands import COMMANDS
 from air_lightning.constructor_errors import own_error, told
 from air_lightning.parsers import CLIParser
@@ -75,7 +75,11 @@ def main(args: Sequence[str] | None = None) -> None:
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:
         module, _ = COMMANDS[argv[0]]
-        import_module(module).main(argv[1:])
+        try:
+            with sigterm_interrupts():  # as Ctrl-C: drafts are removed
+                import_module(module).main(argv[1:])
+        except KeyboardInterrupt as error:
+            end(interrupt_status(error), "interrupted")
         return
     names = (*SUBCOMMANDS, *COMMANDS)
     if not argv:
@@ -297,6 +301,8 @@ class AIRCLI(LightningCLI):
             wanted = str(runs.checkpoint_of(self.run_dir, wanted))
         elif wanted is not None and _is_local(str(wanted)) and not Path(wanted).is_file():
             raise RunError(f"--ckpt_path {str(wanted)!r} is not a file: give one, or `best` or `last` of --run_dir")
+        if wanted is not None and _is_local(str(wanted)):
+            runs.read_checkpoint(Path(wanted), mmap=True)  # a damaged one shows here
         self._arguments.ckpt_path = wanted
 
     def instantiate_classes(self) -> None:

@@ -1,11 +1,13 @@
 """What commands share: how they end, how they are interrupted, and what they say of a name that they do not know."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -31,6 +33,19 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
+
+
+def check_writable(name: str, path: Path) -> None:
+    """ValueError where an argument's file or folder could not be written, nor made: found out before the work is done.
+
+    Args:
+        name: of the argument. path: its value; a folder to write to, or what is yet to be made.
+    """
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise ValueError(f"{name} {str(path)!r} cannot be made, for {str(there)!r} is no folder: name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{name} {str(path)!r}: {str(there)!r} is not yours to write to: name another")
 
 
 @contextmanager

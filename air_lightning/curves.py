@@ -1,6 +1,7 @@
 """What `metrics.csv` says: the curves of a run, which may still be going on."""
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,7 @@ def curves(path: Path) -> dict[str, list[Point]]:
     points: dict[str, dict[int, Point]] = {}
     for row in _rows(path):
         step, seconds = _number(row.get("step")), _number(row.get(SECONDS))
-        if step != step:
+        if not math.isfinite(step):
             continue
         for name, text in row.items():
             value = _number(text)

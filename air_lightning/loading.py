@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ArgumentParser
 
 from air_lightning import runs
@@ -40,10 +39,12 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
         run_dir: folder of a fit. checkpoint: ``best`` or ``last`` of it, or a file. device: where it is to lie.
 
     Raises:
-        RunError: there is no such run, or no such checkpoint.
+        RunError: there is no such run, or no such checkpoint; or the run's config holds no model.
         ValueError: the run's model is not ours, or its checkpoint does not go with its config.
     """
-    config = yaml.safe_load(runs.config_of(run_dir).read_text())
+    _, config = runs.read_config(run_dir)
+    if not isinstance(config.get("model"), dict):
+        raise RunError(f"run_dir {str(run_dir)!r}: its {runs.CONFIG} has no `model`: it must be as `fit` wrote it")
     weights = find_checkpoint(run_dir, checkpoint)
     try:
         model = build_module(config["model"])
@@ -57,10 +58,25 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
 
 
 def restore(module: AIRModule, checkpoint: Path) -> None:
-    """Give a model the weights of a checkpoint; as in training, renderers that draw other things now are named."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """Give a model the weights of a checkpoint; as in training, renderers that draw other things now are named.
+
+    Raises:
+        RunError: the file cannot be read.
+        ValueError: its weights are another model's, or not finite.
+    """
+    saved = runs.read_checkpoint(checkpoint)
     module.on_load_checkpoint(saved)
-    module.load_state_dict(saved["state_dict"])
+    weights = saved["state_dict"]
+    mine, theirs = ({name: value.shape for name, value in state.items()} for state in (module.state_dict(), weights))
+    other = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+    if other:
+        raise ValueError(
+            f"its weights are of another model than the config's, {len(other)} of them differ ({other[0]} first): "
+            "the checkpoint must be the run's, its config as `fit` wrote it, and this version that which trained it"
+        )
+    if wrong := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise ValueError(f"its weights are not finite ({wrong[0]} first): its training diverged, or it is damaged")
+    module.load_state_dict(weights)
 
 
 def build_module(arguments: dict[str, Any]) -> AIRModule:

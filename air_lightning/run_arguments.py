@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from air_lightning import runs
 from air_lightning.runs import RunError
 
@@ -29,6 +27,7 @@ def with_run_config(argv: Sequence[str]) -> list[str]:
     if subcommand is None or asks_help or given.run_dir is None or (subcommand == "fit" and not given.resume):
         return arguments
     config = runs.config_of(Path(given.run_dir))
+    runs.read_config(Path(given.run_dir))  # what is wrong with it shows here
     place = arguments.index(subcommand) + 1
     return [*arguments[:place], "--config", str(config), *arguments[place:]]
 
@@ -40,8 +39,7 @@ def check_given(argv: Sequence[str]) -> None:
         RunError: a config holds no arguments; or a subcommand has nothing to start from: no run, no config, and neither
             model nor data.
     """
-    for path in filter(None, _peek(argv).config):
-        _check_config(path)
+    check_configs(argv)
     subcommand = next((arg for arg in argv if arg in SUBCOMMANDS), None)
     start = ("--run_dir", "--config", "--model", "--data", "--help", "--print_config", "--print_shtab")
     if subcommand is None or any(arg in ("-h", "-c") or arg.startswith(start) for arg in argv):
@@ -53,19 +51,16 @@ def check_given(argv: Sequence[str]) -> None:
     raise RunError("fit needs --config FILE, configs/scenes3d.yaml for example, or --model.renderer and --data")
 
 
+def check_configs(argv: Sequence[str]) -> None:
+    """RunError where a config on the command line holds no arguments."""
+    for path in filter(None, _peek(argv).config):
+        _check_config(path)
+
+
 def _check_config(path: Path) -> None:
     """RunError where a file is not YAML with arguments by name; what is no file is left for the parser."""
-    if not path.is_file():
-        return
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"--config {str(path)!r} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        found = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise RunError(
-            f"--config {str(path)!r} {found}: expected arguments by name, as the files in configs/ have them"
-        )
+    if path.is_file():
+        runs.read_arguments(path, "--config")
 
 
 def _peek(argv: Sequence[str]) -> argparse.Namespace:

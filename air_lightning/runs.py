@@ -17,12 +17,14 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 import yaml
@@ -108,20 +110,77 @@ def in_use(folder: Path) -> bool:
     return False
 
 
+def read_arguments(path: Path, name: str) -> tuple[str, dict[str, Any]]:
+    """The text of a YAML file, and the arguments that it holds; ``name`` says in errors what gave its path.
+
+    Raises:
+        RunError: it cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_text()
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise RunError(f"{name} {str(path)!r} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{name} {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise RunError(f"{name} {str(path)!r} {found}: expected arguments by name, as the files in configs/ have them")
+    return text, content
+
+
+def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a run's `config.yaml`, and the arguments that it holds.
+
+    Raises:
+        RunError: there is no such run, or its config cannot be read, or holds something else.
+    """
+    return read_arguments(config_of(folder), "the run's config")
+
+
+def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU; with ``mmap`` its tensors are read when they are used, and not checked.
+
+    Raises:
+        RunError: the file cannot be read, is damaged, or no checkpoint.
+    """
+    try:
+        if not mmap and (part := ZipFile(path).testzip()) is not None:  # torch does not look at the checksums
+            raise BadZipFile(part)
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # archives, pickles and torch have their own; what torch advises is not safe
+        reason = (isinstance(error, OSError) and error.strerror) or "it is damaged, or no checkpoint"
+        raise RunError(f"checkpoint {str(path)!r} cannot be read, {reason}: name another as --ckpt_path") from error
+    if not isinstance(saved, dict) or "state_dict" not in saved:
+        raise RunError(
+            f"checkpoint {str(path)!r} holds no weights, it is not one of `fit`: name another as --ckpt_path"
+        )
+    return saved
+
+
+def figures_of(folder: Path) -> list[tuple[int, Path]]:
+    """(step, file) of the pictures `step-000123.png` in a `figures/`, ascending; files of other names are not ours."""
+    files = [(re.fullmatch(r"step-(\d+)\.png", path.name), path) for path in folder.glob("step-*.png")]
+    return sorted((int(match[1]), path) for match, path in files if match is not None)
+
+
 def trained_with(checkpoint: Path) -> dict[str, Any]:
     """The model's arguments as the config beside a checkpoint has them, or else the checkpoint itself."""
     config = checkpoint.absolute().parent.parent / CONFIG
     if config.is_file():
-        return dict(yaml.safe_load(config.read_text())["model"])
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return dict(saved.get("hyper_parameters", {}))
+        return dict(read_arguments(config, "the config beside the checkpoint")[1]["model"])
+    return dict(read_checkpoint(checkpoint, mmap=True).get("hyper_parameters", {}))
 
 
 def step_of(checkpoint: str | Path | None) -> int | None:
-    """The optimizer step at which a checkpoint of this machine was saved."""
+    """The optimizer step at which a checkpoint of this machine was saved.
+
+    Raises:
+        RunError: it cannot be read.
+    """
     if checkpoint is None or not Path(checkpoint).is_file():
         return None
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+    return int(read_checkpoint(Path(checkpoint), mmap=True)["global_step"])
 
 
 class RunFolder:

@@ -1,8 +1,10 @@
 """Pictures from files and arrays of many kinds, in 8 bits a value, grey or RGB, scaled to one size."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,16 @@ DEEP = 65535
 
 
 def found(folder: Path) -> list[Path]:
-    """The pictures' files in a folder and those below it, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    """The pictures' files in a folder and those below it, in the order of their names.
+
+    Pipes and devices are left out. Links that lead nowhere are among them, to be named when they are read.
+
+    Errors:
+        ValueError, with the path, for a folder that cannot be read.
+    """
+    with reading(folder):
+        paths = [Path(place, name) for place, _, names in os.walk(folder, onerror=_refuse) for name in names]
+        return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and (p.is_file() or not p.exists()))
 
 
 def images(path: Path) -> list[Image.Image]:
@@ -28,7 +38,7 @@ def images(path: Path) -> list[Image.Image]:
     """
     with reading(path):
         if path.suffix.lower() in ARRAYS:
-            return [Image.fromarray(array) for array in arrays(np.load(path, allow_pickle=False))]
+            return [Image.fromarray(array) for array in arrays(stored(path))]
         with Image.open(path) as image:
             return [plain(ImageOps.exif_transpose(image))]
 
@@ -38,9 +48,17 @@ def reading(path: Path) -> Iterator[None]:
     """What reading a damaged or unsuitable file raises becomes a ValueError that names it."""
     try:
         yield
-    # Pillow raises SyntaxError for a damaged PNG, and its own for a picture that would fill the memory
-    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # of damaged files, Pillow's and NumPy's decoders raise many
         raise ValueError(f"could not read {path}: {error}") from error
+
+
+def stored(path: Path) -> NDArray[np.generic]:
+    """The array of a `.npy` file; ValueError for an archive of several, which NumPy reads under that name too."""
+    array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive of arrays (.npz): save one of them with numpy.save")
+    return array
 
 
 def arrays(array: NDArray[np.generic]) -> list[Pixels]:
@@ -68,10 +86,13 @@ def eight_bits(values: NDArray[np.generic]) -> Pixels:
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
     if values.dtype != np.bool_ and not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f"expected uint8, bool or real values, found {values.dtype}")
+        raise ValueError(f"expected uint8, bool or real values, found {values.dtype}: integers want .astype(np.uint8)")
     real = values.astype(np.float64)
+    if not np.isfinite(real).all():
+        raise ValueError("real values must be finite, found NaN or infinite ones: replace them first")
     if not ((real >= 0) & (real <= 1)).all():
-        raise ValueError(f"real values must lie in [0, 1], found {real.min():g} to {real.max():g}: divide them first")
+        found = f"{real.min():.9g} to {real.max():.9g}"
+        raise ValueError(f"real values must lie in [0, 1], found {found}: divide or clip them first")
     return (real * 255).round().astype(np.uint8)
 
 
@@ -92,3 +113,7 @@ def finished(image: Image.Image, resize: tuple[int, int] | None, color: bool) ->
         image = image.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)  # averages areas where it shrinks
     pixels = np.asarray(image)
     return pixels.transpose(2, 0, 1) if color else pixels[None]
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error

@@ -253,6 +253,18 @@ def test_check_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith("Discs keeps 18 laws and breaks 0\n")
 
 
+class Bare(Discs):
+    """Its constructor takes no arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(24)
+
+
+def test_check_of_a_renderer_without_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--renderer", "test_check_renderer.Bare"])
+    assert capsys.readouterr().out.startswith("Bare keeps 18 laws and breaks 0\n")
+
+
 @pytest.mark.parametrize(
     "arguments, status, said",
     [

@@ -217,7 +217,9 @@ def downstream(run: Path, *more: object, task: str = "sum") -> None:
     main(["downstream", *config, *[str(arg) for arg in more]])
 
 
-def test_command_writes_record_and_chart(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_writes_record_and_chart(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("air_lightning.downstream.study.PAIRS", QUICK)
     monkeypatch.setattr("air_lightning.downstream.study.PIXELS", QUICK)
     downstream(run, "--labels", 30, 20, "--seeds", 1, 2, "--test_scenes", 50)
@@ -225,6 +227,10 @@ def test_command_writes_record_and_chart(run: Path, tmp_path: Path, monkeypatch:
     assert [(r["seed"], r["labels"]) for r in record["results"]] == [(1, 20), (1, 30), (2, 20), (2, 30)]
     assert record["task"] == "sum" and record["test_scenes"] == 50 and record["seconds"] > 0
     assert (run / "downstream_sum" / "downstream_sum.png").is_file()
+    with pytest.raises(SystemExit) as stop:
+        downstream(run, "--labels", 10, "--test_scenes", 10)
+    assert stop.value.code == 2 and "is there already: give --overwrite" in capsys.readouterr().err
+    assert json.loads((run / "downstream_sum" / "downstream_sum.json").read_text()) == record
 
 
 def test_wrong_input_ends_with_a_message_before_anything_is_computed(
@@ -239,6 +245,9 @@ def test_wrong_input_ends_with_a_message_before_anything_is_computed(
     files = sorted(run.iterdir())
     assert "does not exist: give the folder that `fit --run_dir DIR` wrote" in refused(tmp_path / "nowhere")
     assert "labels" in refused(run, "--labels", 0)
+    assert "no folder: name another" in refused(run, "--out", run / "metrics.csv" / "out")
+    (tmp_path / "list.yaml").write_text("- 1")
+    assert "list.yaml' holds a list: expected arguments by name" in refused(run, "--config", tmp_path / "list.yaml")
     assert "labels must be at least 10, got 5: a fifth of them is held out" in refused(run, "--labels", 5)
     assert "got counts (1, 2): give data.counts [2]" in refused(run, "--data.counts", "[1, 2]")
     assert "the data's pictures are (1, 60, 60)" in refused(run, "--data.canvas", 60)

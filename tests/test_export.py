@@ -179,8 +179,10 @@ def test_a_renderer_that_torch_cannot_follow(tmp_path: Path, capsys: pytest.Capt
         (["--output", "there.pt2"], "--output 'there.pt2' exists: add --overwrite, or name another file"),
         (["--output", "folder"], "--output 'folder' exists: name another"),
         (["--output", "folder", "--format", "checkpoint", "--overwrite"], "--output 'folder' exists: name another"),
-        (["--output", "new", "--ckpt_path", "last"], "has no checkpoints/last.ckpt"),
+        (["--output", "new.pt2", "--ckpt_path", "last"], "has no checkpoints/last.ckpt"),
         (["--output", "new", "--format", "checkpoint", "--ckpt_path", "last"], "has no checkpoints/last.ckpt"),
+        (["--output", "new.onnx"], "--output 'new.onnx' must end in .pt2 with --format torch"),
+        (["--output", "there.pt2/new.pt2"], "'there.pt2' cannot be made, for 'there.pt2' is no folder: name another"),
     ],
 )
 def test_wrong_arguments_write_nothing(

@@ -151,7 +151,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
         ("a.npy", np.zeros((0, 6, 8)), r"found \(0, 6, 8\)"),
         ("a.npy", np.zeros((5, 6, 8, 2), np.uint8), r"found \(5, 6, 8, 2\)"),
         ("a.npy", np.full((5, 6, 8), 200.0), r"real values must lie in \[0, 1\], found 200 to 200"),
-        ("a.npy", np.full((5, 6, 8), np.nan), r"real values must lie in \[0, 1\], found nan"),
+        ("a.npy", np.full((5, 6, 8), np.nan), "real values must be finite, found NaN or infinite ones"),
         ("a.npy", np.zeros((5, 6, 8), np.int64), "expected uint8, bool or real values, found int64"),
     ],
 )

@@ -205,7 +205,7 @@ def test_run_without_a_row_yet(tmp_path: Path) -> None:
 def test_overrides_and_a_checkpoint_that_has_moved_on_are_said(tmp_path: Path) -> None:
     run = evaluated(tmp_path / "run", overrides={"data.init_args.noise": 0.1, "model.lr": None})
     (run / "checkpoints").mkdir()
-    torch.save({"global_step": 400}, run / "checkpoints" / "best.ckpt")
+    torch.save({"global_step": 400, "state_dict": {}}, run / "checkpoints" / "best.ckpt")
     page = report(run)
     assert "arguments other than the run's own: data.init_args.noise 0.1, model.lr None." in page.text
     assert "measured the weights of step 200; best.ckpt is now of step 400" in page.text
@@ -356,12 +356,16 @@ def test_wrong_input_is_refused_and_nothing_written(tmp_path: Path, capsys: pyte
     assert "given more than once" in refused(capsys, run, run / ".." / "1")
     assert "there is no folder" in refused(capsys, run, "--output", tmp_path / "no" / "a.html")
     assert "is a folder: name a file" in refused(capsys, run, "--output", tmp_path)
+    config = (run / "config.yaml").read_text()
+    assert "must end in .html" in refused(capsys, run, "--output", run / "config.yaml", "--overwrite")
+    assert (run / "config.yaml").read_text() == config
     assert "is not a file: name a config" in refused(capsys, run, "--config", tmp_path / "no.yaml")
     assert "is not a config of fit: " in refused(capsys, run, "--config", nothing / "config.yaml")
     two = [run, evaluated(tmp_path / "2"), "--output", tmp_path / "all.html"]
     assert "--config is for a report about one run" in refused(capsys, *two, "--config", run / "config.yaml")
     assert "'nonsense' is no metric: give one of count_accuracy" in refused(capsys, *two, "--success", "nonsense", 1)
-    assert "'high': the second must be a number" in refused(capsys, *two, "--success", "elbo", "high")
+    for value in ("high", "nan"):
+        assert f"{value!r}: the second must be a number" in refused(capsys, *two, "--success", "elbo", value)
     assert not [*tmp_path.rglob("*.html")]
 
 
@@ -373,13 +377,33 @@ def test_an_earlier_page_is_kept_unless_it_may_be_replaced(tmp_path: Path, capsy
     assert report(run, "--overwrite").row("Count accuracy")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"metrics": {"test/a": "high"}}', '{"metrics": 3}'])
+def test_damaged_curves_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = evaluated(tmp_path / "run")
+    (run / "metrics.csv").write_bytes(b"\xff\xfe")
+    assert f"could not read {run / 'metrics.csv'}: 'utf-8' codec can't decode" in refused(capsys, run)
+    (run / "metrics.csv").write_text("name;value\n1;2\n")
+    assert "metrics.csv is not what `fit` logs, for it has no column 'step'" in refused(capsys, run)
+
+
+def test_damaged_checkpoints_and_pictures_of_other_names_are_left_out(tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "run")
+    for folder in ("checkpoints", "figures"):
+        (run / folder).mkdir()
+    (run / "checkpoints" / "best.ckpt").write_bytes(b"no checkpoint")
+    (run / "figures" / "step-000010 (copy).png").write_bytes(b"no picture")
+    assert "best.ckpt' cannot be read, it is damaged, or no checkpoint" in report(run).text
+    main(["report", str(run), str(evaluated(tmp_path / "other")), "--output", str(tmp_path / "both.html")])
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"metrics": {"test/a": "high"}}', '{"metrics": 3}', '{"metrics": {}, "step": "ten"}']
+)
 def test_damaged_records_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     run = evaluated(tmp_path / "run")
     (run / "test_metrics.json").write_text(text)
     assert re.search(r"test_metrics\.json is not what `test` writes .* again", refused(capsys, run))
     (run / "config.yaml").write_text("a: [")
-    assert "config.yaml is not YAML" in refused(capsys, run)
+    assert "config.yaml' is not YAML" in refused(capsys, run)
 
 
 # ---- charts

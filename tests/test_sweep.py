@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,9 @@ def test_kinds_of_parameters_are_wandbs(settings: dict[str, Any], parameter: Cho
         ({"min": 1.5, "max": 2, "distribution": "int_uniform"}, "min must be a whole number, got 1.5"),
         ({"min": 1, "max": 2, "q": 0, "distribution": "q_uniform"}, "q must be positive, got 0"),
         ({"min": 0, "max": 2, "distribution": "log_uniform_values"}, "log_uniform_values needs a positive min, got 0"),
+        ({"min": 0.0, "max": math.inf}, "parameter 'a.b': min and max must be finite, got 0.0 and inf"),
+        ({"min": 0, "max": 5000, "distribution": "log_uniform"}, "max of log_uniform is a logarithm, and e to 5000 is"),
+        ({"values": [date(2020, 1, 1)]}, "parameter 'a.b' has a value that is no number nor text, write it in quotes"),
         ({"max": 2, "distribution": "uniform"}, r"uniform needs min, got \{'max': 2, 'distribution': 'uniform'\}"),
     ],
 )
@@ -100,6 +104,10 @@ def test_grid_goes_through_every_combination_once() -> None:
     assert combinations[:4] == [("x", 1, 0.0), ("x", 1, 0.1), ("x", 1, 0.2), ("x", 2, 0.0)]
     with pytest.raises(ValueError, match="parameter 'a' has no end of values, and method grid goes through all"):
         grid({"a": Range(0.0, 1.0)})
+    with pytest.raises(ValueError, match="parameter 'a' has more than 10000 values"):
+        grid({"a": Range(1, 10**12, integer=True)})
+    with pytest.raises(ValueError, match="parameter 'a' has the value 1 twice, and method grid would run it twice"):
+        grid({"a": Choice((1, "1", 1.0, True, 1))})
 
 
 # ---- the file
@@ -134,6 +142,8 @@ def test_file_is_read(tmp_path: Path) -> None:
         ({"early_terminate": {"type": "hyperband", "x": 1}}, "early_terminate knows no 'x'"),
         ({"run_cap": 0}, "run_cap must be a whole number of at least 1, got 0"),
         ({"parameters": {"x": {"min": 0.0, "max": 1.0}}}, "parameter 'x' has no end of values"),
+        ({"parameters": {"--x": {"value": 1}}}, "parameter '--x' is no dotted name of an argument"),
+        ({"parameters": {"run_dir": {"value": "here"}}}, "parameter 'run_dir' is not yours to give"),
     ],
 )
 def test_wrong_file_ends_with_status_2(
@@ -144,6 +154,12 @@ def test_wrong_file_ends_with_status_2(
         load(path)
     assert f"error: sweep file {str(path)!r}: " in refused(capsys, path, "--local", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_parameter_given_twice_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("parameters:\n", "parameters:\n  x:\n    value: 3\n"))
+    assert "'x' comes twice" in refused(capsys, path, "--local", "--out", tmp_path / "out")
 
 
 def test_without_local_it_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,6 +298,14 @@ def test_five_failures_in_a_row_stop_it(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("optuna")
+def test_a_sweep_of_failures_alone_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, parameters={"x": {"values": [1, 2]}, "fail": {"value": True}})
+    error = refused(capsys, path, "--local", "--out", tmp_path / "out", status=1)
+    assert error == f"error: every run has failed; their logs are {tmp_path / 'out'}/*.log\n"
+    assert [r["state"] for r in results(tmp_path / "out")] == ["failed", "failed"]
+
+
+@pytest.mark.usefixtures("optuna")
 def test_interrupted_sweep_goes_on_with_the_runs_it_had(tmp_path: Path) -> None:
     parameters = {"x": {"values": [0.5, 1.0]}, "points": {"value": 30}, "pause": {"value": 0.1}}
     path, out = write(tmp_path, parameters=parameters), tmp_path / "out"
@@ -303,6 +327,19 @@ def test_interrupted_sweep_goes_on_with_the_runs_it_had(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("optuna")
+def test_a_journal_cut_short_goes_on_and_a_damaged_one_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = write(tmp_path), tmp_path / "out"
+    sweep(path, out, "--count", 2)
+    journal = out / "journal.log"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code": 8, "worker')
+    assert [r["run"] for r in sweep(path, out) if r["state"] == "finished"] == [2, 3, 1]
+    journal.write_text("no journal\n")
+    assert f"{str(journal)!r} is damaged" in refused(capsys, path, "--local", "--out", out)
+
+
+@pytest.mark.usefixtures("optuna")
 def test_what_is_in_the_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from filelock import FileLock
 
@@ -313,6 +350,13 @@ def test_what_is_in_the_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
         capsys, path, "--local", "--out", tmp_path
     )
     assert f"--out {str(path)!r} is a file: name a folder" in refused(capsys, path, "--local", "--out", path)
+    assert f"cannot be made, for {str(path)!r} is no folder" in refused(capsys, path, "--local", "--out", path / "out")
+    other = write(tmp_path, command=["no_such_python", "fit", "${args}"])
+    assert "command starts with 'no_such_python', which is no program here" in refused(
+        capsys, other, "--local", "--out", tmp_path / "new"
+    )
+    assert "must be at least 0 and below 2^31, got -1" in refused(capsys, path, "--local", "--seed", "-1")
+    write(tmp_path)
     with FileLock(out / ".lock"):
         assert "is in use by another sweep" in refused(capsys, path, "--local", "--out", out)
 

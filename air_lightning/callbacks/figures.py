@@ -15,7 +15,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from air_lightning.runs import FIGURES
+from air_lightning.runs import FIGURES, figures_of
 
 
 @runtime_checkable
@@ -107,8 +107,8 @@ class Figures(Callback):
     def _animate(self, folder: Path, pl_module: pl.LightningModule) -> None:
         from air_lightning.pictures import write_gif  # brings Pillow, as in `write_png`
 
-        files = sorted(folder.glob("step-*.png"), key=_step_of)
-        write_gif(folder / "training.gif", map(read_png, files), [f"step {_step_of(file)}" for file in files])
+        drawn = figures_of(folder)
+        write_gif(folder / "training.gif", (read_png(file) for _, file in drawn), [f"step {step}" for step, _ in drawn])
         if isinstance(pl_module, ExplainsInSteps):
             frames = [_checked(frame) for frame in isolated(pl_module, pl_module.steps, self._batch)]
             captions = [f"{n} of {len(frames) - 1}" for n in range(len(frames))]
@@ -162,10 +162,6 @@ def _checked(picture: np.ndarray) -> np.ndarray:
             f"got {picture.shape} of {picture.dtype}: see the docstring of air_lightning.callbacks.Figures"
         )
     return picture
-
-
-def _step_of(file: Path) -> int:
-    return int(file.stem.removeprefix("step-"))
 
 
 def first_scenes(batch: Any, scenes: int) -> Any:

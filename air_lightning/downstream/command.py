@@ -1,7 +1,7 @@
 """`python -m air_lightning downstream`: what the objects that a model has inferred are worth to a classifier.
 
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir RUN [--labels 125 1000 ...]
-        [--out DIR]
+        [--out DIR] [--overwrite]
 
 RUN is the folder of a finished fit, whose config and best checkpoint are used. It writes `downstream_<task>.json` and
 `downstream_<task>.png` to DIR (default: `RUN/downstream_<task>`). Exit status: 0 done; 2 wrong arguments, and then
@@ -18,7 +18,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
-from air_lightning.command_line import end
+from air_lightning.command_line import check_writable, end
 from air_lightning.constructor_errors import told
 from air_lightning.downstream.chart import draw_chart
 from air_lightning.downstream.latents import check_model
@@ -27,6 +27,7 @@ from air_lightning.downstream.tasks import OBJECTS, Task
 from air_lightning.loading import best_device, load_module
 from air_lightning.module import AIRModule
 from air_lightning.parsers import Parser
+from air_lightning.run_arguments import check_configs
 from datamodules.base import SceneDataModule
 
 CURVES = {"latents": "inferred objects", "pixels": "pixels (CNN)"}
@@ -39,8 +40,13 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with status 2 where they are wrong.
     """
     parser = arguments()
+    try:
+        check_configs(args)
+    except runs.RunError as error:
+        end(2, f"error: {error}")
     config = parser.parse_args(list(args))
     try:
+        check_output(config)
         model = load_module(Path(config.run_dir), device=best_device())
         data = parser.instantiate_classes(config).data
         check(model, data, config)
@@ -66,8 +72,24 @@ def arguments() -> Parser:
     parser.add_argument("--seeds", type=NonNegativeInt, nargs="+", default=[1], help="Of the classifiers' trainings.")
     parser.add_argument("--test_scenes", type=PositiveInt, default=5000, help="Held-out scenes to report on.")
     parser.add_argument("--out", type=str | None, default=None, help="Folder to write to (default: in the run's).")
+    parser.add_argument("--overwrite", action="store_true", help="Replace an earlier comparison.")
     parser.add_subclass_arguments(SceneDataModule, "data", help="Scenes of two digits.")
     return parser
+
+
+def folder_of(config: Namespace) -> Path:
+    """Where the record and its chart go."""
+    return Path(config.run_dir) / f"downstream_{config.task}" if config.out is None else Path(config.out)
+
+
+def check_output(config: Namespace) -> None:
+    """ValueError where nothing can be written, or an earlier comparison would be lost."""
+    runs.config_of(Path(config.run_dir))  # a wrong run is said first
+    folder = folder_of(config)
+    check_writable("--out", folder)
+    record = folder / f"downstream_{config.task}.json"
+    if record.exists() and not config.overwrite:
+        raise ValueError(f"{str(record)!r} is there already: give --overwrite to replace it, or another --out")
 
 
 def check(model: AIRModule, data: SceneDataModule, config: Namespace) -> None:
@@ -89,7 +111,7 @@ def run(config: Namespace, model: AIRModule, data: SceneDataModule) -> dict[str,
     train_on = material(model, data, task, "train", max(config.labels))
     test_on = material(model, data, task, "test", config.test_scenes)
     inference, results = time.monotonic() - start, list[Result]()
-    for seed in config.seeds:
+    for seed in dict.fromkeys(config.seeds):
         for result in compare(task, train_on, test_on, sorted(set(config.labels)), seed):
             print(
                 f"{task}, {result.labels} labels, seed {seed}: inferred objects {result.latents:.4f} "
@@ -112,7 +134,7 @@ def run(config: Namespace, model: AIRModule, data: SceneDataModule) -> dict[str,
 def report(config: Namespace, record: dict[str, Any]) -> None:
     """Write the record and its chart."""
     name = f"downstream_{config.task}"
-    folder = Path(config.run_dir) / name if config.out is None else Path(config.out)
+    folder = folder_of(config)
     folder.mkdir(parents=True, exist_ok=True)
     runs.write_json(folder / f"{name}.json", record)
     curves = {title: [(r["labels"], r[key]) for r in record["results"]] for key, title in CURVES.items()}

@@ -18,8 +18,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from air_lightning.command_line import end
-from air_lightning.export.formats import WRITERS, check_packages
+from air_lightning.command_line import check_writable, end
+from air_lightning.export.formats import SUFFIXES, WRITERS, check_packages
 from air_lightning.export.program import TOLERANCE, agrees, differences, metadata, trace
 from air_lightning.export.weights import write_weights
 from air_lightning.loading import add_model_arguments, chosen_run, load_module
@@ -66,6 +66,10 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError(f"--output {str(output)!r} exists: name another")
     if output.exists() and not options.overwrite:
         raise ValueError(f"--output {str(output)!r} exists: add --overwrite, or name another file")
+    suffix = SUFFIXES.get(options.format)
+    if suffix is not None and output.suffix != suffix:
+        raise ValueError(f"--output {str(output)!r} must end in {suffix} with --format {options.format}")
+    check_writable("--output", output.parent)
     if options.format == "onnx":
         check_packages()
 

@@ -108,3 +108,4 @@ def _reason(error: BaseException) -> str:
 
 
 WRITERS = {"torch": write_torch, "onnx": write_onnx}
+SUFFIXES = {"torch": ".pt2", "onnx": ".onnx"}

@@ -1,7 +1,8 @@
 """A run folder of config and weights alone: what `predict` needs, and small enough to give to others."""
 
+import os
+import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,10 +14,14 @@ KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "rend
 
 
 def write_weights(run_dir: Path, checkpoint: str, folder: Path) -> Path:
-    """Write ``folder/config.yaml`` and ``folder/checkpoints/best.ckpt``; the latter's path."""
-    state: dict[str, Any] = torch.load(find_checkpoint(run_dir, checkpoint), map_location="cpu", weights_only=True)
-    path = folder / runs.CHECKPOINTS / "best.ckpt"
-    path.parent.mkdir(parents=True)
-    runs.write_atomically(folder / runs.CONFIG, runs.config_of(run_dir).read_text())
-    torch.save({name: state[name] for name in KEPT if name in state}, path)
-    return path
+    """Write ``folder/config.yaml`` and ``folder/checkpoints/best.ckpt``, both or none; the latter's path."""
+    state = runs.read_checkpoint(find_checkpoint(run_dir, checkpoint))
+    place, draft = Path(runs.CHECKPOINTS, "best.ckpt"), folder.with_name(f".{os.getpid()}.{folder.name}")
+    try:
+        (draft / place).parent.mkdir(parents=True)
+        runs.write_atomically(draft / runs.CONFIG, runs.config_of(run_dir).read_text())
+        torch.save({name: state[name] for name in KEPT if name in state}, draft / place)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder / place

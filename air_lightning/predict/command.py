@@ -9,16 +9,18 @@ the pictures with their objects marked. Pictures of another size than the model'
 proportions; boxes are in the pixels of the picture as it was given. docs/predict.md says what every field means.
 
 Exit status: 0 done; 1 some pictures could not be read, each said on stderr, and the others are done; 2 wrong
-arguments, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written.
+arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
+then nothing was written.
 """
 
 import argparse
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from air_lightning.command_line import end, interrupt_status, positive, sigterm_interrupts
+from air_lightning.command_line import check_writable, end, interrupt_status, positive
 from air_lightning.loading import add_model_arguments, best_device, chosen_run
 from air_lightning.predict.model import Model
 from air_lightning.predict.output import FILES, OVERLAYS, check_output, output
@@ -36,11 +38,11 @@ def main(args: Sequence[str]) -> None:
     """
     options = arguments().parse_args(list(args))
     try:
-        with sigterm_interrupts():
-            check_output(options.output, options.overwrite)
-            files = input_files(options.input)
-            model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
-            unread = run(model, files, options)
+        check_output(options.output, options.overwrite)
+        check_writable("--output", options.output)
+        files = input_files(options.input)
+        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
+        unread = run(model, files, options)
     except ValueError as error:
         end(2, f"error: {error}")
     except KeyboardInterrupt as error:
@@ -69,16 +71,16 @@ def input_files(given: Sequence[Path]) -> list[Path]:
     """The files to read, each once: those given, and those in the folders given.
 
     Raises:
-        ValueError: one is not there, or is no picture; or a folder holds none.
+        ValueError: one is not there, or is no picture; or a folder holds none, or cannot be read.
     """
     files: dict[Path, None] = {}
     for path in given:
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = found(path)
             if not inside:
                 raise ValueError(f"--input {str(path)!r} holds no pictures: expected {', '.join(SUFFIXES)} files")
             files |= dict.fromkeys(inside)
-        elif not path.is_file():
+        elif not os.path.isfile(path):
             raise ValueError(f"--input {str(path)!r} does not exist: give pictures, or folders of them")
         elif path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"--input {str(path)!r} is no picture: expected {', '.join(SUFFIXES)} files")
@@ -88,7 +90,11 @@ def input_files(given: Sequence[Path]) -> list[Path]:
 
 
 def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int:
-    """Predict and write; the number of files that could not be read."""
+    """Predict and write; the number of files that could not be read.
+
+    Raises:
+        ValueError: none could, and nothing was written; or the model's answer is not finite.
+    """
     reader = Reader(files, model.image_shape)
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
@@ -96,6 +102,8 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
             seen = model.explain([picture for _, _, picture in batch])
             for row, prediction in zip(batch, seen):
                 writer.add(*row, prediction)
+        if not writer.written:
+            raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
     size = f"the model's {width}x{height} (width x height)"
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):

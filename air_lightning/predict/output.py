@@ -14,6 +14,8 @@ from air_lightning.predict.records import Prediction
 
 FILES = {"jsonl": "predictions.jsonl", "coco": "predictions.json"}
 OVERLAYS = "overlays"
+LONGEST = 60
+"""Characters of a file's name that its overlay's has too: file systems allow 255 bytes, four a character."""
 Row = dict[str, Any]
 
 
@@ -57,7 +59,7 @@ class Writer:
         """Write what was seen in picture ``index`` of a file."""
         row: Row = {"file": file.as_posix(), "index": index}
         if self.overlay:
-            row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{file.stem}.png"
+            row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{file.stem[:LONGEST]}.png"
             draw_overlay(picture.original, prediction).save(self.folder / row["overlay"])
         if self._lines is not None:
             self._lines.write(json.dumps(row | prediction.record(), allow_nan=False) + "\n")
@@ -103,7 +105,8 @@ def output(folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) 
     Earlier predictions there are replaced: ``check_output`` has seen that it holds nothing else.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    place = folder if folder.is_dir() else folder.parent  # a folder may be ours to write to where its parent is not
+    draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=place))
     try:
         writer = Writer(draft, form, overlay, kinds)
         try:

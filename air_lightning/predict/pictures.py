@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datamodules.picture_files import ARRAYS, arrays, finished, images, plain, reading
+from datamodules.picture_files import ARRAYS, arrays, finished, images, plain, reading, stored
 
 Shape = tuple[int, int, int]
 CHANNELS = (1, 3, 4)
@@ -36,7 +36,7 @@ def from_file(path: Path, shape: Shape) -> list[Picture]:
     if path.suffix.lower() not in ARRAYS:
         return [_scaled(image, shape) for image in images(path)]
     with reading(path):
-        return _from_array(np.load(path, allow_pickle=False), shape)
+        return _from_array(stored(path), shape)
 
 
 def from_given(given: Any, shape: Shape) -> list[Picture]:

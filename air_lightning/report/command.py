@@ -12,13 +12,14 @@ data cannot be loaded any more, are left out with the reason on the page.
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning import runs
-from air_lightning.command_line import end
+from air_lightning.command_line import check_writable, end
 from air_lightning.report.figures import FIGURES
 from air_lightning.report.overview import Goal, overview_page
 from air_lightning.report.page import run_page
@@ -84,12 +85,13 @@ def output_of(options: argparse.Namespace) -> Path:
         runs.config_of(output.parent)  # says what is wrong with the folder
     if output.is_dir():
         raise ValueError(f"--output {str(output)!r} is a folder: name a file, {str(output / PAGE)!r} for example")
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--output {str(output)!r} must end in .html, for that is what is written")
     if output.exists() and not options.overwrite:
         raise ValueError(f"{str(output)!r} is there already: give --overwrite to replace it, or another --output")
     if not output.parent.is_dir():
         raise ValueError(f"--output {str(output)!r}: there is no folder {str(output.parent)!r}; make it first")
-    if not os.access(output.parent, os.W_OK):
-        raise ValueError(f"{str(output.parent)!r} is not yours to write to: give --output FILE elsewhere")
+    check_writable("--output", output.parent)
     return output
 
 
@@ -104,9 +106,12 @@ def goal_of(options: argparse.Namespace) -> Goal:
     if name not in FIGURES:
         raise ValueError(f"--success {name!r} is no metric: give one of {', '.join(FIGURES)}")
     try:
-        return Goal(name, float(text))
-    except ValueError as error:
-        raise ValueError(f"--success {name} {text!r}: the second must be a number, 0.95 for example") from error
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"--success {name} {text!r}: the second must be a number, 0.95 for example")
+    return Goal(name, value)
 
 
 def about(run: Run, options: argparse.Namespace) -> str:

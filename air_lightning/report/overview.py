@@ -104,13 +104,13 @@ def pictures(shown: Sequence[Run]) -> list[tuple[Run, str, str]]:
     """(run, data URI or nothing, caption) of the last picture of every run that has any, of limited size in all."""
     found, left = [], PICTURES
     for run in shown:
-        drawn = sorted((run.folder / runs.FIGURES).glob("step-*.png"))
+        drawn = runs.figures_of(run.folder / runs.FIGURES)
         if drawn:
-            size = drawn[-1].stat().st_size
+            step, path = drawn[-1]
+            size = path.stat().st_size
             fits = size <= min(left, LARGEST)
             left -= size if fits else 0
-            step = int(drawn[-1].stem.removeprefix("step-"))
-            found.append((run, inlined(drawn[-1]) if fits else "", f"step {thousands(step)}"))
+            found.append((run, inlined(path) if fits else "", f"step {thousands(step)}"))
     return found
 
 

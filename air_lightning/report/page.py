@@ -136,7 +136,10 @@ def notes(run: Run, evaluation: Evaluation) -> list[str]:
         given = ", ".join(f"{name} {value}" for name, value in evaluation.overrides.items())
         found.append(f"`{evaluation.command}` was run with arguments other than the run's own: {given}.")
     checkpoint = run.folder / runs.CHECKPOINTS / Path(evaluation.checkpoint).name
-    now = runs.step_of(checkpoint)
+    try:
+        now = runs.step_of(checkpoint)
+    except runs.RunError as error:
+        return [*found, f"{error}."]
     if now is not None and evaluation.step is not None and now != evaluation.step:
         found.append(
             f"`{evaluation.command}` measured the weights of step {thousands(evaluation.step)}; {checkpoint.name} "
@@ -204,10 +207,10 @@ def animations(run: Run) -> list[tuple[str, str, str]]:
     folder = run.folder / runs.FIGURES
     known = {"steps.gif": "Scenes explained object by object", "training.gif": "The same scenes as training went on"}
     found = [(caption, folder / name) for name, caption in known.items() if (folder / name).is_file()]
-    drawn = sorted(folder.glob("step-*.png"))
+    drawn = runs.figures_of(folder)
     if not (folder / "training.gif").is_file() and drawn:
-        step = int(drawn[-1].stem.removeprefix("step-"))
-        found.append((f"Validation scenes and their reconstructions at step {thousands(step)}", drawn[-1]))
+        step, path = drawn[-1]
+        found.append((f"Validation scenes and their reconstructions at step {thousands(step)}", path))
     return [(caption, inlined(path), f"{runs.FIGURES}/{path.name}") for caption, path in found]
 
 

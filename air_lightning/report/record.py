@@ -1,5 +1,6 @@
 """What a run folder says of its run, without its model."""
 
+import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -7,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from air_lightning import runs
 from air_lightning.callbacks.stopwatch import NAME as SECONDS
@@ -154,25 +153,19 @@ def read_run(folder: Path, name: str) -> Run:
         raise RunError(
             f"{str(folder)!r} is no run itself but holds {len(within)}, {within[0]!r} first: give {folder}/*"
         )
-    text = _text(runs.config_of(folder))
+    text, config = runs.read_config(folder)
     if not (folder / runs.METRICS).is_file():
         raise RunError(
             f"run_dir {str(folder)!r} has no {runs.METRICS}: its fit has logged nothing yet, or was made with "
             "--trainer.logger false; a report needs what was logged"
         )
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunError(f"{folder / runs.CONFIG} is not YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise RunError(f"{folder / runs.CONFIG} is not the config of a run: it must hold arguments by name")
     evaluations = {command: read_evaluation(folder, command) for command in EVALUATIONS}
     return Run(
         folder,
         name,
         text,
         config,
-        curves(folder / runs.METRICS),
+        _curves(folder / runs.METRICS),
         {command: evaluation for command, evaluation in evaluations.items() if evaluation is not None},
         runs.in_use(folder),
     )
@@ -192,7 +185,7 @@ def read_evaluation(folder: Path, command: str) -> Evaluation | None:
         metrics = {name.rpartition("/")[2]: _figure(value) for name, value in record["metrics"].items()}
         confusion = [[int(n) for n in row] for row in record.get("count_confusion", [])]
         return Evaluation(
-            command, metrics, str(record.get("checkpoint")), record.get("step"), record.get("scenes"),
+            command, metrics, str(record.get("checkpoint")), _whole(record.get("step")), _whole(record.get("scenes")),
             dict(record.get("overrides") or {}), confusion,
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -225,6 +218,21 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _figure(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _curves(path: Path) -> dict[str, list[Point]]:
+    try:
+        with path.open(newline="") as file:
+            head = next(csv.reader(file), [])
+        if head and "step" not in head:
+            raise RunError(f"{path} is not what `fit` logs, for it has no column 'step': put back the one it wrote")
+        return curves(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"could not read {path}: {error}") from error
 
 
 def _text(path: Path) -> str:

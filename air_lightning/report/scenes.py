@@ -88,6 +88,8 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
     Raises:
         ValueError: there is no checkpoint, or one of them cannot be built or read.
     """
+    if missing := [name for name in PARTS if name not in run.config]:
+        raise ValueError(f"config.yaml has no `{missing[0]}`")
     if run.checkpoint is None:
         raise ValueError("nothing was saved in checkpoints/ yet")
     parser = ArgumentParser(exit_on_error=False)

@@ -7,12 +7,14 @@ With --local no server is needed. Run 1 lies in `DIR/001` (DIR: `runs/sweeps/<na
 `DIR/001.log`; `DIR/results.csv` and `results.json` have all runs, the best first. The same command again goes on after
 an interruption, without repeating what is done. Arguments after `--` are given to every fit.
 
-Exit status: 0 done; 1 five runs in a row have failed; 2 wrong arguments, and then nothing was run; 130 (Ctrl-C) or
-143 (SIGTERM) interrupted.
+Exit status: 0 done; 1 five runs in a row have failed, or all of them; 2 wrong arguments, and then nothing was run; 130
+(Ctrl-C) or 143 (SIGTERM) interrupted.
 """
 
 import argparse
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -21,7 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from air_lightning.command_line import end, interrupt_status, positive, sigterm_interrupts
+from air_lightning.command_line import check_writable, end, interrupt_status, positive
 from air_lightning.sweep import parameters
 from air_lightning.sweep.definition import Sweep, load
 from air_lightning.sweep.parameters import Choice
@@ -60,7 +62,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=positive, help="runs in all (default: the file's run_cap; a grid's size)")
     parser.add_argument("--jobs", type=positive, default=1, help="fits at a time (default: 1)")
     parser.add_argument("--out", type=Path, help="folder of the sweep (default: runs/sweeps/<name of the file>)")
-    parser.add_argument("--seed", type=int, default=1, help="of methods random and bayes (default: 1)")
+    parser.add_argument("--seed", type=_seed, default=1, help="of methods random and bayes (default: 1)")
     return parser
 
 
@@ -97,9 +99,10 @@ def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> No
     from air_lightning.sweep.local import LocalSweep, TooManyFailures, table
 
     folder = options.out or Path("runs") / "sweeps" / options.file.stem
+    check_program(sweep)
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder), sigterm_interrupts():
+    with _only_one(folder):
         local = LocalSweep(sweep, folder, most, options.jobs, options.seed, further)
         try:
             records = local.run()
@@ -108,6 +111,8 @@ def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> No
         except KeyboardInterrupt as error:
             end(interrupt_status(error), "interrupted; the same command goes on with the sweep")
     print(f"{table(sweep, records)}\nwrote {folder}/  results.csv, results.json")
+    if records and all(record.state == "failed" for record in records):
+        end(1, f"error: every run has failed; their logs are {folder}/*.log")
 
 
 def run_count(sweep: Sweep, count: int | None) -> int:
@@ -122,14 +127,29 @@ def run_count(sweep: Sweep, count: int | None) -> int:
     return min(limits)
 
 
+def check_program(sweep: Sweep) -> None:
+    """ValueError where what a run's command starts with cannot be run."""
+    program = sweep.argv(sys.executable, {})[0]
+    if shutil.which(program) is None:
+        raise ValueError(f"command starts with {program!r}, which is no program here: ${{interpreter}} is this Python")
+
+
 def check_folder(folder: Path) -> None:
-    """ValueError where a folder is somebody else's."""
+    """ValueError where a folder is somebody else's, or cannot be written to."""
     from air_lightning.sweep.study import JOURNAL
 
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {str(folder)!r} is a file: name a folder")
     if folder.is_dir() and {file.name for file in folder.iterdir()} - {LOCK} and not (folder / JOURNAL).is_file():
         raise ValueError(f"--out {str(folder)!r} is not empty and holds no sweep: name another folder")
+    check_writable("--out", folder)
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2^31, got {value}")
+    return value
 
 
 def _grid_size(sweep: Sweep) -> int | None:

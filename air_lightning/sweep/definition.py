@@ -1,6 +1,7 @@
 """A sweep as a W&B sweep file defines it (https://docs.wandb.ai/models/sweeps/sweep-config-keys)."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,6 +15,8 @@ Method = Literal["grid", "random", "bayes"]
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
 ARGS = "${args}"
+OURS = ("run_dir", "resume")
+"""Arguments of `fit` that the sweep itself gives."""
 USED = ("method", "metric", "parameters", "program", "command", "early_terminate", "run_cap")
 FOR_PEOPLE = ("name", "description", "project", "entity")
 """Keys that change no run: what the sweep is called and where W&B shows it."""
@@ -75,10 +78,19 @@ def load(path: Path) -> Sweep:
     if not path.is_file():
         raise ValueError(f"sweep file {str(path)!r} does not exist: give one such as configs/sweeps/scenes3d.yaml")
     try:
-        content = yaml.safe_load(path.read_text())
-        return _sweep(content)
-    except (yaml.YAMLError, ValueError) as error:
+        return _sweep(yaml.load(path.read_text(), _Loader))
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise ValueError(f"sweep file {str(path)!r}: {error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key comes twice: PyYAML would take the later one and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(problem=f"{twice[0]!r} comes twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _sweep(content: Any) -> Sweep:
@@ -92,7 +104,7 @@ def _sweep(content: Any) -> Sweep:
     given = content.get("parameters")
     if not isinstance(given, Mapping) or not given:
         raise ValueError(f"parameters must be a mapping of dotted names, model.lr for example, got {given!r}")
-    parameters: dict[str, Parameter] = {str(name): kinds.read(str(name), entry) for name, entry in given.items()}
+    parameters: dict[str, Parameter] = {_name(name): kinds.read(str(name), entry) for name, entry in given.items()}
     if method == "grid":
         parameters = {**kinds.grid(parameters)}
     return Sweep(
@@ -104,6 +116,15 @@ def _sweep(content: Any) -> Sweep:
         _halving(content.get("early_terminate")),
         _run_cap(content.get("run_cap")),
     )
+
+
+def _name(given: Any) -> str:
+    name = str(given)
+    if name in OURS:
+        raise ValueError(f"parameter {name!r} is not yours to give, every run has its own: leave it out")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"parameter {name!r} is no dotted name of an argument: write it as model.lr, without dashes")
+    return name
 
 
 def _metric(given: Any) -> Metric:

@@ -3,6 +3,7 @@
 Names and meanings are W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys).
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Range:
                 f"parameter {name!r} has no end of values, and method grid goes through all: "
                 "give its `values`, or choose method random or bayes"
             )
+        if (self.high - self.low) / step > MOST:
+            raise ValueError(f"parameter {name!r} has more than {MOST} values, and method grid goes through all")
         inner = Range(self.low, self.high, quantum=step)
         return tuple(inner.value(n * step) for n in range(round(self.low / step), round(self.high / step) + 1))
 
@@ -71,6 +74,10 @@ RANGES: dict[str, dict[str, bool]] = {
     "log_uniform": {"exponent": True},
     "q_log_uniform": {"exponent": True},
 }
+MOST = 10_000
+"""Values of one parameter in a grid: nobody means to have more runs."""
+LARGEST = 700.0
+"""Of a logarithm: e to it is still a number."""
 KNOWN = ("constant", "categorical", *RANGES)
 
 
@@ -94,9 +101,14 @@ def grid(parameters: Mapping[str, Parameter]) -> dict[str, Choice]:
     """The parameters as the choices that a grid goes through.
 
     Raises:
-        ValueError: there is no end of them.
+        ValueError: there is no end of them, or one comes twice.
     """
-    return {name: Choice(parameter.points(name)) for name, parameter in parameters.items()}
+    choices = {name: Choice(parameter.points(name)) for name, parameter in parameters.items()}
+    for name, choice in choices.items():
+        texts = [json.dumps(value) for value in choice.values]
+        if twice := [text for text in texts if texts.count(text) > 1]:
+            raise ValueError(f"parameter {name!r} has the value {twice[0]} twice, and method grid would run it twice")
+    return choices
 
 
 def size(choices: Mapping[str, Choice]) -> int:
@@ -132,6 +144,12 @@ def _choice(name: str, kind: str, settings: Mapping[str, Any]) -> Choice:
         raise ValueError(f"parameter {name!r} must have a list of values, not empty, got {values!r}")
     if None in values:
         raise ValueError(f"parameter {name!r} has the value null, which `wandb agent` cannot pass on: leave it out")
+    try:
+        json.dumps(values)
+    except TypeError as error:
+        raise ValueError(
+            f"parameter {name!r} has a value that is no number nor text, write it in quotes: {error}"
+        ) from error
     return Choice(tuple(values))
 
 
@@ -144,6 +162,13 @@ def _range(name: str, kind: str, settings: Mapping[str, Any]) -> Range:
         if not isinstance(value, allowed) or isinstance(value, bool):
             wanted = "a whole number" if kind == "int_uniform" else "a number (with a point and a sign: 1.0e-3)"
             raise ValueError(f"parameter {name!r}: {key} must be {wanted}, got {value!r}")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"parameter {name!r}: min and max must be finite, got {low} and {high}")
+    if RANGES[kind].get("exponent") and high > LARGEST:
+        raise ValueError(
+            f"parameter {name!r}: max of {kind} is a logarithm, and e to {high} is too large: "
+            f"log_uniform_values takes the values themselves"
+        )
     if not low < high:
         raise ValueError(f"parameter {name!r}: min must be below max, got {low} and {high}")
     if quantum is not None and not quantum > 0:

@@ -1,6 +1,7 @@
 """Which runs a sweep makes, and what became of them, kept by Optuna in a journal that outlives the process."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,17 +52,14 @@ class Study:
         sweep: what is searched. folder: of the sweep. seed: of what is drawn. further: arguments of every fit.
 
     Raises:
-        ValueError: the folder holds another sweep.
+        ValueError: the folder holds another sweep, or its journal is damaged.
     """
 
     def __init__(self, sweep: Sweep, folder: Path, seed: int, further: Sequence[str]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.sweep, self.folder = sweep, folder
         self._search = {n: p for n, p in sweep.parameters.items() if not (isinstance(p, Choice) and len(p.values) == 1)}
-        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-        self._study = optuna.create_study(
-            study_name="sweep", storage=storage, direction=sweep.metric.goal, load_if_exists=True, pruner=_pruner(sweep)
-        )
+        self._study = _open(sweep, folder / JOURNAL)
         self._check_definition({"sweep": repr(sweep), "arguments": list(further)})
         # one seed would draw the same again in a sweep that goes on
         self._study.sampler = _sampler(sweep, seed + len(self._study.trials))
@@ -135,6 +133,28 @@ class Study:
 
     def _values(self, drawn: dict[str, Any]) -> dict[str, Any]:
         return {name: _value(p, drawn.get(name)) for name, p in self.sweep.parameters.items()}
+
+
+def _open(sweep: Sweep, journal: Path) -> optuna.Study:
+    """The study that a journal holds, or is to hold.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    _cut_unfinished(journal)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        return optuna.create_study(
+            study_name="sweep", storage=storage, direction=sweep.metric.goal, load_if_exists=True, pruner=_pruner(sweep)
+        )
+    except (ValueError, KeyError) as error:  # it is lines of JSON
+        raise ValueError(f"{str(journal)!r} is damaged ({error}): give another --out") from error
+
+
+def _cut_unfinished(journal: Path) -> None:
+    """Cut off half a line at the end, left by a process that ended as it wrote: the next would be written behind it."""
+    if journal.is_file() and not (text := journal.read_bytes()).endswith(b"\n"):
+        os.truncate(journal, text.rfind(b"\n") + 1)
 
 
 def _sampler(sweep: Sweep, seed: int) -> optuna.samplers.BaseSampler:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from air_lightning.command_line import end
 from air_lightning.constructor_errors import told
 from air_lightning.parsers import Parser
+from air_lightning.run_arguments import check_configs
+from air_lightning.runs import RunError
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject
@@ -23,6 +25,10 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with status 1 or 2, as said above.
     """
     parser = arguments()
+    try:
+        check_configs(args)
+    except RunError as error:
+        end(2, f"error: {error}")
     config = parser.parse_args(list(args))
 
     def build() -> Renderer:
@@ -30,7 +36,8 @@ def main(args: Sequence[str]) -> None:
         return renderer
 
     try:
-        print(measure(Subject(build(), build, config.renderer.init_args.as_dict()), config.only))
+        given = config.renderer.as_dict().get("init_args", {})  # a constructor may take none
+        print(measure(Subject(build(), build, given), config.only))
     except BrokenLaws as error:
         end(1, str(error))
     except ValueError as error:
