@@ -330,7 +330,7 @@ def test_weights_from_elsewhere_are_tested_without_a_folder(run, tmp_path, monke
 
 
 def test_config_of_the_run_comes_first_so_that_arguments_win(tmp_path):
-    (tmp_path / "config.yaml").touch()
+    (tmp_path / "config.yaml").write_text("seed_everything: 1\n")
     config = ["--config", str(tmp_path / "config.yaml")]
     given = ["--run_dir", str(tmp_path), "--data.noise", "1"]
     assert with_run_config(["test", *given]) == ["test", *config, *given]
