@@ -314,6 +314,7 @@ class AIRCLI(LightningCLI):
             processes.check_world(self.trainer.world_size)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
+            self._check_weights()
             if self.datamodule is not None and processes.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
                 self._check_shares()
@@ -337,6 +338,16 @@ class AIRCLI(LightningCLI):
         ours = {"checkpoint": callbacks.Checkpoints, "figures": callbacks.Figures}
         theirs = {"model": self.model_class, "trainer": self.trainer_class}
         return {name: cls for name, cls in (theirs | ours).items() if isinstance(cls, type)}
+
+    def _check_weights(self) -> None:
+        """Refuse a checkpoint of another model, as one of an older version may be."""
+        path = self._arguments.ckpt_path
+        if path is None or not Path(path).is_file():
+            return
+        try:
+            runs.check_weights(runs.read_checkpoint(Path(path), mmap=True)["state_dict"], self.model.state_dict())
+        except ValueError as error:
+            raise RunError(f"checkpoint {str(path)!r} does not fit: {error}") from error
 
     def _check_shares(self) -> None:
         if isinstance(self.datamodule, SceneDataModule):

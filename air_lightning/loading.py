@@ -67,13 +67,7 @@ def restore(module: AIRModule, checkpoint: Path) -> None:
     saved = runs.read_checkpoint(checkpoint)
     module.on_load_checkpoint(saved)
     weights = saved["state_dict"]
-    mine, theirs = ({name: value.shape for name, value in state.items()} for state in (module.state_dict(), weights))
-    other = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
-    if other:
-        raise ValueError(
-            f"its weights are of another model than the config's, {len(other)} of them differ ({other[0]} first): "
-            "the checkpoint must be the run's, its config as `fit` wrote it, and this version that which trained it"
-        )
+    runs.check_weights(weights, module.state_dict())
     if wrong := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise ValueError(f"its weights are not finite ({wrong[0]} first): its training diverged, or it is damaged")
     module.load_state_dict(weights)

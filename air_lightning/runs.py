@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from torch import Tensor
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
@@ -156,6 +157,17 @@ def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
             f"checkpoint {str(path)!r} holds no weights, it is not one of `fit`: name another as --ckpt_path"
         )
     return saved
+
+
+def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless the weights of a checkpoint are of a model with this state."""
+    mine, theirs = ({name: value.shape for name, value in tensors.items()} for tensors in (state, weights))
+    other = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+    if other:
+        raise ValueError(
+            f"its weights are of another model than the config's, {len(other)} of them differ ({other[0]} first): "
+            "the checkpoint must be the run's, its config as `fit` wrote it, and this version that which trained it"
+        )
 
 
 def figures_of(folder: Path) -> list[tuple[int, Path]]:

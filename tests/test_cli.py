@@ -372,6 +372,22 @@ def test_print_config_and_help_make_no_folder(tmp_path, monkeypatch, capsys):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("asked", [["test"], ["fit", "--resume"]])
+def test_a_checkpoint_of_another_model_is_refused(run, capsys, asked):
+    """As one of an older version may be."""
+    path = run / "checkpoints" / ("best.ckpt" if asked == ["test"] else "last.ckpt")
+    saved = torch.load(path, weights_only=False)
+    saved["state_dict"]["curve.weight"] = saved["state_dict"].pop("line.weight")
+    torch.save(saved, path)
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    error = refused(capsys, *asked, "--run_dir", run)
+    assert error.startswith(
+        f"checkpoint {str(path)!r} does not fit: its weights are of another model than the config's"
+    )
+    assert "2 of them differ (curve.weight first)" in error
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
 def command(*args: object) -> list[str]:
     return [sys.executable, "-m", "toy", *(str(arg) for arg in args)]
 
