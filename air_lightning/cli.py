@@ -301,8 +301,6 @@ class AIRCLI(LightningCLI):
             wanted = str(runs.checkpoint_of(self.run_dir, wanted))
         elif wanted is not None and _is_local(str(wanted)) and not Path(wanted).is_file():
             raise RunError(f"--ckpt_path {str(wanted)!r} is not a file: give one, or `best` or `last` of --run_dir")
-        if wanted is not None and _is_local(str(wanted)):
-            runs.read_checkpoint(Path(wanted), mmap=True)  # a damaged one shows here
         self._arguments.ckpt_path = wanted
 
     def instantiate_classes(self) -> None:
@@ -340,12 +338,13 @@ class AIRCLI(LightningCLI):
         return {name: cls for name, cls in (theirs | ours).items() if isinstance(cls, type)}
 
     def _check_weights(self) -> None:
-        """Refuse a checkpoint of another model, as one of an older version may be."""
+        """Refuse a checkpoint that is damaged, or of another model, as one of an older version may be."""
         path = self._arguments.ckpt_path
         if path is None or not Path(path).is_file():
             return
+        saved = runs.read_checkpoint(Path(path), mmap=True)
         try:
-            runs.check_weights(runs.read_checkpoint(Path(path), mmap=True)["state_dict"], self.model.state_dict())
+            runs.check_weights(saved["state_dict"], self.model.state_dict())
         except ValueError as error:
             raise RunError(f"checkpoint {str(path)!r} does not fit: {error}") from error
 

@@ -3,15 +3,17 @@
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pydoc import locate
 from typing import NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from air_lightning.command_line import end, unknown
 from air_lightning.plugins.short_names import UnknownName
+from air_lightning.run_arguments import check_configs
+from air_lightning.runs import RunError
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 CLASS = re.compile(r"Problem with given class_path '([^']+)'")
@@ -21,6 +23,14 @@ UNION = re.compile(r"Does not validate against any of the Union subtypes\nSubtyp
 
 class Parser(ArgumentParser):
     """jsonargparse's, for commands of our own."""
+
+    def read(self, args: Sequence[str]) -> Namespace:
+        """The arguments; a config file that holds none ends with status 2 and one line."""
+        try:
+            check_configs(args)
+        except RunError as error:
+            end(2, f"error: {error}")
+        return self.parse_args(list(args))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with usage and message as jsonargparse does; with one line where that can tell all."""

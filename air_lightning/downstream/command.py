@@ -27,7 +27,6 @@ from air_lightning.downstream.tasks import OBJECTS, Task
 from air_lightning.loading import best_device, load_module
 from air_lightning.module import AIRModule
 from air_lightning.parsers import Parser
-from air_lightning.run_arguments import check_configs
 from datamodules.base import SceneDataModule
 
 CURVES = {"latents": "inferred objects", "pixels": "pixels (CNN)"}
@@ -40,11 +39,7 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with status 2 where they are wrong.
     """
     parser = arguments()
-    try:
-        check_configs(args)
-    except runs.RunError as error:
-        end(2, f"error: {error}")
-    config = parser.parse_args(list(args))
+    config = parser.read(args)
     try:
         check_output(config)
         model = load_module(Path(config.run_dir), device=best_device())

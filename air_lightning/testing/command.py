@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from air_lightning.command_line import end
 from air_lightning.constructor_errors import told
 from air_lightning.parsers import Parser
-from air_lightning.run_arguments import check_configs
-from air_lightning.runs import RunError
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject
@@ -25,11 +23,7 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with status 1 or 2, as said above.
     """
     parser = arguments()
-    try:
-        check_configs(args)
-    except RunError as error:
-        end(2, f"error: {error}")
-    config = parser.parse_args(list(args))
+    config = parser.read(args)
 
     def build() -> Renderer:
         renderer: Renderer = parser.instantiate_classes(config).renderer
