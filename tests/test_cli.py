@@ -397,11 +397,18 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
+def heed_interrupts():
+    """In a new process: tests run behind a shell's ``&`` inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped_by(number, status, tmp_path):
     """A fit in a process of its own, sent a signal in training: its folder, what it said, and the step it saved."""
     run, log = tmp_path / "run", tmp_path / "log"
     fit = command(*toy.FIT, "--run_dir", run, "--model.seconds", 0.1, "--trainer.max_epochs", 100)
-    with log.open("w") as file, subprocess.Popen(fit, env=environment(), stdout=file, stderr=file) as process:
+    with log.open("w") as file, subprocess.Popen(
+        fit, env=environment(), stdout=file, stderr=file, preexec_fn=heed_interrupts
+    ) as process:
         while not (run / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(number)
