@@ -370,7 +370,10 @@ class AIRCLI(LightningCLI):
             if trainer.get("logger") is not False:
                 others = wandb_logging.chosen(_listed(trainer.get("logger")), self._arguments.wandb, self.run_dir)
                 kwargs["logger"] = [MetricsFile(self.run_dir), *others]
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except TypeError as error:  # how Lightning says that a device's name is wrong
+            raise MisconfigurationException(str(error)).with_traceback(error.__traceback__) from None
 
     def _callbacks(self) -> list[Callback]:
         """Those that have no arguments; Lightning adds the others."""

@@ -153,6 +153,7 @@ def test_second_process_takes_the_folder_of_the_first(tmp_path, monkeypatch, cap
         (["--model.lr", "-1"], "model.lr must be positive, got -1.0"),
         (["--figures.scenes", "0"], "figures.scenes must be at least 1, got 0 (every_minutes 0 draws none)"),
         (["--trainer.accelerator", "abacus"], "`accelerator='abacus'`"),
+        (["--trainer.devices", "x"], "trainer: `devices` selected with"),
         (
             ["--ckpt_path", "nowhere.ckpt"],
             "--ckpt_path 'nowhere.ckpt' is not a file: give one, or `best` or `last`",
