@@ -2,11 +2,16 @@
 
 import os
 
+from air_lightning.command_line import end, interrupt_status
+
 # Torch's threads spin while they wait for each other. Without end, that costs many times the step on a busy
 # machine; not at all, it costs half as much again on an idle one. So briefly. Read when torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from air_lightning.cli import main
-
 if __name__ == "__main__":
-    main()
+    try:
+        from air_lightning.cli import main  # seconds, in which Ctrl-C may come
+
+        main()
+    except KeyboardInterrupt as error:
+        end(interrupt_status(error), "interrupted")

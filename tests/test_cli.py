@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -433,6 +434,16 @@ def test_ctrl_c_ends_after_the_step_and_loses_nothing(tmp_path):
     assert f"stopped by Ctrl-C after step {step}; continue with: fit --resume --run_dir {run}" in text
     cli = toy.run("fit", "--resume", "--run_dir", run, "--model.seconds", 0, "--trainer.max_steps", step + 2)
     assert len(cli.model.losses) == 2
+
+
+def test_ctrl_c_before_training_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("air_lightning.cli.main", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("air_lightning", run_name="__main__")
+    assert stop.value.code == 130 and capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize(
