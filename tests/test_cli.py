@@ -408,9 +408,10 @@ def stopped_by(number, status, tmp_path):
     """A fit in a process of its own, sent a signal in training: its folder, what it said, and the step it saved."""
     run, log = tmp_path / "run", tmp_path / "log"
     fit = command(*toy.FIT, "--run_dir", run, "--model.seconds", 0.1, "--trainer.max_epochs", 100)
-    with log.open("w") as file, subprocess.Popen(
-        fit, env=environment(), stdout=file, stderr=file, preexec_fn=heed_interrupts
-    ) as process:
+    with (
+        log.open("w") as file,
+        subprocess.Popen(fit, env=environment(), stdout=file, stderr=file, preexec_fn=heed_interrupts) as process,
+    ):
         while not (run / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(number)
