@@ -53,7 +53,7 @@ ESTIMATORS: dict[str, Callable[..., CountEstimator]] = {
     "concrete": ConcreteCount,
     "wake_sleep": ReweightedWakeSleepCount,
 }
-STEPS = {"multi_mnist": 500, "multi_sprites": 200}
+STEPS = {"multi_mnist": 1000, "multi_sprites": 400}
 # Steps before presence learns, so that no estimator has to learn it while nothing is explained yet.
 DELAY = {"multi_mnist": 150, "multi_sprites": 100}
 BALANCE = 1 / 0.3**2  # the bound's own: slots weigh as much as presence
@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--world", choices=list(STEPS), default="multi_mnist")
     parser.add_argument("--estimators", nargs="+", choices=list(ESTIMATORS), default=list(ESTIMATORS))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 11)))
-    parser.add_argument("--steps", type=int, help="default: 500 for multi_mnist, 200 for multi_sprites")
+    parser.add_argument("--steps", type=int, help="default: 1000 for multi_mnist, 400 for multi_sprites")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--common", type=int, default=300, help="steps to the state of the gradient variances")
