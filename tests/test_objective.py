@@ -1,16 +1,17 @@
-"""Evidence, bound and objective, against enumeration, torch's densities and the bound written out."""
+"""The objective and its gradient, against the bound written out."""
 
-import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from renderers_for_tests import Bumps, Dial, Discs, KindBumps
+from renderers_for_tests import Bumps, Discs, KindBumps
+from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, over_renderers, pictures
+from slots_for_tests import renderer as renderer
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
 from air_lightning.core import Slots, explain, where_kl
-from air_lightning.distributions import count_log_posterior, count_log_prior, wrapped_kl
+from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import (
     ConcreteCount,
     Context,
@@ -30,77 +31,12 @@ from air_lightning.inference import ResidualAttention
 from air_lightning.objective import Objective, objective
 from renderers import GlimpseRenderer, MeshRenderer, Renderer, spaces
 
-BATCH, SLOTS, SD = 3, 3, 0.4
-LOG_PRIOR = count_log_prior(SLOTS, 0.3)
 TERMS = {"reconstruction", "where_kl", "what_kl", "presence"}
-
-RENDERERS: dict[str, Callable[[], Renderer]] = {
-    "bumps": Bumps,
-    "kinds": KindBumps,
-    "discs": lambda: Discs(16),
-    "dial": Dial,
-}
-over_renderers = pytest.mark.parametrize("renderer", RENDERERS, indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def renderer(request: pytest.FixtureRequest) -> Renderer:
-    return RENDERERS[request.param]()
-
-
-class Leaves(dict[str, Tensor]):
-    """What an inference network would give, as leaves of the graph, and fixed noise."""
-
-    def __init__(self, renderer: Renderer, slots: int = SLOTS) -> None:
-        kinds, places = renderer.kinds, len(renderer.where)
-        looks = 2 * renderer.what.dim if isinstance(renderer.what, spaces.Gaussian) else kinds
-        super().__init__(
-            presence=torch.randn(BATCH, slots),
-            mean=0.5 * torch.randn(BATCH, slots, kinds, places),
-            log_sd=-1 + 0.2 * torch.randn(BATCH, slots, kinds, places),
-            looks=0.5 * torch.randn(BATCH, slots, looks),
-        )
-        for leaf in self.values():
-            leaf.requires_grad_()
-        self.renderer = renderer
-        self.noise = torch.randn(BATCH, slots, 1, places)
-        self.what_noise = torch.randn(BATCH, slots, looks // 2)
-        self.what = Categorical(logits=self["looks"].detach()).sample()
-
-    def slots(self) -> Slots:
-        sd = self["log_sd"].exp()
-        options = self.renderer.where.constrain(self["mean"] + sd * self.noise)
-        if isinstance(self.renderer.what, spaces.Gaussian):
-            mean, log_sd = self["looks"].chunk(2, -1)
-            what, where = mean + log_sd.exp() * self.what_noise, options[:, :, 0]
-        else:
-            index = self.what[:, :, None, None].expand(-1, -1, 1, options.shape[-1])
-            what, where = self.what, options.gather(2, index).squeeze(2)
-        return Slots(
-            self["presence"],
-            what,
-            where,
-            options,
-            self["mean"],
-            sd,
-            self["looks"],
-            torch.zeros_like(self["mean"][:, :, :1]),
-        )
-
-    def gradients(self, loss: Tensor) -> dict[str, Tensor]:
-        grads = torch.autograd.grad(loss, list(self.values()), allow_unused=True)
-        return {n: torch.zeros_like(leaf) if g is None else g for (n, leaf), g in zip(self.items(), grads)}
-
-
-def pictures(renderer: Renderer) -> Tensor:
-    """Canvases of two other objects, so that every gradient has something to do."""
-    slots = Leaves(renderer).slots()
-    return renderer.render(slots.what.detach(), slots.where.detach())[:, 2]
 
 
 def of(
@@ -118,90 +54,6 @@ def of(
     return objective(
         renderer, leaves.slots(), images, LOG_PRIOR[: SLOTS + 1], sd, estimator, identity, step=0, **options
     )  # type: ignore[arg-type]
-
-
-# ---- evidence
-
-
-@over_renderers
-def test_log_likelihoods_are_those_of_a_normal(renderer: Renderer) -> None:
-    images, slots = pictures(renderer), Leaves(renderer).slots()
-    canvases = renderer.render(slots.what, slots.where).detach()
-    expected = Independent(Normal(canvases, SD), 3).log_prob(images.unsqueeze(1))
-    torch.testing.assert_close(log_likelihoods(canvases, images, SD), expected)
-
-
-def test_evidence_recursion() -> None:
-    """F_0 = log p(x | nothing), F_n - F_{n-1} = gain in likelihood - KL_n."""
-    likelihood, kl = torch.randn(BATCH, SLOTS + 1), torch.rand(BATCH, SLOTS)
-    worth = evidence(likelihood, kl)
-    torch.testing.assert_close(worth[:, 0], likelihood[:, 0])
-    torch.testing.assert_close(worth.diff(dim=1), likelihood.diff(dim=1) - kl)
-
-
-Row = list[float]
-
-
-def bound_by_enumeration(logits: Row, likelihood: Row, kl: Row, prior: Row) -> float:
-    """E_q [log p(x, n, z) - log q(n, z)], over chains of n ones and a zero."""
-    total = 0.0
-    for n in range(len(logits) + 1):
-        log_q = 0.0
-        for i, logit in enumerate(logits[: n + 1]):
-            log_q += -math.log1p(math.exp(-logit if i < n else logit))
-        total += math.exp(log_q) * (likelihood[n] - sum(kl[:n]) + math.log(prior[n]) - log_q)
-    return total
-
-
-def test_bound_is_the_expectation_over_counts() -> None:
-    logits, likelihood = torch.randn(BATCH, SLOTS), 5 * torch.randn(BATCH, SLOTS + 1)
-    kl = torch.rand(BATCH, SLOTS)
-    value = bound(count_log_posterior(logits), evidence(likelihood, kl), LOG_PRIOR)
-    prior = LOG_PRIOR.exp().tolist()
-    rows = zip(logits.tolist(), likelihood.tolist(), kl.tolist())
-    expected = [bound_by_enumeration(*row, prior) for row in rows]
-    assert value.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-5)
-
-
-def test_bound_is_below_the_log_evidence_and_touches_it_at_the_posterior() -> None:
-    worth = 3 * torch.randn(50, SLOTS + 1)
-    sharp = torch.logsumexp(worth + LOG_PRIOR, 1)
-    assert bool((bound(count_log_posterior(torch.randn(50, SLOTS)), worth, LOG_PRIOR) < sharp).all())
-    torch.testing.assert_close(bound((worth + LOG_PRIOR).log_softmax(1), worth, LOG_PRIOR), sharp)
-
-
-@over_renderers
-def test_what_kl(renderer: Renderer) -> None:
-    slots = Leaves(renderer).slots()
-    if isinstance(renderer.what, spaces.Gaussian):
-        mean, log_sd = slots.looks.chunk(2, -1)
-        expected = kl_divergence(Normal(mean, log_sd.exp()), Normal(0.0, 1.0)).sum(-1)
-    else:
-        uniform = Categorical(logits=torch.zeros(BATCH, SLOTS, renderer.kinds))
-        expected = kl_divergence(Categorical(logits=slots.looks), uniform)
-    torch.testing.assert_close(what_kl(renderer, slots), expected)
-
-
-@over_renderers
-def test_where_kl(renderer: Renderer) -> None:
-    slots = Leaves(renderer).slots()
-    prior = kl_divergence(Normal(slots.mean, slots.sd), Normal(0.0, 1.0))
-    expected = prior[..., :2].sum(-1)
-    if isinstance(renderer, Dial):
-        for k, period in enumerate((2 * math.pi, 2 * math.pi / 3, 0.0)):
-            expected[:, :, k] += wrapped_kl(slots.sd[:, :, k, 2], torch.tensor(period))
-    torch.testing.assert_close(where_kl(renderer, slots.mean, slots.sd), expected)
-
-
-@over_renderers
-def test_slot_kl_is_that_of_the_sampled_identity(renderer: Renderer) -> None:
-    slots = Leaves(renderer).slots()
-    poses, looks = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
-    for b in range(BATCH):
-        for i in range(SLOTS):
-            k = int(slots.what[b, i]) if renderer.kinds > 1 else 0
-            expected = poses[b, i, k] + looks[b, i]
-            torch.testing.assert_close(slot_kl(renderer, slots)[b, i], expected)
 
 
 # ---- the objective's gradient
