@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from estimators_for_tests import EVIDENCE, LOG_PRIOR, LOGITS, ROWS, agrees, context, count_gradients
 from jsonargparse import ArgumentParser
-from test_estimators import EVIDENCE, LOG_PRIOR, LOGITS, ROWS, agrees, context, count_gradients
 from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, count_log_prior
