@@ -40,7 +40,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import __version__, callbacks, machine, processes, runs, wandb_logging
-from air_lightning.command_line import INTERRUPTED, end, interrupt_status, sigterm_interrupts, unknown
+from air_lightning.command_line import INTERRUPTED, end, sigterm_interrupts, unknown
 from air_lightning.commands import COMMANDS
 from air_lightning.constructor_errors import own_error, told
 from air_lightning.parsers import CLIParser
@@ -69,17 +69,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
+        KeyboardInterrupt: Ctrl-C where no training or evaluation heeds it, or SIGTERM in a command of our own.
     """
     ignore_warnings()
     enable_short_names()
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:
         module, _ = COMMANDS[argv[0]]
-        try:
-            with sigterm_interrupts():  # as Ctrl-C: drafts are removed
-                import_module(module).main(argv[1:])
-        except KeyboardInterrupt as error:
-            end(interrupt_status(error), "interrupted")
+        with sigterm_interrupts():  # as Ctrl-C: drafts are removed
+            import_module(module).main(argv[1:])
         return
     names = (*SUBCOMMANDS, *COMMANDS)
     if not argv:
