@@ -1,5 +1,6 @@
 """The renderer contract: what AIR needs to know of a decoder, and what a decoder gets for free."""
 
+import math
 from abc import ABC, abstractmethod
 from itertools import chain
 from typing import get_args
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents
 from renderers.finite_differences import central, differenced, perturb
+from renderers.pixel_loss import Normal, PixelLoss, check_scale
 from renderers.spaces import Categorical, Coordinate, What, Where
 
 
@@ -146,25 +148,33 @@ class Renderer(nn.Module, ABC):
         steps = self.where.steps(where) * coarseness
         moved = perturb(where, steps)
         alternatives = what.unsqueeze(2).expand(*what.shape[:2], moved.shape[2], *what.shape[2:])
-        scores = self.swap_scores(what, where, alternatives, moved, gradient, squared=False)
+        scores = self.swap_scores(what, where, alternatives, moved, gradient)
         return central(scores.sum(-1), steps)
+
+    def swap_losses(
+        self, images: Tensor, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, loss: PixelLoss
+    ) -> Tensor:
+        """How canvases' losses change when one slot is drawn otherwise, the others staying as they are.
+
+        Args:
+            images: (B, C, H, W), what was observed.
+            what, where: (B, N, ...) and (B, N, P), the slots.
+            other_what, other_where: (B, N, M, ...) and (B, N, M, P), M alternatives for every slot.
+            loss: of each number of an image, given the canvas's.
+        Returns:
+            (B, N, M, N + 1), nats: the loss of canvas n with slot i drawn as alternative m, less its loss with slot i
+            left out. Zero where canvas n does not show slot i. No gradient.
+        """
+        self._check(what, where)
+        self._check_others(images, where, other_what, other_where)
+        check_scale(loss, self.image_shape)
+        return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), loss)
 
     def swap_errors(
         self, images: Tensor, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor
     ) -> Tensor:
-        """How canvases' squared errors change when one slot is drawn otherwise, the others staying as they are.
-
-        Args:
-            images: (B, C, H, W), the observed pictures.
-            what, where: (B, N, ...) and (B, N, P), the slots.
-            other_what, other_where: (B, N, M, ...) and (B, N, M, P), M alternatives for every slot.
-        Returns:
-            (B, N, M, N + 1): the squared error of canvas n with slot i drawn as alternative m, less its squared error
-            with slot i left out. Zero where canvas n does not show slot i.
-        """
-        self._check(what, where)
-        self._check_others(images, where, other_what, other_where)
-        return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), squared=True)
+        """``swap_losses`` of squared errors."""
+        return self.swap_losses(images, what, where, other_what, other_where, Normal(math.sqrt(0.5)))
 
     def layers(self, what: Tensor, where: Tensor) -> Layer:
         """The slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone, (B, N, ...)."""
@@ -179,11 +189,17 @@ class Renderer(nn.Module, ABC):
 
     @torch.no_grad()
     def swap_scores(
-        self, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, target: Tensor, squared: bool
+        self,
+        what: Tensor,
+        where: Tensor,
+        other_what: Tensor,
+        other_where: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None = None,
     ) -> Tensor:
         """Change (B, N, M, N + 1) of each canvas's objective when slot i is drawn as alternative m, against left out.
 
-        ``squared``: ``target`` (B, 1, C, H, W) are pictures, the objective is a canvas's squared error. Otherwise
+        With a ``loss``, ``target`` (B, 1, C, H, W) are images, the objective is a canvas's loss. Without,
         ``target`` (B, N + 1, C, H, W), the objective of canvas n is its inner product with ``target[:, n]``.
         Only slot i is drawn again, over the cached layers of the others. Renderers with a faster way override it.
         """
@@ -192,15 +208,17 @@ class Renderer(nn.Module, ABC):
         result = target.new_zeros(batch, slots, others, slots + 1)
         for i in range(slots):
             nothing = blank(each(lambda part: part[:, 0], layers))
-            without = self._objective(_replace(layers, i, nothing), target, squared)
+            without = self._objective(_replace(layers, i, nothing), target, loss)
             for m in range(others):
                 layer = self.draw(other_what[:, i, m], other_where[:, i, m])
-                result[:, i, m] = self._objective(_replace(layers, i, layer), target, squared) - without
+                change = self._objective(_replace(layers, i, layer), target, loss) - without
+                result[:, i, m] = change if loss is None else change.flatten(2).sum(2)
         return result
 
-    def _objective(self, layers: Layer, target: Tensor, squared: bool) -> Tensor:
+    def _objective(self, layers: Layer, target: Tensor, loss: PixelLoss | None) -> Tensor:
+        """Inner products (B, N + 1), or losses (B, N + 1, C, H, W): sums of these would hide what changes."""
         canvases = downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
-        return ((canvases - target) ** 2 if squared else canvases * target).flatten(2).sum(2)
+        return (canvases * target).flatten(2).sum(2) if loss is None else loss(canvases, target)
 
     @property
     def _code(self) -> tuple[int, ...]:

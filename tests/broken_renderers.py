@@ -10,6 +10,7 @@ from renderers_for_tests import Dial
 from torch import Tensor, nn
 
 from renderers import Categorical, Coordinate, Gaussian, GlimpseRenderer, Layer, Renderer
+from renderers.pixel_loss import Normal
 
 
 class FlatDepth(Discs):
@@ -160,10 +161,16 @@ class CoarsenessForgotten(Discs):
         return super().contract(what, where, gradient)
 
 
-class SwapsUnsquared(Discs):
+class LossesHalved(Discs):
     def swap_scores(self, *arguments: Any) -> Tensor:
-        *others, squared = arguments
-        return super().swap_scores(*others, False) if not squared else 0.5 * super().swap_scores(*others, True)
+        *_, loss = arguments
+        return super().swap_scores(*arguments) * (1 if loss is None else 0.5)
+
+
+class AllLossesNormal(Discs):
+    def swap_scores(self, *arguments: Any) -> Tensor:
+        *others, loss = arguments
+        return super().swap_scores(*others, loss if loss is None else Normal(loss.scale))
 
 
 class TinySteps(Discs):

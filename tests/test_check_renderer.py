@@ -106,9 +106,10 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("contract", broken.CoarsenessForgotten, "at coarseness 4 from differences of whole pictures"),
     (
         "swap_scores",
-        broken.SwapsUnsquared,
-        "with squared=True from the base class's: leave swap_scores to the base class",
+        broken.LossesHalved,
+        "under the loss Normal from the base class's: leave swap_scores to the base class",
     ),
+    ("swap_scores", broken.AllLossesNormal, "under the loss Mixture from the base class's: leave swap_scores to"),
     (
         "steps",
         broken.TinySteps,

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from slow_rasterizer import Array, look
 from test_rasterizer import CAMERAS, LIGHTS, agree, crumpled, only_the_second_is_drawn, random_poses
-from test_swaps import KINDS, Scenes, scenes
+from test_swaps import KINDS, Scenes, losses, scenes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -28,6 +28,7 @@ from renderers.mesh import Camera, Light, Mesh
 from renderers.mesh.backends import make_backend
 from renderers.mesh.scenery import pack
 from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.pixel_loss import Normal, PixelLoss, StudentT
 
 INSTALLED = importlib.util.find_spec("pytorch3d") is not None
 needs_it = pytest.mark.skipif(not INSTALLED, reason="PyTorch3D is not installed")
@@ -197,15 +198,16 @@ def test_gradients_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
 
 
 @needs_it
-def test_swap_errors_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
+def test_swap_losses_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
     s = scenes(both[0], batch=12)
-    expected, found = (renderer.swap_errors(s.images, *s[:4]) for renderer in both)
-    close(found, expected)
+    for loss in losses(both[0]):
+        expected, found = (renderer.swap_losses(s.images, *s[:4], loss) for renderer in both)
+        close(found, expected)
 
 
 @needs_it
-@pytest.mark.parametrize("squared", [True, False], ids=["squared", "linear"])
-def test_scores_of_lopsided_objects_agree(squared: bool) -> None:
+@pytest.mark.parametrize("loss", [None, Normal(0.3), StudentT(0.3)], ids=["linear", "normal", "t"])
+def test_scores_of_lopsided_objects_agree(loss: PixelLoss | None) -> None:
     """Meshes of loose triangles, of one side and of two, and few faces among many; off-centre, in heaps, cut."""
     meshes = [crumpled(0), BUILT_IN["sphere"](COLORS["sphere"]), crumpled(1, True), BUILT_IN["cube"](COLORS["cube"])]
     random, (height, width) = torch.Generator().manual_seed(0), (36, 50)
@@ -213,8 +215,8 @@ def test_scores_of_lopsided_objects_agree(squared: bool) -> None:
     kinds = torch.tensor([0, 1, 2]).expand(8, 3)  # no kind in two slots, for their planes would coincide
     poses = torch.randn(8, 3, 4, generator=random) * torch.tensor([0.7, 0.1, 0.7, 3.0])
     other_poses = poses.unsqueeze(2) + 0.1 * torch.randn(8, 3, 5, 4, generator=random)
-    target = torch.rand(8, 1 if squared else 4, 3, height // 2, width // 2, generator=random)
-    given = kinds, poses, torch.tensor([0, 3, 2])[:, None].expand(8, 3, 5), other_poses, target, squared
+    target = torch.rand(8, 4 if loss is None else 1, 3, height // 2, width // 2, generator=random)
+    given = kinds, poses, torch.tensor([0, 3, 2])[:, None].expand(8, 3, 5), other_poses, target, loss
     embedded, found = (make_backend(name, scenery).scores(*given) for name in ("embedded", "pytorch3d"))
     assert (embedded != 0).float().mean() > 0.4
     close(found, embedded)

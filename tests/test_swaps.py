@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from toy_renderers import Blobs, Slabs
 from air_lightning.testing import check_renderer
 from air_lightning.testing.subject import Scenes
 from renderers import MeshRenderer, Renderer
+from renderers.finite_differences import central, perturb
 from renderers.mesh import Camera
+from renderers.pixel_loss import Mixture, Normal, PixelLoss, PoissonGaussian, StudentT
 
 KINDS = ("cube", "sphere", "cylinder", "cone")
 
@@ -102,24 +104,80 @@ def others_in_place(s: Scenes) -> Iterator[tuple[int, int, Tensor, Tensor]]:
             yield i, m, what, where
 
 
-def squared_errors(renderer: Renderer, what: Tensor, where: Tensor, images: Tensor) -> Tensor:
-    return ((renderer.render(what, where).double() - images.unsqueeze(1)) ** 2).flatten(2).sum(2)
+def losses(renderer: Renderer) -> tuple[PixelLoss, ...]:
+    """One of every kind, with one scale, one a channel, and a map over pixels."""
+    channels, height, width = renderer.image_shape
+    pixels = torch.linspace(0.1, 0.4, height * width).view(height, width)
+    each = torch.linspace(0.1, 0.3, channels)[:, None, None]
+    return (
+        Normal(0.1),
+        Normal(pixels),
+        StudentT(torch.tensor(0.2), dof=3.0),
+        Mixture(each, outliers=0.05),
+        PoissonGaussian(pixels, gain=0.2),
+    )
 
 
 def without(slots: Tensor, i: int) -> Tensor:
     return torch.cat([slots[:, :i], slots[:, i + 1 :]], 1)
 
 
-def test_swap_errors_by_brute_force(renderer: Renderer) -> None:
-    """Every alternative's scene drawn anew, and the scene with the slot taken out."""
-    s = scenes(renderer, batch=2, others=3)
-    found = renderer.swap_errors(s.images, *s[:4])
-    assert found.shape == (2, 3, 3, 4)
+def by_brute_force(renderer: Renderer, s: Scenes, losses: Sequence[PixelLoss]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Found and expected scores, every alternative's scene drawn anew, and the scene with the slot taken out."""
+    found = [renderer.swap_losses(s.images, *s[:4], loss) for loss in losses]
     for i, m, what, where in others_in_place(s):
-        changed = squared_errors(renderer, what, where, s.images)[:, i + 1 :]
-        left = squared_errors(renderer, without(s.what, i), without(s.where, i), s.images)[:, i:]
-        assert close(found[:, i, m, i + 1 :], (changed - left).float())
-        assert (found[:, i, m, : i + 1] == 0).all()
+        changed = renderer.render(what, where)[:, i + 1 :].double()
+        left = renderer.render(without(s.what, i), without(s.where, i))[:, i:].double()
+        images = s.images.unsqueeze(1).double()
+        for loss, scores in zip(losses, found):
+            expected = (loss(changed, images) - loss(left, images)).flatten(2).sum(2)
+            yield scores[:, i, m, i + 1 :], expected.float()
+            assert (scores[:, i, m, : i + 1] == 0).all()
+
+
+def test_swap_losses_by_brute_force(renderer: Renderer) -> None:
+    s = scenes(renderer, batch=2, others=3)
+    assert all(close(*pair) for pair in by_brute_force(renderer, s, losses(renderer)))
+
+
+def test_swap_errors_are_squared_errors() -> None:
+    renderer = Slabs(supersample=2)
+    s = scenes(renderer)
+    expected = renderer.swap_losses(s.images, *s[:4], Normal(0.5)) / 2
+    assert close(renderer.swap_errors(s.images, *s[:4]), expected)
+
+
+@pytest.mark.parametrize("loss", losses(Blobs()), ids=lambda loss: type(loss).__name__)
+def test_losses_differences_are_the_gradient(loss: PixelLoss) -> None:
+    """Both ways of learning a pose, against autograd through a smooth renderer."""
+    smooth, random = Blobs(differentiable=True), torch.Generator().manual_seed(0)
+    what, u = (torch.rand(2, 3, n, generator=random, dtype=torch.float64) for n in (1, 3))
+    where = smooth.where.constrain(u).requires_grad_()
+    images = torch.rand(2, 1, 9, 12, generator=random, dtype=torch.float64)
+    total = loss(smooth.canvases(what, where)[:, 3], images).sum()
+    (expected,) = torch.autograd.grad(total, where)
+    black = Blobs()
+    total = loss(black.canvases(what, where, 1e-3)[:, 3], images).sum()
+    (contracted,) = torch.autograd.grad(total, where)
+    steps = 1e-3 * black.where.steps(where)
+    moved = perturb(where.detach(), steps)
+    alternatives = what.unsqueeze(2).expand(-1, -1, moved.shape[2], -1)
+    swapped = central(black.swap_losses(images, what, where, alternatives, moved, loss)[..., 3], steps)
+    for found in (contracted, swapped):
+        assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+class Absolute(PixelLoss):
+    """A Laplace density, which no kernel knows."""
+
+    def __call__(self, canvas: Tensor, image: Tensor) -> Tensor:
+        return (image - canvas).abs() / self.scale
+
+
+def test_a_loss_of_ones_own_is_scored_by_the_base_class() -> None:
+    renderer = mesh(supersample=2)()
+    s = scenes(renderer, batch=2, others=2)
+    assert all(close(*pair) for pair in by_brute_force(renderer, s, [Absolute(0.1)]))
 
 
 def test_slots_and_alternatives_may_be_none(renderer: Renderer) -> None:
@@ -185,6 +243,13 @@ def test_swap_errors_refuses(change: dict[str, Tensor], said: str) -> None:
     names = ("images", "what", "where", "other_what", "other_where")
     with pytest.raises(ValueError, match=re.escape(said)):
         Slabs().swap_errors(*(given[name] for name in names))
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 12, 16), (1, 3, 12, 16)])
+def test_swap_losses_refuses_scales_that_are_no_map(shape: tuple[int, ...]) -> None:
+    said = f"Normal: scale must broadcast to images (3, 12, 16), got {shape}: give one number, (3, 1, 1) for one a"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Slabs().swap_losses(S.images, *S[:4], Normal(torch.ones(shape)))
 
 
 def test_swap_errors_refuses_codes_of_another_dimension() -> None:

@@ -1,18 +1,25 @@
 """The Triton kernels draw what the numba kernels draw: on a GPU where there is one, else in Triton's interpreter."""
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from test_swaps import KINDS, scenes
+from test_swaps import KINDS, losses, scenes
 
 from renderers import MeshRenderer
 from renderers.mesh import Camera
 from renderers.mesh.backends.embedded import CPU
+from renderers.pixel_loss import Normal
 
 pytest.importorskip("triton", reason="the CUDA rasteriser needs Triton")
 
+import triton
+import triton.language as tl
+
+from renderers.mesh import triton_kernels as kernels
+from renderers.mesh.backends.base import Scoring
 from renderers.mesh.backends.cuda import Triton
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -34,6 +41,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[CPU, Triton, dict[str, Any]]:
     slots, others = renderer._objects(s.what, s.where), renderer._objects(s.other_what, s.other_where)
     scenery = renderer._backend.scenery
     given = {"slots": slots, "others": others, "images": s.images.unsqueeze(1), "incoming": s.incoming}
+    given["renderer"] = renderer
     return CPU(scenery), Triton(scenery), given
 
 
@@ -54,13 +62,39 @@ def test_canvases_agree(drawn: tuple[CPU, Triton, dict[str, Any]]) -> None:
     assert ((found - cpu.canvases(*given["slots"])).abs() > 1e-5).float().mean() < 0.002
 
 
-@pytest.mark.parametrize("target, squared", [("images", True), ("incoming", False)])
-def test_scores_agree(drawn: tuple[CPU, Triton, dict[str, Any]], target: str, squared: bool) -> None:
+def test_scores_agree(drawn: tuple[CPU, Triton, dict[str, Any]], request: pytest.FixtureRequest) -> None:
     cpu, gpu, given = drawn
-    tensors = (*given["slots"], *given["others"], given[target])
-    found = gpu.scores(*(tensor.to(DEVICE) for tensor in tensors), squared).cpu()
-    expected = cpu.scores(*tensors, squared)
-    assert torch.allclose(found, expected, rtol=1e-4, atol=2e-4 * float(expected.abs().max()))
+    maps = [losses(given["renderer"])[-1]] if "2 samples" in request.node.name else []  # the interpreter is slow
+    for loss in (None, Normal(0.1), *maps):
+        tensors = (*given["slots"], *given["others"], given["incoming" if loss is None else "images"])
+        if loss is not None and isinstance(loss.scale, torch.Tensor):
+            loss = replace(loss, scale=loss.scale.to(DEVICE))
+        found, expected = gpu.scores(*(tensor.to(DEVICE) for tensor in tensors), loss).cpu(), cpu.scores(*tensors, loss)
+        assert torch.allclose(found, expected, rtol=1e-4, atol=2e-4 * float(expected.abs().max())), loss
+
+
+@triton.jit
+def _changes(old: Any, by: Any, wanted: Any, scale: Any, out: Any, parameter: Any, CODE: tl.constexpr) -> None:
+    i = tl.arange(0, 32)
+    inside = i < 30
+    change = kernels._change(
+        tl.load(old + i, inside), tl.load(by + i, inside), wanted + i, scale + i, parameter, inside, CODE
+    )
+    tl.store(out + i, change, inside)
+
+
+def test_losses_of_pixels_agree() -> None:
+    random = torch.Generator().manual_seed(0)
+    image, canvas, other = (torch.rand(3, 2, 5, generator=random).to(DEVICE) for _ in range(3))
+    renderer = MeshRenderer(kinds=("cube",), image_size=(2, 5), x=(-0.5, 0.5), z=(-0.5, 0.5))
+    for loss in losses(renderer):
+        if isinstance(loss.scale, torch.Tensor):
+            loss = replace(loss, scale=loss.scale.to(DEVICE))
+        scoring, found = Scoring.of(loss, image), torch.empty_like(image)
+        given = canvas, other - canvas, image, scoring.scale, found, scoring.parameter
+        _changes[(1,)](*given, CODE=scoring.code)
+        expected = loss(other, image) - loss(canvas, image)
+        assert torch.allclose(found * scoring.factor, expected, rtol=1e-4, atol=1e-4), loss
 
 
 def test_poses_that_are_not_finite_are_not_drawn() -> None:
@@ -83,7 +117,7 @@ def test_kinds_that_are_none_are_refused() -> None:
             gpu.canvases(bad, poses)
         for kinds, others in ((bad, good), (good, bad)):
             with pytest.raises(RuntimeError, match=message):
-                gpu.scores(kinds, poses, others.unsqueeze(-1), poses.unsqueeze(2), target, True)
+                gpu.scores(kinds, poses, others.unsqueeze(-1), poses.unsqueeze(2), target, Normal(0.1))
 
 
 def test_no_objects_and_no_scenes() -> None:

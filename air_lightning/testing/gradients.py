@@ -11,6 +11,7 @@ from air_lightning.testing.report import Skipped
 from air_lightning.testing.subject import Scenes, Subject
 from renderers.base import Renderer
 from renderers.finite_differences import contract_whole
+from renderers.pixel_loss import Mixture, Normal, PixelLoss, PoissonGaussian, StudentT
 from renderers.spaces import Gaussian
 
 Findings = Iterator[tuple[str, str]]
@@ -174,14 +175,24 @@ def contract(s: Subject) -> Findings:
 
 
 def swap_scores(s: Subject) -> Findings:
-    """An own ``swap_scores`` gives the base class's numbers, of squared errors and of inner products."""
+    """An own ``swap_scores`` gives the base class's numbers, of inner products and of every pixel loss."""
     if not s.overrides("swap_scores"):
         raise Skipped("it is the base class's own")
     scenes = s.scenes()
-    for squared, target in ((True, scenes.images.unsqueeze(1)), (False, scenes.incoming)):
-        arguments = (*scenes[:4], target, squared)
+    for loss in (None, *_losses(scenes.images)):
+        target = scenes.incoming if loss is None else scenes.images.unsqueeze(1)
+        arguments = (*scenes[:4], target, loss)
         found, expected = s.renderer.swap_scores(*arguments), Renderer.swap_scores(s.renderer, *arguments)
-        yield from _same(s, "swap_scores", found, expected, f"with squared={squared} from the base class's")
+        told = "of inner products" if loss is None else f"under the loss {type(loss).__name__}"
+        yield from _same(s, "swap_scores", found, expected, f"{told} from the base class's")
+
+
+def _losses(images: Tensor) -> tuple[PixelLoss, ...]:
+    """Of every kind one, with scales of one number, one a channel and a map over pixels."""
+    height, width = images.shape[-2:]
+    channels = torch.linspace(0.2, 0.5, images.shape[1], device=images.device)[:, None, None]
+    pixels = torch.linspace(0.2, 0.5, height * width, device=images.device).view(height, width)
+    return Normal(0.3), Normal(pixels), StudentT(0.3), Mixture(channels), PoissonGaussian(pixels, gain=0.1)
 
 
 def _same(s: Subject, name: str, found: Tensor, expected: Tensor, against: str) -> Findings:

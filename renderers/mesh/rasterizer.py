@@ -25,6 +25,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from renderers.pixel_loss import LINEAR, MIXTURE, POISSON_GAUSSIAN, SQUARED, STUDENT_T
+
 NEAR = 0.05
 FAR = 1e6
 Float = NDArray[np.float32]
@@ -32,7 +34,7 @@ Int = NDArray[np.int32]
 
 # of float32, so that nothing is promoted to float64
 ZERO, HALF, ONE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 1e9, NEAR, FAR], np.float32)
-LEAST_AREA = np.float32(1e-12)
+LEAST_AREA, PER_ROOT_TWO_PI = np.float32(1e-12), np.float32(0.3989422804)
 
 # fastmath without its promise that no number is NaN or infinite: poses and gradients may be.
 FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
@@ -317,28 +319,63 @@ def _surround(s: Any, kinds: Any, poses: Any, whole: Any, screen: Any, box: Any,
 
 
 @inner
-def _aim(picture: Any, target: Any, squared: bool, window: Any, factor: int, slope: Any) -> None:
-    """``slope`` (3, pixels) of the objective in each pixel of a picture of ``window``."""
-    width = window[2] - window[0]
+def _crop(image: Any, window: Any, factor: int, pixels: Any) -> None:
+    """``pixels`` (3, ...), flat, of an ``image`` (3, H, W) become those in the ``window``."""
     left, top, right, bottom = window[0] // factor, window[1] // factor, window[2] // factor, window[3] // factor
     across = right - left
     for c in range(3):
         for y in range(bottom - top):
-            wanted, out = target[c, top + y, left:right], slope[c, y * across : (y + 1) * across]
-            if squared:
-                _average(picture[c], y * factor * width, width, factor, out)
+            _copy(image[c, top + y, left:right], pixels[c, y * across : (y + 1) * across])
+
+
+@inlined
+def _loss(code: int, parameter: Any, value: Any, wanted: Any, scale: Any) -> Any:
+    """A pixel's loss where a canvas shows ``value``, less what depends on the scale alone."""
+    gap = value - wanted
+    if code == POISSON_GAUSSIAN:
+        variance = parameter * max(value, ZERO) + scale * scale
+        return HALF * (gap * gap / variance + np.log(variance))
+    square = gap * gap / (scale * scale)
+    if code == STUDENT_T:
+        return HALF * (parameter + ONE) * np.log(ONE + square / parameter)
+    if code == MIXTURE:
+        return -np.log((ONE - parameter) * PER_ROOT_TWO_PI / scale * np.exp(-HALF * square) + parameter)
+    return HALF * square
+
+
+@inner
+def _aim(picture: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor: int, aim: Any) -> None:
+    """``aim`` (3, pixels) of a picture of ``window``: its squared error's slope, or its loss, in each pixel."""
+    code, parameter, _ = scoring
+    width = window[2] - window[0]
+    across = width // factor
+    for c in range(3):
+        for y in range((window[3] - window[1]) // factor):
+            start, stop = y * across, (y + 1) * across
+            out, goal, sd = aim[c, start:stop], wanted[c, start:stop], scale[c, start:stop]
+            _average(picture[c], y * factor * width, width, factor, out)
+            if code == SQUARED:
                 for x in range(across):
-                    out[x] = np.float32(2) * (out[x] - wanted[x])
+                    out[x] = np.float32(2) * (out[x] - goal[x])
             else:
-                _copy(wanted, out)
+                for x in range(across):
+                    out[x] = _loss(code, parameter, out[x], goal[x], sd[x])
 
 
 @inner
 def _stage(
-    s: Any, i: int, layers: Any, boxes: Any, target: Any, squared: bool, window: Any, old: Any, slope: Any
+    s: Any, i: int, layers: Any, boxes: Any, target: Any, scoring: Any, window: Any, old: Any, aim: Any, goal: Any
 ) -> None:
-    """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``."""
+    """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``.
+
+    There, ``aim[n]`` is its slope or loss, and ``goal`` (2, 3, ...) image and scale, where the objective has them.
+    """
     width, height = window[2] - window[0], window[3] - window[1]
+    linear = scoring[0] == LINEAR
+    if not linear:
+        _crop(target[0], window, s.supersample, goal[0])
+    if scoring[0] > SQUARED:
+        _crop(scoring[2], window, s.supersample, goal[1])
     for j in range(layers.shape[0]):
         n = max(i, j)
         if j == 0:
@@ -352,8 +389,10 @@ def _stage(
                 _copy(old[n - 1, c], old[n, c, : width * height])
         if j != i:
             _overlay(layers[j], s.width, boxes[j], window, old[n])
-        if n == j:
-            _aim(old[n], target[0 if squared else n + 1], squared, window, s.supersample, slope[n])
+        if n == j and linear:
+            _crop(target[n + 1], window, s.supersample, aim[n])
+        elif n == j:
+            _aim(old[n], scoring, goal[0], goal[1], window, s.supersample, aim[n])
 
 
 @inner
@@ -395,29 +434,56 @@ def _effect_of_means(picture: Any, old: Any, slope: Any, squared: bool, window: 
 
 
 @inner
+def _effect_on_loss(
+    picture: Any, old: Any, was: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
+) -> Any:
+    """Change of the loss where an alternative is drawn over ``old``, in the pixels of ``box``; ``was`` it is now."""
+    code, parameter, _ = scoring
+    width, total = window[2] - window[0], ZERO
+    share = ONE / np.float32(factor * factor)
+    for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
+        for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
+            r, g, b, seen, q = ZERO, ZERO, ZERO, False, y * (width // factor) + x
+            for j in range(y * factor, (y + 1) * factor):
+                for p in range(j * width + x * factor, j * width + (x + 1) * factor):
+                    shown = picture[3, p] > old[3, p]
+                    seen = seen or shown
+                    r += picture[0, p] if shown else old[0, p]
+                    g += picture[1, p] if shown else old[1, p]
+                    b += picture[2, p] if shown else old[2, p]
+            if seen:
+                total += _loss(code, parameter, r * share, goal[0, 0, q], goal[1, 0, q]) - was[0, q]
+                total += _loss(code, parameter, g * share, goal[0, 1, q], goal[1, 1, q]) - was[1, q]
+                total += _loss(code, parameter, b * share, goal[0, 2, q], goal[1, 2, q]) - was[2, q]
+    return total
+
+
+@inner
 def _effects(
-    factor: int, picture: Any, window: Any, box: Any, i: int, old: Any, slope: Any, squared: bool, scores: Any
+    factor: int, picture: Any, window: Any, box: Any, i: int, old: Any, aim: Any, scoring: Any, goal: Any, scores: Any
 ) -> None:
     """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it."""
     start, stop = _rows(window, box)
+    squared = scoring[0] == SQUARED
     for n in range(i, old.shape[0] if box[2] else 0):
-        if factor == 1:
-            scores[n + 1] = _effect(picture, old[n], slope[n], squared, start, stop)
+        if scoring[0] > SQUARED:
+            scores[n + 1] = _effect_on_loss(picture, old[n], aim[n], scoring, goal, window, box, factor)
+        elif factor == 1:
+            scores[n + 1] = _effect(picture, old[n], aim[n], squared, start, stop)
         else:
-            scores[n + 1] = _effect_of_means(picture, old[n], slope[n], squared, window, box, factor)
+            scores[n + 1] = _effect_of_means(picture, old[n], aim[n], squared, window, box, factor)
 
 
 @outer
-def score_swaps(
-    start: int, stop: int, s: Any, slots: Any, others: Any, target: Any, squared: bool, scores: Any
-) -> None:
+def score_swaps(start: int, stop: int, s: Any, slots: Any, others: Any, target: Any, scoring: Any, scores: Any) -> None:
     """Effect on each canvas of slot i drawn as alternative m, against slot i left out.
 
     Args:
         slots: kinds (B, N) and poses (B, N, 4), as they are.
         others: kinds (B, N, M) and poses (B, N, M, 4), the alternatives.
-        target: ``squared``: images (B, 1, 3, H, W), the objective of a canvas is its squared error; otherwise
-            (B, N + 1, 3, H, W), the objective of canvas n is its inner product with ``target[:, n]``.
+        target: (B, N + 1, 3, H, W) where the objective of canvas n is its inner product with ``target[:, n]``;
+            otherwise images (B, 1, 3, H, W).
+        scoring: the objective's code in ``renderers.pixel_loss``; the loss's parameter, float32, and scale (3, H, W).
         scores: (B, N, M, N + 1), written; zero for canvases that do not show slot i.
     """
     (kinds, poses), (other_kinds, other_poses) = slots, others
@@ -425,14 +491,15 @@ def score_swaps(
     whole, screen, picture, box = _workspace(s)
     layers = np.empty((count, 4, s.height * s.width), np.float32)
     boxes, window, old = np.empty((count, 4), np.int64), np.empty(4, np.int64), np.empty_like(layers)
-    slope = np.empty((count, 3, s.height * s.width // (s.supersample * s.supersample)), np.float32)
+    pixels = s.height * s.width // (s.supersample * s.supersample)
+    aim, goal = np.empty((count, 3, pixels), np.float32), np.empty((2, 3, pixels), np.float32)
     for b in range(start, stop):
         scores[b] = ZERO
         for j in range(count):
             _draw(s, kinds[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
         for i in range(count):
             _surround(s, other_kinds[b, i], other_poses[b, i], whole, screen, box, window)
-            _stage(s, i, layers, boxes, target[b], squared, window, old, slope)
+            _stage(s, i, layers, boxes, target[b], scoring, window, old, aim, goal)
             for m in range(choices):
                 _draw(s, other_kinds[b, i, m], other_poses[b, i, m], window, screen, picture, box)
-                _effects(s.supersample, picture, window, box, i, old, slope, squared, scores[b, i, m])
+                _effects(s.supersample, picture, window, box, i, old, aim, scoring, goal, scores[b, i, m])

@@ -16,6 +16,7 @@ from renderers.mesh.files import MeshFile, MeshPath
 from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.pixel_loss import PixelLoss
 from renderers.spaces import Categorical, Coordinate
 
 Range = tuple[float, float]
@@ -122,13 +123,22 @@ class MeshRenderer(Renderer):
 
     @torch.no_grad()
     def swap_scores(
-        self, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, target: Tensor, squared: bool
+        self,
+        what: Tensor,
+        where: Tensor,
+        other_what: Tensor,
+        other_where: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None = None,
     ) -> Tensor:
+        if loss is not None and loss.code is None:  # one that kernels do not know
+            return super().swap_scores(what, where, other_what, other_where, target, loss)
         slots, others = self._objects(what, where), self._objects(other_what, other_where)
         # kernels do not look where they read
-        assert target.shape == (len(where), 1 if squared else where.shape[1] + 1, *self.image_shape), target.shape
+        targets = where.shape[1] + 1 if loss is None else 1
+        assert target.shape == (len(where), targets, *self.image_shape), target.shape
         assert others[0].shape[:2] == slots[0].shape, others[0].shape
-        return self._backend.scores(*slots, *others, target.detach().float(), squared).to(target.dtype)
+        return self._backend.scores(*slots, *others, target.detach().float(), loss).to(target.dtype)
 
     def traceable(self) -> Renderer:
         scenery, (colors, height, width) = self._backend.scenery, self.image_shape

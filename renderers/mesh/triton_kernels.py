@@ -12,10 +12,15 @@ rotation (9), eye (3), light (3), focal, ambient, diffuse.
 import triton
 import triton.language as tl
 
+from renderers import pixel_loss
+
 NEAR = tl.constexpr(0.05)
 FAR = tl.constexpr(1e6)
 LEAST_AREA = tl.constexpr(1e-12)
 HUGE = tl.constexpr(1e9)
+LINEAR, SQUARED = tl.constexpr(pixel_loss.LINEAR), tl.constexpr(pixel_loss.SQUARED)
+STUDENT_T, MIXTURE = tl.constexpr(pixel_loss.STUDENT_T), tl.constexpr(pixel_loss.MIXTURE)
+POISSON_GAUSSIAN = tl.constexpr(pixel_loss.POISSON_GAUSSIAN)
 
 
 @triton.jit
@@ -230,15 +235,47 @@ def draw_canvases(
 
 
 @triton.jit
+def _loss(value, wanted, scale, parameter, CODE: tl.constexpr):
+    """A pixel's loss where a canvas shows ``value``, less what depends on the scale alone."""
+    gap = value - wanted
+    square = gap * gap / (scale * scale)
+    if CODE == STUDENT_T:
+        loss = 0.5 * (parameter + 1) * tl.log(1 + square / parameter)
+    elif CODE == MIXTURE:
+        peak = 0.3989422804 * (1 - parameter) / scale  # 1 / sqrt(2 pi)
+        loss = -tl.log(peak * tl.exp(-0.5 * square) + parameter)
+    elif CODE == POISSON_GAUSSIAN:
+        variance = parameter * tl.maximum(value, 0.0) + scale * scale
+        loss = 0.5 * (gap * gap / variance + tl.log(variance))
+    else:
+        loss = 0.5 * square
+    return loss
+
+
+@triton.jit
+def _change(old, by, wanted, scale, parameter, inside, CODE: tl.constexpr):
+    """Of the objective in a tile's pixels of one channel, when a canvas changes from ``old`` ``by`` that much."""
+    target = tl.load(wanted, inside, 0.0)
+    if CODE == LINEAR:
+        change = by * target
+    elif CODE == SQUARED:
+        change = by * (2 * (old - target) + by)
+    else:
+        sd = tl.load(scale, inside, 1.0)
+        change = _loss(old + by, target, sd, parameter, CODE) - _loss(old, target, sd, parameter, CODE)
+    return change
+
+
+@triton.jit
 def score_swaps(
-    other_kinds, other_poses, layers, target, scores, background, vertices, faces, planes, colors, vertex_start,
-    face_start, closed, vertex_total, face_total, camera, height, width, factor, slots, others,
-    SQUARED: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+    other_kinds, other_poses, layers, target, scores, scale, background, vertices, faces, planes, colors, vertex_start,
+    face_start, closed, vertex_total, face_total, camera, height, width, factor, slots, others, parameter,
+    CODE: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
 ):  # fmt: skip
     """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
 
-    These are (B, N, M, N + 1, T), ``layers`` (B, N, 4, SH * SW) the slots as they are, with nearness; ``target`` and
-    the rest as in ``rasterizer``.
+    These are (B, N, M, N + 1, T), ``layers`` (B, N, 4, SH * SW) the slots as they are, with nearness; ``target``,
+    ``scale``, ``parameter`` and ``CODE`` as in ``rasterizer``.
     """
     tile, number, tiles = _where(height, width, factor, SIDE)
     b, i = number // (slots * others), number // others % slots
@@ -266,15 +303,15 @@ def score_swaps(
                 r = _means(tl.where(shown, red - old_red, 0.0), factor, SIDE, SUB)
                 g = _means(tl.where(shown, green - old_green, 0.0), factor, SIDE, SUB)
                 u = _means(tl.where(shown, blue - old_blue, 0.0), factor, SIDE, SUB)
-                if SQUARED:
-                    wanted = target + b * 3 * pixels + pixel
-                    dr = 2 * (_means(old_red, factor, SIDE, SUB) - tl.load(wanted, inside, 0.0)) + r
-                    dg = 2 * (_means(old_green, factor, SIDE, SUB) - tl.load(wanted + pixels, inside, 0.0)) + g
-                    du = 2 * (_means(old_blue, factor, SIDE, SUB) - tl.load(wanted + 2 * pixels, inside, 0.0)) + u
-                else:
+                if CODE == LINEAR:
                     wanted = target + (b * (slots + 1) + n + 1) * 3 * pixels + pixel
-                    dr = tl.load(wanted, inside, 0.0)
-                    dg = tl.load(wanted + pixels, inside, 0.0)
-                    du = tl.load(wanted + 2 * pixels, inside, 0.0)
-                change = tl.sum(tl.where(inside, r * dr + g * dg + u * du, 0.0))
+                else:
+                    wanted = target + b * 3 * pixels + pixel
+                sd = scale + pixel
+                mean_red, mean_green = _means(old_red, factor, SIDE, SUB), _means(old_green, factor, SIDE, SUB)
+                mean_blue = _means(old_blue, factor, SIDE, SUB)
+                change = _change(mean_red, r, wanted, sd, parameter, inside, CODE)
+                change += _change(mean_green, g, wanted + pixels, sd + pixels, parameter, inside, CODE)
+                change += _change(mean_blue, u, wanted + 2 * pixels, sd + 2 * pixels, parameter, inside, CODE)
+                change = tl.sum(tl.where(inside, change, 0.0))
                 tl.store(scores + (number * (slots + 1) + n + 1) * tiles + tile, change)

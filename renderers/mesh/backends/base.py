@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from renderers.mesh.rasterizer import Scenery
+from renderers.pixel_loss import LINEAR, SQUARED, Normal, PixelLoss
 
 # name: module and class; imported when asked for, for it may need what is not installed
 BACKENDS = {
@@ -69,15 +70,52 @@ class Backend(ABC):
 
     @abstractmethod
     def scores(
-        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+        self,
+        kinds: Tensor,
+        poses: Tensor,
+        other_kinds: Tensor,
+        other_poses: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None,
     ) -> Tensor:
         """What alternatives change, (B, N, M, N + 1), as ``Renderer.swap_scores`` defines it.
 
         Args:
             kinds, poses: the slots, (B, N) and (B, N, 4).
             other_kinds, other_poses: M alternatives for each, (B, N, M) and (B, N, M, 4).
-            target: float32 pictures (B, 1, 3, H, W) where ``squared``, otherwise (B, N + 1, 3, H, W).
+            target: float32 images (B, 1, 3, H, W) where there is a ``loss``, otherwise (B, N + 1, 3, H, W).
+            loss: one that has a code.
         """
+
+
+class Scoring(NamedTuple):
+    """What kernels add up over the pixels that change, as ``renderers.pixel_loss`` numbers it.
+
+    Attributes:
+        code: which. parameter: the loss's number besides its scale.
+        scale: (3, H, W), contiguous float32; empty where the code does not read it.
+        factor: of all sums.
+    """
+
+    code: int
+    parameter: float
+    scale: Tensor
+    factor: Tensor | float = 1.0
+
+    @classmethod
+    def of(cls, loss: PixelLoss | None, target: Tensor) -> "Scoring":
+        """What to do for targets (B, ..., 3, H, W), on their device."""
+        empty = target.new_empty(3, 0, 0)
+        if loss is None:
+            return cls(LINEAR, 0.0, empty)
+        assert loss.code is not None
+        scale = loss.scale.detach() if isinstance(loss.scale, Tensor) else loss.scale
+        alike = not isinstance(scale, Tensor) or scale.numel() == 1
+        if isinstance(loss, Normal) and alike:
+            return cls(SQUARED, 0.0, empty, 0.5 / (scale.reshape(()) if isinstance(scale, Tensor) else scale) ** 2)
+        shape = target.shape[-3:]
+        wide = scale.expand(shape).to(target) if isinstance(scale, Tensor) else target.new_full(shape, scale)
+        return cls(loss.code, loss.parameter, wide.contiguous())
 
 
 def make_backend(name: str, scenery: Scenery) -> Backend:

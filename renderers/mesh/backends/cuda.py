@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from renderers.mesh import triton_kernels as kernels
-from renderers.mesh.backends.base import Backend, Holdings, put
+from renderers.mesh.backends.base import Backend, Holdings, Scoring, put
 from renderers.mesh.rasterizer import Scenery
+from renderers.pixel_loss import PixelLoss
 
 FACES = 16
 """Faces that a program holds at a time, against each of its samples."""
@@ -57,18 +58,25 @@ class Triton(Backend):
         return canvases
 
     def scores(
-        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+        self,
+        kinds: Tensor,
+        poses: Tensor,
+        other_kinds: Tensor,
+        other_poses: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None,
     ) -> Tensor:
         self._check(kinds)
         self._check(other_kinds)
         batch, slots, others = other_kinds.shape
-        scores = poses.new_zeros(batch, slots, others, slots + 1, self._tiles())
+        scores, scoring = poses.new_zeros(batch, slots, others, slots + 1, self._tiles()), Scoring.of(loss, target)
         if other_kinds.numel():
             layers = self._layers(kinds.flatten(), poses.flatten(0, 1), depth=False)
-            given = (other_kinds, other_poses, layers, target, scores)
+            given = (other_kinds, other_poses, layers, target, scores, scoring.scale)
             programs, scene = other_kinds.numel(), self._scene(poses)
-            self._launch(kernels.score_swaps, programs, given, scene, slots, others, SQUARED=squared)
-        return scores.sum(-1)
+            rest = slots, others, scoring.parameter
+            self._launch(kernels.score_swaps, programs, given, scene, *rest, CODE=scoring.code)
+        return scores.sum(-1) * scoring.factor
 
     def _check(self, kinds: Tensor) -> None:
         """RuntimeError for a kind that is none: the kernels do not look where they read. On CUDA it comes later, as an
@@ -85,7 +93,13 @@ class Triton(Backend):
         return layers
 
     def _launch(
-        self, kernel: Any, programs: int, tensors: tuple[Tensor, ...], scene: tuple[Any, ...], *rest: int, **given: Any
+        self,
+        kernel: Any,
+        programs: int,
+        tensors: tuple[Tensor, ...],
+        scene: tuple[Any, ...],
+        *rest: float,
+        **given: Any,
     ) -> None:
         """``programs`` for every tile. (CUDA has room for 2^31 in a grid's first dimension, 65 535 in the others.)"""
         s = self.scenery

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from renderers.mesh import rasterizer
-from renderers.mesh.backends.base import Backend
+from renderers.mesh.backends.base import Backend, Scoring
 from renderers.mesh.rasterizer import Scenery
 from renderers.mesh.threads import deal
+from renderers.pixel_loss import PixelLoss
 
 if TYPE_CHECKING:
     from renderers.mesh.backends.cuda import Triton
@@ -32,9 +33,15 @@ class Embedded(Backend):
         return self._on(poses.device).canvases(kinds, poses)
 
     def scores(
-        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+        self,
+        kinds: Tensor,
+        poses: Tensor,
+        other_kinds: Tensor,
+        other_poses: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None,
     ) -> Tensor:
-        return self._on(poses.device).scores(kinds, poses, other_kinds, other_poses, target, squared)
+        return self._on(poses.device).scores(kinds, poses, other_kinds, other_poses, target, loss)
 
     def _on(self, device: torch.device) -> Backend:
         if device.type != "cuda":
@@ -68,12 +75,20 @@ class CPU(Backend):
         return torch.from_numpy(canvases).to(poses.device)
 
     def scores(
-        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+        self,
+        kinds: Tensor,
+        poses: Tensor,
+        other_kinds: Tensor,
+        other_poses: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None,
     ) -> Tensor:
         slots, others = (_array(kinds), _array(poses)), (_array(other_kinds), _array(other_poses))
         scores = np.empty((*other_kinds.shape, kinds.shape[1] + 1), np.float32)
-        deal(rasterizer.score_swaps, len(kinds), self.scenery, slots, others, _array(target), squared, scores)
-        return torch.from_numpy(scores).to(poses.device)
+        code, parameter, scale, factor = Scoring.of(loss, target)
+        scoring = code, np.float32(parameter), _array(scale)
+        deal(rasterizer.score_swaps, len(kinds), self.scenery, slots, others, _array(target), scoring, scores)
+        return torch.from_numpy(scores).to(poses.device) * factor
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

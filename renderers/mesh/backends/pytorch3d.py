@@ -14,6 +14,7 @@ from torch import Tensor
 from renderers.compositing import Layer, compose, downsample, each
 from renderers.mesh.backends.base import Backend, Holdings, put
 from renderers.mesh.rasterizer import FAR, NEAR, Scenery
+from renderers.pixel_loss import Normal, PixelLoss
 
 # Samples and faces in work at once. A step of 64 small scenes takes a few rounds, each with enough to do for a GPU's
 # threads, and a round takes about 170 bytes for each: 170 MB.
@@ -46,7 +47,13 @@ class PyTorch3D(Backend):
         return torch.cat([self._canvases(kinds[part], poses[part]) for part in _parts(len(kinds), scenes)])
 
     def scores(
-        self, kinds: Tensor, poses: Tensor, other_kinds: Tensor, other_poses: Tensor, target: Tensor, squared: bool
+        self,
+        kinds: Tensor,
+        poses: Tensor,
+        other_kinds: Tensor,
+        other_poses: Tensor,
+        target: Tensor,
+        loss: PixelLoss | None,
     ) -> Tensor:
         batch, slots, choices = other_kinds.shape
         scores = poses.new_zeros(batch, slots, choices, slots + 1)
@@ -55,27 +62,26 @@ class PyTorch3D(Backend):
         scenes = max(1, self._objects // (slots * max(slots, choices)))
         most = max(1, self._objects // (slots * scenes))
         for part in _parts(batch, scenes):
-            stage = self._stage(kinds[part], poses[part], target[part], squared)
+            stage = self._stage(kinds[part], poses[part], target[part], loss)
             for some in _parts(choices, most):
                 pictures = self._layers(other_kinds[part, :, some], other_poses[part, :, some])
-                _score(pictures, stage, squared, scores[part, :, some])
+                _score(pictures, stage, loss, scores[part, :, some])
         return scores
 
     def _canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
         canvases = compose(self._layers(kinds, poses), self._stock(poses.device).background, "zbuffer")
         return downsample(canvases, self._height)
 
-    def _stage(self, kinds: Tensor, poses: Tensor, target: Tensor, squared: bool) -> "_Stage":
+    def _stage(self, kinds: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None) -> "_Stage":
         slots, layers = kinds.shape[1], self._layers(kinds, poses)
         itself = torch.eye(slots, dtype=torch.bool, device=poses.device)[..., None, None]
         depth = layers.depth.unsqueeze(1).masked_fill(itself, torch.inf)
         others = Layer(layers.color.unsqueeze(1).expand(-1, slots, -1, -1, -1, -1), depth)
         canvases = compose(others, self._stock(poses.device).background, "zbuffer")[:, :, 1:]
-        if squared:
-            slope = 2 * (downsample(canvases, self._height) - target.unsqueeze(1))
-        else:
-            slope = target[:, None, 1:].expand(-1, slots, -1, -1, -1, -1)
-        return _Stage(canvases, depth.cummin(2).values, slope)
+        shown = slots if loss is None else 1
+        wanted = target[:, None, -shown:].expand(-1, slots, slots, -1, -1, -1)
+        means = wanted if loss is None else downsample(canvases, self._height)
+        return _Stage(canvases, depth.cummin(2).values, means, wanted)
 
     def _layers(self, kinds: Tensor, poses: Tensor) -> Layer:
         """Kinds (...) and poses (..., 4) to layers (..., 3, SH, SW) and (..., SH, SW), all at once."""
@@ -113,12 +119,14 @@ class PyTorch3D(Backend):
 class _Stage(NamedTuple):
     """What alternatives are drawn over: of slot i and canvas n + 1 without it at ``[:, i, n]``, where i <= n.
 
-    ``color`` (B, N, N, 3, SH, SW) and ``depth`` (B, N, N, SH, SW); ``slope`` (B, N, N, 3, H, W) of the objective.
+    ``color`` (B, N, N, 3, SH, SW), ``depth`` (B, N, N, SH, SW), ``means`` (B, N, N, 3, H, W) the colour's, which losses
+    read, and ``target`` likewise.
     """
 
     color: Tensor
     depth: Tensor
-    slope: Tensor
+    means: Tensor
+    target: Tensor
 
 
 class _Stock(NamedTuple):
@@ -239,17 +247,23 @@ def _parts(count: int, most: int) -> list[slice]:
     return [slice(start, start + most) for start in range(0, max(1, count), most)]
 
 
-def _score(pictures: Layer, stage: _Stage, squared: bool, scores: Tensor) -> None:
-    """Write the ``scores`` (B, N, M, N + 1) of alternatives (B, N, M, ...), as ``Renderer.swap_scores`` defines them.
-
-    With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
-    """
+def _score(pictures: Layer, stage: _Stage, loss: PixelLoss | None, scores: Tensor) -> None:
+    """Write the ``scores`` (B, N, M, N + 1) of alternatives (B, N, M, ...), defined by ``Renderer.swap_scores``."""
     for n in range(scores.shape[1]):  # canvas n + 1 shows slots 0 to n
-        color, depth, slope = (part[:, : n + 1, n].unsqueeze(2) for part in stage)
+        color, depth, means, target = (part[:, : n + 1, n].unsqueeze(2) for part in stage)
         shown = pictures.depth[:, : n + 1] < depth
         change = (pictures.color[:, : n + 1] - color).masked_fill(~shown.unsqueeze(3), 0)
-        change = downsample(change, slope.shape[-2])
-        scores[:, : n + 1, :, n + 1] = (change * (slope + change if squared else slope)).flatten(3).sum(3)
+        change = downsample(change, target.shape[-2])
+        scores[:, : n + 1, :, n + 1] = _effect(change, means, target, loss).flatten(3).sum(3)
+
+
+def _effect(change: Tensor, means: Tensor, target: Tensor, loss: PixelLoss | None) -> Tensor:
+    """What a ``change`` (..., 3, H, W) of canvases makes of their objective in each pixel."""
+    if loss is None:
+        return change * target
+    if isinstance(loss, Normal):  # a parabola: fewer steps than its value twice
+        return change * (means - target + 0.5 * change) / loss.scale**2
+    return loss(means + change, target) - loss(means, target)
 
 
 def _rasterizer() -> Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]:
