@@ -8,8 +8,9 @@ import torch
 
 from air_lightning import runs
 from air_lightning.loading import find_checkpoint
+from air_lightning.powers import POWERS
 
-KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests")
+KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS)
 """Of a checkpoint: without the states of optimizer, schedules, loops, callbacks, loaders and random numbers."""
 
 
