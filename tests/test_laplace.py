@@ -8,11 +8,11 @@ import torch
 from renderers_for_tests import Dial, Discs, KindBumps
 from torch import Tensor
 
-from air_lightning.core import Slots
 from air_lightning.distributions import count_log_prior
-from air_lightning.laplace import laplace_sd
 from air_lightning.metrics.calibration import central_mass
-from air_lightning.refinement import Refinement
+from air_lightning.model.laplace import laplace_sd
+from air_lightning.model.refinement import Refinement
+from air_lightning.model.slots import Slots
 from renderers import Renderer, Where
 
 SD = 0.2
