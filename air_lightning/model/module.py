@@ -353,8 +353,8 @@ class AIRModule(pl.LightningModule):
 
     @property
     def sureness(self) -> dict[str, Any] | None:
-        """Bins of confidence and the coverage of each coordinate, as of the last evaluation; None without a truth."""
-        return None if self.evaluation is None else self.evaluation.sureness
+        """Bins of confidence, each coordinate's coverage, and the powers in force; None without a truth."""
+        return None if self.evaluation is None else self.evaluation.sureness | {"powers": self.powers.state()}
 
     @property
     def fitted_powers(self) -> Powers | None:
