@@ -57,7 +57,7 @@ def exact_sd(renderer: Renderer, image: Tensor, what: Tensor, where: Tensor, slo
 @pytest.mark.parametrize("renderer", [KindBumps(16), Dial(16)], ids=["bumps", "dial"])
 def test_sd_is_that_of_the_exact_curvature(renderer: Renderer) -> None:
     # finer steps than for learning, at which second differences are second derivatives
-    renderer.where = Where(tuple(replace(c, step=0.2 * c.step) for c in renderer.where.coordinates))
+    renderer.where = Where(tuple(replace(c, step=0.05 * c.step) for c in renderer.where.coordinates))
     what = torch.tensor([[0, 1], [1, 0]])
     u = 0.6 * torch.randn(2, 2, len(renderer.where))
     where = renderer.where.constrain(u)
