@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from renderers.constants import constant
 
 FULL_TURN = 2 * math.pi
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
+HERMITE = tuple(_NODES.tolist()), tuple((_WEIGHTS / _WEIGHTS.sum()).tolist())
+"""Nodes and weights of the mean over a standard normal number."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,30 @@ class Coordinate:
         share = (value - self.low) / (self.high - self.low)
         return torch.special.ndtri(share.clamp(0.00135, 0.99865))
 
+    def slope(self, u: Tensor) -> Tensor:
+        """The derivative of ``constrain`` at u (any shape), in the coordinate's own unit."""
+        if self.circular:
+            return torch.ones_like(u)
+        if self.prior == "normal":
+            return torch.full_like(u, self.sd)
+        return (self.high - self.low) * torch.exp(-0.5 * u**2) / math.sqrt(FULL_TURN)
+
+    def spread(self, u: Tensor, sd: Tensor) -> Tensor:
+        """The sd in the coordinate's own unit where the unconstrained number is Gaussian, of mean u and ``sd``.
+
+        Any shape. Of an angle the circular sd, which of a wrapped Gaussian is ``sd`` itself (Mardia & Jupp 2000,
+        sections 2.3 and 3.5). Of a coordinate with a uniform prior by Gauss-Hermite quadrature, for its derivative
+        alone would mislead where the posterior is wide, or near an end of the support.
+        """
+        if self.circular:
+            return sd
+        if self.prior == "normal":
+            return self.sd * sd
+        nodes, weights = constant(HERMITE, u.dtype, u.device)
+        values = self.constrain(u.unsqueeze(-1) + sd.unsqueeze(-1) * nodes)
+        mean = (values * weights).sum(-1, keepdim=True)
+        return ((values - mean) ** 2 * weights).sum(-1).sqrt()
+
 
 @dataclass(frozen=True)
 class Where:
@@ -145,6 +173,17 @@ class Where:
         """where (..., P) to u (..., P)."""
         self.check(where)
         return torch.stack([c.unconstrain(x) for c, x in zip(self.coordinates, where.unbind(-1))], -1)
+
+    def slopes(self, u: Tensor) -> Tensor:
+        """The derivative of every coordinate in its u, (..., P), for u (..., P)."""
+        self.check(u)
+        return torch.stack([c.slope(x) for c, x in zip(self.coordinates, u.unbind(-1))], -1)
+
+    def spreads(self, u: Tensor, sd: Tensor) -> Tensor:
+        """The sd of every coordinate in its own unit, (..., P), where u is Gaussian, mean and ``sd`` (..., P)."""
+        self.check(u)
+        columns = zip(self.coordinates, u.unbind(-1), sd.unbind(-1))
+        return torch.stack([c.spread(*column) for c, *column in columns], -1)
 
     def clamp(self, where: Tensor) -> Tensor:
         """where (..., P) moved into the support (angles are left as they are)."""

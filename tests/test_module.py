@@ -103,7 +103,7 @@ def pictures(renderer: Renderer, batch: int = 6) -> Tensor:
 def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
     module = stirred(MODULE[kind](refinement=refinement, slots=slots))
     images = pictures(module.renderer)
-    count, posterior, found, reconstruction = module.infer(images)
+    count, posterior, found, reconstruction, where_sd = module.infer(images)
     assert count.shape == (6,) and posterior.shape == (6, slots + 1)
     assert found.presence_logits.shape == (6, slots) and found.where.shape == (
         6,
@@ -112,9 +112,10 @@ def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
     )
     torch.testing.assert_close(posterior.sum(1), torch.ones(6))
     assert torch.equal(count, posterior.argmax(1))
+    assert where_sd.shape == found.where.shape and bool((where_sd > 0).all())
     canvases = module.renderer.render(found.what, found.where)
     torch.testing.assert_close(reconstruction, torch.stack([c[n] for c, n in zip(canvases, count)]))
-    assert not any(part.requires_grad for part in (posterior, reconstruction, *found))
+    assert not any(part.requires_grad for part in (posterior, reconstruction, where_sd, *found))
 
 
 @over_modules
@@ -294,10 +295,20 @@ COMMON = {"count_accuracy", "over_count", "under_count", "position_error", "posi
     "position_error_mean",
     "scene_accuracy",
     "elbo",
+    "expected_count",
+    "true_count",
+    "count_log_loss",
+    "stated_precision",
+    "precision",
+    "recall",
+    "calibration_error",
+    "coverage50",
+    "coverage90",
 }
+KINDS = {"identity_accuracy", "identity_calibration_error"}
 METRICS = {
-    "mesh": COMMON | {"identity_accuracy", "rotation_error"},
-    "discs": COMMON | {"identity_accuracy"},
+    "mesh": COMMON | KINDS | {"rotation_error"},
+    "discs": COMMON | KINDS,
     "bumps": COMMON,
 }
 

@@ -457,7 +457,7 @@ def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: p
 
 
 def test_overlays_mark_the_boxes() -> None:
-    found = FoundObject("cube", {"cube": 1.0}, None, {}, (), (10.0, 20.0, 30.0, 35.0), 0.987)
+    found = FoundObject("cube", {"cube": 1.0}, None, {}, {}, (), (10.0, 20.0, 30.0, 35.0), 0.987)
     hidden = replace(found, box=None)
     prediction = Prediction(80, 40, 2, (0.0, 0.0, 1.0), (hidden, found))
     picture = np.array(draw_overlay(Image.new("RGB", (80, 40), "#102030"), prediction))
@@ -472,7 +472,7 @@ def test_overlays_mark_the_boxes() -> None:
 
 def test_labels_lie_over_the_boxes_of_other_objects() -> None:
     """The second object's box crosses the first one's label."""
-    first = FoundObject("cube", {"cube": 1.0}, None, {}, (), (25.0, 20.0, 35.0, 35.0), 0.987)
+    first = FoundObject("cube", {"cube": 1.0}, None, {}, {}, (), (25.0, 20.0, 35.0, 35.0), 0.987)
     second = replace(first, box=(2.0, 18.0, 60.0, 38.0))
     alone, both = (
         np.array(draw_overlay(Image.new("RGB", (80, 40)), Prediction(80, 40, len(found), (), found)))
@@ -484,7 +484,7 @@ def test_labels_lie_over_the_boxes_of_other_objects() -> None:
 
 
 def test_overlays_of_large_pictures_and_labels_at_the_edge() -> None:
-    found = FoundObject(None, None, (0.0,), {}, (), (380.0, 0.0, 400.0, 10.0), 1.0)
+    found = FoundObject(None, None, (0.0,), {}, {}, (), (380.0, 0.0, 400.0, 10.0), 1.0)
     picture = np.array(draw_overlay(Image.new("L", (400, 300), 200), Prediction(400, 300, 1, (0.0, 1.0), (found,))))
     assert picture.shape == (300, 400, 3)
     assert (picture[0, 380:] == 255).all()

@@ -18,7 +18,8 @@ from PIL import Image
 from reports_for_tests import report
 
 from air_lightning.cli import main
-from air_lightning.commands.report.record import read_runs
+from air_lightning.commands.report.record import Bin, read_runs
+from air_lightning.commands.report.reliability import interval
 from air_lightning.runs import RunFolder
 from air_lightning.runs.curves import SECONDS
 
@@ -319,7 +320,8 @@ def test_damaged_checkpoints_and_pictures_of_other_names_are_left_out(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"metrics": {"test/a": "high"}}', '{"metrics": 3}', '{"metrics": {}, "step": "ten"}']
+    "text", ["{", "[]", '{"metrics": {"test/a": "high"}}', '{"metrics": 3}', '{"metrics": {}, "step": "ten"}',
+     '{"metrics": {}, "calibration": {"reliability": 3}}']
 )
 def test_damaged_records_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     run = evaluated(tmp_path / "run")
@@ -353,3 +355,45 @@ def test_browser_shows_the_page_without_complaint_or_network(pages: Path, name: 
     shown = subprocess.run([CHROMIUM, *quiet, *blocked, page], capture_output=True, text=True, timeout=120, check=True)
     assert text in shown.stdout and "<polyline" in shown.stdout
     assert "CONSOLE" not in shown.stderr, shown.stderr
+
+
+# ---- how sure, and how often right
+
+CALIBRATION: dict[str, Any] = {
+    "reliability": {
+        "presence": [
+            {"from": 0.0, "to": 0.5, "number": 40, "confidence": 0.1, "right": 0.05},
+            {"from": 0.5, "to": 1.0, "number": 20, "confidence": 0.9, "right": 0.75},
+        ],
+        "identity": [{"from": 0.0, "to": 0.5, "number": 0, "confidence": None, "right": None}],
+    },
+    "coverage": {"x": {"objects": 15, "coverage50": 0.4, "coverage90": None}},
+    "powers": {"count": 0.5, "pose": {"x": 0.25}, "refined": True},
+}
+
+
+def test_expected_stands_beside_realised(tmp_path: Path) -> None:
+    metrics = {"test/expected_count": 1.25, "test/true_count": 1.5, "test/calibration_error": 0.0833}
+    page = report(write_run(tmp_path / "run", metrics=metrics, calibration=CALIBRATION))
+    assert page.row("Objects in a scene, mean") == ["1.2500", "1.5000"]
+    assert page.row("x within its 50 % interval") == ["0.5000", "0.4000"]
+    assert page.row("x within its 90 % interval") == ["0.9000", "–"]
+    assert "to the power of count 0.5, x 0.25, as validate --calibrate has fitted them" in page.text
+    assert "an object of its own is there: 0.750 of 20, confidence 0.900" in page.text
+    points = re.search(r'<g class="line c0"><polyline points="([\d.]+),([\d.]+) ([\d.]+),([\d.]+)"', page.source)
+    assert points
+    x0, y0, x1, y1 = map(float, points.groups())
+    assert x1 - x0 == pytest.approx(0.8 * 356, abs=0.2) and y0 - y1 == pytest.approx(0.7 * 188, abs=0.2)
+
+
+def test_without_a_truth_nothing_is_said_of_confidence(tmp_path: Path) -> None:
+    assert "how often right" not in report(evaluated(tmp_path / "run")).text
+    plain = CALIBRATION | {"powers": {"count": 1.0, "pose": {}, "refined": False}}
+    page = report(write_run(tmp_path / "other", metrics={"test/elbo": 1.0}, calibration=plain))
+    assert "They are as they were learnt" in page.text
+
+
+def test_bins_of_few_forecasts_say_how_little_they_know() -> None:
+    low, high = interval(Bin(10, 0.9, 1.0))
+    assert (low, high) == pytest.approx((0.722, 1.0), abs=0.002)
+    assert interval(Bin(10_000, 0.5, 0.5)) == pytest.approx((0.4902, 0.5098), abs=1e-3)

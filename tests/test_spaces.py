@@ -49,11 +49,30 @@ def test_unconstrain_stops_just_inside_the_support(value: float, u: float) -> No
     assert COORDINATES["uniform"].unconstrain(torch.tensor(value)).item() == pytest.approx(u, abs=1e-3)
 
 
+@pytest.mark.parametrize("coordinate", COORDINATES.values(), ids=COORDINATES)
+def test_slope_is_the_derivative(coordinate: Coordinate) -> None:
+    u = torch.linspace(-3, 3, 20, dtype=torch.float64, requires_grad=True)
+    (derivative,) = torch.autograd.grad(coordinate.constrain(u).sum(), u)
+    torch.testing.assert_close(coordinate.slope(u.detach()), derivative)
+
+
+@pytest.mark.parametrize("coordinate", COORDINATES.values(), ids=COORDINATES)
+@pytest.mark.parametrize("u, sd", [(0.3, 0.01), (0.0, 0.5), (-1.5, 1.5), (3.0, 1.0)])
+def test_spread_is_the_sd_in_the_coordinates_unit(coordinate: Coordinate, u: float, sd: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    values = coordinate.constrain(u + sd * torch.randn(200_000, generator=random, dtype=torch.float64))
+    found = coordinate.spread(*torch.tensor([u, sd], dtype=torch.float64))
+    assert float(found) == pytest.approx(float(values.std()), rel=0.01)
+
+
 def test_where_maps_column_by_column() -> None:
     u = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     value = SPACE.constrain(u)
     for index, coordinate in enumerate(COORDINATES.values()):
         assert torch.equal(value[..., index], coordinate.constrain(u[..., index]))
+        assert torch.equal(SPACE.slopes(u)[..., index], coordinate.slope(u[..., index]))
+        spread = SPACE.spreads(u, 0.1 + u**2)[..., index]
+        assert torch.equal(spread, coordinate.spread(u[..., index], 0.1 + u[..., index] ** 2))
     assert torch.allclose(SPACE.unconstrain(value), u)
 
 

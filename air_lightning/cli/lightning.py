@@ -18,7 +18,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import parallel, runs
-from air_lightning.cli import loggers, opening, records
+from air_lightning.cli import calibration, loggers, opening, records
 from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_config
 from air_lightning.cli.commands import COMMANDS
 from air_lightning.cli.ending import INTERRUPTED, end
@@ -126,6 +126,12 @@ class AIRCLI(LightningCLI):
             help="fit only: continue the run in --run_dir from its last checkpoint, with its own config.",
         )
         parser.add_argument(
+            "--calibrate",
+            action="store_true",
+            help="validate only: fit powers under which the posteriors would have been as sure as they were right, and "
+            "keep them in the checkpoint. The truth must be known.",
+        )
+        parser.add_argument(
             "--wandb",
             action=ActionYesNo(no_prefix="no_"),
             default=False,
@@ -174,6 +180,7 @@ class AIRCLI(LightningCLI):
         loggers.check(arguments)
         self.run_dir = opening.fit_folder(arguments)
         arguments.ckpt_path = opening.checkpoint(arguments, self.run_dir, "last" if arguments.resume else None)
+        calibration.check(arguments, "fit", self.run_dir)
         if parallel.rank() != 0:
             return  # the first process has opened it
         if not arguments.trainer.fast_dev_run:  # which writes nothing
@@ -185,6 +192,7 @@ class AIRCLI(LightningCLI):
     def _open_evaluation(self) -> None:
         self.run_dir = opening.evaluation_folder(self._arguments, str(self.subcommand))
         self._arguments.ckpt_path = opening.checkpoint(self._arguments, self.run_dir, "best")
+        calibration.check(self._arguments, str(self.subcommand), self.run_dir)
 
     def instantiate_classes(self) -> None:
         """As Lightning's; a wrong value ends the command with a message and no folder."""
@@ -196,6 +204,7 @@ class AIRCLI(LightningCLI):
             parallel.check_world(self.trainer.world_size)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
+            calibration.check_truth(self._arguments, self.datamodule)
             self._check_weights()
             if self.datamodule is not None and parallel.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
@@ -294,8 +303,10 @@ class AIRCLI(LightningCLI):
             self._end_together(2, f"error: {error}{trained}")
 
     def validate(self, **kwargs: Any) -> None:
-        """Validate, and write `validate_metrics.json`."""
+        """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""
         self._write_metrics(self._evaluate(**kwargs))
+        if self._arguments.calibrate:
+            calibration.keep(self.model, Path(self._arguments.ckpt_path))
 
     def test(self, **kwargs: Any) -> None:
         """Test, and write `test_metrics.json`."""
@@ -316,6 +327,8 @@ class AIRCLI(LightningCLI):
         record = records.metrics(results, self._arguments.ckpt_path, self._count.scenes, self.run_dir, self._text)
         if isinstance(self.model, callbacks.CountsObjects) and self.model.count_confusion is not None:
             record["count_confusion"] = self.model.count_confusion.tolist()
+        if isinstance(self.model, calibration.Calibrated) and self.model.sureness is not None:
+            record["calibration"] = self.model.sureness
         records.write(self.run_dir / f"{self.subcommand}_metrics.json", record)
 
     def _heed_sigterm(self) -> None:

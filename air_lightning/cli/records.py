@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from air_lightning import runs
 
 # Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
-NOT_SAVED = ("config", "run_dir", "resume", "ckpt_path")
+NOT_SAVED = ("config", "run_dir", "resume", "calibrate", "ckpt_path")
 
 
 def config_text(parser: ArgumentParser, arguments: Namespace) -> str:

@@ -2,6 +2,7 @@
 
 from air_lightning.metrics.averages import SceneMean, median
 from air_lightning.metrics.boxes import BoxPrecision
+from air_lightning.metrics.calibration import calibration_error, central_mass, objects_found, reliability
 from air_lightning.metrics.comparison import (
     Comparison,
     compare_objects,
@@ -9,6 +10,7 @@ from air_lightning.metrics.comparison import (
     scene_accuracy,
     scene_right,
 )
+from air_lightning.metrics.confidence import Calibration, Fit, Kinds, PoseGaps
 from air_lightning.metrics.counts import CountRates, count_confusion, count_rates
 from air_lightning.metrics.matching import Matching, match_objects
 from air_lightning.metrics.objects import Objects
@@ -17,19 +19,27 @@ from air_lightning.metrics.segmentation import adjusted_rand_index, foreground_a
 
 __all__ = [
     "BoxPrecision",
+    "Calibration",
     "Comparison",
     "CountRates",
+    "Fit",
+    "Kinds",
     "Matching",
     "Objects",
+    "PoseGaps",
     "SceneMean",
     "SceneMetrics",
     "adjusted_rand_index",
+    "calibration_error",
+    "central_mass",
     "compare_objects",
     "count_confusion",
     "count_rates",
     "foreground_ari",
     "match_objects",
     "median",
+    "objects_found",
+    "reliability",
     "rotation_error",
     "scene_accuracy",
     "scene_right",

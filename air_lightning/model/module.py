@@ -17,18 +17,21 @@ from air_lightning.figures.gallery import Exhibit, gallery
 from air_lightning.figures.pictures import picture_rows, picture_steps
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.metrics import SceneMean
-from air_lightning.metrics.evaluation import Evaluation, check_positions, figure_names
+from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
 from air_lightning.metrics.host import on_host
 from air_lightning.model.evidence import (
     bound,
     evidence,
     importance_bound,
     log_likelihoods,
+    of_sample,
     slot_kl,
     what_log_ratio,
     where_log_ratio,
 )
-from air_lightning.model.objective import objective
+from air_lightning.model.laplace import laplace_sd
+from air_lightning.model.objective import given_shown, objective
+from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots, explain
@@ -44,15 +47,18 @@ class Explanation(NamedTuple):
     """What the model says of B pictures.
 
     Attributes:
-        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x).
+        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x) to the model's power.
         slots: the inferred objects; those from ``count`` on are not there.
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
+        where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
+            renderer's curvature around them (``laplace_sd``); to the model's powers.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
     posterior: Tensor
     slots: Slots
     reconstruction: Tensor
+    where_sd: Tensor
 
 
 class AIRModule(pl.LightningModule):
@@ -138,6 +144,7 @@ class AIRModule(pl.LightningModule):
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
+        self.powers = Powers()
         self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
@@ -169,7 +176,19 @@ class AIRModule(pl.LightningModule):
         canvases = self.renderer.render(slots.what, slots.where)
         log_q = count_log_posterior(slots.presence_logits)
         count = log_q.argmax(1)
-        return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
+        reconstruction = canvases[torch.arange(len(images), device=count.device), count]
+        spread = self._where_sd(images, slots, canvases)
+        return Explanation(count, self.powers.of_count(log_q), slots, reconstruction, spread)
+
+    def _where_sd(self, images: Tensor, slots: Slots, canvases: Tensor) -> Tensor:
+        """See ``Explanation``."""
+        refined = self.refinement is not None
+        sd = of_sample(slots.sd, slots.what)
+        if refined:
+            worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+            weights = given_shown((worth + self.log_prior).softmax(1))
+            sd = laplace_sd(self.renderer, images, slots, weights, self.final_sd)
+        return self.powers.of_pose(self.renderer.where.names, sd, refined)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
@@ -275,12 +294,18 @@ class AIRModule(pl.LightningModule):
             return
         self.evaluation = Evaluation(self.renderer, self.slots, data)
 
+    def on_train_start(self) -> None:
+        self.powers = Powers()  # of other weights than those that are learnt from now on
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.renderer.digests:
             checkpoint["renderer_digests"] = self.renderer.digests
+        if self.powers != Powers():
+            checkpoint[POWERS] = self.powers.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Warn where the renderer draws other things than those that the weights were trained on."""
+        """Take the powers, and warn where the renderer draws other things than those it was trained on."""
+        self.powers = Powers(**checkpoint.get(POWERS, {}))
         trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
         if changed:
@@ -292,8 +317,9 @@ class AIRModule(pl.LightningModule):
     def _evaluate(self, batch: Batch, split: str) -> None:
         if self.evaluation is not None:
             seen = self.infer(batch.images)
-            what, where = seen.slots.what, seen.slots.where
-            self.evaluation.update(self.renderer, seen.count, seen.posterior, what, where, batch)
+            slots = seen.slots
+            found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.looks)
+            self.evaluation.update(self.renderer, found, batch)
         self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
             self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
@@ -324,6 +350,17 @@ class AIRModule(pl.LightningModule):
     def count_confusion(self) -> Tensor | None:
         """Scenes of the last evaluation by true count (row) and inferred count (column); None without a truth."""
         return None if self.evaluation is None else self.evaluation.confusion
+
+    @property
+    def sureness(self) -> dict[str, Any] | None:
+        """Bins of confidence, each coordinate's coverage, and the powers in force; None without a truth."""
+        return None if self.evaluation is None else self.evaluation.sureness | {"powers": self.powers.state()}
+
+    @property
+    def fitted_powers(self) -> Powers | None:
+        """The powers that would have made the last evaluation's posteriors as sure as right; None without a truth."""
+        fit = None if self.evaluation is None else self.evaluation.fit
+        return None if fit is None else self.powers.times(fit.count, fit.pose, self.refinement is not None)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Explanation:
         return self.infer(batch.images)

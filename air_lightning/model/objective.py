@@ -137,7 +137,7 @@ def _evidence_change(
 
     Against leaving the slot out, over the canvases that show it.
     """
-    given = _given_shown(weights)
+    given = given_shown(weights)
 
     @torch.no_grad()
     def change(what: Tensor, where: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def _evidence_change(
     return change
 
 
-def _given_shown(weights: Tensor) -> Tensor:
+def given_shown(weights: Tensor) -> Tensor:
     """Weights (B, N, N + 1) of the canvases given that they show slot i."""
     count = weights.shape[1]
     showing = torch.ones(count, count, device=weights.device).triu()[1:]  # (N, N + 1): canvas n shows slot i

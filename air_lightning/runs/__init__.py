@@ -35,7 +35,7 @@ from air_lightning.runs.reading import (
     step_of,
     trained_with,
 )
-from air_lightning.runs.writing import MetricsFile, write_atomically, write_json
+from air_lightning.runs.writing import MetricsFile, amend_checkpoint, write_atomically, write_json
 
 __all__ = [
     "CHECKPOINTS",
@@ -46,6 +46,7 @@ __all__ = [
     "NAMED_CHECKPOINTS",
     "RunError",
     "RunFolder",
+    "amend_checkpoint",
     "check_weights",
     "checkpoint_of",
     "config_of",

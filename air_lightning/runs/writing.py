@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from air_lightning.runs.reading import read_checkpoint
 
 
 class MetricsFile(CSVLogger):
@@ -52,6 +55,17 @@ def write_atomically(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never half of one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text)
+    os.replace(draft, path)
+
+
+def amend_checkpoint(path: Path, entries: Mapping[str, Any]) -> None:
+    """Put entries into a checkpoint beside all else that it holds, the old file staying until the new one is whole.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(read_checkpoint(path) | dict(entries), draft)
     os.replace(draft, path)
 
 

@@ -42,6 +42,7 @@ class Inference(nn.Module):
         super().__init__()
         self.network, self.renderer, self.slots = module.network, renderer, module.slots
         self.reconsideration, self.final_sd = module.reconsideration, module.final_sd
+        self.powers = module.powers
         self.register_buffer("log_prior", module.log_prior, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,7 +50,7 @@ class Inference(nn.Module):
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
         what = slots.looks.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
-        return count_log_posterior(slots.presence_logits).exp(), what, slots.where
+        return self.powers.of_count(count_log_posterior(slots.presence_logits)), what, slots.where
 
 
 def trace(module: AIRModule) -> ExportedProgram:

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from air_lightning import runs
+from air_lightning.model.powers import POWERS
 from air_lightning.runs.loading import find_checkpoint
 
-KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests")
+KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS)
 """Of a checkpoint: without the states of optimizer, schedules, loops, callbacks, loaders and random numbers."""
 
 

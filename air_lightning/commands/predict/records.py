@@ -27,6 +27,8 @@ class FoundObject:
         code: posterior mean of its appearance; None for a renderer with kinds.
         pose: the renderer's coordinates by name, in the renderer's units. An angle lies within half its kind's period
             of 0; it is None where the kind looks the same from all sides.
+        pose_sd: the posterior sd of each coordinate of ``pose``, in its unit (``Coordinate.spread``), of an angle the
+            circular one; None as there.
         window: corners (x, y) of the region where the network reads appearance, pixels of the picture given.
         box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the picture
             given, from the upper left corner, ends excluded; None if it draws nothing.
@@ -37,6 +39,7 @@ class FoundObject:
     kind_probabilities: dict[str, float] | None
     code: tuple[float, ...] | None
     pose: dict[str, float | None]
+    pose_sd: dict[str, float | None]
     window: tuple[Point, ...]
     box: tuple[float, float, float, float] | None
     confidence: float
@@ -70,7 +73,12 @@ def predictions(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, in
     Errors:
         ValueError where the model's answer is not finite.
     """
-    for name, value in (("count", seen.posterior), ("pose", seen.slots.where), ("identity", seen.slots.looks)):
+    for name, value in (
+        ("count", seen.posterior),
+        ("pose", seen.slots.where),
+        ("pose's sd", seen.where_sd),
+        ("identity", seen.slots.looks),
+    ):
         if not bool(value.isfinite().all()):
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
     kinds = renderer.what.names if isinstance(renderer.what, Categorical) else None
@@ -84,26 +92,30 @@ def predictions(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, in
 
 
 def _columns(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """(B, N, ...) of what, looks, where, windows and boxes in the pictures' own pixels, and confidence; on the CPU."""
+    """(B, N, ...) of what, looks, where, its sd, windows and boxes in the pictures' own pixels, confidence; on CPU."""
     what, where = seen.slots.what, seen.slots.where
     size = torch.tensor(sizes, dtype=torch.float32, device=where.device)
     window = (renderer.window(where) @ CORNERS.to(where) + 1) * (size[:, None, :, None] / 2)
     shown_at = size / torch.tensor(renderer.image_shape[:0:-1], dtype=size.dtype, device=size.device)
     boxes = renderer.boxes(what, where) * shown_at.repeat(1, 2).unsqueeze(1)
-    parts = what, seen.slots.looks, where, window.transpose(2, 3), boxes, shown(seen.posterior)
+    space = renderer.where
+    where_sd = space.spreads(space.unconstrain(where), seen.where_sd)
+    parts = what, seen.slots.looks, where, where_sd, window.transpose(2, 3), boxes, shown(seen.posterior)
     return [part.cpu() for part in parts]
 
 
 def _object(
-    renderer: Renderer, kinds: tuple[str, ...] | None, what: Tensor, looks: Tensor, where: Tensor, window: Tensor,
-    box: Tensor, confidence: Tensor,
+    renderer: Renderer, kinds: tuple[str, ...] | None, what: Tensor, looks: Tensor, where: Tensor, where_sd: Tensor,
+    window: Tensor, box: Tensor, confidence: Tensor,
 ) -> FoundObject:  # fmt: skip
     x0, y0, x1, y1 = _numbers(box)
+    pose = _pose(renderer, 0 if kinds is None else int(what), where)
     return FoundObject(
         kind=None if kinds is None else kinds[int(what)],
         kind_probabilities=None if kinds is None else dict(zip(kinds, _numbers(looks.softmax(-1)))),
         code=None if kinds is not None else _numbers(looks.chunk(2, -1)[0]),
-        pose=_pose(renderer, 0 if kinds is None else int(what), where),
+        pose=pose,
+        pose_sd={name: None if pose[name] is None else sd for name, sd in zip(pose, _numbers(where_sd))},
         window=tuple((x, y) for x, y in (_numbers(corner) for corner in window)),
         box=(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None,
         confidence=_numbers(confidence.unsqueeze(0))[0],

@@ -56,11 +56,11 @@ def line_chart(lines: Sequence[Line], title: str, unit: str, across: str) -> Cha
     last = max(x for line in shown for x, _ in line.points)
     low, high, all_low, all_high = _reach([point for line in shown for point in line.points], last)
     rows, columns = ticks(low, high), ticks(0, last, 6)
-    frame = _Frame(min(low, rows[0]), max(high, rows[-1]), last)
+    frame = Frame(min(low, rows[0]), max(high, rows[-1]), last)
     values = ", ".join(f"{line.name} {line.points[-1][1]:.4g}" for line in shown)
     svg = Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "class": "chart"})
     svg.set("aria-label", f"{title} over {across}; at the end: {values}")
-    _axes(svg, frame, rows, [x for x in columns if x <= last], unit, across)
+    axes(svg, frame, rows, [x for x in columns if x <= last], unit, across)
     _draw(svg, frame, shown)
     off = [f"{value:.3g}" for value, out in ((all_low, all_low < frame.low), (all_high, all_high > frame.high)) if out]
     note = f"Early values reach {' and '.join(off)}, off this chart." if off else ""
@@ -120,8 +120,8 @@ def _reach(points: Sequence[tuple[float, float]], last: float) -> tuple[float, f
     return low, high, min(every), max(every)
 
 
-class _Frame:
-    """Places in the drawing."""
+class Frame:
+    """Places in the drawing: y from ``low`` to ``high``, x from 0 to ``last``."""
 
     def __init__(self, low: float, high: float, last: float) -> None:
         self.low, self.high, self.last = low, high, last or 1.0
@@ -133,7 +133,8 @@ class _Frame:
         return round(HEIGHT - BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _axes(svg: Element, frame: _Frame, rows: Sequence[float], columns: Sequence[float], unit: str, across: str) -> None:
+def axes(svg: Element, frame: Frame, rows: Sequence[float], columns: Sequence[float], unit: str, across: str) -> None:
+    """Draw both axes, with ticks at ``rows`` and ``columns``, and what they are."""
     ends = str(LEFT), str(WIDTH - RIGHT)
     for row in rows:
         y = str(frame.y(row))
@@ -154,7 +155,7 @@ def _text(svg: Element, x: float, y: float, text: str, anchor: str) -> None:
     SubElement(svg, "text", {"x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor}).text = text
 
 
-def _draw(svg: Element, frame: _Frame, lines: Sequence[Line]) -> None:
+def _draw(svg: Element, frame: Frame, lines: Sequence[Line]) -> None:
     name = f"plot-{next(_numbers)}"
     clip = SubElement(SubElement(svg, "defs"), "clipPath", {"id": name})
     size = {"width": str(WIDTH - LEFT - RIGHT + 8), "height": str(HEIGHT - TOP - BOTTOM + 8)}

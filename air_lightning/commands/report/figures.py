@@ -33,6 +33,16 @@ FIGURES = {
     "box_ap50": Figure("Box AP at 0.5", "average precision", True, "boxes that overlap by half"),
     "box_ap75": Figure("Box AP at 0.75", "average precision", True, "boxes that overlap by three quarters"),
     "foreground_ari": Figure("Foreground ARI", "adjusted Rand index", True, "segments, the background left out"),
+    "expected_count": Figure("Objects expected", "mean of scenes", True, "by the posterior over their number"),
+    "true_count": Figure("Objects there", "mean of scenes", True, "which is what should be expected"),
+    "count_log_loss": Figure("Log loss of the count", "nats a scene", False, "−log q(true number), mean over scenes"),
+    "stated_precision": Figure("Precision, stated", "share of objects", True, "mean confidence of those reported"),
+    "precision": Figure("Precision", "share of objects", True, "of those reported, near a true one of their own"),
+    "recall": Figure("Recall", "share of objects", True, "of the true ones, near one reported"),
+    "calibration_error": Figure("Calibration error", "share", False, "confidence less how often right, mean of slots"),
+    "identity_calibration_error": Figure("Calibration error of kinds", "share", False, "likewise, of objects found"),
+    "coverage50": Figure("Coverage of 50 % intervals", "share of coordinates", True, "0.5 is right"),
+    "coverage90": Figure("Coverage of 90 % intervals", "share of coordinates", True, "0.9 is right"),
     "elbo": Figure("ELBO", "nats", True, "the bound on log p(x), mean over scenes"),
     "log_evidence": Figure("Log evidence", "nats", True, "importance-weighted bound on log p(x)"),
     "loss": Figure("Loss", "", False, "what training minimises"),
@@ -79,6 +89,19 @@ VALIDATION = (
     ),
     Plan("Position error", "renderer's units", {"val/position_error": "median", "val/position_error_mean": "mean"}),
     Plan("Rotation error", "degrees", {"val/rotation_error": "median"}),
+    Plan("Objects in a scene", "mean", {"val/expected_count": "expected", "val/true_count": "true"}),
+    Plan(
+        "Precision and recall", "share of objects", {
+            "val/precision": "precision", "val/stated_precision": "as stated", "val/recall": "recall",
+        },
+    ),
+    Plan("Coverage of intervals", "share", {"val/coverage50": "of 50 %", "val/coverage90": "of 90 %"}),
+    Plan(
+        "Calibration error", "share", {
+            "val/calibration_error": "of presence", "val/identity_calibration_error": "of kinds",
+        },
+    ),
+    Plan("Log loss of the count", "nats a scene", {"val/count_log_loss": "of the true number"}),
 )  # fmt: skip
 DRIVING = (
     Plan("Learning rate", "", {"lr/model": "model", "lr/baselines": "baselines"}),

@@ -17,6 +17,7 @@ from air_lightning import runs
 from air_lightning.commands.report.chart import Chart, Line, line_chart
 from air_lightning.commands.report.figures import Plan, duration, figure_of, number, ordered, plans
 from air_lightning.commands.report.record import Evaluation, Run, section
+from air_lightning.commands.report.reliability import sureness
 from air_lightning.commands.report.scenes import Judged, Judgement
 from air_lightning.figures.pictures import COLORS, Picture
 from air_lightning.runs import machine
@@ -95,6 +96,7 @@ def run_page(run: Run, judgement: Judgement | str, compared: tuple[str, list[tup
         notes=[note for evaluation in run.evaluations.values() for note in notes(run, evaluation)],
         counted=counted,
         confusion=None if shown is None else confusion(shown),
+        sure=None if shown is None else sureness(shown),
         headed={heading: panels([run], some) for heading, some in plans(list(run.curves)).items()},
         judgement=judgement if isinstance(judgement, Judgement) else None,
         missing=judgement if isinstance(judgement, str) else "",

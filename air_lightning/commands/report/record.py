@@ -7,13 +7,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from air_lightning import runs
 from air_lightning.runs import RunError
 from air_lightning.runs.curves import SECONDS, Point, curves
 
 EVALUATIONS = ("test", "validate")
+
+
+class Bin(NamedTuple):
+    """Forecasts of about one confidence. ``number``: how many, 1 or more. ``confidence``, ``right``: their means."""
+
+    number: int
+    confidence: float
+    right: float
+
+
+class Calibration(NamedTuple):
+    """What was expected beside what came true.
+
+    Attributes:
+        reliability: of `presence` and, where there are kinds, `identity`, the bins that hold forecasts.
+        coverage: of each coordinate by name, the shares `coverage50` and `coverage90`; None: no objects.
+        powers: those that posteriors were raised to, by name; empty where they are as learnt.
+    """
+
+    reliability: dict[str, list[Bin]]
+    coverage: dict[str, dict[str, float | None]]
+    powers: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -25,6 +47,7 @@ class Evaluation:
         checkpoint: the weights. step: theirs. scenes: how many were judged.
         overrides: arguments that were not the run's own, by dotted name.
         confusion: scenes by true count (row) and inferred count (column); empty without a truth.
+        calibration: how sure it was and how often right; None without a truth.
     """
 
     command: str
@@ -34,6 +57,7 @@ class Evaluation:
     scenes: int | None
     overrides: dict[str, Any] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
+    calibration: "Calibration | None" = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +209,7 @@ def read_evaluation(folder: Path, command: str) -> Evaluation | None:
         confusion = [[int(n) for n in row] for row in record.get("count_confusion", [])]
         return Evaluation(
             command, metrics, str(record.get("checkpoint")), _whole(record.get("step")), _whole(record.get("scenes")),
-            dict(record.get("overrides") or {}), confusion,
+            dict(record.get("overrides") or {}), confusion, _calibration(record.get("calibration")),
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
@@ -217,6 +241,20 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _figure(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def _calibration(record: Any) -> Calibration | None:
+    if not record:
+        return None
+    bins = {
+        name: [Bin(int(r["number"]), float(r["confidence"]), float(r["right"])) for r in table if r["number"]]
+        for name, table in record["reliability"].items()
+    }
+    levels = ("coverage50", "coverage90")
+    coverage = {name: {k: _figure(shares[k]) for k in levels} for name, shares in record["coverage"].items()}
+    state = record["powers"]
+    powers = {name: float(power) for name, power in {"count": state["count"], **state["pose"]}.items()}
+    return Calibration(bins, coverage, powers if set(powers.values()) != {1.0} else {})
 
 
 def _whole(value: Any) -> int | None:

@@ -1,0 +1,61 @@
+"""`validate --calibrate`: the powers that make posteriors as sure as they were right, kept in the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from jsonargparse import Namespace
+from pytorch_lightning.utilities import rank_zero_only
+
+from air_lightning import runs
+from air_lightning.model.powers import POWERS, Powers
+from air_lightning.runs import RunError
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A module that knows how sure it was, and how sure it should have been. Modules need not."""
+
+    @property
+    def sureness(self) -> dict[str, Any] | None:
+        """What the last evaluation expected beside what came true; None without a truth."""
+
+    @property
+    def fitted_powers(self) -> Powers | None:
+        """The powers under which it would have been as sure as it was right; None without a truth."""
+
+
+def check(arguments: Namespace, subcommand: str, run_dir: Path | None) -> None:
+    """Look whether powers may be kept in the checkpoint, if that is asked for.
+
+    Raises:
+        RunError: the subcommand validates nothing, the checkpoint is not a file here, or a fit is at work on it.
+    """
+    if not arguments.calibrate:
+        return
+    if subcommand != "validate":
+        raise RunError(f"--calibrate is for validate, not for {subcommand}: leave it out")
+    if arguments.ckpt_path is None or not Path(arguments.ckpt_path).is_file():
+        raise RunError(f"--calibrate needs a checkpoint that is a file, got {arguments.ckpt_path!r}: powers go into it")
+    if run_dir is not None and runs.in_use(run_dir):
+        raise RunError(f"run_dir {str(run_dir)!r} is in use by a fit, which writes its checkpoints: wait for its end")
+
+
+def check_truth(arguments: Namespace, data: Any) -> None:
+    """ValueError where powers are asked for and the data has no truth: nothing says then how often a model is right."""
+    if arguments.calibrate and not getattr(data, "has_truth", False):
+        raise ValueError(
+            f"--calibrate needs scenes whose truth is known, and {type(data).__name__} has none: what makes a wrong "
+            "explanation likely makes it sure of itself, too; give --data of the same kind of scenes with a truth"
+        )
+
+
+@rank_zero_only
+def keep(model: Any, checkpoint: Path) -> None:
+    """Put the powers that the last evaluation calls for into a checkpoint, and say so."""
+    powers = model.fitted_powers if isinstance(model, Calibrated) else None
+    if powers is None:
+        raise ValueError(f"{type(model).__name__} says nothing of how sure it is: --calibrate has nothing to keep")
+    runs.amend_checkpoint(checkpoint, {POWERS: powers.state()})
+    print(f"kept in {checkpoint}: posteriors to the power of {powers}")

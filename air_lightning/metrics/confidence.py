@@ -1,0 +1,241 @@
+"""The metric that sets what a model expects beside what comes true, over batches and over processes."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from air_lightning.metrics.calibration import (
+    LEVELS,
+    Reliability,
+    best_power,
+    calibration_error,
+    central_mass,
+    count_scores,
+    covering_power,
+    objects_found,
+    reliability,
+)
+
+POWERS = tuple(2 ** (step / 4) for step in range(-56, 25))
+"""Powers of a posterior that are tried: a Gaussian is then up to 128 times wider, or 8 times narrower."""
+ITSELF = POWERS.index(1.0)
+
+
+class Kinds(NamedTuple):
+    """Kinds of the slots of B scenes.
+
+    Attributes:
+        inferred: (B, N) long. confidence: (B, N), their posterior probability. true: (B, T) long.
+    """
+
+    inferred: Tensor
+    confidence: Tensor
+    true: Tensor
+
+
+class PoseGaps(NamedTuple):
+    """How far the poses of M matched objects are from the truth, in unconstrained numbers; each (M, P).
+
+    Attributes:
+        gap: truth less the posterior's mean; nan where the truth is not known. sd: the posterior's, > 0.
+        period: of angles, the turn that changes nothing (0: it cannot be seen); of other coordinates not read.
+    """
+
+    gap: Tensor
+    sd: Tensor
+    period: Tensor
+
+
+class Fit(NamedTuple):
+    """Powers that make a posterior as sure as it was right: of the count's, and of each coordinate's by name."""
+
+    count: float
+    pose: dict[str, float]
+
+
+class Calibration(Metric):
+    """Expected beside realised: number of objects, precision of detections, kinds, coverage of poses.
+
+    `compute` returns scalar float tensors, nan where there was nothing to measure:
+
+    ============================ ==================================================================================
+    `expected_count`             mean over scenes of the number of objects that the posterior expects
+    `true_count`                 mean over scenes of the true number
+    `count_log_loss`             mean over scenes of -log q(true number), nats
+    `stated_precision`           mean confidence of the objects reported, which are the posterior's likeliest number
+    `precision`                  share of them that lie on a true object of their own; `recall`: of the true objects
+                                 that have one of them
+    `calibration_error`          of all slots as detections: slot i says with confidence q(n >= i) that it lies on an
+                                 object of its own, see `objects_found` and `calibration_error`
+    `identity_calibration_error` of the kinds of the objects that were found: the probability of the kind reported, and
+                                 whether it is the true one; absent where kinds are not known
+    `coverage50`                 share of the coordinates of matched objects' poses that lie in the central 50 %
+                                 interval of their posterior; `coverage90`: in that of 90 %
+    ============================ ==================================================================================
+
+    Args:
+        slots: N. limit: largest distance at which an object counts as found, in the positions' unit.
+        angles: of the P coordinates whose coverage is measured, by name, whether it is an angle.
+        kinds: whether kinds are known. bins: K, of confidence.
+        kwargs: for `torchmetrics.Metric`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    counts: Tensor
+    found: Tensor
+    presence: Tensor
+    identity: Tensor
+    scores: Tensor
+    covered: Tensor
+    pairs: Tensor
+
+    def __init__(
+        self, slots: int, limit: float, angles: Mapping[str, bool], kinds: bool, bins: int = 10, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("slots", slots), ("bins", bins)):
+            if value < 1:
+                raise ValueError(f"{name} must be >= 1, got {value}")
+        if not limit > 0:
+            raise ValueError(f"limit must be > 0, got {limit}: a distance in the positions' unit")
+        self.slots, self.limit, self.angles, self.kinds = slots, float(limit), dict(angles), kinds
+        shapes = {
+            "counts": (3,),  # scenes; objects expected, true
+            "found": (3,),  # objects reported; the sum of their confidence; those found
+            "presence": (3, bins),  # a Reliability
+            "identity": (3, bins),
+            "scores": (len(POWERS), 2),
+            "covered": (len(POWERS), len(LEVELS), len(angles)),
+            "pairs": (len(angles),),
+        }
+        for name, shape in shapes.items():
+            self.add_state(name, torch.zeros(shape), "sum")
+
+    @torch.no_grad()
+    def update(
+        self,
+        posterior: Tensor,
+        position: Tensor,
+        true_position: Tensor,
+        true_count: Tensor,
+        poses: PoseGaps,
+        kinds: Kinds | None = None,
+    ) -> None:
+        """Take in B scenes.
+
+        Args:
+            posterior: (B, N + 1), q(n | x). position: (B, N, D) of all slots, those held to be absent too.
+            true_position: (B, T, D), of which the first `true_count` (B,) are there.
+            poses: those of the matched objects. kinds: where they are known.
+
+        Raises:
+            ValueError: shapes do not fit.
+        """
+        self._check(posterior, true_count)
+        posterior = posterior.float()
+        confidence = posterior.flip(1).cumsum(1).flip(1)[:, 1:].clamp(0, 1)
+        objects = objects_found(position, true_position, true_count, self.limit)
+        reported = torch.arange(self.slots, device=objects.device) < posterior.argmax(1)[:, None]
+        right = reported & (objects >= 0)
+        numbers = torch.arange(self.slots + 1, device=posterior.device)
+        expected, scenes = (posterior * numbers).sum(), torch.full_like(true_count, 1)
+        # never in place: a state made in validation's inference mode could not be changed outside it
+        self.counts = self.counts + torch.stack([scenes.sum(), expected, true_count.sum()])
+        self.found = self.found + torch.stack([reported.sum(), confidence[reported].sum(), right.sum()])
+        self.presence = self.presence + self._bins(confidence, objects >= 0)
+        self.scores = self.scores + count_scores(posterior, true_count, self._powers())
+        if kinds is not None:
+            same = kinds.inferred == kinds.true.gather(1, objects.clamp_min(0))
+            self.identity = self.identity + self._bins(kinds.confidence[right], same[right])
+        self._take_poses(poses)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The table above, of everything since the last `reset`, over all processes."""
+        scenes, expected, true = self.counts
+        reported, confidence, right = self.found
+        figures = {
+            "expected_count": expected / scenes,
+            "true_count": true / scenes,
+            "count_log_loss": -self.scores[ITSELF, 0] / scenes,
+            "stated_precision": confidence / reported,
+            "precision": right / reported,
+            "recall": right / true,
+            "calibration_error": calibration_error(Reliability(*self.presence)),
+        }
+        if self.kinds:
+            figures["identity_calibration_error"] = calibration_error(Reliability(*self.identity))
+        coverage = self.covered[ITSELF].sum(1) / self.pairs.sum()
+        return figures | {f"coverage{round(100 * level)}": share for level, share in zip(LEVELS, coverage)}
+
+    def record(self) -> dict[str, Any]:
+        """Bins of confidence and the coverage of each coordinate, as numbers and names that go to JSON.
+
+        Sums over all processes, so all of them must call it; likewise `fit`.
+        """
+        with self._together():
+            tables = {"presence": self.presence, "identity": self.identity}
+            shares = self.covered[ITSELF] / self.pairs
+            coverage = {
+                name: {"objects": int(self.pairs[j])}
+                | {f"coverage{round(100 * level)}": float(shares[k, j]) for k, level in enumerate(LEVELS)}
+                for j, name in enumerate(self.angles)
+            }
+            bins = {name: _rows(table) for name, table in tables.items() if name == "presence" or self.kinds}
+        return {"reliability": bins, "coverage": coverage}
+
+    def fit(self) -> Fit:
+        """The powers under which these scenes' posteriors would have been as sure as they were right."""
+        with self._together():
+            count = best_power(self.scores, self.counts[0], self._powers())
+            pose = covering_power(self.covered, self.pairs, self._powers())
+        return Fit(float(count), dict(zip(self.angles, pose.tolist())))
+
+    def _together(self) -> Any:
+        """A context in which the states are those of all processes."""
+        return self.sync_context(
+            dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync, should_unsync=self._should_unsync
+        )
+
+    def _powers(self) -> Tensor:
+        return torch.tensor(POWERS, device=self.device)
+
+    def _bins(self, confidence: Tensor, right: Tensor) -> Tensor:
+        return torch.stack(reliability(confidence, right, self.presence.shape[1]))
+
+    def _take_poses(self, poses: PoseGaps) -> None:
+        """Count, for every power, the truths that each interval would have held."""
+        widths = self._powers().rsqrt()[:, None]
+        levels = torch.tensor(LEVELS, device=self.device)[:, None]
+        covered, pairs = [], []
+        for gap, sd, period, circular in zip(*(part.float().unbind(1) for part in poses), self.angles.values()):
+            mass = central_mass(gap, sd * widths, period if circular else None)
+            covered.append((mass[:, None] <= levels).float().sum(2))
+            pairs.append(mass[ITSELF].isfinite().sum())
+        if pairs:
+            self.covered, self.pairs = self.covered + torch.stack(covered, 2), self.pairs + torch.stack(pairs)
+
+    def _check(self, posterior: Tensor, true_count: Tensor) -> None:
+        expected = (len(true_count), self.slots + 1)
+        if tuple(posterior.shape) != expected:
+            raise ValueError(
+                f"posterior must have shape (scenes, slots + 1) = {expected}, got {tuple(posterior.shape)}: give the "
+                "probability of every number of objects"
+            )
+
+
+def _rows(table: Tensor) -> list[dict[str, float]]:
+    """A Reliability as rows; the means of a bin without forecasts are nan."""
+    rows = []
+    for place, (number, confidence, right) in enumerate(table.T.tolist()):
+        bounds = {"from": place / table.shape[1], "to": (place + 1) / table.shape[1], "number": int(number)}
+        means = (total / number if number else float("nan") for total in (confidence, right))
+        rows.append(bounds | dict(zip(("confidence", "right"), means)))
+    return rows

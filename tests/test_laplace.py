@@ -1,0 +1,113 @@
+"""How sure refined poses are said to be: against exact curvatures, and against truths under known noise."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from renderers_for_tests import Dial, Discs, KindBumps
+from torch import Tensor
+
+from air_lightning.distributions import count_log_prior
+from air_lightning.metrics.calibration import central_mass
+from air_lightning.model.laplace import laplace_sd
+from air_lightning.model.refinement import Refinement
+from air_lightning.model.slots import Slots
+from renderers import Renderer, Where
+
+SD = 0.2
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def slots_at(renderer: Renderer, what: Tensor, where: Tensor) -> Slots:
+    """Slots as they are after refinement; of the network's own answer nothing is read but its shapes."""
+    options = where.unsqueeze(2).expand(-1, -1, renderer.kinds, -1)
+    looks = 5.0 * torch.nn.functional.one_hot(what, renderer.kinds).float()
+    return Slots(torch.ones(what.shape), what, where, options, options, options.abs() + 1, looks, options[:, :, :1])
+
+
+def of_the_last(batch: int, slots: int) -> Tensor:
+    """Weights (B, N, N + 1) of the canvas that shows all slots, alone."""
+    weights = torch.zeros(batch, slots, slots + 1)
+    weights[..., -1] = 1
+    return weights
+
+
+def exact_sd(renderer: Renderer, image: Tensor, what: Tensor, where: Tensor, slot: int) -> Tensor:
+    """(P,) by the exact Hessian of the likelihood in one slot's unconstrained pose, and the prior."""
+
+    def misfit(u: Tensor) -> Tensor:
+        moved = torch.stack([renderer.where.constrain(u) if i == slot else where[i] for i in range(len(where))])
+        canvas = renderer.render(what.unsqueeze(0), moved.unsqueeze(0))[0, -1]
+        return (canvas - image).pow(2).sum() / (2 * SD**2)
+
+    u = renderer.where.unconstrain(where[slot])
+    hessian = torch.autograd.functional.hessian(misfit, u)  # type: ignore[no-untyped-call]
+    prior = torch.ones_like(u)
+    for j in renderer.where.circular:
+        period = float(renderer.where.periods(renderer.kinds, u)[what[slot], j])
+        prior[j] = 12 / period**2
+    return torch.linalg.inv(hessian + prior.diag()).diagonal().sqrt()
+
+
+@pytest.mark.parametrize("renderer", [KindBumps(16), Dial(16)], ids=["bumps", "dial"])
+def test_sd_is_that_of_the_exact_curvature(renderer: Renderer) -> None:
+    # finer steps than for learning, at which second differences are second derivatives
+    renderer.where = Where(tuple(replace(c, step=0.05 * c.step) for c in renderer.where.coordinates))
+    what = torch.tensor([[0, 1], [1, 0]])
+    u = 0.6 * torch.randn(2, 2, len(renderer.where))
+    where = renderer.where.constrain(u)
+    images = renderer.render(what, where)[:, -1]
+    found = laplace_sd(renderer, images, slots_at(renderer, what, where), of_the_last(2, 2), SD)
+    assert found.shape == where.shape
+    for b in range(2):
+        for i in range(2):
+            expected = exact_sd(renderer, images[b], what[b], where[b], i)
+            torch.testing.assert_close(found[b, i], expected, rtol=0.1, atol=0)
+
+
+def test_what_explains_nothing_has_the_priors_sd() -> None:
+    """An object outside the picture, an angle that cannot be seen, and a model that has diverged."""
+    renderer = Dial(16)
+    where = torch.tensor([[[0.0, 0.0, 1.0], [30.0, 0.0, 1.0]]])
+    what = torch.tensor([[2, 0]])  # a dot, whose angle cannot be seen
+    found = laplace_sd(renderer, torch.rand(1, 1, 16, 16), slots_at(renderer, what, where), of_the_last(1, 2), SD)
+    assert found[0, 0, 2].item() == pytest.approx(1 / math.sqrt(12), rel=1e-3)  # any: there is no interval
+    assert found[0, 1].tolist() == pytest.approx([1, 1, 2 * math.pi / math.sqrt(12)], rel=1e-3)
+    broken = slots_at(renderer, what, torch.full_like(where, math.nan))
+    assert not laplace_sd(renderer, torch.rand(1, 1, 16, 16), broken, of_the_last(1, 2), SD).isinf().any()
+
+
+def test_sd_grows_with_the_noise_and_hidden_objects_are_less_sure() -> None:
+    renderer = Discs(32, radius=0.3)
+    what = torch.tensor([[0, 2]])  # red lies over blue
+    apart, covered = (torch.tensor([[[0.0, 0.0], [x, 0.0]]]) for x in (0.65, 0.25))
+    found = []
+    for where, sd in ((apart, 0.1), (apart, 0.3), (covered, 0.1)):
+        images = renderer.render(what, where)[:, -1]
+        found.append(laplace_sd(renderer, images, slots_at(renderer, what, where), of_the_last(1, 2), sd)[0])
+    sharp, noisy, hidden = found
+    assert noisy[0, 0].item() == pytest.approx(3 * sharp[0, 0].item(), rel=0.1)
+    assert hidden[0, 0] > 1.2 * sharp[0, 0]
+
+
+@pytest.mark.parametrize("renderer", [KindBumps(), Dial(12)], ids=["bumps", "dial"])
+def test_intervals_cover_what_they_say(renderer: Renderer) -> None:
+    """Pictures with just the noise that the likelihood expects, refined: intervals hold as many truths as they say."""
+    scenes = 400
+    what = torch.zeros(scenes, 1, dtype=torch.long)
+    true = 0.5 * torch.randn(scenes, 1, len(renderer.where))
+    where = renderer.where.constrain(true)
+    clean = renderer.render(what, where)[:, -1]
+    images = clean + SD * torch.randn_like(clean)
+    refinement = Refinement(iterations=12, scan=0, identities=1)
+    kl, log_prior = torch.full((scenes, 1), 5.0), count_log_prior(1, 0.3)
+    slots = refinement(renderer, images, slots_at(renderer, what, where), kl, log_prior, SD)
+    sd = laplace_sd(renderer, images, slots, of_the_last(scenes, 1), SD)
+    mass = central_mass(true - renderer.where.unconstrain(slots.where), sd)
+    for level in (0.5, 0.9):
+        assert (mass <= level).float().mean((0, 1)).tolist() == pytest.approx([level] * true.shape[2], abs=0.08)

@@ -1,0 +1,186 @@
+"""Powers of posteriors: what they do, where they are kept, and the command that fits them."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
+from test_module import COMMON, MODULE, data_for, pictures, stirred, trainer
+from test_module import pytestmark as pytestmark
+
+import air_lightning
+from air_lightning.cli import main
+from air_lightning.commands.export.weights import write_weights
+from air_lightning.model.powers import Powers
+from air_lightning.runs import RunFolder
+from air_lightning.runs.loading import load_module
+
+DATA = {
+    "class_path": "datamodules.Scenes3D",
+    "init_args": {"counts": [0, 1, 2], "apart": 0.5, "batch_size": 4, "val_scenes": 8, "test_scenes": 4},
+}
+QUIET = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+
+
+def run_with_data(folder: Path, **options: Any) -> Path:
+    """An untrained run of meshes, with data to validate it on."""
+    run = write_run(folder, MESHES, sure=1.0, **options)
+    model = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(model | {"data": DATA}))
+    return run
+
+
+def command(name: str, *arguments: object) -> None:
+    main([name, *(str(argument) for argument in arguments), *QUIET])
+
+
+def figures(run: Path, name: str) -> Any:
+    return json.loads((run / f"{name}_metrics.json").read_text())
+
+
+# ---- what they do
+
+
+def test_a_power_flattens_or_sharpens_and_keeps_the_likeliest() -> None:
+    log_q = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    for power in (0.3, 1.0, 4.0):
+        q = Powers(power).of_count(log_q)
+        assert int(q.argmax()) == 0 and float(q.sum()) == pytest.approx(1)
+        assert float((q[0, 0] / q[0, 1]).log()) == pytest.approx(power * math.log(3.5), rel=1e-5)
+
+
+def test_a_gaussian_to_a_power_has_another_sd() -> None:
+    sd, names = torch.tensor([[2.0, 3.0]]), ("x", "yaw")
+    assert Powers(pose={"x": 0.25}).of_pose(names, sd, refined=False).tolist() == [[4.0, 3.0]]
+    assert Powers(pose={"x": 0.25}).of_pose(names, sd, refined=True) is sd  # fitted to other poses
+
+
+def test_powers_multiply() -> None:
+    first = Powers().times(0.5, {"x": 0.25, "yaw": 2.0}, refined=True)
+    assert first.times(3.0, {"x": 2.0, "yaw": 1.0}, True) == Powers(1.5, {"x": 0.5, "yaw": 2.0}, True)
+    assert first.times(3.0, {"x": 2.0}, False) == Powers(1.5, {"x": 2.0}, False)
+    assert str(first) == "count 0.5, x 0.25, yaw 2" and Powers(**first.state()) == first
+
+
+def test_a_model_reports_its_posteriors_to_their_powers() -> None:
+    module = stirred(MODULE["mesh"]())
+    images, names = pictures(module.renderer), module.renderer.where.names
+    plain = module.infer(images)
+    module.powers = Powers(0.5, dict.fromkeys(names, 0.25))
+    found = module.infer(images)
+    torch.testing.assert_close(found.posterior, plain.posterior.sqrt() / plain.posterior.sqrt().sum(1, keepdim=True))
+    torch.testing.assert_close(found.where_sd, 2 * plain.where_sd)
+    assert torch.equal(found.count, plain.count) and torch.equal(found.slots.where, plain.slots.where)
+
+
+# ---- where they are kept
+
+
+def test_training_forgets_powers_and_checkpoints_keep_them(tmp_path: Path) -> None:
+    module = MODULE["mesh"]()
+    saved: dict[str, Any] = {}
+    module.on_save_checkpoint(saved)
+    assert "powers" not in saved
+    module.powers = Powers(0.5, {"x": 0.25}, True)
+    module.on_save_checkpoint(saved)
+    other = MODULE["mesh"]()
+    other.on_load_checkpoint(saved)
+    assert other.powers == module.powers
+    trainer().fit(other, datamodule=data_for(other))
+    assert other.powers == Powers()
+
+
+# ---- the command
+
+
+def test_calibrate_keeps_powers_that_make_validation_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_with_data(tmp_path / "run", refinement=REFINED)
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    command("validate", "--run_dir", run, "--calibrate")
+    before = figures(run, "validate")
+    said = re.search(r"kept in .*best.ckpt: posteriors to the power of count (\S+), x (\S+), z (\S+), yaw (\S+)", (
+        capsys.readouterr().out
+    ))  # fmt: skip
+    state = torch.load(checkpoint, weights_only=True)
+    assert said and state["powers"]["refined"] and state["global_step"] == 7 and "optimizer_states" in state
+    assert float(said[1]) == pytest.approx(state["powers"]["count"], rel=0.01)
+    command("validate", "--run_dir", run, "--calibrate")
+    after = figures(run, "validate")
+    assert before["calibration"]["powers"]["count"] == 1
+    assert after["calibration"]["powers"] == state["powers"] and "calibrate" not in after["overrides"]
+    assert after["metrics"]["val/count_log_loss"] <= before["metrics"]["val/count_log_loss"]
+    assert after["metrics"]["val/count_accuracy"] == before["metrics"]["val/count_accuracy"]
+    # what is right already stays: powers multiply, and the second ones are 1
+    again = torch.load(checkpoint, weights_only=True)["powers"]
+    assert again["count"] == pytest.approx(state["powers"]["count"], rel=0.05)
+    assert again["pose"] == pytest.approx(state["powers"]["pose"], rel=0.2)
+
+
+def test_powers_go_where_the_weights_go(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DISCS, sure=0.5)
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    image = torch.rand(3, 32, 32)
+    (plain,) = air_lightning.load(run).infer(image)
+    powers = {"count": 0.5, "pose": {"x": 0.25}, "refined": False}
+    torch.save(torch.load(checkpoint, weights_only=True) | {"powers": powers}, checkpoint)
+    write_weights(run, "best", tmp_path / "given")
+    assert load_module(tmp_path / "given").powers == Powers(**powers)
+    (found,) = air_lightning.load(tmp_path / "given").infer(image)
+    odds = [p / q for p, q in zip(plain.count_probabilities, plain.count_probabilities[1:])]
+    assert [p / q for p, q in zip(found.count_probabilities, found.count_probabilities[1:])] == pytest.approx(
+        [odd**0.5 for odd in odds], rel=1e-3
+    )
+
+
+def test_what_an_evaluation_writes_of_confidence(tmp_path: Path) -> None:
+    run = run_with_data(tmp_path / "run")
+    command("test", "--run_dir", run)
+    record = figures(run, "test")
+    assert {f"test/{name}" for name in COMMON} < set(record["metrics"])
+    presence = record["calibration"]["reliability"]["presence"]
+    assert len(presence) == 10 and sum(row["number"] for row in presence) == 4 * 2  # scenes, slots
+    assert set(record["calibration"]["coverage"]) == {"x", "z", "yaw"}
+    assert record["calibration"]["powers"] == {"count": 1.0, "pose": {}, "refined": False}
+
+
+@pytest.mark.parametrize("name", ["test", "fit"])
+def test_only_validate_calibrates(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_with_data(tmp_path / "run")
+    given = ["--config", run / "config.yaml", "--run_dir", tmp_path / "new"] if name == "fit" else ["--run_dir", run]
+    refused(capsys, f"--calibrate is for validate, not for {name}: leave it out", name, *given, "--calibrate")
+    assert not (tmp_path / "new").exists()
+
+
+def test_calibrating_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "run", GLIMPSES)
+    (tmp_path / "pictures").mkdir()
+    for number in range(4):
+        Image.new("L", (24, 20), number).save(tmp_path / "pictures" / f"{number}.png")
+    model = yaml.safe_load((run / "config.yaml").read_text())
+    init = {"folder": str(tmp_path / "pictures"), "color": False}
+    data = {"class_path": "datamodules.ImageFolder", "init_args": init}
+    (run / "config.yaml").write_text(yaml.safe_dump(model | {"data": data}))
+    before = (run / "checkpoints" / "best.ckpt").read_bytes()
+    message = "--calibrate needs scenes whose truth is known, and ImageFolder has none: "
+    refused(capsys, message, "validate", "--run_dir", run, "--calibrate")
+    assert (run / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_a_fit_at_work_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = RunFolder(run_with_data(tmp_path / "run"))
+    try:
+        refused(capsys, "is in use by a fit, which writes", "validate", "--run_dir", folder.path, "--calibrate")
+    finally:
+        folder.close()
+
+
+def refused(capsys: pytest.CaptureFixture[str], message: str, *arguments: object) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command(str(arguments[0]), *arguments[1:])
+    assert stop.value.code == 2 and message in capsys.readouterr().err
