@@ -80,10 +80,10 @@ def build(world: str, estimator: str, seed: int, batch_size: int) -> tuple[AIRMo
 
 def loss_of(model: AIRModule, batch: Batch, slots: Slots, step: int) -> Objective:
     """The module's training objective, without a trainer."""
-    sd = model.likelihood_sd(step)
+    observation = model.observed(batch.images, step)
     return objective(
-        model.renderer, slots, batch.images, model.log_prior, sd, model.count_estimator, None, step, 1.0,
-        model.balance * sd**2,
+        model.renderer, slots, observation, model.log_prior, model.count_estimator, None, step, 1.0,
+        model.balance * observation.variance,
     )  # fmt: skip
 
 
@@ -96,7 +96,9 @@ def train(model: AIRModule, data: SceneDataModule, steps: int, after: Callable[[
         batch = scenes.__getitems__(list(range(step * size, (step + 1) * size)))
         optimizer.param_groups[0]["lr"] = model.lr * model._rate(step, steps)
         optimizer.zero_grad()
-        loss_of(model, batch, explain(model.renderer, model.network, batch.images, model.slots), step).loss.backward()
+        loss_of(
+            model, batch, explain(model.renderer, model.network, model.observed(batch.images), model.slots), step
+        ).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         seconds += time.perf_counter() - start
@@ -122,7 +124,7 @@ def variances(world: str, names: list[str], seed: int, batch_size: int, common: 
     train(model, data, common, lambda step, seconds: None)
     batch = data.scenes("val").__getitems__(list(range(batch_size)))
     with torch.no_grad():
-        slots = explain(model.renderer, model.network, batch.images, model.slots)
+        slots = explain(model.renderer, model.network, model.observed(batch.images), model.slots)
     result = {}
     for name in names:
         other, _ = build(world, name, seed, batch_size)
@@ -154,7 +156,7 @@ def train_baseline(model: AIRModule, data: SceneDataModule) -> None:
     for step in range(BASELINE_STEPS):
         batch = scenes.__getitems__(list(range(step * size, (step + 1) * size)))
         with torch.no_grad():
-            slots = explain(model.renderer, model.network, batch.images, model.slots)
+            slots = explain(model.renderer, model.network, model.observed(batch.images), model.slots)
         loss = loss_of(model, batch, slots, SETTLED).terms["presence"]
         optimizer.zero_grad()
         loss.backward(inputs=parameters)

@@ -25,6 +25,7 @@ from torch import Tensor
 from renderers import MeshRenderer
 from renderers.mesh.backends.base import BACKENDS
 from renderers.mesh.shapes import BUILT_IN
+from renderers.pixel_loss import Normal
 
 KINDS = tuple(BUILT_IN)
 SCENES, SLOTS, SIZE = 64, 3, 64
@@ -68,7 +69,7 @@ def actions(kinds: tuple[str, ...], backend: str) -> dict[str, tuple[int, Callab
         "layers": (objects, lambda: renderer.draw(b.what.flatten(), b.where.flatten(0, 1))),
         "canvases": (objects, lambda: renderer.render(b.what, b.where)),
         "fused, linear": (perturbed, lambda: renderer.contract(b.what, b.where, b.gradient)),
-        "fused, squared": (perturbed, lambda: renderer.swap_errors(*b[:5])),
+        "fused, squared": (perturbed, lambda: renderer.swap_losses(*b[:5], Normal(0.3))),
     }
 
 

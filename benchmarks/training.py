@@ -85,9 +85,10 @@ def measure(model: AIRModule, data: SceneDataModule, steps: int, warm: int = 3) 
 
 def loss_of(model: AIRModule, batch: Batch, step: int) -> Tensor:
     """The module's training loss, without a trainer."""
-    slots = explain(model.renderer, model.network, batch.images, model.slots)
+    observation = model.observed(batch.images)
+    slots = explain(model.renderer, model.network, observation, model.slots)
     estimators = model.count_estimator, model.identity_estimator
-    return objective(model.renderer, slots, batch.images, model.log_prior, model.final_sd, *estimators, step).loss
+    return objective(model.renderer, slots, observation, model.log_prior, *estimators, step).loss
 
 
 def watch(model: AIRModule, clock: Clock) -> None:

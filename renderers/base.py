@@ -1,6 +1,5 @@
 """The renderer contract: what AIR needs to know of a decoder, and what a decoder gets for free."""
 
-import math
 from abc import ABC, abstractmethod
 from itertools import chain
 from typing import get_args
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents
 from renderers.finite_differences import central, differenced, perturb
-from renderers.pixel_loss import Normal, PixelLoss, check_scale
+from renderers.pixel_loss import PixelLoss, check_scale
 from renderers.spaces import Categorical, Coordinate, What, Where
 
 
@@ -169,12 +168,6 @@ class Renderer(nn.Module, ABC):
         self._check_others(images, where, other_what, other_where)
         check_scale(loss, self.image_shape)
         return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), loss)
-
-    def swap_errors(
-        self, images: Tensor, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor
-    ) -> Tensor:
-        """``swap_losses`` of squared errors."""
-        return self.swap_losses(images, what, where, other_what, other_where, Normal(math.sqrt(0.5)))
 
     def layers(self, what: Tensor, where: Tensor) -> Layer:
         """The slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone, (B, N, ...)."""

@@ -44,9 +44,13 @@ class PixelLoss(ABC):
         Differentiable in the canvas and in the scale.
         """
 
+    def sd(self, canvas: Tensor) -> Tensor | float:
+        """The noise's scale about a canvas (..., C, H, W): a number, or a tensor that broadcasts to the canvas."""
+        return self.scale
+
     def whiten(self, canvas: Tensor, image: Tensor) -> Tensor:
         """The residual ``image - canvas`` (..., C, H, W) in units of the noise's scale."""
-        return (image - canvas) / self.scale
+        return (image - canvas) / self.sd(canvas)
 
     @property
     def parameter(self) -> float:
@@ -141,8 +145,8 @@ class PoissonGaussian(PixelLoss):
         variance = self._variance(canvas)
         return 0.5 * ((image - canvas) ** 2 / variance + variance.log()) + HALF_LOG_TWO_PI
 
-    def whiten(self, canvas: Tensor, image: Tensor) -> Tensor:
-        return (image - canvas) / self._variance(canvas).sqrt()
+    def sd(self, canvas: Tensor) -> Tensor | float:
+        return self._variance(canvas).sqrt()
 
     @property
     def parameter(self) -> float:

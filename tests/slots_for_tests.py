@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from air_lightning.distributions import count_log_prior
+from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots
 from renderers import Renderer, spaces
+from renderers.pixel_loss import Normal
 
 BATCH, SLOTS, SD = 3, 3, 0.4
 LOG_PRIOR = count_log_prior(SLOTS, 0.3)
@@ -22,6 +24,11 @@ RENDERERS: dict[str, Callable[[], Renderer]] = {
     "dial": Dial,
 }
 over_renderers = pytest.mark.parametrize("renderer", RENDERERS, indirect=True)
+
+
+def observed(images: Tensor, sd: float = SD) -> Observation:
+    """Images with normal noise."""
+    return Observation(images, Normal(sd))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from renderers_for_tests import Bumps, Dial
+from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.distributions import count_log_prior
@@ -99,13 +100,13 @@ def test_only_angles_are_turned_each_by_itself() -> None:
 
 def explained(renderer: Renderer) -> tuple[Slots, Tensor]:
     images = torch.rand(6, *renderer.image_shape)
-    return explain(renderer, ResidualAttention(renderer), images, 3), images
+    return explain(renderer, ResidualAttention(renderer), observed(images), 3), images
 
 
 def scanned(renderer: Renderer, slots: Slots, images: Tensor, angle: AngleScan | None) -> Objective:
     identity = ExactIdentity() if renderer.kinds > 1 else None
     prior = count_log_prior(3, 0.3)
-    return objective(renderer, slots, images, prior, 0.3, PosteriorCount(), identity, 0, angle=angle)
+    return objective(renderer, slots, observed(images, 0.3), prior, PosteriorCount(), identity, 0, angle=angle)
 
 
 def test_its_term_trains_the_angles_of_the_drawn_identities_alone() -> None:

@@ -6,7 +6,6 @@ import re
 
 import pytest
 import torch
-from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from air_lightning.distributions import (
@@ -14,7 +13,6 @@ from air_lightning.distributions import (
     count_log_posterior,
     count_log_prior,
     gaussian_kl,
-    gaussian_log_likelihood,
     wrapped_kl,
 )
 
@@ -162,14 +160,3 @@ def test_a_symmetric_copy_costs_the_log_of_the_number_of_copies() -> None:
     sd = torch.tensor(0.02, dtype=torch.float64)
     full, quarter = (wrapped_kl(sd, torch.tensor(p, dtype=torch.float64)) for p in (TURN, TURN / 4))
     assert float(full - quarter) == pytest.approx(math.log(4), abs=1e-9)
-
-
-# ---- likelihood
-
-
-@pytest.mark.parametrize("sd", [0.05, 0.3, 2.0])
-def test_gaussian_log_likelihood(sd: float) -> None:
-    picture, canvas = torch.rand(3, 8, 8, dtype=torch.float64), torch.rand(3, 8, 8, dtype=torch.float64)
-    error: Tensor = (picture - canvas).pow(2).sum()
-    value = gaussian_log_likelihood(error, sd, picture.numel())
-    torch.testing.assert_close(value, Normal(canvas, sd).log_prob(picture).sum())

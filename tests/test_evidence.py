@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from renderers_for_tests import Dial
-from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, over_renderers, pictures
+from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, observed, over_renderers, pictures
 from slots_for_tests import renderer as renderer
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
@@ -25,7 +25,7 @@ def test_log_likelihoods_are_those_of_a_normal(renderer: Renderer) -> None:
     images, slots = pictures(renderer), Leaves(renderer).slots()
     canvases = renderer.render(slots.what, slots.where).detach()
     expected = Independent(Normal(canvases, SD), 3).log_prob(images.unsqueeze(1))
-    torch.testing.assert_close(log_likelihoods(canvases, images, SD), expected)
+    torch.testing.assert_close(log_likelihoods(canvases, observed(images)), expected)
 
 
 def test_evidence_recursion() -> None:

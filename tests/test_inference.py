@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradients_for_tests import finite
+from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork, RecurrentAIR, ResidualAttention, image_grid
@@ -122,7 +123,7 @@ def dead(network: InferenceNetwork) -> list[str]:
 @pytest.mark.parametrize("sample", [True, False])
 def test_explain_returns_slots_of_the_stated_shapes(renderer: Renderer, make: Any, sample: bool) -> None:
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, make(renderer), images, SLOTS, sample)
+    slots = explain(renderer, make(renderer), observed(images), SLOTS, sample)
     kinds, places = renderer.kinds, len(renderer.where)
     assert slots.presence_logits.shape == (BATCH, SLOTS)
     assert slots.where.shape == (BATCH, SLOTS, places)
@@ -142,7 +143,7 @@ def test_explain_returns_slots_of_the_stated_shapes(renderer: Renderer, make: An
 def test_every_parameter_takes_part_from_the_first_step(renderer: Renderer, make: Any) -> None:
     network = make(renderer)
     images, _ = scenes(renderer, BATCH, 2)
-    loss_of(renderer, explain(renderer, network, images, 1), images).backward()  # even with one slot
+    loss_of(renderer, explain(renderer, network, observed(images), 1), images).backward()  # even with one slot
     absent = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert absent == []  # or distributed training complains
     assert finite(network)
@@ -153,7 +154,7 @@ def test_every_parameter_takes_part_from_the_first_step(renderer: Renderer, make
 def test_every_parameter_has_a_gradient(renderer: Renderer, make: Any) -> None:
     network = stirred(make(renderer))
     images, _ = scenes(renderer, BATCH, 2)
-    loss_of(renderer, explain(renderer, network, images, SLOTS), images).backward()
+    loss_of(renderer, explain(renderer, network, observed(images), SLOTS), images).backward()
     assert dead(network) == []
 
 
@@ -163,9 +164,9 @@ def test_a_picture_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, m
     # In double precision: rounding moves a hard edge by a pixel otherwise.
     network = stirred(make(renderer)).double()
     images = scenes(renderer, BATCH, 2)[0].double()
-    together = explain(renderer, network, images, SLOTS, sample=False)
+    together = explain(renderer, network, observed(images), SLOTS, sample=False)
     for i in range(BATCH):
-        alone = explain(renderer, network, images[i : i + 1], SLOTS, sample=False)
+        alone = explain(renderer, network, observed(images[i : i + 1]), SLOTS, sample=False)
         for ours, theirs in zip(alone, together, strict=True):
             torch.testing.assert_close(ours[0], theirs[i], atol=1e-7, rtol=1e-7)
 
@@ -174,7 +175,7 @@ def test_a_picture_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, m
 @over_renderers
 def test_without_sampling_poses_are_posterior_means(renderer: Renderer, make: Any) -> None:
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, stirred(make(renderer)), images, SLOTS, sample=False)
+    slots = explain(renderer, stirred(make(renderer)), observed(images), SLOTS, sample=False)
     torch.testing.assert_close(slots.where_options, renderer.where.constrain(slots.mean))
 
 
@@ -182,7 +183,7 @@ def test_without_sampling_poses_are_posterior_means(renderer: Renderer, make: An
 @over_renderers
 def test_widths_start_as_asked(renderer: Renderer, make: Any) -> None:
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, make(renderer, position_sd=0.4, angle_sd=0.15), images, SLOTS)
+    slots = explain(renderer, make(renderer, position_sd=0.4, angle_sd=0.15), observed(images), SLOTS)
     periods = renderer.where.periods(renderer.kinds, slots.sd)
     for i, coordinate in enumerate(renderer.where.coordinates):
         expected = 0.15 * periods[:, i].clamp_min(0.1) if coordinate.circular else torch.tensor(0.4)
@@ -193,7 +194,7 @@ def test_widths_start_as_asked(renderer: Renderer, make: Any) -> None:
 def test_angles_lie_within_half_a_period(make: Any) -> None:
     renderer = RENDERERS["mesh"]()
     images, _ = scenes(renderer, 64, 2)
-    yaws = explain(renderer, stirred(make(renderer), 0.3), images, SLOTS).mean[..., -1]
+    yaws = explain(renderer, stirred(make(renderer), 0.3), observed(images), SLOTS).mean[..., -1]
     half = renderer.where.periods(renderer.kinds, yaws)[:, -1] / 2
     assert bool((yaws.abs() <= half * (1 + 1e-6)).all())
     assert ((yaws.std((0, 1)) > 0) == (half > 0)).all()  # 0 for the sphere, and used for the others
@@ -209,7 +210,7 @@ def test_poses_far_out_stay_finite(renderer: Renderer, make: Any, corner: tuple[
     with torch.no_grad():  # x and y, or x and z
         bias.view(len(renderer.where), 2)[straight, 0] = torch.tensor(corner)
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, network, images, SLOTS)
+    slots = explain(renderer, network, observed(images), SLOTS)
     loss_of(renderer, slots, images).backward()
     assert all(bool(part.isfinite().all()) for part in slots)
     assert finite(network)
@@ -218,7 +219,7 @@ def test_poses_far_out_stay_finite(renderer: Renderer, make: Any, corner: tuple[
 @over_renderers
 def test_residual_attention_starts_at_the_unexplained_object(renderer: Renderer) -> None:
     images, where = scenes(renderer, 40, 1)
-    slots = explain(renderer, ResidualAttention(renderer), images, 1, sample=False)
+    slots = explain(renderer, ResidualAttention(renderer), observed(images), 1, sample=False)
     (seen, _), (true, half) = renderer.project(slots.where), renderer.project(where)
     outside = (seen - true).norm(dim=-1) > half
     assert outside.sum() == 0, f"{int(outside.sum())} of 40 objects missed"
@@ -263,7 +264,7 @@ def test_plain_air_does_not_look_at_the_canvas(renderer: Renderer, monkeypatch: 
         raise AssertionError("drawn between slots")
 
     monkeypatch.setattr(renderer, "render", never)
-    explain(renderer, network, images, SLOTS)
+    explain(renderer, network, observed(images), SLOTS)
 
 
 @over_renderers
@@ -343,7 +344,9 @@ def test_glimpse_of_identities_is_on_the_mean_of_their_windows() -> None:
 def test_presence_starts_at_its_bias() -> None:
     renderer = Discs()
     images, _ = scenes(renderer, BATCH, 2)
-    logits = explain(renderer, RecurrentAIR(renderer, presence_bias=1.5, **SMALL), images, SLOTS).presence_logits
+    logits = explain(
+        renderer, RecurrentAIR(renderer, presence_bias=1.5, **SMALL), observed(images), SLOTS
+    ).presence_logits
     torch.testing.assert_close(logits, torch.full_like(logits, 1.5))
 
 
@@ -356,7 +359,7 @@ def test_recurrent_network_finds_one_disc(difference: bool) -> None:
     images, where = scenes(renderer, 64, 1)
     distances = []
     for _ in range(120):
-        inferred = renderer.where.constrain(explain(renderer, network, images, 1, sample=False).mean)
+        inferred = renderer.where.constrain(explain(renderer, network, observed(images), 1, sample=False).mean)
         distance = (inferred - where.unsqueeze(2)).norm(dim=-1).mean()
         distances.append(distance.item())
         optimizer.zero_grad()
@@ -402,7 +405,7 @@ def test_a_picture_of_one_cell_is_refused_and_two_cells_will_do() -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ResidualAttention(GlimpseRenderer((1, 4, 3)))
     renderer = GlimpseRenderer((1, 4, 5), what=2)
-    where = explain(renderer, ResidualAttention(renderer), torch.rand(2, 1, 4, 5), slots=2).where
+    where = explain(renderer, ResidualAttention(renderer), observed(torch.rand(2, 1, 4, 5)), slots=2).where
     assert where.shape == (2, 2, 3) and where.isfinite().all()
 
 

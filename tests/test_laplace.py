@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from renderers_for_tests import Dial, Discs, KindBumps
+from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.distributions import count_log_prior
@@ -62,7 +63,7 @@ def test_sd_is_that_of_the_exact_curvature(renderer: Renderer) -> None:
     u = 0.6 * torch.randn(2, 2, len(renderer.where))
     where = renderer.where.constrain(u)
     images = renderer.render(what, where)[:, -1]
-    found = laplace_sd(renderer, images, slots_at(renderer, what, where), of_the_last(2, 2), SD)
+    found = laplace_sd(renderer, observed(images, SD), slots_at(renderer, what, where), of_the_last(2, 2))
     assert found.shape == where.shape
     for b in range(2):
         for i in range(2):
@@ -75,11 +76,13 @@ def test_what_explains_nothing_has_the_priors_sd() -> None:
     renderer = Dial(16)
     where = torch.tensor([[[0.0, 0.0, 1.0], [30.0, 0.0, 1.0]]])
     what = torch.tensor([[2, 0]])  # a dot, whose angle cannot be seen
-    found = laplace_sd(renderer, torch.rand(1, 1, 16, 16), slots_at(renderer, what, where), of_the_last(1, 2), SD)
+    found = laplace_sd(
+        renderer, observed(torch.rand(1, 1, 16, 16), SD), slots_at(renderer, what, where), of_the_last(1, 2)
+    )
     assert found[0, 0, 2].item() == pytest.approx(1 / math.sqrt(12), rel=1e-3)  # any: there is no interval
     assert found[0, 1].tolist() == pytest.approx([1, 1, 2 * math.pi / math.sqrt(12)], rel=1e-3)
     broken = slots_at(renderer, what, torch.full_like(where, math.nan))
-    assert not laplace_sd(renderer, torch.rand(1, 1, 16, 16), broken, of_the_last(1, 2), SD).isinf().any()
+    assert not laplace_sd(renderer, observed(torch.rand(1, 1, 16, 16), SD), broken, of_the_last(1, 2)).isinf().any()
 
 
 def test_sd_grows_with_the_noise_and_hidden_objects_are_less_sure() -> None:
@@ -89,7 +92,7 @@ def test_sd_grows_with_the_noise_and_hidden_objects_are_less_sure() -> None:
     found = []
     for where, sd in ((apart, 0.1), (apart, 0.3), (covered, 0.1)):
         images = renderer.render(what, where)[:, -1]
-        found.append(laplace_sd(renderer, images, slots_at(renderer, what, where), of_the_last(1, 2), sd)[0])
+        found.append(laplace_sd(renderer, observed(images, sd), slots_at(renderer, what, where), of_the_last(1, 2))[0])
     sharp, noisy, hidden = found
     assert noisy[0, 0].item() == pytest.approx(3 * sharp[0, 0].item(), rel=0.1)
     assert hidden[0, 0] > 1.2 * sharp[0, 0]
@@ -106,8 +109,8 @@ def test_intervals_cover_what_they_say(renderer: Renderer) -> None:
     images = clean + SD * torch.randn_like(clean)
     refinement = Refinement(iterations=12, scan=0, identities=1)
     kl, log_prior = torch.full((scenes, 1), 5.0), count_log_prior(1, 0.3)
-    slots = refinement(renderer, images, slots_at(renderer, what, where), kl, log_prior, SD)
-    sd = laplace_sd(renderer, images, slots, of_the_last(scenes, 1), SD)
+    slots = refinement(renderer, observed(images, SD), slots_at(renderer, what, where), kl, log_prior)
+    sd = laplace_sd(renderer, observed(images, SD), slots, of_the_last(scenes, 1))
     mass = central_mass(true - renderer.where.unconstrain(slots.where), sd)
     for level in (0.5, 0.9):
         assert (mass <= level).float().mean((0, 1)).tolist() == pytest.approx([level] * true.shape[2], abs=0.08)

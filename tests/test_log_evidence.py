@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from renderers_for_tests import Bumps, Dial, KindBumps
+from slots_for_tests import observed
 from torch import Tensor
 from torch.distributions import Categorical as Draw
 from torch.distributions import MultivariateNormal, Normal
@@ -75,15 +76,15 @@ def test_slots_know_their_noise(make: Callable[[], Renderer]) -> None:
     renderer = make()
     module = stirred(AIRModule(renderer, network))
     images = torch.rand(5, *renderer.image_shape)
-    slots = explain(renderer, module.network, images, 3)
+    slots = explain(renderer, module.network, observed(images), 3)
     assert slots.noise.shape == (5, 3, 1, len(renderer.where))
     torch.testing.assert_close(slots.where_options, renderer.where.constrain(slots.mean + slots.sd * slots.noise))
-    assert not explain(renderer, module.network, images, 3, sample=False).noise.any()
+    assert not explain(renderer, module.network, observed(images), 3, sample=False).noise.any()
 
 
 def test_straight_poses_by_their_densities() -> None:
     renderer = KindBumps()
-    slots = explain(renderer, stirred(AIRModule(renderer, network)).network, torch.rand(5, 1, 12, 12), 3)
+    slots = explain(renderer, stirred(AIRModule(renderer, network)).network, observed(torch.rand(5, 1, 12, 12)), 3)
     index = slots.what[:, :, None, None].expand(5, 3, 1, 2)
     mean, sd = (part.gather(2, index)[:, :, 0] for part in (slots.mean, slots.sd))
     # the prior is uniform over the support, of 1.6 each way; the change of variables is on both sides

@@ -12,6 +12,7 @@ from torch import Tensor
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Light, Table
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.pixel_loss import Normal
 
 KINDS = tuple(BUILT_IN)
 HALF_TURN_SHOWS = {"cylinder", "cone"}
@@ -178,7 +179,9 @@ def test_a_pose_that_is_no_number_is_not_drawn(supersample: int) -> None:
     gradient = renderer.contract(what, where, torch.randn(1, 4, 3, 16, 16))
     assert gradient.isfinite().all() and (gradient[0, 1] == 0).all() and (gradient[0, 0] != 0).any()
     others = where.unsqueeze(2)
-    errors = renderer.swap_errors(torch.rand(1, 3, 16, 16), what, where, what.unsqueeze(2), others)
+    errors = renderer.swap_losses(
+        torch.rand(1, 3, 16, 16), what, where, what.unsqueeze(2), others, Normal(math.sqrt(0.5))
+    )
     assert errors.isfinite().all() and (errors[0, 1] == 0).all()
 
 

@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from renderers_for_tests import Bumps, BumpScenes, Discs
+from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior
@@ -23,6 +24,7 @@ from air_lightning.estimators import (
     RLOOIdentity,
 )
 from air_lightning.inference import RecurrentAIR, ResidualAttention
+from air_lightning.likelihoods import NormalLikelihood
 from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_kl
 from air_lightning.model.module import AIRModule
 from air_lightning.model.refinement import Refinement
@@ -133,7 +135,7 @@ def test_infer_is_deterministic_and_scene_by_scene(kind: str) -> None:
 def test_the_count_is_the_networks(kind: str, refinement: Refinement | None) -> None:
     module = stirred(MODULE[kind](refinement=refinement))
     images = pictures(module.renderer)
-    slots = explain(module.renderer, module.network, images, 3, sample=False)
+    slots = explain(module.renderer, module.network, observed(images), 3, sample=False)
     expected = count_log_posterior(slots.presence_logits).exp()
     torch.testing.assert_close(module.infer(images).posterior, expected.detach())
 
@@ -143,8 +145,8 @@ def test_refinement_at_the_final_scale_changes_the_slots(kind: str) -> None:
     refinement = Refinement(2)
     module = stirred(MODULE[kind](refinement=refinement, likelihood_sd=Geometric(2.0, 0.5, 10)))
     renderer, images = module.renderer, pictures(module.renderer)
-    slots = explain(renderer, module.network, images, 3, sample=False)
-    expected = refinement(renderer, images, slots, slot_kl(renderer, slots), module.log_prior, 0.5)
+    slots = explain(renderer, module.network, observed(images), 3, sample=False)
+    expected = refinement(renderer, observed(images, 0.5), slots, slot_kl(renderer, slots), module.log_prior)
     found = module.infer(images).slots
     torch.testing.assert_close(found.where, expected.where.detach())
     torch.testing.assert_close(found.what, expected.what.detach())
@@ -154,13 +156,12 @@ def test_refinement_at_the_final_scale_changes_the_slots(kind: str) -> None:
 @over_modules
 def test_elbo_is_the_bound_of_one_sample_at_the_final_scale(kind: str) -> None:
     module = stirred(MODULE[kind](likelihood_sd=Geometric(2.0, 0.5, 10)))
-    assert module.final_sd == pytest.approx(0.5)
     images, renderer = pictures(module.renderer), module.renderer
     torch.manual_seed(3)
     value = module.elbo(images)
     torch.manual_seed(3)
-    slots = explain(renderer, module.network, images, module.slots)
-    likelihood = log_likelihoods(renderer.render(slots.what, slots.where), images, 0.5)
+    slots = explain(renderer, module.network, observed(images), module.slots)
+    likelihood = log_likelihoods(renderer.render(slots.what, slots.where), observed(images, 0.5))
     worth = evidence(likelihood, slot_kl(renderer, slots))
     expected = bound(count_log_posterior(slots.presence_logits), worth, module.log_prior)
     torch.testing.assert_close(value, expected.detach())
@@ -466,7 +467,7 @@ def test_a_resumed_run_is_the_run_without_a_break(tmp_path: Any, step: int) -> N
         ({"lr": 0.0}, "lr must be positive, got 0.0: 0.001 is a good start"),
         ({"lr": -1e-3}, "lr must be positive, got -0.001: 0.001 is a good start"),
         ({"lr": math.nan}, "lr must be positive, got nan: 0.001 is a good start"),
-        ({"likelihood_sd": Constant(0.0)}, "likelihood_sd must be positive, got 0.0: 0.3 is a good start"),
+        ({"likelihood_sd": Constant(0.0)}, "the likelihood's scale must be positive, got 0.0: 0.3 is a good start"),
         ({"coarseness": Linear(3.0, -1.0, 5)}, "coarseness must be positive, got -1.0: 1 is a good start"),
         ({"evidence_samples": -1}, "evidence_samples must not be negative, got -1: 0 leaves the bound out"),
         ({"count_prior": -1.0}, "the count prior's ratio must be positive and finite, got -1.0"),
@@ -502,4 +503,4 @@ def test_estimators_by_default() -> None:
     module = MODULE["discs"]()
     assert isinstance(module.identity_estimator, ExactIdentity)
     assert type(module.count_estimator).__name__ == "PosteriorCount"
-    assert isinstance(module.likelihood_sd, Constant) and module.refinement is None
+    assert isinstance(module.likelihood, NormalLikelihood) and module.refinement is None

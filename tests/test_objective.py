@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from renderers_for_tests import Bumps, Discs, KindBumps
-from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, over_renderers, pictures
+from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, observed, over_renderers, pictures
 from slots_for_tests import renderer as renderer
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
@@ -52,7 +52,7 @@ def of(
         identity = ExactIdentity(spread=None, explore=0.0)
     estimator = ExactCount() if count is None else count
     return objective(
-        renderer, leaves.slots(), images, LOG_PRIOR[: SLOTS + 1], sd, estimator, identity, step=0, **options
+        renderer, leaves.slots(), observed(images, sd), LOG_PRIOR[: SLOTS + 1], estimator, identity, step=0, **options
     )  # type: ignore[arg-type]
 
 
@@ -116,7 +116,7 @@ def test_pose_of_a_named_kind_follows_the_canvases_of_the_sampled_kind_and_the_e
     slots, (_, q, _) = leaves.slots(), written_out(leaves, images)
     weights = q.detach()
     canvases = renderer.render(slots.what, slots.where)
-    likelihood = log_likelihoods(canvases, images, SD)
+    likelihood = log_likelihoods(canvases, observed(images))
     shown = torch.stack([weights[:, i + 1 :].sum(1) for i in range(SLOTS)], 1)
     kl = (slots.looks.softmax(-1).detach() * where_kl(renderer, slots.mean, slots.sd)).sum(-1)
     expected = leaves.gradients((-(weights * likelihood).sum(1) + (shown * kl).sum(1)).mean())
@@ -242,7 +242,7 @@ def test_warm_up_moves_the_shares_of_the_slots_canvas() -> None:
     leaves, images = Leaves(renderer), pictures(renderer)
     torch.manual_seed(5)
     slots = leaves.slots()
-    result = objective(renderer, slots, images, LOG_PRIOR, SD, ConcreteCount(0.5, warmup=10), None, step=5)
+    result = objective(renderer, slots, observed(images), LOG_PRIOR, ConcreteCount(0.5, warmup=10), None, step=5)
     gradients = leaves.gradients(result.loss)
     uniform = torch.tensor([0.0, 1 / 3, 1 / 3, 1 / 3])
     shares = 0.5 * relaxed(leaves["presence"]).detach() + 0.5 * uniform
@@ -286,7 +286,7 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
     kl = where_kl(renderer, slots.mean, slots.sd)
 
     def worth(what: Tensor, where: Tensor, pose_kl: Tensor) -> Tensor:
-        return evidence(log_likelihoods(renderer.render(what, where), images, SD), pose_kl)
+        return evidence(log_likelihoods(renderer.render(what, where), observed(images)), pose_kl)
 
     own = worth(slots.what, slots.where, of_sample(kl, slots.what)) - torch.cat(
         [torch.zeros(BATCH, 1), what_kl(renderer, slots).cumsum(1)], 1
@@ -320,12 +320,12 @@ def test_with_one_slot_identity_follows_the_bound_without_sampling_noise() -> No
     leaves, images = Leaves(renderer, slots=1), pictures(renderer)
     slots, prior = leaves.slots(), LOG_PRIOR[:2].log_softmax(0)
     identity = ExactIdentity(spread=None, explore=0.0)
-    result = objective(renderer, slots, images, prior, SD, ExactCount(), identity, step=0)
+    result = objective(renderer, slots, observed(images), prior, ExactCount(), identity, step=0)
     gradient = leaves.gradients(result.loss)["looks"]
     kl, per_kind = where_kl(renderer, slots.mean, slots.sd)[:, 0], []
     for k in range(3):
         canvas = renderer.render(torch.full((BATCH, 1), k), slots.where_options[:, :, k])
-        per_kind.append(log_likelihoods(canvas, images, SD)[:, 1] - kl[:, k])
+        per_kind.append(log_likelihoods(canvas, observed(images))[:, 1] - kl[:, k])
     on = slots.presence_logits.sigmoid()[:, 0].detach()
     expected_f = (slots.looks[:, 0].softmax(-1) * torch.stack(per_kind, 1).detach()).sum(1)
     loss = -(expected_f - on * what_kl(renderer, slots)[:, 0]).mean()
@@ -349,7 +349,7 @@ def test_terms_sum_to_the_loss(renderer: Renderer) -> None:
 def test_elbo_is_the_bound(renderer: Renderer) -> None:
     leaves, images = Leaves(renderer), pictures(renderer)
     slots = leaves.slots()
-    likelihood = log_likelihoods(renderer.render(slots.what, slots.where), images, SD)
+    likelihood = log_likelihoods(renderer.render(slots.what, slots.where), observed(images))
     worth = evidence(likelihood, slot_kl(renderer, slots))
     expected = bound(count_log_posterior(slots.presence_logits), worth, LOG_PRIOR).mean()
     torch.testing.assert_close(of(leaves, images).elbo, expected.detach())
@@ -379,10 +379,10 @@ def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[]
 def test_weight_scales_a_continuous_what_with_where_and_leaves_a_categorical_one(kind: str) -> None:
     renderer = MeshRenderer(image_size=(16, 16)) if kind == "categorical" else GlimpseRenderer((3, 16, 16), what=3)
     network, images, log_prior = ResidualAttention(renderer), torch.rand(4, 3, 16, 16), count_log_prior(2, 0.3)
-    slots = explain(renderer, network, images, 2)
+    slots = explain(renderer, network, observed(images), 2)
     identity = ExactIdentity() if kind == "categorical" else None
     slots = slots._replace(looks=slots.looks + torch.arange(slots.looks.shape[-1]) * 0.1)
-    fixed = (renderer, slots, images, log_prior, 0.3, PosteriorCount(10), identity, 0)
+    fixed = (renderer, slots, observed(images, 0.3), log_prior, PosteriorCount(10), identity, 0)
     full, tenth = objective(*fixed).terms, objective(*fixed, weight=0.1).terms
     ratio = {name: float((tenth[name] / full[name]).detach()) for name in ("reconstruction", "where_kl", "what_kl")}
     expected = {"reconstruction": 0.1, "where_kl": 0.1, "what_kl": 1.0 if kind == "categorical" else 0.1}

@@ -240,7 +240,10 @@ def renderer(**changes: Any) -> MeshRenderer:
 
 
 def everything(made: MeshRenderer, s: Scenes) -> list[Tensor]:
-    errors, gradient = made.swap_errors(s.images, *s[:4]), made.contract(s.what, s.where, s.incoming)
+    errors, gradient = (
+        made.swap_losses(s.images, *s[:4], Normal(math.sqrt(0.5))),
+        made.contract(s.what, s.where, s.incoming),
+    )
     return [made.draw(s.what[0], s.where[0]).color, made.render(s.what, s.where), errors, gradient]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from slots_for_tests import observed
 from torch import Tensor
 from toy_renderers import Blobs
 
@@ -104,9 +105,9 @@ def test_another_explanation_must_be_worth_the_margin_more() -> None:
 def test_a_start_replaces_the_first_pose_alone() -> None:
     renderer, images = Blobs(), pictures((-APART, APART))
     network = Greedy(renderer)
-    own = explain(renderer, network, images, SLOTS, sample=False)
+    own = explain(renderer, network, observed(images), SLOTS, sample=False)
     start = own.mean[:, 1], own.sd[:, 1] / 2
-    other = explain(renderer, network, images, SLOTS, sample=False, start=start)
+    other = explain(renderer, network, observed(images), SLOTS, sample=False, start=start)
     torch.testing.assert_close(other.mean[:, 0], start[0], rtol=0, atol=0)
     torch.testing.assert_close(other.sd[:, 0], start[1], rtol=0, atol=0)
     torch.testing.assert_close(other.where[:, 0], own.where[:, 1], rtol=0, atol=0)

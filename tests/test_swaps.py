@@ -1,6 +1,7 @@
 """Drawing one slot again: whole pictures, the base class's layers and the fused kernels give the same numbers."""
 
 import ctypes
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -140,11 +141,11 @@ def test_swap_losses_by_brute_force(renderer: Renderer) -> None:
     assert all(close(*pair) for pair in by_brute_force(renderer, s, losses(renderer)))
 
 
-def test_swap_errors_are_squared_errors() -> None:
+def test_swap_losses_are_squared_errors() -> None:
     renderer = Slabs(supersample=2)
     s = scenes(renderer)
     expected = renderer.swap_losses(s.images, *s[:4], Normal(0.5)) / 2
-    assert close(renderer.swap_errors(s.images, *s[:4]), expected)
+    assert close(renderer.swap_losses(s.images, *s[:4], Normal(math.sqrt(0.5))), expected)
 
 
 @pytest.mark.parametrize("loss", losses(Blobs()), ids=lambda loss: type(loss).__name__)
@@ -183,7 +184,7 @@ def test_a_loss_of_ones_own_is_scored_by_the_base_class() -> None:
 def test_slots_and_alternatives_may_be_none(renderer: Renderer) -> None:
     for slots, others in ((0, 2), (2, 0)):
         s = scenes(renderer, slots=slots, others=others)
-        assert renderer.swap_errors(s.images, *s[:4]).shape == (4, slots, others, slots + 1)
+        assert renderer.swap_losses(s.images, *s[:4], Normal(math.sqrt(0.5))).shape == (4, slots, others, slots + 1)
     empty = scenes(renderer, batch=2, slots=0)
     blank = renderer.image_background().expand(2, 1, *renderer.image_shape)
     assert torch.allclose(renderer.canvases(empty.what, empty.where), blank, atol=1e-6)
@@ -193,7 +194,7 @@ def test_what_is_not_seen_changes_nothing() -> None:
     renderer = MeshRenderer(kinds=KINDS, image_size=(24, 24))
     s = scenes(renderer)
     s.other_where[..., 0] += 50  # far to the right
-    assert (renderer.swap_errors(s.images, *s[:4]) == 0).all()
+    assert (renderer.swap_losses(s.images, *s[:4], Normal(math.sqrt(0.5))) == 0).all()
 
 
 def peak(action: Callable[[], object]) -> int:
@@ -212,8 +213,8 @@ def test_memory_does_not_grow_with_alternatives() -> None:
     """The layers of 400 alternatives alone would take 100 MB. (benchmarks/renderer.py measures it closely.)"""
     renderer = MeshRenderer(kinds=KINDS, image_size=(64, 64))
     few, many = (scenes(renderer, batch=2, slots=2, others=m) for m in (4, 400))
-    renderer.swap_errors(few.images, *few[:4])
-    assert peak(lambda: renderer.swap_errors(many.images, *many[:4])) < 10e6
+    renderer.swap_losses(few.images, *few[:4], Normal(math.sqrt(0.5)))
+    assert peak(lambda: renderer.swap_losses(many.images, *many[:4], Normal(math.sqrt(0.5)))) < 10e6
 
 
 S = scenes(Slabs())
@@ -238,11 +239,11 @@ BLOB_SCENES = (torch.zeros(4, 3, 1), torch.zeros(4, 3, 3), torch.zeros(4, 3, 5, 
         (dict(other_what=S.other_what[:, :, :2]), "`other_what` must have shape (4, 3, 5), got (4, 3, 2)"),
     ],
 )
-def test_swap_errors_refuses(change: dict[str, Tensor], said: str) -> None:
+def test_swap_losses_refuses(change: dict[str, Tensor], said: str) -> None:
     given = {**S._asdict(), **change}
     names = ("images", "what", "where", "other_what", "other_where")
     with pytest.raises(ValueError, match=re.escape(said)):
-        Slabs().swap_errors(*(given[name] for name in names))
+        Slabs().swap_losses(*(given[name] for name in names), Normal(math.sqrt(0.5)))
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 12, 16), (1, 3, 12, 16)])
@@ -252,10 +253,10 @@ def test_swap_losses_refuses_scales_that_are_no_map(shape: tuple[int, ...]) -> N
         Slabs().swap_losses(S.images, *S[:4], Normal(torch.ones(shape)))
 
 
-def test_swap_errors_refuses_codes_of_another_dimension() -> None:
+def test_swap_losses_refuses_codes_of_another_dimension() -> None:
     what, where, other_what, other_where = BLOB_SCENES
     images, renderer = torch.zeros(4, 1, 9, 12), Blobs()
     with pytest.raises(ValueError, match=re.escape("`what` must have shape (4, 3, 1) to go with `where`, got (4, 3)")):
-        renderer.swap_errors(images, what[..., 0], where, other_what, other_where)
+        renderer.swap_losses(images, what[..., 0], where, other_what, other_where, Normal(math.sqrt(0.5)))
     with pytest.raises(ValueError, match=re.escape("`other_what` must have shape (4, 3, 5, 1), got (4, 3, 5)")):
-        renderer.swap_errors(images, what, where, other_what[..., 0], other_where)
+        renderer.swap_losses(images, what, where, other_what[..., 0], other_where, Normal(math.sqrt(0.5)))

@@ -2,7 +2,7 @@
 
 from air_lightning.distributions.categorical import categorical_kl, draw
 from air_lightning.distributions.count import count_log_posterior, count_log_prior, shown
-from air_lightning.distributions.gaussian import gaussian_kl, gaussian_log_likelihood
+from air_lightning.distributions.gaussian import gaussian_kl
 from air_lightning.distributions.wrapped import wrapped_kl, wrapped_log_ratio
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "count_log_prior",
     "draw",
     "gaussian_kl",
-    "gaussian_log_likelihood",
     "shown",
     "wrapped_kl",
     "wrapped_log_ratio",

@@ -19,9 +19,20 @@ SURROUND = 9
 
 
 class Glimpsed(NamedTuple):
-    """State between ``propose`` and ``appearance``: the glimpse's features (B, H)."""
+    """State between ``propose`` and ``appearance``.
+
+    Attributes:
+        hidden: the glimpse's features (B, H).
+        whitening: how much residuals count at each pixel; None: all alike.
+    """
 
     hidden: Tensor
+    whitening: Tensor | None = None
+
+    def residual(self, images: Tensor, canvas: Tensor) -> Tensor:
+        """What a canvas leaves of images (B, C, H, W), by the noise's measure."""
+        residual = images - canvas
+        return residual if self.whitening is None else residual * self.whitening
 
 
 class ResidualAttention(InferenceNetwork):
@@ -123,10 +134,13 @@ class ResidualAttention(InferenceNetwork):
         self.register_buffer("grid", _cell_grid(self.cells, height, width), persistent=False)
 
     def initial(self, images: Tensor) -> Glimpsed:
-        return Glimpsed(images.new_zeros(0))
+        return self.start(images, None)
+
+    def start(self, images: Tensor, whitening: Tensor | None) -> Glimpsed:
+        return Glimpsed(images.new_zeros(0), whitening)
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
-        residual = images - canvas
+        residual = state.residual(images, canvas)
         seen = torch.cat([images, residual, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
         features = self.map(F.pad(seen, self.padding))
         energy = self._energy(residual)
@@ -138,12 +152,12 @@ class ResidualAttention(InferenceNetwork):
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
         presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1) + (attention.detach() * promise).sum((1, 2))
-        return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden)
+        return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden, state.whitening)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
-        seen = torch.cat([images, images - canvas], 1)
+        seen = torch.cat([images, state.residual(images, canvas)], 1)
         return cast(Tensor, self.look(crop(seen, self._geometry[0](where[:, 0]), self.glimpse)))
 
     def _energy(self, residual: Tensor) -> Tensor:

@@ -40,6 +40,14 @@ class InferenceNetwork(nn.Module, ABC):
     def initial(self, images: Tensor) -> State:
         """State before the first slot, for images (B, C, H, W)."""
 
+    def start(self, images: Tensor, whitening: Tensor | None) -> State:
+        """``initial``, for a network that weighs residuals, too. Default: ``initial``.
+
+        ``whitening``: how much a residual counts at each pixel against others, which broadcasts to the images; the
+        inverse of the noise's scale, 1 on average. None: all alike.
+        """
+        return self.initial(images)
+
     @abstractmethod
     def propose(self, images: Tensor, canvas: Tensor, state: State) -> tuple[Proposal, State]:
         """Presence and pose of the next slot, given the canvas (B, C, H, W) of the slots so far."""

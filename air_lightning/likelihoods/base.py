@@ -29,7 +29,7 @@ class Likelihood(nn.Module, ABC):
     def noise(self, scale: Tensor | float) -> PixelLoss:
         """The pixel loss at this scale: a number, or a tensor that broadcasts to (C, H, W)."""
 
-    def prepare(self, image_shape: tuple[int, int, int]) -> None:
+    def prepare(self, image_shape: tuple[int, ...]) -> None:
         """Build what depends on the images' shape (C, H, W), once, before training."""
         if isinstance(self.scale, LearntScale):
             self.scale.prepare(image_shape)

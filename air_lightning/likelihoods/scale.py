@@ -37,10 +37,10 @@ class LearntScale(nn.Module):
             )
         self.over, self.start, self.floor = over, start, floor
 
-    def prepare(self, image_shape: tuple[int, int, int]) -> None:
+    def prepare(self, image_shape: tuple[int, ...]) -> None:
         """Build the parameter for images (C, H, W)."""
-        channels, height, width = image_shape
-        shape = {"all": (1, 1, 1), "channel": (channels, 1, 1), "pixel": (1, height, width)}[self.over]
+        channels, *size = image_shape
+        shape = {"all": (1, 1, 1), "channel": (channels, 1, 1), "pixel": (1, *size)}[self.over]
         self.log_excess = nn.Parameter(torch.full(shape, math.log(self.start - self.floor) / SPEED))
 
     def forward(self) -> Tensor:

@@ -10,17 +10,17 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood, wrapped_log_ratio
+from air_lightning.distributions import categorical_kl, gaussian_kl, wrapped_log_ratio
+from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of, where_kl
 from renderers.base import Renderer
 from renderers.constants import pick
 from renderers.spaces import Gaussian
 
 
-def log_likelihoods(canvases: Tensor, images: Tensor, sd: float) -> Tensor:
-    """log N(x; canvas_n, sd^2), (B, N + 1), for canvases (B, N + 1, C, H, W) and images (B, C, H, W)."""
-    error = (canvases - images.unsqueeze(1)).pow(2).flatten(2).sum(2)
-    return gaussian_log_likelihood(error, sd, images[0].numel())
+def log_likelihoods(canvases: Tensor, observation: Observation) -> Tensor:
+    """log p(x | canvas_n), (B, N + 1), for canvases (B, N + 1, C, H, W)."""
+    return -observation.loss(canvases, observation.images.unsqueeze(1)).flatten(2).sum(2)
 
 
 def what_kl(renderer: Renderer, slots: Slots) -> Tensor:

@@ -3,32 +3,34 @@
 import torch
 from torch import Tensor
 
+from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
 from renderers.spaces import Where
 
 
 @torch.no_grad()
-def laplace_sd(renderer: Renderer, images: Tensor, slots: Slots, weights: Tensor, sd: float) -> Tensor:
+def laplace_sd(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Tensor:
     """Posterior sd (B, N, P) of each slot's unconstrained pose around ``slots.where``, the other slots as they are.
 
     Laplace's approximation (MacKay 2003, chapter 27): the pose's posterior is taken for the Gaussian whose precision is
     the curvature of -log p(x, where) there. The likelihood's part is the matrix of second central differences of the
-    canvases' squared errors, with each coordinate's own step; directions in which it is negative count as flat. The
+    canvases' pixel losses, with each coordinate's own step; directions in which it is negative count as flat. The
     prior adds 1 to every straight coordinate, and 12 / period^2, the uniform's precision, to angles. What is given are
     the roots of the inverse's diagonal: each coordinate's own sd, whatever the others are.
 
     Args:
-        images: (B, C, H, W). weights: (B, N, N + 1), of the canvases that show slot i, rows sum to one.
-        sd: likelihood scale.
+        observation: the images and their noise.
+        weights: (B, N, N + 1), of the canvases that show slot i, rows sum to one.
     """
     space, where = renderer.where, slots.where
     steps = space.steps(where)
     moved = where.unsqueeze(2) + _moves(steps)
     what = slots.what.unsqueeze(2).expand(*moved.shape[:3], *slots.what.shape[2:])
-    errors = (renderer.swap_errors(images, slots.what, where, what, moved) * weights.unsqueeze(2)).sum(-1)
+    losses = renderer.swap_losses(observation.images, slots.what, where, what, moved, observation.loss)
+    losses = (losses * weights.unsqueeze(2)).sum(-1)
     slope = space.slopes(space.unconstrain(where)) / steps
-    curvature = slope.unsqueeze(-1) * _curvature(errors, len(space)) * slope.unsqueeze(-2) / (2 * sd**2)
+    curvature = slope.unsqueeze(-1) * _curvature(losses, len(space)) * slope.unsqueeze(-2)
     # a diverged model's has no eigenvalues: it is to fail where its poses are looked at
     values, vectors = torch.linalg.eigh(curvature.nan_to_num(0.0, 0.0, 0.0))
     likelihood = vectors @ (values.clamp_min(0).unsqueeze(-1) * vectors.mT)
@@ -48,7 +50,7 @@ def _moves(steps: Tensor) -> Tensor:
 def _curvature(values: Tensor, places: int) -> Tensor:
     """Second central differences (..., P, P) of values (..., M) at ``_moves``, in units of the steps."""
     pairs = places * (places - 1) // 2
-    here, up, down, both_up, both_down = values.split([1, places, places, pairs, pairs], -1)
+    here, up, down, both_up, both_down = torch.split(values, [1, places, places, pairs, pairs], -1)
     along = up + down - 2 * here
     first, second = torch.tril_indices(places, places, -1, device=values.device)
     across = (both_up + both_down - 2 * here - along[..., first] - along[..., second]) / 2

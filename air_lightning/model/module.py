@@ -16,6 +16,7 @@ from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, I
 from air_lightning.figures.gallery import Exhibit, gallery
 from air_lightning.figures.pictures import picture_rows, picture_steps
 from air_lightning.inference import InferenceNetwork, ResidualAttention
+from air_lightning.likelihoods import Likelihood, NormalLikelihood
 from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
 from air_lightning.metrics.host import on_host
@@ -31,6 +32,7 @@ from air_lightning.model.evidence import (
 )
 from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.objective import given_shown, objective
+from air_lightning.model.observation import Observation
 from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
@@ -72,7 +74,8 @@ class AIRModule(pl.LightningModule):
         identity: estimator that trains a categorical ``what``.
         angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
-        likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
+        likelihood: of an image's numbers given a canvas; null: normal, of ``likelihood_sd``.
+        likelihood_sd: standard deviation of the normal likelihood over training; evaluation uses its last value.
             Null: always 0.3.
         coarseness: factor on the renderer's finite-difference steps over training: large steps first,
             which see far. Null: always 1.
@@ -101,6 +104,7 @@ class AIRModule(pl.LightningModule):
         identity: IdentityEstimator | None = None,
         angle: AngleScan | None = None,
         count_prior: float | list[float] = 0.3,
+        likelihood: Likelihood | None = None,
         likelihood_sd: Schedule | None = None,
         coarseness: Schedule | None = None,
         balance: float = 0.1,
@@ -136,9 +140,9 @@ class AIRModule(pl.LightningModule):
             if estimator is not None:
                 estimator.prepare(renderer.image_shape, slots)
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
-        self.likelihood_sd = likelihood_sd if likelihood_sd is not None else Constant(0.3)
+        self.likelihood = _likelihood(likelihood, likelihood_sd)
+        self.likelihood.prepare(renderer.image_shape)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
-        check_positive("likelihood_sd", self.likelihood_sd, 0.3)
         check_positive("coarseness", self.coarseness, 1)
         self.refinement, self.reconsideration = refinement, reconsideration
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
@@ -159,43 +163,44 @@ class AIRModule(pl.LightningModule):
 
     # ---- inference
 
-    @property
-    def final_sd(self) -> float:
-        """The likelihood's scale at the end of its schedule, at which models are evaluated."""
-        return self.likelihood_sd.last
+    def observed(self, images: Tensor, step: int | None = None) -> Observation:
+        """Images (B, C, H, W) with the noise of a training step; by default the final one, for evaluation."""
+        return Observation(images, self.likelihood.final() if step is None else self.likelihood.at(step))
 
     @torch.no_grad()
     def infer(self, images: Tensor) -> Explanation:
         """The model's best explanation of images (B, C, H, W)."""
-        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        observation = self.observed(images)
+        slots = explain(self.renderer, self.network, observation, self.slots, sample=False)
         if self.reconsideration is not None:
-            slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
+            slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
-            slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)
+            slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
         canvases = self.renderer.render(slots.what, slots.where)
         log_q = count_log_posterior(slots.presence_logits)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(images), device=count.device), count]
-        spread = self._where_sd(images, slots, canvases)
+        spread = self._where_sd(observation, slots, canvases)
         return Explanation(count, self.powers.of_count(log_q), slots, reconstruction, spread)
 
-    def _where_sd(self, images: Tensor, slots: Slots, canvases: Tensor) -> Tensor:
+    def _where_sd(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
         """See ``Explanation``."""
         refined = self.refinement is not None
         sd = of_sample(slots.sd, slots.what)
         if refined:
-            worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+            worth = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
             weights = given_shown((worth + self.log_prior).softmax(1))
-            sd = laplace_sd(self.renderer, images, slots, weights, self.final_sd)
+            sd = laplace_sd(self.renderer, observation, slots, weights)
         return self.powers.of_pose(self.renderer.where.names, sd, refined)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
         """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
-        slots = explain(self.renderer, self.network, images, self.slots)
+        observation = self.observed(images)
+        slots = explain(self.renderer, self.network, observation, self.slots)
         canvases = self.renderer.render(slots.what, slots.where)
-        worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+        worth = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
         return bound(count_log_posterior(slots.presence_logits), worth, self.log_prior)
 
     @torch.no_grad()
@@ -204,11 +209,13 @@ class AIRModule(pl.LightningModule):
         if samples < 1:
             raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
 
+        observation = self.observed(images)
+
         def worth() -> Tensor:
-            slots = explain(self.renderer, self.network, images, self.slots)
+            slots = explain(self.renderer, self.network, observation, self.slots)
             ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
             canvases = self.renderer.render(slots.what, slots.where)
-            return evidence(log_likelihoods(canvases, images, self.final_sd), ratio)
+            return evidence(log_likelihoods(canvases, observation), ratio)
 
         return importance_bound((worth() for _ in range(samples)), self.log_prior)
 
@@ -216,16 +223,19 @@ class AIRModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
-        sd, coarseness = self.likelihood_sd(step), self.coarseness(step)
-        slots = explain(self.renderer, self.network, batch.images, self.slots)
+        observation, coarseness = self.observed(batch.images, step), self.coarseness(step)
+        slots = explain(self.renderer, self.network, observation, self.slots)
+        variance = observation.variance
         result = objective(
-            self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
-            step, coarseness, self.balance * sd**2, self.angle,
+            self.renderer, slots, observation, self.log_prior, self.count_estimator, self.identity_estimator,
+            step, coarseness, self.balance * variance, self.angle,
         )  # fmt: skip
         terms = {name: term.detach() for name, term in result.terms.items()}
         self.log_dict({f"train/{name}": term for name, term in terms.items()})
         self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
-        self.log_dict(on_host({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness, **self._rates()}))
+        # a number of the CPU, or already one of the model's device: the host waits for neither
+        self.log("schedule/likelihood_sd", torch.as_tensor(variance, dtype=torch.float32) ** 0.5)
+        self.log_dict(on_host({"schedule/coarseness": coarseness, **self._rates()}))
         return {"loss": result.loss, "terms": terms}
 
     def configure_optimizers(self) -> Any:
@@ -385,3 +395,14 @@ class AIRModule(pl.LightningModule):
         canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
         window = self.renderer.window(explanation.slots.where)
         return list(picture_steps(batch.images, canvases, explanation.count, window))
+
+
+def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:
+    if likelihood is None:
+        return NormalLikelihood(sd if sd is not None else 0.3)
+    if sd is not None:
+        raise ValueError(
+            f"model.likelihood is {type(likelihood).__name__}, which has a scale of its own, and model.likelihood_sd "
+            "is given, too: leave likelihood_sd out (null)"
+        )
+    return likelihood

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
+from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, explain
 from renderers.base import Renderer
 
@@ -34,20 +35,26 @@ class Reconsideration:
 
     @torch.no_grad()
     def __call__(
-        self, renderer: Renderer, network: InferenceNetwork, images: Tensor, slots: Slots, log_prior: Tensor, sd: float
+        self,
+        renderer: Renderer,
+        network: InferenceNetwork,
+        observation: Observation,
+        slots: Slots,
+        log_prior: Tensor,
     ) -> Slots:
-        """The best explanation of images (B, C, H, W), given the network's own. log_prior: (N + 1,). sd: likelihood."""
+        """The best explanation of the observed images, given the network's own. log_prior: (N + 1,)."""
         count = slots.presence_logits.shape[1]
         found = [slots]
         for j in range(1, count):
             start = slots.mean[:, j], slots.sd[:, j]
-            found.append(explain(renderer, network, images, count, sample=False, start=start))
-        worth = torch.stack([self._worth(renderer, images, other, log_prior, sd) for other in found])
+            found.append(explain(renderer, network, observation, count, sample=False, start=start))
+        worth = torch.stack([self._worth(renderer, observation, other, log_prior) for other in found])
         worth[0] += self.margin
-        best, rows = worth.argmax(0), torch.arange(images.shape[0], device=images.device)
+        best = worth.argmax(0)
+        rows = torch.arange(best.shape[0], device=best.device)
         return Slots(*(torch.stack(column)[best, rows] for column in zip(*found)))
 
-    def _worth(self, renderer: Renderer, images: Tensor, slots: Slots, log_prior: Tensor, sd: float) -> Tensor:
+    def _worth(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Tensor:
         canvases = renderer.render(slots.what, slots.where)
-        explained = evidence(log_likelihoods(canvases, images, sd), slot_kl(renderer, slots))
+        explained = evidence(log_likelihoods(canvases, observation), slot_kl(renderer, slots))
         return (self.power * explained + log_prior).logsumexp(1)

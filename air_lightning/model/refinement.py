@@ -4,16 +4,17 @@ import torch
 from torch import Tensor
 
 from air_lightning.model.evidence import evidence, log_likelihoods
+from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 
 class Refinement:
-    """Newton steps, coordinate by coordinate, on the squared error of the canvases.
+    """Newton steps, coordinate by coordinate, on the canvases' pixel losses.
 
-    Each slot's coordinates are moved up and down by a step, the parabola through the three errors gives the move,
-    at most one step long. Errors are those of all canvases that show the slot, weighted by the exact posterior over
+    Each slot's coordinates are moved up and down by a step, the parabola through the three losses gives the move,
+    at most one step long. Losses are those of all canvases that show the slot, weighted by the exact posterior over
     the count at the present poses. Steps shrink as it goes on. First, each slot's likeliest identities are tried, and
     angles scanned over their period, which gets a slot out of the wrong one of two similar views.
 
@@ -34,18 +35,18 @@ class Refinement:
 
     @torch.no_grad()
     def __call__(
-        self, renderer: Renderer, images: Tensor, slots: Slots, kl: Tensor, log_prior: Tensor, sd: float
+        self, renderer: Renderer, observation: Observation, slots: Slots, kl: Tensor, log_prior: Tensor
     ) -> Slots:
-        """``slots`` refined. kl: (B, N), the slots' KL. log_prior: log p(n), (N + 1,). sd: likelihood scale."""
+        """``slots`` refined. kl: (B, N), the slots' KL. log_prior: log p(n), (N + 1,)."""
         own = renderer.where.steps(slots.where)
         for step in range(self.iterations):
             canvases = renderer.render(slots.what, slots.where)
-            posterior = (evidence(log_likelihoods(canvases, images, sd), kl) + log_prior).softmax(1)
+            posterior = (evidence(log_likelihoods(canvases, observation), kl) + log_prior).softmax(1)
             weights = self._weights(posterior)
             if step == 0:
-                slots = self._scanned(renderer, images, slots, weights)
+                slots = self._scanned(renderer, observation, slots, weights)
             size = own * self.coarseness * max(0.75**step, 0.15)
-            move = self._move(renderer, images, slots, weights, size)
+            move = self._move(renderer, observation, slots, weights, size)
             slots = slots._replace(where=renderer.where.clamp(slots.where + move))
         return slots
 
@@ -56,7 +57,7 @@ class Refinement:
         own = torch.eye(slots + 1, device=posterior.device)[1:]
         return posterior.unsqueeze(1) + 0.05 * own
 
-    def _scanned(self, renderer: Renderer, images: Tensor, slots: Slots, weights: Tensor) -> Slots:
+    def _scanned(self, renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Slots:
         """The best of the likeliest identities and of turns over their periods, slot by slot."""
         what, where = slots.what.unsqueeze(2), slots.where.unsqueeze(2)
         if isinstance(renderer.what, Categorical) and self.identities > 1:
@@ -74,27 +75,28 @@ class Refinement:
         where = torch.cat(turned, 2)
         if where.shape[2] == 1:
             return slots
-        best = _errors(renderer, images, slots, what, where, weights).argmin(2)
+        best = _losses(renderer, observation, slots, what, where, weights).argmin(2)
         rows, columns = torch.meshgrid(*(torch.arange(n, device=best.device) for n in best.shape), indexing="ij")
         return slots._replace(what=what[rows, columns, best], where=where[rows, columns, best])
 
     @staticmethod
-    def _move(renderer: Renderer, images: Tensor, slots: Slots, weights: Tensor, size: Tensor) -> Tensor:
-        """Each coordinate's Newton step, at most ``size`` (P,); downhill where the error is not convex."""
+    def _move(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor, size: Tensor) -> Tensor:
+        """Each coordinate's Newton step, at most ``size`` (P,); downhill where the loss is not convex."""
         moves = torch.diag(size)
         others = slots.where.unsqueeze(2) + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
         what = slots.what.unsqueeze(2).expand(*others.shape[:3], *slots.what.shape[2:])
-        errors = _errors(renderer, images, slots, what, others, weights)
-        up, down, here = errors[..., : len(size)], errors[..., len(size) : -1], errors[..., -1:]
+        losses = _losses(renderer, observation, slots, what, others, weights)
+        up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
         slope, curve = (up - down) / 2, up + down - 2 * here
         newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
         downhill = torch.sign(-slope) * (torch.minimum(up, down) < here)
         return torch.where(curve > 1e-6, newton, downhill) * size
 
 
-def _errors(
-    renderer: Renderer, images: Tensor, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor
+def _losses(
+    renderer: Renderer, observation: Observation, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor
 ) -> Tensor:
-    """Weighted squared errors (B, N, M) of M alternatives (B, N, M, ...) for every slot."""
-    errors = renderer.swap_errors(images, slots.what, slots.where, other_what, other_where)
-    return (errors * weights.unsqueeze(2)).sum(-1)
+    """Weighted pixel losses (B, N, M), nats, of M alternatives (B, N, M, ...) for every slot."""
+    images, loss = observation
+    losses = renderer.swap_losses(images, slots.what, slots.where, other_what, other_where, loss)
+    return (losses * weights.unsqueeze(2)).sum(-1)

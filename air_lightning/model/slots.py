@@ -7,6 +7,7 @@ from torch import Tensor
 
 from air_lightning.distributions import draw, gaussian_kl, wrapped_kl
 from air_lightning.inference.base import InferenceNetwork
+from air_lightning.model.observation import Observation
 from renderers.base import Renderer
 from renderers.constants import pick
 from renderers.spaces import Categorical, Gaussian
@@ -38,19 +39,20 @@ class Slots(NamedTuple):
 def explain(
     renderer: Renderer,
     network: InferenceNetwork,
-    images: Tensor,
+    observation: Observation,
     slots: int,
     sample: bool = True,
     start: tuple[Tensor, Tensor] | None = None,
 ) -> Slots:
-    """Infer ``slots`` objects of images (B, C, H, W), each looking at what those before it have drawn.
+    """Infer ``slots`` objects of the observed images, each looking at what those before it have drawn.
 
     ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
+    images = observation.images
     rows = torch.arange(images.shape[0], device=images.device)
     canvas = renderer.image_background().expand_as(images)
-    state = network.initial(images)
+    state = network.start(images, observation.whitening)
     parts: list[tuple[Tensor, ...]] = []
     for _ in range(slots):
         proposal, state = network.propose(images, canvas, state)

@@ -41,14 +41,15 @@ class Inference(nn.Module):
     def __init__(self, module: AIRModule, renderer: Renderer) -> None:
         super().__init__()
         self.network, self.renderer, self.slots = module.network, renderer, module.slots
-        self.reconsideration, self.final_sd = module.reconsideration, module.final_sd
+        self.reconsideration, self.observed = module.reconsideration, module.observed
         self.powers = module.powers
         self.register_buffer("log_prior", module.log_prior, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        observation = self.observed(images)
+        slots = explain(self.renderer, self.network, observation, self.slots, sample=False)
         if self.reconsideration is not None:
-            slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
+            slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
         what = slots.looks.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
         return self.powers.of_count(count_log_posterior(slots.presence_logits)), what, slots.where
 
