@@ -4,6 +4,7 @@ from typing import Any
 
 from jsonargparse import _typehints
 
+from air_lightning.moved import new_name
 from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.registry import available, find, kind_of
 
@@ -29,7 +30,7 @@ _imported_subclasses = _typehints.resolve_class_path_by_name
 
 def _resolve(cls: Any, name: str) -> str:
     if "." in name:
-        return name
+        return new_name(name)
     classes = cls if isinstance(cls, tuple) else (cls,)
     for one in classes:
         kind = kind_of(one)
