@@ -22,7 +22,7 @@ from air_lightning.likelihoods import (
 from air_lightning.model.evidence import log_likelihoods
 from air_lightning.model.module import AIRModule
 from air_lightning.model.observation import Observation
-from air_lightning.model.slots import explain
+from air_lightning.model.slots import infer
 from air_lightning.schedules import Constant, Geometric
 from datamodules.base import Batch
 from renderers.pixel_loss import Normal, PoissonGaussian
@@ -140,7 +140,7 @@ def test_attention_looks_away_from_pixels_of_large_noise() -> None:
     sd[..., : width // 4] = 5.0
     network = ResidualAttention(renderer)
     plain, whitened = (
-        explain(renderer, network, Observation(images, Normal(scale)), 1, sample=False).where[0, 0, 0].detach()
+        infer(renderer, network, Observation(images, Normal(scale)), 1, sample=False).where[0, 0, 0].detach()
         for scale in (0.1, sd)
     )
     assert float(plain) < 0 < float(whitened)

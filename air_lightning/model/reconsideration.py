@@ -1,4 +1,4 @@
-"""Reconsideration: a picture explained again from the places of its other slots, and the better explanation kept."""
+"""Reconsideration: an image explained again from the places of its other slots, and the better explanation kept."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from air_lightning.inference import InferenceNetwork
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
 from air_lightning.model.observation import Observation
-from air_lightning.model.slots import Slots, explain
+from air_lightning.model.slots import Slots, infer
 from renderers.base import Renderer
 
 
@@ -44,17 +44,17 @@ class Reconsideration:
     ) -> Slots:
         """The best explanation of the observed images, given the network's own. log_prior: (N + 1,)."""
         count = slots.presence_logits.shape[1]
-        found = [slots]
+        inferences = [slots]
         for j in range(1, count):
-            start = slots.mean[:, j], slots.sd[:, j]
-            found.append(explain(renderer, network, observation, count, sample=False, start=start))
-        worth = torch.stack([self._worth(renderer, observation, other, log_prior) for other in found])
-        worth[0] += self.margin
-        best = worth.argmax(0)
+            start = slots.where_mean[:, j], slots.where_sd[:, j]
+            inferences.append(infer(renderer, network, observation, count, sample=False, start=start))
+        log_joint = torch.stack([self._log_joint(renderer, observation, other, log_prior) for other in inferences])
+        log_joint[0] += self.margin
+        best = log_joint.argmax(0)
         rows = torch.arange(best.shape[0], device=best.device)
-        return Slots(*(torch.stack(column)[best, rows] for column in zip(*found)))
+        return Slots(*(torch.stack(column)[best, rows] for column in zip(*inferences)))
 
-    def _worth(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Tensor:
+    def _log_joint(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Tensor:
         canvases = renderer.render(slots.what, slots.where)
         explained = evidence(log_likelihoods(canvases, observation), slot_kl(renderer, slots))
         return (self.power * explained + log_prior).logsumexp(1)
