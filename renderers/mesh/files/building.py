@@ -2,12 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from renderers.mesh.files.decimation import decimated
-from renderers.mesh.files.painting import Array, Soup, painted
+from renderers.mesh.files.painting import Soup, painted
+from renderers.mesh.files.part import Array, Part
 from renderers.mesh.files.placing import areas, moved, sides, standing, weld
 from renderers.mesh.files.reading import FORMATS, read_parts
 from renderers.mesh.files.source import MeshFile
@@ -35,9 +35,8 @@ def read_mesh(kind: str, source: MeshFile, color: RGB | None) -> Mesh:
 
 def _read(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
     parts = read_parts(path)
-    place = standing(np.concatenate([part.triangles for part in parts]), source.up or FORMATS[path.suffix.lower()])
-    for part in parts:
-        part.apply_transform(place)
+    place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()])
+    parts = [part._replace(corners=moved(part.corners, place)) for part in parts]
     shape, soup = _triangles(parts, source)
     if color is not None:
         soup = Soup(soup.corners, np.broadcast_to(np.asarray(color, np.float64), soup.colors.shape))
@@ -48,10 +47,10 @@ def _read(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
     return _mesh(Soup(soup.corners[seen], soup.colors[seen].clip(0, 1)), source.symmetry, closed, clockwise)
 
 
-def _triangles(parts: list[Any], source: MeshFile) -> tuple[Array, Soup]:
+def _triangles(parts: list[Part], source: MeshFile) -> tuple[Array, Soup]:
     """The shape of the parts (F, 3, 3), and what is drawn of them, at most ``source.faces`` triangles."""
     most, detail = source.faces or math.inf, source.detail
-    shape, soup = np.concatenate([part.triangles for part in parts]), painted(parts, detail)
+    shape, soup = np.concatenate([part.corners for part in parts]), painted(parts, detail)
     if len(shape) > most:
         soup = decimated(shape, soup, int(most))
         soup = Soup(moved(soup.corners, standing(soup.corners, "y")), soup.colors)

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from renderers.mesh.files.painting import Array, Soup
+from renderers.mesh.files.painting import Soup
+from renderers.mesh.files.part import Array
 from renderers.mesh.files.placing import areas, weld
 from renderers.mesh.files.reading import PACKAGES
 from renderers.mesh.files.sampling import at, scattered

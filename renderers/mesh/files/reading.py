@@ -9,12 +9,50 @@ from typing import Any
 
 import numpy as np
 
+from renderers.mesh.files.part import GREY, Part, Texture
+
 # endings, and the axis that points up: by the format's definition (glTF) or by the habit of the programs that write it
 FORMATS = {".obj": "y", ".ply": "z", ".stl": "z", ".glb": "y", ".gltf": "y"}
 PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
 
 
-def read_parts(path: Path) -> list[Any]:
+def read_parts(path: Path) -> list[Part]:
+    return [_part(part) for part in _read_parts(path)]
+
+
+def _part(part: Any) -> Part:
+    visual, corners = part.visual, np.asarray(part.triangles, np.float64)
+    if visual.kind == "face":
+        return Part(corners, np.repeat(_rgb(visual.face_colors)[:, None], 3, 1))
+    if visual.kind == "vertex":
+        return Part(corners, _rgb(visual.vertex_colors)[part.faces])
+    if visual.kind is None or getattr(visual, "material", None) is None:
+        return Part(corners, np.broadcast_to(GREY, corners.shape))
+    tint, picture = _material(visual.material)
+    factors = np.broadcast_to(tint, corners.shape)
+    if "color" in visual.vertex_attributes:
+        factors = factors * _rgb(visual.vertex_attributes["color"])[part.faces]
+    if picture is None or visual.uv is None:
+        return Part(corners, factors)
+    uv = np.asarray(visual.uv, np.float64)[part.faces] * [1, -1] + [0, 1]
+    return Part(corners, factors, uv, Texture(np.asarray(picture.convert("RGB"))))
+
+
+def _material(material: Any) -> tuple[Any, Any]:
+    if hasattr(material, "baseColorFactor"):
+        factor = material.baseColorFactor
+        return _rgb(np.asarray([1.0, 1.0, 1.0] if factor is None else factor)), material.baseColorTexture
+    picture = getattr(material, "image", None)
+    return (np.ones(3) if picture is not None else _rgb(np.asarray(material.main_color))), picture
+
+
+def _rgb(values: Any) -> Any:
+    values = np.asarray(values)
+    scale = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
+    return (values[..., :3] / scale).astype(np.float64)
+
+
+def _read_parts(path: Path) -> list[Any]:
     """The meshes in a file, ``trimesh.Trimesh`` with at least one face, each where the file's scene has it.
 
     Errors:
