@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from renderers.mesh.files import gltf
 from renderers.mesh.files.part import GREY, Part, Texture
 
 # endings, and the axis that points up: by the format's definition (glTF) or by the habit of the programs that write it
@@ -17,6 +18,8 @@ PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
 
 
 def read_parts(path: Path) -> list[Part]:
+    if path.suffix.lower() in (".glb", ".gltf") and path.is_file():
+        return gltf.read(path)
     return [_part(part) for part in _read_parts(path)]
 
 
