@@ -35,7 +35,7 @@ def read_mesh(kind: str, source: MeshFile, color: RGB | None) -> Mesh:
 
 def _read(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
     parts = read_parts(path)
-    place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()])
+    place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()].up)
     parts = [part._replace(corners=moved(part.corners, place)) for part in parts]
     shape, soup = _triangles(parts, source)
     if color is not None:

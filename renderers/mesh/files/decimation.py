@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from renderers.mesh.files.painting import Soup
 from renderers.mesh.files.part import Array
 from renderers.mesh.files.placing import areas, weld
-from renderers.mesh.files.reading import PACKAGES
+PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
 from renderers.mesh.files.sampling import at, scattered
 
 SAMPLES = 50_000  # on the surface whose colours are taken over

@@ -77,7 +77,7 @@ def _grid() -> Array:
 
 def _baked(part: Part, detail: float) -> list[Soup]:
     assert part.texture is not None and part.uv is not None
-    grid, done, uniform = _grid(), list[Soup](), part.texture.contrast <= ENOUGH
+    grid, done, uniform = _grid(), list[Soup](), np.bool_(part.texture.contrast <= ENOUGH)
     while len(part.corners):
         seen = part.texture.at(grid @ part.uv)[..., :3]
         mean = seen.mean(1)
