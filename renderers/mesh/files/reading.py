@@ -13,11 +13,11 @@ from renderers.mesh.files.texts import BROKEN
 
 class Format(NamedTuple):
     """How files of an ending are read. ``up``: the axis that points up, by the format's definition (glTF) or by the
-    habit of the programs that write it; ``said``: whether that can be relied on."""
+    habit of the programs that write it; ``sure``: whether that can be relied on."""
 
     read: Callable[[Path], list[Part]]
     up: str
-    said: bool
+    sure: bool
 
 
 FORMATS = {
