@@ -71,7 +71,7 @@ def portions(part: Part) -> list[Part]:
 
 def _baked(part: Part, detail: float) -> list[Soup]:
     assert part.texture is not None and part.uv is not None
-    done, uniform = list[Soup](), part.texture.contrast <= ENOUGH
+    done, uniform = list[Soup](), np.bool_(part.texture.contrast <= ENOUGH)
     while len(part.corners):
         seen = part.texture.at(GRID @ part.uv)[..., :3]
         mean = seen.mean(1)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh.files.gltf.document import BROKEN, Document, Item
+from renderers.mesh.files.gltf.document import Document, Item
 from renderers.mesh.files.part import Array
+from renderers.mesh.files.texts import BROKEN
 
 TYPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5124: "<i4", 5125: "<u4", 5126: "<f4", 5130: "<f8"}

@@ -12,9 +12,10 @@ from urllib.parse import unquote, unquote_to_bytes
 import numpy as np
 from numpy.typing import NDArray
 
+from renderers.mesh.files.texts import BROKEN, find, short
+
 Item = dict[str, Any]
 
-BROKEN = "the file is broken, export it again"
 # what changes the look of surfaces beyond their base colour, or nothing that is drawn here
 BESIDE_THE_POINT = re.compile(
     r"[A-Z]+_materials_\w+|\w+_lights?_\w+|\w+_physics\w*|KHR_animation_pointer|KHR_xmp\w*|KHR_audio\w*|MSFT_lod"
@@ -93,17 +94,16 @@ class Document:
             raise ValueError(f"it has a {what} without data, neither a URI nor a buffer view: {BROKEN}")
         if uri[:5].lower() == "data:":
             return _held(uri, what)
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]", uri):
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:|[/\\]", uri):
             raise ValueError(
-                f"it names the {what} {uri[:80]!r}, and only files are read, named from its folder: put it there "
+                f"it names the {what} {short(uri)}, and only files are read, named from its folder: put it there "
                 "and name it so, or export as GLB, which holds everything"
             )
-        for name in (unquote(uri), uri, unquote(uri).replace("\\", "/")):
-            path = self.path.parent / name
-            if path.is_file():
-                return path.read_bytes()
+        path = find(unquote(uri), self.path.parent) or find(uri, self.path.parent)
+        if path is not None:
+            return path.read_bytes()
         raise ValueError(
-            f"it names the {what} {unquote(uri)[:80]!r}, which is not there: put it there, or export as GLB, which "
+            f"it names the {what} {short(unquote(uri))}, which is not there: put it there, or export as GLB, which "
             "holds everything"
         )
 

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh.files.gltf.document import BROKEN, Document, Item
+from renderers.mesh.files.gltf.document import Document, Item
+from renderers.mesh.files.texts import BROKEN
 
 DRACO = "KHR_draco_mesh_compression"
 

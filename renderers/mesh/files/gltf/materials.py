@@ -10,6 +10,7 @@ from renderers.mesh.files.gltf.document import Document, Item, vector
 from renderers.mesh.files.part import GREY, Array, Texture, Wrap
 from renderers.mesh.files.pictures import Pixels, read_picture
 from renderers.mesh.files.srgb import decoded
+from renderers.mesh.files.texts import short
 
 WRAPS: dict[int, Wrap] = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"
@@ -85,7 +86,7 @@ class Coats:
         if "bufferView" in image:
             name, data = f"number {index}", bytes(self._document.view(image["bufferView"]))
         else:
-            name, data = repr(str(image.get("uri"))[:80]), self._document.resource(image.get("uri"), "picture")
+            name, data = short(str(image.get("uri"))), self._document.resource(image.get("uri"), "picture")
         if data.startswith(KTX2):
             raise ValueError(
                 f"the picture {name} is KTX2 ({BASIS}), which is not read: make it PNG with `npx @gltf-transform/cli "

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.mesh.files.gltf.accessors import fractions, numbers, table, whole
-from renderers.mesh.files.gltf.document import BROKEN, Document, Item
+from renderers.mesh.files.gltf.document import Document, Item
 from renderers.mesh.files.gltf.draco import decompressed
 from renderers.mesh.files.part import Array
+from renderers.mesh.files.texts import BROKEN
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 

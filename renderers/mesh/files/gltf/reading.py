@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh.files.gltf.document import BROKEN, Document, Item, opened, vector
+from renderers.mesh.files.gltf.document import Document, Item, opened, vector
 from renderers.mesh.files.gltf.materials import Coat, Coats
 from renderers.mesh.files.gltf.primitives import Primitive, Shape
 from renderers.mesh.files.gltf.scene import Scene
 from renderers.mesh.files.gltf.transparency import trimmed
 from renderers.mesh.files.part import Array, Part
 from renderers.mesh.files.placing import moved
+from renderers.mesh.files.texts import BROKEN
 
 MOST = 20_000_000  # triangles
 

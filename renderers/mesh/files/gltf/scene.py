@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from renderers.mesh.files.gltf.accessors import numbers
-from renderers.mesh.files.gltf.document import BROKEN, Document, Item, vector
+from renderers.mesh.files.gltf.document import Document, Item, vector
 from renderers.mesh.files.part import Array
+from renderers.mesh.files.texts import BROKEN
 
 INSTANCING = "EXT_mesh_gpu_instancing"
 
