@@ -14,9 +14,7 @@ Indices = NDArray[np.int64]
 PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
 SAMPLES = 50_000  # on the surface whose colours are taken over, and half as many on what takes them
 SIDE = 0.05  # of the object's size: a surface that faces the other way counts as up to twice so much farther
-SPOTS = (
-    np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6
-)  # of a face, where its colour is asked for in any case
+SPOTS = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6  # of a face, where its colour is asked for in any case
 FIN = 0.1  # height of what stands on open edges, as a share of their length
 
 

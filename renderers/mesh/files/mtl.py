@@ -92,9 +92,7 @@ def _pictured(where: str, text: str, folder: Path, pixels: Callable[[Path], Pixe
         full = np.iinfo(texture.pixels.dtype).max
         changed = (base * full + gain * texture.pixels).clip(0, full).astype(texture.pixels.dtype)
         texture = texture._replace(pixels=changed)
-    scale, offset = (
-        np.array([*options.get(key, []), *default][:2]) for key, default in (("-s", (1, 1)), ("-o", (0, 0)))
-    )
+    scale, offset = (np.array([*options.get(key, []), *default][:2]) for key, default in (("-s", (1, 1)), ("-o", (0, 0))))
     return Look(None, texture, scale, offset)
 
 

@@ -175,9 +175,7 @@ def _words(rows: Rows, texts: list[str], start: int) -> tuple[Indices, Indices]:
     numbers = np.zeros((len(begins), 3), np.int64)
     if allowed.all() and (place < 3).all():
         numbers[of, place] = np.fromstring(text.replace("/", " "), np.int64, sep=" ")
-    wrong = np.concatenate(
-        [np.flatnonzero(~allowed), number[place > 2], begins[np.bincount(of[place == 0], minlength=len(begins)) == 0]]
-    )
+    wrong = np.concatenate([np.flatnonzero(~allowed), number[place > 2], begins[np.bincount(of[place == 0], minlength=len(begins)) == 0]])
     if len(wrong):
         which = start + int(np.searchsorted(ends, wrong.min()))
         raise _broken(rows, which, "f", "a corner is v, v/vt, v//vn or v/vt/vn, whole numbers")

@@ -154,9 +154,7 @@ def _element(element: Element, data: Data, start: int, order: str) -> tuple[Colu
     if not counters.any():
         block = data[start : start + least].reshape(element.rows, int(widths.sum()))
         edges = np.cumsum(widths) - widths
-        parts = [
-            Column(_typed(block[:, a : a + w], p.type, order)) for a, w, p in zip(edges, widths, element.properties)
-        ]
+        parts = [Column(_typed(block[:, a : a + w], p.type, order)) for a, w, p in zip(edges, widths, element.properties)]
         return _named(element, parts), start + least
     begins = np.empty((element.rows, len(widths)), np.int64)
     counts = np.empty((element.rows, len(widths)), np.int64)
