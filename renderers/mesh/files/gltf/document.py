@@ -57,9 +57,9 @@ class Document:
     def view(self, index: object) -> memoryview:
         """The bytes of a buffer view."""
         view = self.item("bufferViews", index)
-        number = view["buffer"]
+        number, buffer = view["buffer"], self.item("buffers", view["buffer"])
         squeezed = [name for name in MESHOPT if name in view.get("extensions", {})]
-        if squeezed and (self.required(squeezed[0]) or "extensions" in self.item("buffers", number)):
+        if squeezed and "uri" not in buffer and (self.required(squeezed[0]) or "extensions" in buffer):
             raise ValueError(
                 f"its data are compressed by {squeezed[0]}, which is not read: undo it with "
                 "`npx @gltf-transform/cli copy in.glb out.glb`, or with gltfpack leave out -c and -cc"

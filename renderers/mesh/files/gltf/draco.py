@@ -25,7 +25,7 @@ def decompressed(document: Document, primitive: Item) -> Packed | None:
         ValueError where the package that does it is not installed, or what is compressed cannot be undone.
     """
     extension = primitive.get("extensions", {}).get(DRACO)
-    if extension is None or not document.required(DRACO):
+    if extension is None or "bufferView" in document.item("accessors", primitive["attributes"]["POSITION"]):
         return None
     try:
         import DracoPy  # optional, and wanted only here

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renderers.mesh.files.gltf.document import Document, Item, opened, vector
 from renderers.mesh.files.gltf.materials import Coat, Coats
 from renderers.mesh.files.gltf.primitives import Primitive, Shape
-from renderers.mesh.files.gltf.scene import Scene
+from renderers.mesh.files.gltf.scene import SIMPLER, Scene
 from renderers.mesh.files.gltf.transparency import trimmed
 from renderers.mesh.files.part import Array, Part
 from renderers.mesh.files.placing import moved
@@ -34,7 +34,8 @@ def read(path: Path) -> list[Part]:
         it needs and that is not there.
     """
     try:
-        return _parts(opened(path))
+        with np.errstate(all="ignore"):  # what is not finite is found and named when all is read
+            return _parts(opened(path))
     except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:  # a JSON of another form
         raise ValueError(f"could not be read ({type(error).__name__}: {error}): {BROKEN}") from error
 
@@ -44,10 +45,10 @@ def _parts(document: Document) -> list[Part]:
     for piece in _pieces(document):
         count += len(piece.part.corners)
         if count > MOST:
-            raise ValueError(f"it has over {MOST} triangles, those of a mesh as often as it draws it: simplify it")
+            raise ValueError(f"it has over {MOST} triangles, those of a mesh as often as it draws it: {SIMPLER}")
         pieces.append(piece)
-    points = np.concatenate([piece.part.corners.reshape(-1, 3) for piece in pieces] or [np.zeros((1, 3))])
-    size = float(np.ptp(points, axis=0).max())
+    points = np.concatenate([np.zeros((0, 3)), *(piece.part.corners.reshape(-1, 3) for piece in pieces)])
+    size = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
     parts = [piece.part if piece.there is None else trimmed(piece.part, piece.there, size) for piece in pieces]
     return [part for part in parts if len(part.corners)]
 

@@ -10,6 +10,9 @@ from renderers.mesh.files.part import Array
 from renderers.mesh.files.texts import BROKEN
 
 INSTANCING = "EXT_mesh_gpu_instancing"
+POSE = {"TRANSLATION": "VEC3", "ROTATION": "VEC4", "SCALE": "VEC3"}
+MOST = 100_000  # instances of a node
+SIMPLER = "simplify it in a mesh editor"
 
 
 class Scene:
@@ -59,6 +62,7 @@ class Scene:
             index = waiting.pop()
             node = self._document.item("nodes", index)
             if node.get("extensions", {}).get("KHR_node_visibility", {}).get("visible", True) and index not in seen:
+                self.world(index)  # which refuses what is below itself
                 seen.add(index)
                 yield index
                 waiting += reversed(node.get("children", []))
@@ -82,11 +86,10 @@ class Scene:
         given = extension["attributes"]
         tables = {name: numbers(self._document, given[name], kind) for name, kind in POSE.items() if name in given}
         count = min((len(table) for table in tables.values()), default=0)
+        if count > MOST:
+            raise ValueError(f"node {index} draws its mesh {count} times, over {MOST}: {SIMPLER}")
         rows = ({name.lower(): table[i] for name, table in tables.items()} for i in range(count))
         return [self.world(index) @ local(row) for row in rows]
-
-
-POSE = {"TRANSLATION": "VEC3", "ROTATION": "VEC4", "SCALE": "VEC3"}
 
 
 def local(node: Item) -> Array:
