@@ -455,19 +455,27 @@ def test_a_glb_by_the_name_of_a_gltf_and_the_other_way_round(tmp_path: Path) -> 
 
 def test_draco(tmp_path: Path) -> None:
     draco = pytest.importorskip("DracoPy", reason="DracoPy is not installed: pip install DracoPy")
-    file = draco_file(bytes(draco.encode(SQUARE, FACES.reshape(-1, 3), quantization_bits=14)))
-    parts = written(file, tmp_path)
-    assert len(corners(parts)) == 2 and np.allclose(bounds(parts), [[-1, 0, -1], [1, 0, 1]], atol=1e-3)
+    colors = np.tile(np.array([255, 51, 0, 255], np.uint8), (4, 1))
+    data = draco.encode(SQUARE, FACES.reshape(-1, 3), quantization_bits=14, colors=colors)
+    for kind, full in ((5121, 255), (5123, 65535)):  # some encoders write whole numbers wider than the accessor's
+        parts = written(draco_file(bytes(data), kind), tmp_path)
+        assert len(corners(parts)) == 2 and np.allclose(bounds(parts), [[-1, 0, -1], [1, 0, 1]], atol=1e-3)
+        assert mean(parts) == pytest.approx([encoded(c / full) for c in (255, 51, 0)], abs=1e-6)
+    with pytest.raises(ValueError, match="its compressed POSITION has 4 numbers a vertex: the file is broken"):
+        written(draco_file(bytes(data), position=0, color=1), tmp_path)
     with pytest.raises(ValueError, match="its faces could not be decompressed .*: the file is broken, export it again"):
         written(draco_file(b"no draco"), tmp_path)
 
 
-def draco_file(data: bytes) -> Gltf:
+def draco_file(data: bytes, kind: int = 5121, position: int = 1, color: int = 0) -> Gltf:
+    """``position``, ``color``: their numbers in the compressed data, as DracoPy gives them."""
     file = Gltf()
-    position = file.add("accessors", {"componentType": 5126, "count": 4, "type": "VEC3"})
+    where = file.add("accessors", {"componentType": 5126, "count": 4, "type": "VEC3"})
     indices = file.add("accessors", {"componentType": 5123, "count": 6, "type": "SCALAR"})
-    packed = {"KHR_draco_mesh_compression": {"bufferView": file.view(data), "attributes": {"POSITION": 0}}}
-    file.mesh({"attributes": {"POSITION": position}, "indices": indices, "extensions": packed})
+    what = file.add("accessors", {"componentType": kind, "count": 4, "type": "VEC4", "normalized": True})
+    packed = {"bufferView": file.view(data), "attributes": {"POSITION": position, "COLOR_0": color}}
+    content = {"attributes": {"POSITION": where, "COLOR_0": what}, "indices": indices}
+    file.mesh({**content, "extensions": {"KHR_draco_mesh_compression": packed}})
     file.json["extensionsRequired"] = ["KHR_draco_mesh_compression"]
     return file
 

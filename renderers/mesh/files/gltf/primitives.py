@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh.files.gltf.accessors import fractions, numbers, table, whole
+from renderers.mesh.files.gltf.accessors import COMPONENTS, TYPES, fractions, numbers, table, whole
 from renderers.mesh.files.gltf.document import Document, Item
 from renderers.mesh.files.gltf.draco import decompressed
 from renderers.mesh.files.part import Array
@@ -80,7 +80,12 @@ class Primitive:
         index = self._attributes[name]
         if self._packed is not None and name in self._packed.attributes:
             accessor = self._document.item("accessors", index)
-            values, normalized = self._packed.attributes[name], bool(accessor.get("normalized"))
+            values = self._packed.attributes[name].astype(
+                COMPONENTS[accessor["componentType"]]
+            )  # it may be wider there
+            normalized = bool(accessor.get("normalized")) and values.dtype.kind != "f"
+            if values.shape[1] not in (TYPES[kind] for kind in types):
+                raise ValueError(f"its compressed {name} has {values.shape[1]} numbers a vertex: {BROKEN}")
         else:
             values, normalized = table(self._document, index, *types)
         self._check(name, values, self._count or len(values))
