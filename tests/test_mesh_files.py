@@ -19,7 +19,7 @@ from renderers import MeshRenderer
 from renderers.mesh import Mesh, MeshFile, read_mesh
 from renderers.mesh.files.placing import smallest_circle
 
-trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
+trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install trimesh")
 
 MESHES = Path(__file__).parent.parent / "configs" / "meshes"
 MUG, CHAIR = MeshFile(str(MESHES / "mug.glb"), faces=300), str(MESHES / "chair.obj")

@@ -189,7 +189,7 @@ def test_missing_materials_are_said_and_grey(content: str, said: str, tmp_path: 
 
 
 REFUSED = {
-    "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n": "line 4, 'f 1 2 7': '7' is out of range, there are 3 vertices, counted from 1",
+    "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n": "line 4, 'f 1 2 7': '7' is out of range, there are 3 vertices, count",
     SQUARE
     + "f 0 1 2\n": "line 6, 'f 0 1 2': '0' is out of range, there are 4 vertices, counted from 1: the file is bro",
     SQUARE + "f 1 2 -5\n": "line 6, 'f 1 2 -5': '-5' is out of range, there are 4 vertices",

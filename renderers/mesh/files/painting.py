@@ -6,11 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.mesh.files.part import Array, Part
+from renderers.mesh.files.srgb import decoded, encoded
 
 SAMPLES = 12  # along a face's edge, when its texture is looked at
 COARSE = 4  # a textured face is not longer than so many times the detail, lest its samples overlook something
 ENOUGH = 0.06  # colours that differ by less are not worth a cut
 AT_ONCE = 50_000  # faces whose texture is looked at together: so much memory is enough
+
+
+def _grid() -> Array:
+    """Shares (78, 3) of a face's corners at points spread evenly over it."""
+    steps = (np.arange(SAMPLES) + 1 / 3) / SAMPLES
+    a, b = (part.ravel() for part in np.meshgrid(steps, steps))
+    return np.stack([1 - a - b, a, b], 1)[a + b < 1]
+
+
+GRID = _grid()
 
 
 class Soup(NamedTuple):
@@ -36,67 +47,50 @@ def _together(soups: list[Soup]) -> Soup:
 
 def _part(part: Part, detail: float) -> list[Soup]:
     if part.texture is None or part.uv is None:
-        return [Soup(part.corners, _encoded(part.tint) if part.linear else part.tint)]
-    return [soup for some in _portions(part) for soup in _baked(some, detail)]
+        return [Soup(part.corners, encoded(part.tint) if part.linear else part.tint)]
+    return [soup for some in portions(part) for soup in _baked(some, detail)]
 
 
 def colors_at(part: Part, face: NDArray[np.int64], shares: Array) -> Array:
     """The RGB (N, 3) at points of a part: on the faces (N,), at shares (N, 3) of these faces' corners."""
     tint = np.einsum("nc,ncd->nd", shares, part.tint[face])
     if part.texture is None or part.uv is None:
-        return _encoded(tint) if part.linear else tint
+        return encoded(tint) if part.linear else tint
     return _tinted(part.texture.at(np.einsum("nc,ncd->nd", shares, part.uv[face]))[:, :3], tint, part.linear)
 
 
 def _tinted(texel: Array, tint: Array, linear: bool) -> Array:
     """The sRGB of a texture's colour under a factor; glTF 2.0, 3.9.2: base colours are multiplied as linear ones."""
-    return _encoded(_decoded(texel) * tint) if linear else texel * tint
+    return encoded(decoded(texel) * tint) if linear else texel * tint
 
 
-def _encoded(linear: Array) -> Array:
-    """Linear RGB as sRGB (IEC 61966-2-1)."""
-    linear = linear.clip(0, 1)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def _decoded(srgb: Array) -> Array:
-    """sRGB as linear RGB."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _portions(part: Part) -> list[Part]:
+def portions(part: Part) -> list[Part]:
+    """The part in pieces of ``AT_ONCE`` faces and less."""
     return [part.some(np.arange(i, min(i + AT_ONCE, len(part.corners)))) for i in range(0, len(part.corners), AT_ONCE)]
-
-
-def _grid() -> Array:
-    """Shares (78, 3) of a face's corners at points spread evenly over it."""
-    steps = (np.arange(SAMPLES) + 1 / 3) / SAMPLES
-    a, b = (part.ravel() for part in np.meshgrid(steps, steps))
-    return np.stack([1 - a - b, a, b], 1)[a + b < 1]
 
 
 def _baked(part: Part, detail: float) -> list[Soup]:
     assert part.texture is not None and part.uv is not None
-    grid, done, uniform = _grid(), list[Soup](), np.bool_(part.texture.contrast <= ENOUGH)
+    done, uniform = list[Soup](), np.bool_(part.texture.contrast <= ENOUGH)
     while len(part.corners):
-        seen = part.texture.at(grid @ part.uv)[..., :3]
+        seen = part.texture.at(GRID @ part.uv)[..., :3]
         mean = seen.mean(1)
         varied = np.abs(seen - mean[:, None]).max((1, 2)) > ENOUGH
-        longest = _lengths(part.corners).max(1)
+        longest = lengths(part.corners).max(1)
         cut = (varied & (longest > detail)) | ((longest > COARSE * detail) & ~uniform)
         done.append(Soup(part.corners[~cut], _tinted(mean[~cut, None], part.tint[~cut], part.linear)))
-        part = _halves(part.some(cut))
+        part = halves(part.some(cut))
     return done
 
 
-def _lengths(corners: Array) -> Array:
+def lengths(corners: Array) -> Array:
     """(F, 3): of the edge from each corner to the next."""
     return np.linalg.norm(np.roll(corners, -1, 1) - corners, axis=2)
 
 
-def _halves(part: Part) -> Part:
+def halves(part: Part) -> Part:
     """Every face cut in two across its longest edge."""
-    order = (_lengths(part.corners).argmax(1)[:, None] + np.arange(3)) % 3  # the longest edge from corner 0 to 1
+    order = (lengths(part.corners).argmax(1)[:, None] + np.arange(3)) % 3  # the longest edge from corner 0 to 1
 
     def halved(values: Array) -> Array:
         a, b, c = (values[np.arange(len(values)), order[:, i]] for i in range(3))

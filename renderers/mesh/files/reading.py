@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from renderers.mesh.files import obj, ply, stl
+from renderers.mesh.files import gltf, obj, ply, stl
 from renderers.mesh.files.part import Part
 from renderers.mesh.files.texts import BROKEN
 
@@ -25,6 +25,8 @@ FORMATS = {
     ".obj": Format(obj.read, "y", True),
     ".ply": Format(ply.read, "z", False),
     ".stl": Format(stl.read, "z", True),
+    ".glb": Format(gltf.read, "y", True),
+    ".gltf": Format(gltf.read, "y", True),
 }
 
 
