@@ -1,7 +1,7 @@
 """Meshes from files: read, coloured, placed on the table, and their symmetry found.
 
-Each format has a reader that gives ``part.Part``; ``building`` makes a ``Mesh`` of these. It is imported where a file is
-drawn, and not before.
+Each format has a reader that gives ``part.Part``; ``building`` makes a ``Mesh`` of these. It is imported where a file
+is drawn, and not before.
 """
 
 from renderers.mesh.files.source import MeshFile, MeshPath, read_mesh

@@ -43,7 +43,9 @@ def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
     place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()].up)
     parts = [part._replace(corners=moved(part.corners, place)) for part in parts]
     if color is not None:
-        parts = [Part(part.corners, np.broadcast_to(np.asarray(color, np.float64), part.corners.shape)) for part in parts]
+        parts = [
+            Part(part.corners, np.broadcast_to(np.asarray(color, np.float64), part.corners.shape)) for part in parts
+        ]
     shape, soup = _triangles(parts, source)
     closed, clockwise = sides(shape)
     return _mesh(Soup(soup.corners, soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)

@@ -14,7 +14,9 @@ Indices = NDArray[np.int64]
 PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
 SAMPLES = 50_000  # on the surface whose colours are taken over, and half as many on what takes them
 SIDE = 0.05  # of the object's size: a surface that faces the other way counts as up to twice so much farther
-SPOTS = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6  # of a face, where its colour is asked for in any case
+SPOTS = (
+    np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6
+)  # of a face, where its colour is asked for in any case
 FIN = 0.1  # height of what stands on open edges, as a share of their length
 
 
@@ -26,28 +28,39 @@ def decimated(parts: list[Part], most: int) -> Soup:
     Errors:
         ValueError where the package that does it is not installed, or too little is left.
     """
-    try:
-        import fast_simplification  # optional, and wanted only here
-    except ImportError:
-        raise ValueError(
-            f"drawing {sum(len(part.corners) for part in parts)} triangles with at most {most} needs the package "
-            f"fast-simplification: {PACKAGES} fast-simplification"
-        ) from None
     vertices, faces = weld(np.concatenate([part.corners for part in parts]))
     faces = faces[(faces != np.roll(faces, 1, 1)).all(1)]
-    fenced, with_fins = _fenced(vertices, faces)
-    *_, collapses = fast_simplification.simplify(fenced, with_fins, target_count=most, return_collapses=True)
-    moved, left, place = fast_simplification.replay_simplification(fenced, with_fins, collapses)
-    of_surface = np.zeros(len(moved), bool)
-    of_surface[place[: len(vertices)]] = True
-    corners = np.asarray(moved, np.float64)[left[of_surface[left].all(1)]]
-    corners = corners[areas(corners) > 0]
+    corners = _simplified(vertices, faces, most)
     if not 4 <= len(corners) <= most:
         raise ValueError(
             f"decimating its {len(faces)} triangles to at most {most} leaves {len(corners)}: allow more `faces`, or "
             "simplify it in a mesh editor"
         )
     return Soup(corners, np.repeat(_colors(corners, parts)[:, None], 3, 1))
+
+
+def _simplified(vertices: Array, faces: Indices, most: int) -> Array:
+    """The triangles (F, 3, 3) that are left; the package stops early where edges do not allow more at once."""
+    try:
+        import fast_simplification as package  # optional, and wanted only here
+    except ImportError:
+        raise ValueError(
+            f"drawing {len(faces)} triangles with at most {most} needs the package fast-simplification: "
+            f"{PACKAGES} fast-simplification"
+        ) from None
+    before = len(faces) + 1
+    while most < len(faces) < before:
+        before, count = len(faces), len(vertices)
+        fenced = _fenced(vertices, faces)
+        vertices, faces, collapses = package.simplify(*fenced, target_count=most, return_collapses=True)
+        if len(fenced[0]) > count:
+            vertices, faces, place = package.replay_simplification(*fenced, collapses)
+            of_surface = np.zeros(len(vertices), bool)
+            of_surface[place[:count]] = True
+            faces = faces[of_surface[faces].all(1)]
+        vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
+        faces = faces[areas(vertices[faces]) > 0]
+    return vertices[faces]
 
 
 def _fenced(vertices: Array, faces: Indices) -> tuple[Array, Indices]:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from renderers.mesh.files.part import Array, Texture
+from renderers.mesh.files.part import GREY, Array, Texture
 from renderers.mesh.files.pictures import Pixels
 from renderers.mesh.files.texts import BROKEN, decoded, find, short
 
@@ -25,12 +25,16 @@ class Material(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a material looks like: one colour (3,), or a texture at ``scale * uv + offset``, v upward; or neither."""
+    """What a material looks like: a texture, at ``scale * uv + offset`` with v upward; and where a face has no texture
+    coordinates, or there is no texture, one colour (3,)."""
 
-    color: Array | None = None
+    color: Array
     texture: Texture | None = None
     scale: Array = np.ones(2)
     offset: Array = np.zeros(2)
+
+
+PLAIN = Look(GREY)
 
 
 def read_materials(path: Path) -> dict[str, Material]:
@@ -62,9 +66,8 @@ def look(name: str, material: Material, pixels: Callable[[Path], Pixels]) -> Loo
         ValueError, with the material's name and file, for what is no colour, and for a picture that is not there.
     """
     where = f"material {name!r} of {material.file.name!r}"
-    if material.picture:
-        return _pictured(where, material.picture, material.file.parent, pixels)
-    return Look() if material.color is None else Look(_color(where, material.color))
+    plain = PLAIN if material.color is None else Look(_color(where, material.color))
+    return _pictured(where, plain, material.picture, material.file.parent, pixels) if material.picture else plain
 
 
 def _color(where: str, text: str) -> Array:
@@ -77,13 +80,13 @@ def _color(where: str, text: str) -> Array:
     return np.broadcast_to(np.array(words, np.float64).clip(0, 1), 3)
 
 
-def _pictured(where: str, text: str, folder: Path, pixels: Callable[[Path], Pixels]) -> Look:
+def _pictured(where: str, plain: Look, text: str, folder: Path, pixels: Callable[[Path], Pixels]) -> Look:
     options, name = _options(text)
     candidates = [bare(name), bare(name.partition(" #")[0].strip())]
     path = next((found for found in (find(name, folder) for name in candidates if name) if found), None)
     if path is None:
         raise ValueError(
-            f"{where} names the picture {bare(name)!r}, which is not there: put it beside that file, or delete the "
+            f"{where}: it names the picture {bare(name)!r}, which is not there: put it beside that file, or delete the "
             "line 'map_Kd' for the colour 'Kd'"
         )
     texture = Texture(pixels(path), ("clamp", "clamp") if options.get("-clamp") == ["on"] else ("repeat", "repeat"))
@@ -92,13 +95,13 @@ def _pictured(where: str, text: str, folder: Path, pixels: Callable[[Path], Pixe
         full = np.iinfo(texture.pixels.dtype).max
         changed = (base * full + gain * texture.pixels).clip(0, full).astype(texture.pixels.dtype)
         texture = texture._replace(pixels=changed)
-    scale, offset = (np.array([*options.get(key, []), *default][:2]) for key, default in (("-s", (1, 1)), ("-o", (0, 0))))
-    return Look(None, texture, scale, offset)
+    scale, offset = ([*options.get(key, []), least, least][:2] for key, least in (("-s", 1), ("-o", 0)))
+    return Look(plain.color, texture, np.array(scale), np.array(offset))
 
 
-def _options(text: str) -> tuple[dict[str, list], str]:
+def _options(text: str) -> tuple[dict[str, list[Any]], str]:
     """The options before a picture's name, and the name, which may have blanks. Unknown ones have one argument."""
-    options = dict[str, list]()
+    options = dict[str, list[Any]]()
     while match := re.match(r"(-[a-z]\w*)\s+", text, re.I):
         key, text = match[1].lower(), text[match.end() :]
         least, most = OPTIONS.get(key, (1, 1))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh.files.mtl import Look, Material, bare, look, read_materials
+from renderers.mesh.files.mtl import PLAIN, Look, Material, bare, look, read_materials
 from renderers.mesh.files.part import GREY, Array, Part
 from renderers.mesh.files.pictures import read_picture
 from renderers.mesh.files.polygons import triangulated
@@ -54,7 +54,7 @@ def read(path: Path) -> list[Part]:
     for word in CURVED:
         if word in rows:
             raise ValueError(
-                f"line {rows[word].lines[0]}: free-form surfaces and other files' contents ({word!r}) cannot be drawn: "
+                f"line {rows[word].lines[0]}: {word!r}, free-form surfaces and other files' contents, cannot be drawn: "
                 "export it as polygons"
             )
     places, colors = _vertices(rows["v"])
@@ -65,7 +65,7 @@ def read(path: Path) -> list[Part]:
     for shown, polygons in _looks(path, rows, faces):
         corners = triangles[polygons[polygon]]
         vertex, uv = faces.vertex[corners], faces.uv[corners]
-        tint = np.broadcast_to(_plain(shown), vertex.shape + (3,)) if colors is None else colors[vertex]
+        tint = np.broadcast_to(shown.color, (*vertex.shape, 3)) if colors is None else colors[vertex]
         pictured = (uv >= 0).all(1) & (shown.texture is not None)
         if not pictured.all():
             parts.append(Part(places[vertex[~pictured]], tint[~pictured]))
@@ -73,10 +73,6 @@ def read(path: Path) -> list[Part]:
             at = (coordinates[uv[pictured]] * shown.scale + shown.offset) * [1, -1] + [0, 1]
             parts.append(Part(places[vertex[pictured]], np.ones((len(at), 3, 3)), at, shown.texture))
     return parts
-
-
-def _plain(shown: Look) -> Array:
-    return GREY if shown.color is None else shown.color
 
 
 def _statements(text: str) -> dict[str, Rows]:
@@ -110,7 +106,7 @@ def _vertices(rows: Rows) -> tuple[Array, Array | None]:
         which = np.flatnonzero(widths == width)
         if width not in WIDTHS:
             raise _broken(rows, which[0], "v", f"a vertex has {', or '.join(WIDTHS.values())}")
-        values = table([texts[i] for i in which], int(width), lambda i, which=which: f"line {rows.lines[which[i]]}")
+        values = table([texts[i] for i in which], int(width), [rows.lines[i] for i in which])
         places[which], colors[which] = values[:, :3], values[:, 3:6] if width >= 6 else 0
     if not told.any():
         return places, None
@@ -122,7 +118,7 @@ def _vertices(rows: Rows) -> tuple[Array, Array | None]:
 def _coordinates(rows: Rows) -> Array:
     """(T, 2) the texture coordinates, v upward and 0 where it is not given."""
     texts = [" ".join([*text.split(), "0"][:2]) for text in _uncommented(rows.texts)]
-    return table(texts, 2, lambda i: f"line {rows.lines[i]}")
+    return table(texts, 2, rows.lines)
 
 
 def _uncommented(texts: list[str]) -> list[str]:
@@ -130,7 +126,7 @@ def _uncommented(texts: list[str]) -> list[str]:
 
 
 def _broken(rows: Rows, which: int, word: str, rule: str) -> ValueError:
-    return ValueError(f"line {rows.lines[which]}, {short(f'{word} {rows.texts[which]}')}: {rule}; {BROKEN}")
+    return ValueError(f"line {rows.lines[which]}, {short(f'{word} {rows.texts[which]}')}: {rule}: {BROKEN}")
 
 
 def _faces(rows: Rows, vertices: Rows, coordinates: Rows) -> Faces:
@@ -174,8 +170,10 @@ def _words(rows: Rows, texts: list[str], start: int) -> tuple[Indices, Indices]:
     place = slashes[number] - (slashes - slash)[begins][of]
     numbers = np.zeros((len(begins), 3), np.int64)
     if allowed.all() and (place < 3).all():
-        numbers[of, place] = np.fromstring(text.replace("/", " "), np.int64, sep=" ")
-    wrong = np.concatenate([np.flatnonzero(~allowed), number[place > 2], begins[np.bincount(of[place == 0], minlength=len(begins)) == 0]])
+        found = np.fromstring(text.replace("/", " "), np.float64, sep=" ")  # no whole number is too large for these
+        numbers[of, place] = found.clip(-1e15, 1e15)
+    headless = begins[np.bincount(of[place == 0], minlength=len(begins)) == 0]
+    wrong = np.concatenate([np.flatnonzero(~allowed), number[place > 2], headless])
     if len(wrong):
         which = start + int(np.searchsorted(ends, wrong.min()))
         raise _broken(rows, which, "f", "a corner is v, v/vt, v//vn or v/vt/vn, whole numbers")
@@ -197,9 +195,9 @@ def _looks(path: Path, rows: dict[str, Rows], faces: Faces) -> Iterator[tuple[Lo
     known = _library(path, rows["mtllib"], used) if used else {}
     pictures = cache(lambda file: read_picture(file.read_bytes(), file.name))
     for name in used:
-        yield look(name, known[name], pictures) if name in known else Look(), material == number[name]
+        yield look(name, known[name], pictures) if name in known else PLAIN, material == number[name]
     if (material < 0).any():
-        yield Look(), material < 0
+        yield PLAIN, material < 0
 
 
 def _name(text: str) -> str:

@@ -69,7 +69,7 @@ def _polygons(ply: Ply, places: Array) -> Faces:
     if few.any():
         raise ValueError(
             f"element 'face', row {int(few.argmax()) + 1}: it has {lists.counts[few.argmax()]} corners, a face has at "
-            f"least three; {BROKEN}"
+            f"least three: {BROKEN}"
         )
     triangles, polygon = triangulated(places[lists.values], lists.counts)
     return Faces(lists.values[triangles], polygon, triangles, rows)
@@ -89,7 +89,7 @@ def _indices(element: str, rows: Columns, count: int) -> Column | None:
         row = int(np.searchsorted(np.cumsum(lists.counts), wrong.argmax(), "right")) + 1
         raise ValueError(
             f"element {element!r}, row {row}: vertex {values[wrong.argmax()]} is out of range, there are {count}, "
-            f"counted from 0; {BROKEN}"
+            f"counted from 0: {BROKEN}"
         )
     return Column(values, lists.counts)
 
@@ -169,7 +169,7 @@ def _wedges(faces: Faces, number: Indices) -> tuple[Array, Indices]:
     if wrong.any() or lists.counts is None:
         raise ValueError(
             f"element 'face', row {int(wrong.argmax()) + 1}: its 'texcoord' has {counts[wrong.argmax()]} numbers, not "
-            f"two for each of {corners[wrong.argmax()]} corners; {BROKEN}"
+            f"two for each of {corners[wrong.argmax()]} corners: {BROKEN}"
         )
     uv = np.zeros((int(corners.sum()), 2))
     uv[np.repeat(counts > 0, corners)] = lists.values.reshape(-1, 2)

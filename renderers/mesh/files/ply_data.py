@@ -14,9 +14,9 @@ Data = NDArray[np.uint8] | NDArray[np.float64]  # bytes of a binary file, the nu
 Indices = NDArray[np.int64]
 
 TYPES = {
-    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8",
-    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
-    "float64": "f8", "int64": "i8", "uint64": "u8", "long": "i8", "ulong": "u8",
+    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
+    "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
+    "float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8", "long": "i8", "ulong": "u8",
 }  # fmt: skip
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 CUT = "the file was cut off, or its header is broken: export it again, or copy it anew"
@@ -25,11 +25,11 @@ kernel: Any = njit(cache=True, nogil=True)
 
 
 class Property(NamedTuple):
-    """``type`` of its values, and of the number of them in front of a list's."""
+    """``type`` of its values; ``counter`` that of the number of them in front of a list's."""
 
     name: str
     type: str
-    count: str | None = None
+    counter: str | None = None
 
 
 class Element(NamedTuple):
@@ -88,7 +88,7 @@ def _header(data: bytes) -> tuple[str, list[Element], list[str], int]:
             case [] | ["obj_info", *_]:
                 pass
             case ["comment", *words]:
-                if words[:1] and words[0].rstrip(":").lower() == "texturefile":
+                if len(words) > 1 and words[0].rstrip(":").lower() == "texturefile":
                     textures.append(line.split(None, 2)[2].strip().strip('"'))
             case ["format", str(kind), *_] if kind in ORDERS:
                 order = ORDERS[kind]
@@ -101,7 +101,7 @@ def _header(data: bytes) -> tuple[str, list[Element], list[str], int]:
             ):
                 elements[-1].properties.append(Property(name, TYPES[kind], TYPES[count]))
             case _:
-                raise ValueError(f"line {number} of its header, {short(line)}, has no meaning in PLY: {BROKEN}")
+                raise ValueError(f"line {number} of its header, {short(line)}: it has no meaning in PLY: {BROKEN}")
     if order is None:
         raise ValueError(f"its header has no line 'format': {BROKEN}")
     return order, elements, textures, end.end()
@@ -114,9 +114,7 @@ def _numbers(data: bytes) -> Data:
         return np.concatenate([np.empty(0), *(np.array(piece.split(), np.float64) for piece in _pieces(text))])
     except ValueError:
         number, line = next((i, line) for i, line in enumerate(text.split("\n"), 1) if not _is_numbers(line))
-        raise ValueError(
-            f"line {number} after its header, {short(line)}, has something that is no number: {BROKEN}"
-        ) from None
+        raise ValueError(f"line {number} after its header, {short(line)}: not all of it is numbers: {BROKEN}") from None
 
 
 def _pieces(text: str, size: int = 1 << 22) -> Iterator[str]:
@@ -143,7 +141,7 @@ def _element(element: Element, data: Data, start: int, order: str) -> tuple[Colu
     In a binary file a property is as wide as its type has bytes, in an ASCII one it is one number.
     """
     widths = np.array([_width(p.type, order) for p in element.properties], np.int64)
-    counters = np.array([_width(p.count, order) if p.count else 0 for p in element.properties], np.int64)
+    counters = np.array([_width(p.counter, order) if p.counter else 0 for p in element.properties], np.int64)
     least = int(np.where(counters > 0, counters, widths).sum()) * element.rows
     if least > len(data) - start:
         unit = "bytes" if order else "numbers"
@@ -153,8 +151,8 @@ def _element(element: Element, data: Data, start: int, order: str) -> tuple[Colu
         )
     if not counters.any():
         block = data[start : start + least].reshape(element.rows, int(widths.sum()))
-        edges = np.cumsum(widths) - widths
-        parts = [Column(_typed(block[:, a : a + w], p.type, order)) for a, w, p in zip(edges, widths, element.properties)]
+        edges = zip(np.cumsum(widths) - widths, np.cumsum(widths), element.properties)
+        parts = [Column(_typed(block[:, a:b], p.type, order)) for a, b, p in edges]
         return _named(element, parts), start + least
     begins = np.empty((element.rows, len(widths)), np.int64)
     counts = np.empty((element.rows, len(widths)), np.int64)
@@ -165,7 +163,7 @@ def _element(element: Element, data: Data, start: int, order: str) -> tuple[Colu
     for i, p in enumerate(element.properties):
         taken = np.empty(int(counts[:, i].sum() * widths[i]), data.dtype)
         _take(data, begins[:, i], counts[:, i] * widths[i], taken)
-        parts.append(Column(_typed(taken, p.type, order), np.ascontiguousarray(counts[:, i]) if p.count else None))
+        parts.append(Column(_typed(taken, p.type, order), np.ascontiguousarray(counts[:, i]) if p.counter else None))
     return _named(element, parts), end
 
 

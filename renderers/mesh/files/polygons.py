@@ -105,9 +105,9 @@ def _is_ear(flat: Points, left: Indices, count: int, at: int) -> bool:
         return False
     for k in range(count):
         p = left[k]
-        if _turn(flat, a, b, p) >= 0 and _turn(flat, b, c, p) >= 0 and _turn(flat, c, a, p) >= 0:
-            if not (_same(flat, p, a) or _same(flat, p, b) or _same(flat, p, c)):
-                return False
+        inside = _turn(flat, a, b, p) >= 0 and _turn(flat, b, c, p) >= 0 and _turn(flat, c, a, p) >= 0
+        if inside and not (_same(flat, p, a) or _same(flat, p, b) or _same(flat, p, c)):
+            return False
     return True
 
 

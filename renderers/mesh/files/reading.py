@@ -13,7 +13,8 @@ from renderers.mesh.files.texts import BROKEN
 
 class Format(NamedTuple):
     """How files of an ending are read. ``up``: the axis that points up, by the format's definition (glTF) or by the
-    habit of the programs that write it; ``sure``: whether that can be relied on."""
+    habit of the programs that write it (OBJ, and STL, whose z is that of the layers in printing); ``sure``: whether
+    there is such a habit, as PLY has none."""
 
     read: Callable[[Path], list[Part]]
     up: str
@@ -23,7 +24,7 @@ class Format(NamedTuple):
 FORMATS = {
     ".obj": Format(obj.read, "y", True),
     ".ply": Format(ply.read, "z", False),
-    ".stl": Format(stl.read, "z", False),
+    ".stl": Format(stl.read, "z", True),
     ".glb": Format(gltf.read, "y", True),
     ".gltf": Format(gltf.read, "y", True),
 }

@@ -72,6 +72,6 @@ def _ascii(data: bytes) -> Array:
         raise ValueError(f"it ends within or after triangle {len(loops)}, without its 'endsolid': {CUT}")
     for number, loop in enumerate(loops, 1):
         if loop.count("vertex") != 3:
-            raise ValueError(f"triangle {number}, {short(loop)}, has not three times 'vertex': {BROKEN}")
+            raise ValueError(f"triangle {number}, {short(loop)}: it has not three times 'vertex': {BROKEN}")
     rows = [" ".join(loop.replace("vertex", " ").split()) for loop in loops]
-    return table(rows, 9, lambda i: f"triangle {i + 1}").reshape(-1, 3, 3)
+    return table(rows, 9, range(1, len(rows) + 1), "triangle").reshape(-1, 3, 3)

@@ -1,7 +1,7 @@
 """What mesh files in text, and their headers, have in common: encodings, tables of numbers, names of other files."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -23,11 +23,11 @@ def decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def table(rows: Sequence[str], columns: int, name: Callable[[int], str]) -> Array:
+def table(rows: Sequence[str], columns: int, places: Sequence[int], name: str = "line") -> Array:
     """The numbers (rows, columns) that rows of words are.
 
     Errors:
-        ValueError, with the ``name`` of row i, for a word that is no number, and for more or fewer words.
+        ValueError, with the row's place in the file, for a word that is no number, and for more or fewer words.
     """
     try:
         values = np.loadtxt(rows, ndmin=2, comments=None) if len(rows) else np.empty((0, columns))
@@ -36,7 +36,7 @@ def table(rows: Sequence[str], columns: int, name: Callable[[int], str]) -> Arra
     except ValueError:
         pass
     where = next(i for i, row in enumerate(rows) if not _is_row(row, columns))
-    raise ValueError(f"{name(where)}, {short(rows[where])}, is not {columns} numbers: {BROKEN}")
+    raise ValueError(f"{name} {places[where]}, {short(rows[where])}: it is not {columns} numbers: {BROKEN}")
 
 
 def _is_row(row: str, columns: int) -> bool:
