@@ -38,7 +38,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_config_trains_and_tests(config: Path, tmp_path: Path) -> None:
     if config.stem == "scenes3d_meshes":
-        pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
+        pytest.importorskip("trimesh", reason="trimesh is not installed: pip install trimesh")
     if "pytorch3d" in config.stem:
         pytest.importorskip("pytorch3d", reason="PyTorch3D is not installed")
     run = tmp_path / "run"

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import struct
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ from PIL import Image
 
 from air_lightning.testing import check_renderer
 from renderers import MeshRenderer
-from renderers.mesh import Mesh, MeshFile
-from renderers.mesh.files.building import read_mesh
+from renderers.mesh import Mesh, MeshFile, read_mesh
 from renderers.mesh.files.placing import smallest_circle
 
-trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
+trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install trimesh")
 
 MESHES = Path(__file__).parent.parent / "configs" / "meshes"
-MUG, CHAIR, PLANE = MeshFile(str(MESHES / "mug.glb"), faces=300), str(MESHES / "chair.obj"), str(MESHES / "plane.ply")
+MUG, CHAIR = MeshFile(str(MESHES / "mug.glb"), faces=300), str(MESHES / "chair.obj")
+PLANE = MeshFile(str(MESHES / "plane.ply"), up="z")
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 PLY = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
 PLY_FACES = "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
@@ -40,7 +39,7 @@ def export(shape: Any, path: Path) -> None:
 
 
 def read(path: Path | str, **options: Any) -> Mesh:
-    return read_mesh("thing", MeshFile(str(path), **options), color=None)
+    return read_mesh(path, **({"up": "z"} if str(path).endswith(".ply") else {}) | options)
 
 
 def folds(mesh: Mesh) -> float:
@@ -239,21 +238,6 @@ def test_a_handle_is_seen(tmp_path: Path) -> None:
     assert read(tmp_path / "cup.stl").symmetry == 2 * math.pi
 
 
-# ---- decimation
-
-
-def test_decimation_keeps_shape_and_colours(tmp_path: Path) -> None:
-    ball = trimesh.creation.icosphere(4)
-    ball.visual.vertex_colors = np.where(ball.vertices[:, 2:] > 0, [255, 0, 0, 255], [0, 0, 255, 255])
-    ball.export(tmp_path / "ball.ply")
-    mesh = read(tmp_path / "ball.ply", faces=400)
-    assert 300 <= len(mesh.faces) <= 400 and mesh.closed
-    assert np.allclose(np.linalg.norm(mesh.vertices - [0, 0.5, 0], axis=1), 0.5, atol=0.02)
-    middle = mesh.vertices[mesh.faces].mean(1)[:, 1]
-    assert np.allclose(mesh.colors[middle > 0.58], [1, 0, 0]) and np.allclose(mesh.colors[middle < 0.42], [0, 0, 1])
-    assert len(read(tmp_path / "ball.ply").faces) == 5120  # thousands, where nobody says otherwise
-
-
 # ---- in the renderer
 
 
@@ -281,7 +265,9 @@ def test_a_mesh_file_draws_as_the_built_in_kind_it_is(tmp_path: Path) -> None:
     cube.visual.face_colors = [round(255 * c) for c in (0.9, 0.15, 0.15)] + [255]
     cube.export(tmp_path / "cube.ply")
     size = 0.8 * math.sqrt(2)
-    renderer = MeshRenderer(meshes={"file": str(tmp_path / "cube.ply"), "built": "cube"}, sizes={"file": size})
+    renderer = MeshRenderer(
+        meshes={"file": MeshFile(str(tmp_path / "cube.ply"), up="z"), "built": "cube"}, sizes={"file": size}
+    )
     where = renderer.where.constrain(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))
     file, built = (renderer.draw(torch.full((8,), kind), where) for kind in (0, 1))
     differs = (file.color - built.color).abs().amax(1) > 0.004
@@ -296,7 +282,9 @@ def test_backends_draw_the_same_files(backend: str, tmp_path: Path) -> None:
     bowl.visual.vertex_colors = np.random.default_rng(0).integers(0, 255, (len(bowl.vertices), 4), np.uint8)
     bowl.update_faces(bowl.triangles_center[:, 2] < 0.3)
     bowl.export(tmp_path / "bowl.ply")
-    renderer = MeshRenderer(meshes={"chair": CHAIR, "bowl": str(tmp_path / "bowl.ply")}, image_size=(32, 40), x=0.0)
+    renderer = MeshRenderer(
+        meshes={"chair": CHAIR, "bowl": MeshFile(str(tmp_path / "bowl.ply"), up="z")}, image_size=(32, 40), x=0.0
+    )
     scenery = renderer._backend.scenery
     assert scenery.closed.tolist() == [True, False] and scenery.flat.tolist() == [True, False]
     module, name = {"triton": ("cuda", "Triton"), "pytorch3d": ("pytorch3d", "PyTorch3D")}[backend]
@@ -336,21 +324,28 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "unknown ending": ("mug.blend", "x", "by its ending (.obj, .ply, .stl, .glb, .gltf)"),
     "no GLB": ("mug.glb", "garbage garbage garbage", "could not be read ("),
     "empty GLB": ("mug.glb", "", "could not be read ("),
-    "no PLY": ("mug.ply", "garbage", "could not be read ("),
+    "no PLY": ("mug.ply", "garbage", "it does not begin with 'ply': it is no PLY file, export it as one"),
     "empty OBJ": ("mug.obj", "", "it has no faces, there is nothing to draw"),
     "points OBJ": ("mug.obj", TRIANGLE, "it has no faces, there is nothing to draw"),
     "points PLY": ("mug.ply", PLY + "end_header\n0 0 0\n1 0 0\n0 1 0\n", "it has no faces"),
     "empty STL": ("mug.stl", "solid x\nendsolid x\n", "it has no faces"),
-    "OBJ index": ("mug.obj", TRIANGLE + "f 1 2 7\n", "line 4, 'f 1 2 7': '7' is out of range, there are 3 vertices"),
-    "OBJ index 0": ("mug.obj", TRIANGLE + "f 0 1 2\n", "line 4, 'f 0 1 2': '0' is out of range, there are 3 vertices"),
-    "PLY index": ("mug.ply", PLY + PLY_FACES + "0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n", "a face has vertex 9, out of range"),
-    "PLY index -1": ("mug.ply", PLY + PLY_FACES + "0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n", "a face has vertex -1, out of"),
     "GLB index": ("mug.glb", glb_out_of_range, "out of range"),
-    "NaN": ("mug.obj", "v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "1 of 3 vertices are not finite, the first is"),
-    "infinite": ("mug.ply", PLY + PLY_FACES + "0 0 0\n1 0 inf\n0 1 0\n3 0 1 2\n", "1 of 3 vertices are not finite"),
-    "one place": ("mug.obj", "v 1 2 3\nv 1 2 3\nv 1 2 3\nf 1 2 3\n", "all its vertices are in one place"),
+    "NaN": (
+        "mug.obj",
+        "v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        "1 of 3 corners have vertices that are not finite, the f",
+    ),
+    "infinite": (
+        "mug.ply",
+        PLY + PLY_FACES + "0 0 0\n1 0 inf\n0 1 0\n3 0 1 2\n",
+        "finite, the first is (1.0, 0.0, inf)",
+    ),
+    "one place": (
+        "mug.obj",
+        "v 1 2 3\nv 1 2 3\nv 1 2 3\nf 1 2 3\n",
+        "its faces have no area: nothing of it could be seen",
+    ),
     "a line": ("mug.obj", "v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "its faces have no area"),
-    "no materials": ("mug.obj", "mtllib m.mtl\n" + TRIANGLE + "f 1 2 3\n", "line 1 names the material file 'm.mtl', "),
 }
 
 
@@ -368,24 +363,12 @@ def test_broken_files(case: str, tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "m.mtl").write_text("newmtl a\nmap_Kd wood.png\n")
-    (tmp_path / "m.obj").write_text("mtllib m.mtl\n" + TRIANGLE + "vt 0 0\nusemtl a\nf 1/1 2/1 3/1\n")
-    with pytest.raises(ValueError, match="its material file 'm.mtl' names the picture 'wood.png', which is not there"):
-        read(tmp_path / "m.obj")
     textured(tmp_path / "flag.gltf", np.zeros((2, 2, 3), np.uint8))
     header = json.loads((tmp_path / "flag.gltf").read_text())
     header["images"] = [{"uri": "flag.png"}]
     (tmp_path / "flag.gltf").write_text(json.dumps(header))
     with pytest.raises(ValueError, match="could not be read in full .*flag.png.*: put what is missing beside it"):
         read(tmp_path / "flag.gltf")
-
-
-@pytest.mark.parametrize("package, options", [("trimesh", {}), ("fast_simplification", {"faces": 40})])
-def test_what_is_not_installed_is_named(package: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    wanted = f"pip install 'air-lightning[meshes]', or pip install {package.replace('_', '-')}"
-    with pytest.raises(ValueError, match=re.escape(wanted)):
-        read(CHAIR, **options)
 
 
 @pytest.mark.parametrize(
@@ -400,6 +383,17 @@ def test_what_is_not_installed_is_named(package: str, options: dict[str, Any], m
 def test_options_that_mean_nothing(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         MeshFile("mug.glb", **options)
+
+
+def test_read_mesh_takes_a_color_and_says_what_ply_does_not(tmp_path: Path) -> None:
+    trimesh.creation.box([1, 1, 2]).export(tmp_path / "box.ply")
+    with pytest.warns(
+        UserWarning, match=r"box.ply': a PLY file does not say which axis points up, z is taken: give `up`"
+    ):
+        mesh = read_mesh(tmp_path / "box.ply", color=(1, 0, 0))
+    assert (mesh.colors == [1, 0, 0]).all() and mesh.vertices[:, 1].max() == pytest.approx(1)
+    with pytest.raises(ValueError, match=re.escape("color must be red, green and blue between 0 and 1, got (2, 0, 0)")):
+        read_mesh(tmp_path / "box.ply", color=(2, 0, 0))
 
 
 def test_names_that_do_not_go_together() -> None:

@@ -12,7 +12,7 @@ import air_lightning
 from air_lightning.cli import main
 from air_lightning.commands.export.weights import write_weights
 
-trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
+trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install trimesh")
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SMALL = ["--trainer.max_steps", "1", "--trainer.val_check_interval", "1", "--trainer.enable_progress_bar", "false"]

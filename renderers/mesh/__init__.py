@@ -1,9 +1,9 @@
 """Meshes on a table: ``MeshRenderer`` and its parts."""
 
 from renderers.mesh.camera import Camera
-from renderers.mesh.files import MeshFile
+from renderers.mesh.files import MeshFile, read_mesh
 from renderers.mesh.renderer import MeshRenderer
 from renderers.mesh.scenery import Light, Table
 from renderers.mesh.shapes import Mesh
 
-__all__ = ["Camera", "Light", "Mesh", "MeshFile", "MeshRenderer", "Table"]
+__all__ = ["Camera", "Light", "Mesh", "MeshFile", "MeshRenderer", "Table", "read_mesh"]

@@ -230,9 +230,12 @@ def _meshes(sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: d
 
 def _mesh(kind: str, source: MeshFile | str, color: RGB | None) -> Mesh:
     if isinstance(source, MeshFile):
-        from renderers.mesh.files.building import read_mesh  # much to import, and wanted only here
+        from renderers.mesh.files.building import built  # much to import, and wanted only here
 
-        return read_mesh(kind, source, color)
+        try:
+            return built(source, color)
+        except ValueError as error:
+            raise ValueError(f"meshes[{kind!r}] {error}") from error
     return BUILT_IN[source](COLORS[source] if color is None else color)
 
 

@@ -1,8 +1,9 @@
-"""Meshes from files: read through trimesh, coloured, placed on the table, and their symmetry found.
+"""Meshes from files: read, coloured, placed on the table, and their symmetry found.
 
-``building`` does it; it is imported where a file is drawn, and not before.
+Each format has a reader that gives ``part.Part``; ``building`` makes a ``Mesh`` of these. It is imported where a file
+is drawn, and not before.
 """
 
-from renderers.mesh.files.source import MeshFile, MeshPath
+from renderers.mesh.files.source import MeshFile, MeshPath, read_mesh
 
-__all__ = ["MeshFile", "MeshPath"]
+__all__ = ["MeshFile", "MeshPath", "read_mesh"]

@@ -2,64 +2,77 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from renderers.mesh.files.decimation import decimated
-from renderers.mesh.files.painting import Array, Soup, painted
+from renderers.mesh.files.painting import Soup, painted
+from renderers.mesh.files.part import Array, Part
 from renderers.mesh.files.placing import areas, moved, sides, standing, weld
 from renderers.mesh.files.reading import FORMATS, read_parts
 from renderers.mesh.files.source import MeshFile
 from renderers.mesh.files.symmetry import find_symmetry
+from renderers.mesh.files.texts import say
 from renderers.mesh.shapes import BUILT_IN, FULL_TURN, Mesh
 
 RGB = tuple[float, float, float]
+LEAST_AREA = 1e-14  # of a triangle that can be seen, the file's extent being 1: less is rounding
 
 
-def read_mesh(kind: str, source: MeshFile, color: RGB | None) -> Mesh:
-    """The mesh of a kind from its file, of ``color`` where that is given, 1 world unit in size.
+def built(source: MeshFile, color: RGB | None) -> Mesh:
+    """The mesh in a file, of ``color`` where that is given, 1 world unit in size.
 
     Errors:
-        ValueError, naming kind and file, where it is not there, cannot be read or drawn, or a package is missing.
+        ValueError, naming the file, where it is not there, cannot be read or drawn, or a package is missing.
     """
     path = Path(source.path).expanduser()
     try:
         if path.suffix.lower() not in FORMATS:
             shapes, formats = ", ".join(BUILT_IN), ", ".join(FORMATS)
             raise ValueError(f"neither a built-in shape ({shapes}) nor a mesh file by its ending ({formats})")
-        return _read(path, source, color)
+        mesh = _built(path, source, color)
     except ValueError as error:
-        raise ValueError(f"meshes[{kind!r}] {str(path)!r}: {error}") from error
+        raise ValueError(f"{str(path)!r}: {error}") from error
+    if source.up is None and not FORMATS[path.suffix.lower()].sure:
+        say(path, "a PLY file does not say which axis points up, z is taken: give `up`, if only as z")
+    return mesh
 
 
-def _read(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
-    parts = read_parts(path)
-    place = standing(np.concatenate([part.triangles for part in parts]), source.up or FORMATS[path.suffix.lower()])
-    for part in parts:
-        part.apply_transform(place)
-    shape, soup = _triangles(parts, source)
+def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
+    parts = _seen(read_parts(path))
+    place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()].up)
+    parts = [part._replace(corners=moved(part.corners, place)) for part in parts]
     if color is not None:
-        soup = Soup(soup.corners, np.broadcast_to(np.asarray(color, np.float64), soup.colors.shape))
-    seen = areas(soup.corners) > 0
-    if not seen.any():
-        raise ValueError("its faces have no area: nothing of it could be seen")
+        parts = [
+            Part(part.corners, np.broadcast_to(np.asarray(color, np.float64), part.corners.shape)) for part in parts
+        ]
+    shape, soup = _triangles(parts, source)
     closed, clockwise = sides(shape)
-    return _mesh(Soup(soup.corners[seen], soup.colors[seen].clip(0, 1)), source.symmetry, closed, clockwise)
+    return _mesh(Soup(soup.corners, soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)
 
 
-def _triangles(parts: list[Any], source: MeshFile) -> tuple[Array, Soup]:
+def _seen(parts: list[Part]) -> list[Part]:
+    """The parts' triangles that have an area."""
+    low, high = (end([end(part.corners, (0, 1)) for part in parts], 0) for end in (np.min, np.max))
+    least = LEAST_AREA * np.max(high - low) ** 2
+    some = [part.some(areas(part.corners) > least) for part in parts]
+    if not any(len(part.corners) for part in some):
+        raise ValueError("its faces have no area: nothing of it could be seen")
+    return [part for part in some if len(part.corners)]
+
+
+def _triangles(parts: list[Part], source: MeshFile) -> tuple[Array, Soup]:
     """The shape of the parts (F, 3, 3), and what is drawn of them, at most ``source.faces`` triangles."""
     most, detail = source.faces or math.inf, source.detail
-    shape, soup = np.concatenate([part.triangles for part in parts]), painted(parts, detail)
-    if len(shape) > most:
-        soup = decimated(shape, soup, int(most))
-        soup = Soup(moved(soup.corners, standing(soup.corners, "y")), soup.colors)
+    if sum(len(part.corners) for part in parts) > most:
+        soup = decimated(parts, int(most))
+        soup.corners[..., 1] -= soup.corners[..., 1].min()
         return soup.corners, soup
+    soup = painted(parts, detail)
     while len(soup.corners) > most:
         detail *= 1.3
         soup = painted(parts, detail)
-    return shape, soup
+    return np.concatenate([part.corners for part in parts]), soup
 
 
 def _mesh(soup: Soup, symmetry: int | None, closed: bool, clockwise: bool) -> Mesh:

@@ -1,56 +1,112 @@
 """Fewer triangles for a coloured mesh: its shape by quadric error metrics, its colours from the nearest surface."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from renderers.mesh.files.painting import Array, Soup
+from renderers.mesh.files.painting import Soup, colors_at
+from renderers.mesh.files.part import Array, Part
 from renderers.mesh.files.placing import areas, weld
-from renderers.mesh.files.reading import PACKAGES
 from renderers.mesh.files.sampling import at, scattered
 
-SAMPLES = 50_000  # on the surface whose colours are taken over
+Indices = NDArray[np.int64]
+
+PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
+SAMPLES = 50_000  # on the surface whose colours are taken over, and half as many on what takes them
 SIDE = 0.05  # of the object's size: a surface that faces the other way counts as up to twice so much farther
-SPOTS = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6  # of a face, where its colour is asked for
+SPOTS = (
+    np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6
+)  # of a face, where its colour is asked for in any case
+FIN = 0.1  # height of what stands on open edges, as a share of their length
 
 
-def decimated(shape: Array, soup: Soup, most: int) -> Soup:
-    """At most ``most`` triangles near ``shape`` (F, 3, 3), each of one colour: the mean of ``soup``'s nearest.
+def decimated(parts: list[Part], most: int) -> Soup:
+    """At most ``most`` triangles near those of ``parts``, each of one colour: the mean of what is nearest to it.
 
     The method is that of Garland and Heckbert 1997.
 
     Errors:
         ValueError where the package that does it is not installed, or too little is left.
     """
-    try:
-        import fast_simplification  # optional, and wanted only here
-    except ImportError:
-        raise ValueError(
-            f"drawing {len(shape)} triangles with at most {most} needs the package fast-simplification: "
-            f"{PACKAGES} fast-simplification"
-        ) from None
-    vertices, faces = weld(shape[areas(shape) > 0])
-    vertices, faces = fast_simplification.simplify(vertices.astype(np.float64), faces, target_count=most)
-    corners = np.asarray(vertices, np.float64)[faces]
-    corners = corners[areas(corners) > 0]
+    vertices, faces = weld(np.concatenate([part.corners for part in parts]))
+    faces = faces[(faces != np.roll(faces, 1, 1)).all(1)]
+    corners = _simplified(vertices, faces, most)
     if not 4 <= len(corners) <= most:
         raise ValueError(
-            f"decimating its {len(shape)} triangles to at most {most} leaves {len(corners)}: allow more `faces`, or "
+            f"decimating its {len(faces)} triangles to at most {most} leaves {len(corners)}: allow more `faces`, or "
             "simplify it in a mesh editor"
         )
-    return Soup(corners, np.repeat(_colors(corners, soup)[:, None], 3, 1))
+    return Soup(corners, np.repeat(_colors(corners, parts)[:, None], 3, 1))
 
 
-def _colors(corners: Array, soup: Soup) -> Array:
-    """(F, 3): what ``soup`` has nearest to triangles (F, 3, 3), on the side that they are."""
-    face, shares = scattered(soup.corners, SAMPLES)
-    known = cKDTree(np.concatenate([at(shares, soup.corners[face]), _normals(soup.corners)[face]], 1))
-    spots = (SPOTS @ corners).reshape(-1, 3)
-    _, nearest = known.query(np.concatenate([spots, np.repeat(_normals(corners), len(SPOTS), 0)], 1))
-    colors: Array = at(shares, soup.colors[face])[nearest].reshape(len(corners), len(SPOTS), 3).mean(1)
+def _simplified(vertices: Array, faces: Indices, most: int) -> Array:
+    """The triangles (F, 3, 3) that are left; the package stops early where edges do not allow more at once."""
+    try:
+        import fast_simplification as package  # optional, and wanted only here
+    except ImportError:
+        raise ValueError(
+            f"drawing {len(faces)} triangles with at most {most} needs the package fast-simplification: "
+            f"{PACKAGES} fast-simplification"
+        ) from None
+    before = len(faces) + 1
+    while most < len(faces) < before:
+        before, count = len(faces), len(vertices)
+        fenced = _fenced(vertices, faces)
+        vertices, faces, collapses = package.simplify(*fenced, target_count=most, return_collapses=True)
+        if len(fenced[0]) > count:
+            vertices, faces, place = package.replay_simplification(*fenced, collapses)
+            of_surface = np.zeros(len(vertices), bool)
+            of_surface[place[:count]] = True
+            faces = faces[of_surface[faces].all(1)]
+        vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
+        faces = faces[areas(vertices[faces]) > 0]
+    return vertices[faces]
+
+
+def _fenced(vertices: Array, faces: Indices) -> tuple[Array, Indices]:
+    """A triangle upright on every open edge, by which moving that edge inward costs something (the paper's section 6):
+    without it, flat open parts can be taken away for nothing. The tips are new vertices, behind the others."""
+    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    low, high = np.sort(edges, 1).T
+    _, which, counts = np.unique(low * len(vertices) + high, return_inverse=True, return_counts=True)
+    alone = np.flatnonzero(counts[which] == 1)
+    a, b = vertices[edges[alone, 0]], vertices[edges[alone, 1]]
+    length = np.linalg.norm(b - a, axis=1, keepdims=True)
+    tips = (a + b) / 2 + FIN * length * _normals(vertices[faces[alone // 3]])
+    fins = np.column_stack([edges[alone, ::-1], len(vertices) + np.arange(len(alone))])
+    return np.concatenate([vertices, tips]), np.concatenate([faces, fins])
+
+
+def _colors(corners: Array, parts: list[Part]) -> Array:
+    """(F, 3): what ``parts`` have nearest to triangles (F, 3, 3), on the side that they are."""
+    shape = np.concatenate([part.corners for part in parts])
+    face, shares = scattered(shape, SAMPLES)
+    known = cKDTree(_sided(at(shares, shape[face]), shape[face]))
+    spot, weights = scattered(corners, SAMPLES // 2)
+    owner = np.concatenate([np.repeat(np.arange(len(corners)), len(SPOTS)), spot])
+    places = np.concatenate([(SPOTS @ corners).reshape(-1, 3), at(weights, corners[spot])])
+    _, nearest = known.query(_sided(places, corners[owner]))
+    total = np.zeros((len(corners), 3))
+    np.add.at(total, owner, _seen(parts, face, shares)[nearest])
+    return total / np.bincount(owner)[:, None]
+
+
+def _seen(parts: list[Part], face: Indices, shares: Array) -> Array:
+    """(N, 3): the colours at points on the faces of all parts, counted through."""
+    colors, first = np.empty((len(face), 3)), 0
+    for part in parts:
+        here = (first <= face) & (face < first + len(part.corners))
+        colors[here] = colors_at(part, face[here] - first, shares[here])
+        first += len(part.corners)
     return colors
 
 
+def _sided(points: Array, corners: Array) -> Array:
+    """(N, 6): points (N, 3), with the direction that their triangles (N, 3, 3) face."""
+    return np.concatenate([points, SIDE * _normals(corners)], 1)
+
+
 def _normals(corners: Array) -> Array:
-    """(F, 3), ``SIDE`` long; 0 of triangles without area."""
+    """(F, 3), of length 1; 0 of triangles without area."""
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return SIDE * normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)

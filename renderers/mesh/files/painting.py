@@ -1,16 +1,27 @@
-"""The colours of mesh files: of vertices, faces and materials as they are, of textures baked to faces."""
+"""The colours of mesh files: of vertices, faces and materials at the corners, of textures baked to faces."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from renderers.mesh.files.part import Array, Part
+from renderers.mesh.files.srgb import decoded, encoded
 
 SAMPLES = 12  # along a face's edge, when its texture is looked at
 COARSE = 4  # a textured face is not longer than so many times the detail, lest its samples overlook something
-PLAIN = 0.7  # grey of what has no colour
 ENOUGH = 0.06  # colours that differ by less are not worth a cut
+AT_ONCE = 50_000  # faces whose texture is looked at together: so much memory is enough
+
+
+def _grid() -> Array:
+    """Shares (78, 3) of a face's corners at points spread evenly over it."""
+    steps = (np.arange(SAMPLES) + 1 / 3) / SAMPLES
+    a, b = (part.ravel() for part in np.meshgrid(steps, steps))
+    return np.stack([1 - a - b, a, b], 1)[a + b < 1]
+
+
+GRID = _grid()
 
 
 class Soup(NamedTuple):
@@ -20,92 +31,71 @@ class Soup(NamedTuple):
     colors: Array
 
 
-class _Textured(NamedTuple):
-    """Faces' corners (F, 3, 3), RGB factors there (F, 3, 3), and texture coordinates (F, 3, 2), v upward."""
-
-    corners: Array
-    tint: Array
-    uv: Array
-
-
-def painted(parts: list[Any], detail: float) -> Soup:
-    """The coloured triangles of ``trimesh.Trimesh`` parts; a part without colours is grey.
+def painted(parts: list[Part], detail: float) -> Soup:
+    """The coloured triangles of parts.
 
     Textured faces are cut while they are longer than ``COARSE`` times ``detail``, or than ``detail`` and the texture
-    differs within them; what comes of them has one colour each, the mean of the texture there. A texture that is the
+    differs within them; what comes of them has one texel each, the mean of the texture there. A texture that is the
     same everywhere cuts nothing.
     """
-    soups = [_part(part, detail) for part in parts]
+    return _together([soup for part in parts for soup in _part(part, detail)])
+
+
+def _together(soups: list[Soup]) -> Soup:
     return Soup(np.concatenate([s.corners for s in soups]), np.concatenate([s.colors for s in soups]))
 
 
-def _part(part: Any, detail: float) -> Soup:
-    visual, corners = part.visual, np.asarray(part.triangles, np.float64)
-    if visual.kind == "face":
-        return Soup(corners, np.repeat(_rgb(visual.face_colors)[:, None], 3, 1))
-    if visual.kind == "vertex":
-        return Soup(corners, _rgb(visual.vertex_colors)[part.faces])
-    if visual.kind is None or getattr(visual, "material", None) is None:
-        return Soup(corners, np.full_like(corners, PLAIN))
-    tint, picture = _material(visual.material)
-    factors = np.broadcast_to(tint, corners.shape)
-    if "color" in visual.vertex_attributes:
-        factors = factors * _rgb(visual.vertex_attributes["color"])[part.faces]
-    if picture is None or visual.uv is None:
-        return Soup(corners, factors)
-    faces = _Textured(corners, factors, np.asarray(visual.uv, np.float64)[part.faces])
-    return _baked(faces, np.asarray(picture.convert("RGB"), np.float64) / 255, detail)
+def _part(part: Part, detail: float) -> list[Soup]:
+    if part.texture is None or part.uv is None:
+        return [Soup(part.corners, encoded(part.tint) if part.linear else part.tint)]
+    return [soup for some in portions(part) for soup in _baked(some, detail)]
 
 
-def _material(material: Any) -> tuple[Array, Any]:
-    """RGB factor and picture. Of glTF's materials the base colour times its picture; of OBJ's either."""
-    if hasattr(material, "baseColorFactor"):
-        factor = material.baseColorFactor
-        return _rgb(np.asarray([1.0, 1.0, 1.0] if factor is None else factor)), material.baseColorTexture
-    picture = getattr(material, "image", None)
-    return (np.ones(3) if picture is not None else _rgb(np.asarray(material.main_color))), picture
+def colors_at(part: Part, face: NDArray[np.int64], shares: Array) -> Array:
+    """The RGB (N, 3) at points of a part: on the faces (N,), at shares (N, 3) of these faces' corners."""
+    tint = np.einsum("nc,ncd->nd", shares, part.tint[face])
+    if part.texture is None or part.uv is None:
+        return encoded(tint) if part.linear else tint
+    return _tinted(part.texture.at(np.einsum("nc,ncd->nd", shares, part.uv[face]))[:, :3], tint, part.linear)
 
 
-def _rgb(values: NDArray[Any]) -> Array:
-    """Whole numbers as shares of their type's largest, real ones as they are; without alpha."""
-    values = np.asarray(values)
-    scale = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
-    return (values[..., :3] / scale).astype(np.float64)
+def _tinted(texel: Array, tint: Array, linear: bool) -> Array:
+    """The sRGB of a texture's colour under a factor; glTF 2.0, 3.9.2: base colours are multiplied as linear ones."""
+    return encoded(decoded(texel) * tint) if linear else texel * tint
 
 
-def _baked(faces: _Textured, picture: Array, detail: float) -> Soup:
-    steps = (np.arange(SAMPLES) + 1 / 3) / SAMPLES
-    a, b = (part.ravel() for part in np.meshgrid(steps, steps))
-    grid = np.stack([1 - a - b, a, b], 1)[a + b < 1]
-    done, plain = list[Soup](), np.ptp(picture, axis=(0, 1)).max() <= ENOUGH
-    while len(faces.corners):
-        seen = _look_up(picture, grid @ faces.uv)
+def portions(part: Part) -> list[Part]:
+    """The part in pieces of ``AT_ONCE`` faces and less."""
+    return [part.some(np.arange(i, min(i + AT_ONCE, len(part.corners)))) for i in range(0, len(part.corners), AT_ONCE)]
+
+
+def _baked(part: Part, detail: float) -> list[Soup]:
+    assert part.texture is not None and part.uv is not None
+    done, uniform = list[Soup](), np.bool_(part.texture.contrast <= ENOUGH)
+    while len(part.corners):
+        seen = part.texture.at(GRID @ part.uv)[..., :3]
         mean = seen.mean(1)
         varied = np.abs(seen - mean[:, None]).max((1, 2)) > ENOUGH
-        longest = _lengths(faces.corners).max(1)
-        cut = (varied & (longest > detail)) | ((longest > COARSE * detail) & ~plain)
-        done.append(Soup(faces.corners[~cut], mean[~cut, None] * faces.tint[~cut]))
-        faces = _halves(_Textured(*(part[cut] for part in faces)))
-    return Soup(np.concatenate([s.corners for s in done]), np.concatenate([s.colors for s in done]))
+        longest = lengths(part.corners).max(1)
+        cut = (varied & (longest > detail)) | ((longest > COARSE * detail) & ~uniform)
+        done.append(Soup(part.corners[~cut], _tinted(mean[~cut, None], part.tint[~cut], part.linear)))
+        part = halves(part.some(cut))
+    return done
 
 
-def _look_up(picture: Array, uv: Array) -> Array:
-    """The texels (..., 3) of a picture (H, W, 3) at coordinates (..., 2); beyond [0, 1] it repeats."""
-    height, width, _ = picture.shape
-    column, row = np.floor(uv[..., 0] * width), np.floor((1 - uv[..., 1]) * height)
-    return picture[row.astype(np.int64) % height, column.astype(np.int64) % width]
-
-
-def _lengths(corners: Array) -> Array:
+def lengths(corners: Array) -> Array:
     """(F, 3): of the edge from each corner to the next."""
     return np.linalg.norm(np.roll(corners, -1, 1) - corners, axis=2)
 
 
-def _halves(faces: _Textured) -> _Textured:
+def halves(part: Part) -> Part:
     """Every face cut in two across its longest edge."""
-    longest = _lengths(faces.corners).argmax(1)
-    order = (longest[:, None] + np.arange(3)) % 3  # the longest edge goes from corner 0 to 1
-    a, b, c = ([part[np.arange(len(part)), order[:, i]] for part in faces] for i in range(3))
-    middle = [(one + other) / 2 for one, other in zip(a, b)]
-    pairs = [np.concatenate([np.stack([p, m, r], 1), np.stack([m, q, r], 1)]) for p, q, r, m in zip(a, b, c, middle)]
-    return _Textured(*pairs)
+    order = (lengths(part.corners).argmax(1)[:, None] + np.arange(3)) % 3  # the longest edge from corner 0 to 1
+
+    def halved(values: Array) -> Array:
+        a, b, c = (values[np.arange(len(values)), order[:, i]] for i in range(3))
+        middle = (a + b) / 2
+        return np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
+
+    uv = None if part.uv is None else halved(part.uv)
+    return part._replace(corners=halved(part.corners), tint=halved(part.tint), uv=uv)

@@ -96,7 +96,10 @@ def _through(points: Points) -> tuple[Points, float]:
 def weld(corners: Points) -> tuple[Points, Faces]:
     """Triangles (F, 3, 3) of an object of size 1 to vertices (V, 3), each there once, and faces (F, 3)."""
     flat = corners.reshape(-1, 3)
-    _, first, index = np.unique(np.round(flat / ALIKE).astype(np.int64), axis=0, return_index=True, return_inverse=True)
+    steps = np.round((flat - flat.min(0)) / ALIKE).astype(np.int64)
+    x, y, z = steps.max(0) + 1  # about a million each, so that one number has room for all three
+    number = (steps[:, 0] * y + steps[:, 1]) * z + steps[:, 2]
+    _, first, index = np.unique(number, return_index=True, return_inverse=True)
     return flat[first], index.reshape(-1, 3)
 
 
@@ -108,16 +111,31 @@ def areas(corners: Points) -> Points:
 def sides(corners: Points) -> tuple[bool, bool]:
     """Whether triangles (F, 3, 3) are closed surfaces, all wound alike, and whether that is clockwise from outside.
 
-    Closed: every edge is run along once in each direction, and no surface is inside out against the others.
+    Closed: every edge is run along once in each direction, and no surface is inside out against the others. Two faces
+    back to back, each the other's reverse, are closed, too.
     """
-    vertices, faces = weld(corners[areas(corners) > 0])
-    faces = faces[(faces != np.roll(faces, 1, 1)).all(1)]
+    vertices, faces = weld(corners)
+    faces = _single(faces[(faces != np.roll(faces, 1, 1)).all(1)])
+    if not len(faces):
+        return True, False
     edges = np.concatenate([faces[:, [i, (i + 1) % 3]] for i in range(3)])
     forward, backward = (np.sort(e[:, 0] * len(vertices) + e[:, 1]) for e in (edges, edges[:, ::-1]))
-    if not len(faces) or (np.diff(forward) == 0).any() or not np.array_equal(forward, backward):
+    if (np.diff(forward) == 0).any() or not np.array_equal(forward, backward):
         return False, False
     links = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(vertices), len(vertices)))
     _, body = connected_components(links, directed=False)
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     volumes = np.bincount(body[faces[:, 0]], (a * np.cross(b, c)).sum(1) / 6)[np.unique(body[faces[:, 0]])]
     return bool((volumes > 0).all() or (volumes < 0).all()), bool((volumes < 0).all())
+
+
+def _single(faces: Faces) -> Faces:
+    """Those of faces (F, 3) whose reverse is not there."""
+    if not len(faces):
+        return faces
+    first = faces.argmin(1)[:, None]
+    a, b, c = np.take_along_axis(faces, (first + np.arange(3)) % 3, 1).T
+    ahead, back = b * (faces.max() + 1) + c, c * (faces.max() + 1) + b
+    pairs, which = np.unique(np.concatenate([ahead, back]), return_inverse=True)
+    known, reverse = a * len(pairs) + which[: len(a)], a * len(pairs) + which[len(a) :]
+    return faces[~np.isin(reverse, known)]

@@ -1,44 +1,48 @@
 """Mesh files to parts that can be drawn, or an error that says what is wrong with them."""
 
-import logging
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-# endings, and the axis that points up: by the format's definition (glTF) or by the habit of the programs that write it
-FORMATS = {".obj": "y", ".ply": "z", ".stl": "z", ".glb": "y", ".gltf": "y"}
-PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
+from renderers.mesh.files import gltf, obj, ply, stl
+from renderers.mesh.files.part import Part
+from renderers.mesh.files.texts import BROKEN
 
 
-def read_parts(path: Path) -> list[Any]:
-    """The meshes in a file, ``trimesh.Trimesh`` with at least one face, each where the file's scene has it.
+class Format(NamedTuple):
+    """How files of an ending are read. ``up``: the axis that points up, by the format's definition (glTF) or by the
+    habit of the programs that write it (OBJ, and STL, whose z is that of the layers in printing); ``sure``: whether
+    there is such a habit, as PLY has none."""
+
+    read: Callable[[Path], list[Part]]
+    up: str
+    sure: bool
+
+
+FORMATS = {
+    ".obj": Format(obj.read, "y", True),
+    ".ply": Format(ply.read, "z", False),
+    ".stl": Format(stl.read, "z", True),
+    ".glb": Format(gltf.read, "y", True),
+    ".gltf": Format(gltf.read, "y", True),
+}
+
+
+def read_parts(path: Path) -> list[Part]:
+    """The triangles in a file, by what colours them, each where the file's scene has it.
 
     Errors:
         ValueError for what cannot be read: no such file, a broken one, one that lacks a file it names, no faces,
-        vertices that are not there or not finite.
+        vertices, colours or texture coordinates that are not finite.
     """
     if not path.is_file():
         raise ValueError("there is no such file: give its path (a relative one starts from the config file's folder)")
     try:
-        import trimesh  # optional, and wanted only here
-    except ImportError:
-        raise ValueError(f"reading mesh files needs the package trimesh: {PACKAGES} trimesh") from None
-    if path.suffix.lower() == ".obj":
-        _check_obj(path)
-    try:
-        with _complaints() as said:
-            scene = trimesh.load_scene(path, process=False)
-            parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-    except Exception as error:  # whatever a reader stumbles over; trimesh's raise errors of many kinds
-        raise ValueError(
-            f"could not be read ({type(error).__name__}: {error}): export it again, or open it in a mesh editor"
-        ) from error
-    if said:
-        raise ValueError(f"could not be read in full ({'; '.join(said)}): put what is missing beside it")
+        parts = [part for part in FORMATS[path.suffix.lower()].read(path) if len(part.corners)]
+    except OSError as error:
+        raise ValueError(f"it cannot be opened ({error}): look at its permissions") from error
     if not parts:
         raise ValueError("it has no faces, there is nothing to draw: export it with its triangles, not as points")
     for part in parts:
@@ -46,69 +50,12 @@ def read_parts(path: Path) -> list[Any]:
     return parts
 
 
-def _check(part: Any) -> None:
-    count, faces = len(part.vertices), np.asarray(part.faces)
-    if faces.min() < 0 or faces.max() >= count:
-        wrong = faces.min() if faces.min() < 0 else faces.max()
-        raise ValueError(
-            f"a face has vertex {wrong}, out of range: there are {count}, counted from 0; the file is broken, "
-            "export it again"
-        )
-    broken = ~np.isfinite(part.vertices).all(1)
-    if broken.any():
-        first = int(broken.argmax())
-        raise ValueError(
-            f"{int(broken.sum())} of {count} vertices are not finite, the first is number {first}, "
-            f"{tuple(np.asarray(part.vertices)[first].tolist())}: the file is broken, export it again"
-        )
-
-
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """What trimesh's readers only whisper to their log: materials and pictures that they could not have."""
-    log, said = logging.getLogger("trimesh"), list[str]()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if re.search("unable|fail|unsupported", text) and re.search("mesh|material|image|texture|color", text):
-                reason = record.exc_info[1] if record.exc_info else None
-                said.append(f"{text}: {reason}" if reason else text)
-
-    listener, level = Listener(), log.level
-    log.addHandler(listener)
-    log.setLevel(logging.DEBUG)
-    try:
-        yield said
-    finally:
-        log.removeHandler(listener)
-        log.setLevel(level)
-
-
-def _check_obj(path: Path) -> None:
-    """What trimesh passes over in OBJ files: index 0 and beyond the last vertex, materials and pictures not there."""
-    lines = path.read_text(errors="replace").splitlines()
-    count = sum(line.startswith("v ") for line in lines)
-    for number, line in enumerate(lines, 1):
-        if line.startswith("f "):
-            for corner in line.split()[1:]:
-                index = re.match(r"-?\d+", corner)
-                if index is None or not 1 <= abs(int(index[0])) <= count:
-                    raise ValueError(
-                        f"line {number}, {line.strip()!r}: {corner!r} is out of range, there are {count} vertices, "
-                        "counted from 1; the file is broken, export it again"
-                    )
-        elif line.startswith("mtllib "):
-            _check_materials(path.parent / line.split(maxsplit=1)[1].strip(), number)
-
-
-def _check_materials(path: Path, number: int) -> None:
-    if not path.is_file():
-        raise ValueError(
-            f"line {number} names the material file {path.name!r}, which is not beside it: put it there, or delete the "
-            "line for a mesh without materials"
-        )
-    for line in path.read_text(errors="replace").splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0] == "map_Kd" and not (path.parent / words[-1]).is_file():
-            raise ValueError(f"its material file {path.name!r} names the picture {words[-1]!r}, which is not there")
+def _check(part: Part) -> None:
+    for name, values in (("vertices", part.corners), ("colours", part.tint), ("texture coordinates", part.uv)):
+        broken = np.zeros(0, bool) if values is None else ~np.isfinite(values).all(2)
+        if values is not None and broken.any():
+            first = tuple(values[np.unravel_index(broken.argmax(), broken.shape)].tolist())
+            raise ValueError(
+                f"{int(broken.sum())} of {broken.size} corners have {name} that are not finite, the first is {first}: "
+                f"{BROKEN}"
+            )

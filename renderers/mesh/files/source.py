@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from jsonargparse.typing import Path as ConfigPath
 from jsonargparse.typing import register_type
 
-from renderers.mesh.shapes import BUILT_IN
+from renderers.mesh.scenery import check_color
+from renderers.mesh.shapes import BUILT_IN, Mesh
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")
 
@@ -68,3 +70,32 @@ class MeshFile:
             raise ValueError(f"mesh faces must be at least 4, got {self.faces}: null draws all triangles of the file")
         if not 0 < self.detail < math.inf:
             raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.1 is a tenth of the object's size")
+
+
+def read_mesh(
+    path: str | PathLike[str],
+    *,
+    up: str | None = None,
+    symmetry: int | None = None,
+    faces: int | None = None,
+    detail: float = 0.1,
+    color: tuple[float, float, float] | None = None,
+) -> Mesh:
+    """The mesh in a file as the renderer draws it: upright, on ``y = 0``, 1 world unit in size.
+
+    Args:
+        path: OBJ, PLY, STL, GLB or glTF, by its ending.
+        up, symmetry, faces, detail: see ``MeshFile``.
+        color: RGB in [0, 1] for all of it; None: the file's colours.
+
+    Warns:
+        UserWarning where the file's axis that points up cannot be known and is not given, and where it lacks materials.
+
+    Errors:
+        ValueError, naming the file, the place in it, what is wrong there and the remedy.
+    """
+    from renderers.mesh.files.building import built  # much to import, and wanted only here
+
+    if color is not None:
+        check_color("color", color)
+    return built(MeshFile(str(path), up, symmetry, faces, detail), color)
