@@ -320,8 +320,15 @@ def test_damaged_checkpoints_and_pictures_of_other_names_are_left_out(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"metrics": {"test/a": "high"}}', '{"metrics": 3}', '{"metrics": {}, "step": "ten"}',
-     '{"metrics": {}, "calibration": {"reliability": 3}}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"metrics": {"test/a": "high"}}',
+        '{"metrics": 3}',
+        '{"metrics": {}, "step": "ten"}',
+        '{"metrics": {}, "calibration": {"reliability": 3}}',
+    ],
 )
 def test_damaged_records_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     run = evaluated(tmp_path / "run")
