@@ -52,7 +52,7 @@ class PoseGaps(NamedTuple):
 class Fit(NamedTuple):
     """Powers that make a posterior as sure as it was right: of the count's, and of each coordinate's by name."""
 
-    count: float
+    count: float  # type: ignore[assignment]  # hides tuple.count
     pose: dict[str, float]
 
 

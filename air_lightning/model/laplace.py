@@ -48,7 +48,7 @@ def _moves(steps: Tensor) -> Tensor:
 def _curvature(values: Tensor, places: int) -> Tensor:
     """Second central differences (..., P, P) of values (..., M) at ``_moves``, in units of the steps."""
     pairs = places * (places - 1) // 2
-    here, up, down, both_up, both_down = values.split([1, places, places, pairs, pairs], -1)
+    here, up, down, both_up, both_down = torch.split(values, [1, places, places, pairs, pairs], -1)
     along = up + down - 2 * here
     first, second = torch.tril_indices(places, places, -1, device=values.device)
     across = (both_up + both_down - 2 * here - along[..., first] - along[..., second]) / 2
