@@ -7,8 +7,10 @@ from pydoc import locate
 import pytest
 
 from air_lightning import model
-from air_lightning.moved import MOVED, new_name, renamed
+from air_lightning.moved import MOVED, new_name, renamed, renamed_weights
+from air_lightning.runs import check_weights
 from air_lightning.runs.loading import build_module
+from renderers import MeshRenderer
 
 CLASS_PATHS = [
     "air_lightning.callbacks.Figures",
@@ -58,3 +60,21 @@ def test_a_model_is_built_from_arguments_with_old_class_paths():
         }
     )
     assert isinstance(module.refinement, model.Refinement) and module.refinement.iterations == 3
+
+
+def test_weights_of_an_earlier_version_get_the_present_names():
+    module = model.AIRModule(MeshRenderer(image_size=(32, 32)))
+    weights = module.state_dict()
+    old = {name.replace(".saliency.", ".promise."): value for name, value in weights.items()}
+    assert set(old) - set(weights) == {"network.promise.weight", "network.promise.bias"}
+    check_weights(old, weights)
+    checkpoint = {"state_dict": dict(old)}
+    module.on_load_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == weights.keys()
+    assert all(checkpoint["state_dict"][name] is weights[name] for name in weights)
+
+
+def test_weights_of_a_plug_in_that_has_such_names_keep_them():
+    own = {"network.promise.weight": 1, "network.saliency.weight": 2, "network.other": 3}
+    assert renamed_weights(own, own) == own
+    assert renamed_weights(own, {"network.promise.weight"}) == own

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from air_lightning.distributions import shown
+from air_lightning.distributions import presence_weights
 from air_lightning.metrics.averages import SceneMean
 from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.confidence import Calibration, Fit, Kinds, PoseGaps
@@ -33,7 +33,8 @@ class Seen(NamedTuple):
     Attributes:
         count: (B,), the likeliest. posterior: (B, N + 1), q(n | x).
         what: (B, N, ...), where: (B, N, P), the inferred slots.
-        where_sd: (B, N, P), posterior sd of the unconstrained pose. looks: parameters of the posterior of ``what``.
+        where_sd: (B, N, P), posterior sd of the unconstrained pose.
+        what_parameters: of the posterior of ``what``, as ``Slots`` has them.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
@@ -41,7 +42,7 @@ class Seen(NamedTuple):
     what: Tensor
     where: Tensor
     where_sd: Tensor
-    looks: Tensor
+    what_parameters: Tensor
 
 
 class Poses(NamedTuple):
@@ -100,7 +101,8 @@ class Evaluation(nn.Module):
             self._gaps(renderer, seen, batch, inferred, truth), self._kinds(seen, batch),
         )  # fmt: skip
         if batch.boxes is not None:
-            self.boxes.update(renderer.boxes(seen.what, seen.where), shown(seen.posterior), batch.boxes, batch.count)
+            boxes, confidence = renderer.boxes(seen.what, seen.where), presence_weights(seen.posterior)
+            self.boxes.update(boxes, confidence, batch.boxes, batch.count)
         if batch.masks is not None:
             layers = renderer.layers(seen.what, seen.where)
             found = segments(layers, seen.count, renderer.compositing, renderer.image_shape[1])
@@ -130,7 +132,7 @@ class Evaluation(nn.Module):
     def _kinds(self, seen: Seen, batch: Batch) -> Kinds | None:
         if not self._has_kinds:
             return None
-        chosen = seen.looks.softmax(-1).gather(2, seen.what.unsqueeze(2)).squeeze(2)
+        chosen = seen.what_parameters.softmax(-1).gather(2, seen.what.unsqueeze(2)).squeeze(2)
         return Kinds(seen.what, chosen, batch.what)
 
     def _gaps(self, renderer: Renderer, seen: Seen, batch: Batch, inferred: Objects, truth: Objects) -> PoseGaps:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
-from air_lightning.figures.gallery import Exhibit, gallery
-from air_lightning.figures.pictures import picture_rows, picture_steps
+from air_lightning.figures.gallery import BoxedScene, gallery
+from air_lightning.figures.images import image_rows, image_steps
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
@@ -34,7 +34,8 @@ from air_lightning.model.objective import given_shown, objective
 from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
-from air_lightning.model.slots import Slots, explain
+from air_lightning.model.slots import Slots, infer
+from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
@@ -43,8 +44,8 @@ from renderers.spaces import Categorical
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
-class Explanation(NamedTuple):
-    """What the model says of B pictures.
+class Inference(NamedTuple):
+    """What the model infers of B images.
 
     Attributes:
         count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x) to the model's power.
@@ -67,7 +68,7 @@ class AIRModule(pl.LightningModule):
     Args:
         renderer: the decoder.
         inference: the network, built for the renderer.
-        slots: N, the most objects a picture can be explained by.
+        slots: N, the most objects an image can be explained by.
         count: estimator that trains presence.
         identity: estimator that trains a categorical ``what``.
         angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
@@ -79,8 +80,8 @@ class AIRModule(pl.LightningModule):
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
-        reconsideration: explain pictures again from other slots' places when evaluating and keep what is worth more;
-            for a continuous ``what``. Null: the network's own explanation.
+        reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
+            for a continuous ``what``. Null: the network's own inferred.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
         lr: learning rate (Adam).
@@ -165,9 +166,9 @@ class AIRModule(pl.LightningModule):
         return self.likelihood_sd.last
 
     @torch.no_grad()
-    def infer(self, images: Tensor) -> Explanation:
+    def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
-        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        slots = infer(self.renderer, self.network, images, self.slots, sample=False)
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
         if self.refinement is not None:
@@ -178,12 +179,12 @@ class AIRModule(pl.LightningModule):
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(images), device=count.device), count]
         spread = self._where_sd(images, slots, canvases)
-        return Explanation(count, self.powers.of_count(log_q), slots, reconstruction, spread)
+        return Inference(count, self.powers.of_count(log_q), slots, reconstruction, spread)
 
     def _where_sd(self, images: Tensor, slots: Slots, canvases: Tensor) -> Tensor:
-        """See ``Explanation``."""
+        """See ``Inference``."""
         refined = self.refinement is not None
-        sd = of_sample(slots.sd, slots.what)
+        sd = of_sample(slots.where_sd, slots.what)
         if refined:
             worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
             weights = given_shown((worth + self.log_prior).softmax(1))
@@ -193,10 +194,10 @@ class AIRModule(pl.LightningModule):
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
         """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
-        slots = explain(self.renderer, self.network, images, self.slots)
+        slots = infer(self.renderer, self.network, images, self.slots)
         canvases = self.renderer.render(slots.what, slots.where)
-        worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
-        return bound(count_log_posterior(slots.presence_logits), worth, self.log_prior)
+        log_evidence = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+        return bound(count_log_posterior(slots.presence_logits), log_evidence, self.log_prior)
 
     @torch.no_grad()
     def log_evidence(self, images: Tensor, samples: int) -> Tensor:
@@ -204,20 +205,20 @@ class AIRModule(pl.LightningModule):
         if samples < 1:
             raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
 
-        def worth() -> Tensor:
-            slots = explain(self.renderer, self.network, images, self.slots)
+        def sample() -> Tensor:
+            slots = infer(self.renderer, self.network, images, self.slots)
             ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
             canvases = self.renderer.render(slots.what, slots.where)
             return evidence(log_likelihoods(canvases, images, self.final_sd), ratio)
 
-        return importance_bound((worth() for _ in range(samples)), self.log_prior)
+        return importance_bound((sample() for _ in range(samples)), self.log_prior)
 
     # ---- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
         sd, coarseness = self.likelihood_sd(step), self.coarseness(step)
-        slots = explain(self.renderer, self.network, batch.images, self.slots)
+        slots = infer(self.renderer, self.network, batch.images, self.slots)
         result = objective(
             self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
             step, coarseness, self.balance * sd**2, self.angle,
@@ -304,8 +305,9 @@ class AIRModule(pl.LightningModule):
             checkpoint[POWERS] = self.powers.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the powers, and warn where the renderer draws other things than those it was trained on."""
+        """Take the powers, and older names of weights; warn where the renderer draws other things than in training."""
         self.powers = Powers(**checkpoint.get(POWERS, {}))
+        checkpoint["state_dict"] = renamed_weights(checkpoint["state_dict"], self.state_dict())
         trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
         if changed:
@@ -318,7 +320,7 @@ class AIRModule(pl.LightningModule):
         if self.evaluation is not None:
             seen = self.infer(batch.images)
             slots = seen.slots
-            found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.looks)
+            found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.what_parameters)
             self.evaluation.update(self.renderer, found, batch)
         self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
@@ -362,26 +364,26 @@ class AIRModule(pl.LightningModule):
         fit = None if self.evaluation is None else self.evaluation.fit
         return None if fit is None else self.powers.times(fit.count, fit.pose, self.refinement is not None)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Explanation:
+    def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)
 
     def picture(self, batch: Batch) -> NDArray[Any]:
         """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
-        explanation = self.infer(batch.images.to(self.device))
-        window = self.renderer.window(explanation.slots.where)
+        inferred = self.infer(batch.images.to(self.device))
+        window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
-        kinds = explanation.slots.what if names else None
-        return picture_rows(batch.images, explanation.reconstruction, explanation.count, window, kinds, names)
+        kinds = inferred.slots.what if names else None
+        return image_rows(batch.images, inferred.reconstruction, inferred.count, window, kinds, names)
 
-    def gallery(self, batch: Batch) -> list[Exhibit]:
+    def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
         seen = self.infer(batch.images.to(self.device))
         what, where = seen.slots.what, seen.slots.where
         return gallery(self.renderer, batch, seen.count, seen.posterior, what, where, seen.reconstruction)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
-        """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
-        explanation = self.infer(batch.images.to(self.device))
-        canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
-        window = self.renderer.window(explanation.slots.where)
-        return list(picture_steps(batch.images, canvases, explanation.count, window))
+        """The images explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
+        inferred = self.infer(batch.images.to(self.device))
+        canvases = self.renderer.render(inferred.slots.what, inferred.slots.where)
+        window = self.renderer.window(inferred.slots.where)
+        return list(image_steps(batch.images, canvases, inferred.count, window))

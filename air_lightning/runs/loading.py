@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 
 from air_lightning import runs
 from air_lightning.model.module import AIRModule
-from air_lightning.plugins.constructor_errors import told
+from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs import RunError
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
@@ -51,7 +51,7 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         raise ValueError(
             f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}: "
-            + told(error, config, {"model": AIRModule})
+            + named_message(error, config, {"model": AIRModule})
         ) from error
     return model.to(device).eval().requires_grad_(False)
 

@@ -1,15 +1,15 @@
-"""`python -m air_lightning predict`: what a trained model sees in pictures.
+"""`python -m air_lightning predict`: what a trained model sees in images.
 
     python -m air_lightning predict --run_dir DIR --input PICTURE_OR_FOLDER ... --output OUT [--overlay]
     python -m air_lightning predict --model scenes3d --input PICTURES --output OUT --format coco
 
-Pictures are PNG, JPEG or .npy files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has a line of
-JSON for each picture, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay OUT/overlays/ has
-the pictures with their objects marked. Pictures of another size than the model's are scaled to it, whatever their
-proportions; boxes are in the pixels of the picture as it was given. docs/predict.md says what every field means.
+Images are PNG, JPEG or .npy files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has a line of
+JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay OUT/overlays/ has
+the images with their objects marked. Images of another size than the model's are scaled to it, whatever their
+proportions; boxes are in the pixels of the image as it was given. docs/predict.md says what every field means.
 
-Exit status: 0 done; 1 some pictures could not be read, each said on stderr, and the others are done; 2 wrong
-arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
+Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done; 2 wrong
+arguments, or no image could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
 then nothing was written.
 """
 
@@ -21,11 +21,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from air_lightning.cli.checks import check_writable, positive
-from air_lightning.cli.ending import end, interrupt_status
+from air_lightning.cli.ending import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run
+from air_lightning.commands.predict.images import GivenImage, Shape, from_file
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import FILES, OVERLAYS, check_output, output
-from air_lightning.commands.predict.pictures import Picture, Shape, from_file
 from air_lightning.runs.loading import best_device
 from datamodules.picture_files import SUFFIXES, found
 
@@ -46,9 +46,9 @@ def main(args: Sequence[str]) -> None:
         model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
         unread = run(model, files, options)
     except ValueError as error:
-        end(2, f"error: {error}")
+        exit_with(2, f"error: {error}")
     except KeyboardInterrupt as error:
-        end(interrupt_status(error), "interrupted; nothing was written")
+        exit_with(interrupt_status(error), "interrupted; nothing was written")
     if unread:
         raise SystemExit(1)
 
@@ -73,7 +73,7 @@ def input_files(given: Sequence[Path]) -> list[Path]:
     """The files to read, each once: those given, and those in the folders given.
 
     Raises:
-        ValueError: one is not there, or is no picture; or a folder holds none, or cannot be read.
+        ValueError: one is not there, or is no image; or a folder holds none, or cannot be read.
     """
     files: dict[Path, None] = {}
     for path in given:
@@ -101,7 +101,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
         while batch := list(itertools.islice(pictures, options.batch_size)):
-            seen = model.explain([picture for _, _, picture in batch])
+            seen = model.infer_batch([picture for _, _, picture in batch])
             for row, prediction in zip(batch, seen):
                 writer.add(*row, prediction)
         if not writer.written:
@@ -119,17 +119,17 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
 
 
 class Reader:
-    """The pictures of files, each as file, number in it, picture; a file that cannot be read is said and left out.
+    """The images of files, each as file, number in it, image; a file that cannot be read is said and left out.
 
     Attributes:
-        unread: files left out. scaled, stretched: pictures scaled to the model's size in their proportions and not.
+        unread: files left out. scaled, stretched: images scaled to the model's size in their proportions and not.
     """
 
     def __init__(self, files: Sequence[Path], shape: Shape) -> None:
         self.files, self.shape = files, shape
         self.unread = self.scaled = self.stretched = 0
 
-    def __iter__(self) -> Iterator[tuple[Path, int, Picture]]:
+    def __iter__(self) -> Iterator[tuple[Path, int, GivenImage]]:
         for file in self.files:
             try:
                 pictures = from_file(file, self.shape)

@@ -1,4 +1,4 @@
-"""A trained model that explains pictures of any kind."""
+"""A trained model that explains images of any kind."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from air_lightning.commands.predict.pictures import Picture, from_given
+from air_lightning.commands.predict.images import GivenImage, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.model.module import AIRModule
 from air_lightning.runs.loading import load_module, shipped, shipped_run
@@ -14,12 +14,12 @@ from renderers.spaces import Categorical
 
 
 class Model:
-    """Explains pictures: how many objects, where and what. Made by ``air_lightning.load``.
+    """Explains images: how many objects, where and what. Made by ``air_lightning.load``.
 
     Args:
         module: trained; it is set to evaluation.
     Errors:
-        ValueError for a renderer of neither grey nor RGB pictures, of which there are no files.
+        ValueError for a renderer of neither grey nor RGB images, of which there are no files.
     """
 
     def __init__(self, module: AIRModule) -> None:
@@ -42,7 +42,7 @@ class Model:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the pictures that the model looks at; others are scaled to it."""
+        """(C, H, W) of the images that the model looks at; others are scaled to it."""
         colors, height, width = self.module.renderer.image_shape
         return colors, height, width
 
@@ -63,15 +63,15 @@ class Model:
         return {c.name: c.unit for c in self.module.renderer.where.coordinates}
 
     def infer(self, images: Any, batch_size: int = 64) -> list[Prediction]:
-        """Explain pictures; the answer has one record for each, whatever they are given with.
+        """Explain images; the answer has one record for each, whatever they are given with.
 
         Args:
             images: an array (H, W), (H, W, C), (N, H, W) or (N, H, W, C), where one of three dimensions is a single
-                picture if its last is 1, 3 or 4; a tensor (H, W), (C, H, W) or (N, C, H, W); a PIL picture; or a list
+                image if its last is 1, 3 or 4; a tensor (H, W), (C, H, W) or (N, C, H, W); a PIL image; or a list
                 of these. C = 1, 3 or 4. Values are uint8, bool, or real in [0, 1]. Other sizes than the model's are
                 scaled to it whatever their proportions, grey is made of colour and colour of grey, transparent parts
                 become black.
-            batch_size: pictures computed at a time.
+            batch_size: images computed at a time.
         Errors:
             ValueError for images of another kind, with their shape and type.
         """
@@ -79,9 +79,9 @@ class Model:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
         pictures = from_given(images, self.image_shape)
         batches = (pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size))
-        return [prediction for batch in batches for prediction in self.explain(batch)]
+        return [prediction for batch in batches for prediction in self.infer_batch(batch)]
 
-    def explain(self, batch: Sequence[Picture]) -> list[Prediction]:
-        """Explain one batch of pictures that are as the model wants them."""
+    def infer_batch(self, batch: Sequence[GivenImage]) -> list[Prediction]:
+        """Explain one batch of images that are as the model wants them."""
         images = torch.stack([picture.image for picture in batch]).to(self.module.device)
         return predictions(self.module.renderer, self.module.infer(images), [p.original.size for p in batch])

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from air_lightning.commands.predict.images import GivenImage
 from air_lightning.commands.predict.overlay import draw_overlay
-from air_lightning.commands.predict.pictures import Picture
 from air_lightning.commands.predict.records import Prediction
 
 FILES = {"jsonl": "predictions.jsonl", "coco": "predictions.json"}
@@ -42,7 +42,7 @@ class Writer:
     """Writes predictions into a folder, one after another.
 
     Args:
-        folder: an empty one. form: ``jsonl`` or ``coco``. overlay: whether pictures with boxes are drawn too.
+        folder: an empty one. form: ``jsonl`` or ``coco``. overlay: whether images with boxes are drawn too.
         kinds: names of the identities; None where there are none.
     """
 
@@ -55,8 +55,8 @@ class Writer:
         if overlay:
             (folder / OVERLAYS).mkdir()
 
-    def add(self, file: Path, index: int, picture: Picture, prediction: Prediction) -> None:
-        """Write what was seen in picture ``index`` of a file."""
+    def add(self, file: Path, index: int, picture: GivenImage, prediction: Prediction) -> None:
+        """Write what was seen in image ``index`` of a file."""
         row: Row = {"file": file.as_posix(), "index": index}
         if self.overlay:
             row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{file.stem[:LONGEST]}.png"

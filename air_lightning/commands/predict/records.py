@@ -1,4 +1,4 @@
-"""What a model says of one picture, as records that go to JSON as they are."""
+"""What a model says of one image, as records that go to JSON as they are."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from air_lightning.distributions import shown
-from air_lightning.model.module import Explanation
+from air_lightning.distributions import presence_weights
+from air_lightning.model.module import Inference
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -29,8 +29,8 @@ class FoundObject:
             of 0; it is None where the kind looks the same from all sides.
         pose_sd: the posterior sd of each coordinate of ``pose``, in its unit (``Coordinate.spread``), of an angle the
             circular one; None as there.
-        window: corners (x, y) of the region where the network reads appearance, pixels of the picture given.
-        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the picture
+        window: corners (x, y) of the region where the network reads appearance, pixels of the image given.
+        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the image
             given, from the upper left corner, ends excluded; None if it draws nothing.
         confidence: posterior probability that it is there, q(n >= i | x) for the i-th object.
     """
@@ -47,10 +47,10 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture.
+    """What a model says of one image.
 
     Attributes:
-        width, height: of the picture given, pixels.
+        width, height: of the image given, pixels.
         count: number of objects, the likeliest one.
         count_probabilities: q(n | x) for n = 0 to the model's slots.
         objects: the objects, ``count`` of them, in the order they were found.
@@ -67,8 +67,8 @@ class Prediction:
         return asdict(self)
 
 
-def predictions(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]) -> list[Prediction]:
-    """The records of B explained pictures, whose own sizes (width, height) in pixels are given.
+def predictions(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) -> list[Prediction]:
+    """The records of B explained images, whose own sizes (width, height) in pixels are given.
 
     Errors:
         ValueError where the model's answer is not finite.
@@ -77,7 +77,7 @@ def predictions(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, in
         ("count", seen.posterior),
         ("pose", seen.slots.where),
         ("pose's sd", seen.where_sd),
-        ("identity", seen.slots.looks),
+        ("identity", seen.slots.what_parameters),
     ):
         if not bool(value.isfinite().all()):
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
@@ -91,8 +91,8 @@ def predictions(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, in
     return results
 
 
-def _columns(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """(B, N, ...) of what, looks, where, its sd, windows and boxes in the pictures' own pixels, confidence; on CPU."""
+def _columns(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """(B, N, ...) on the CPU: what, its parameters, where, its sd, windows and boxes in images' pixels, confidence."""
     what, where = seen.slots.what, seen.slots.where
     size = torch.tensor(sizes, dtype=torch.float32, device=where.device)
     window = (renderer.window(where) @ CORNERS.to(where) + 1) * (size[:, None, :, None] / 2)
@@ -100,7 +100,15 @@ def _columns(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]
     boxes = renderer.boxes(what, where) * shown_at.repeat(1, 2).unsqueeze(1)
     space = renderer.where
     where_sd = space.spreads(space.unconstrain(where), seen.where_sd)
-    parts = what, seen.slots.looks, where, where_sd, window.transpose(2, 3), boxes, shown(seen.posterior)
+    parts = (
+        what,
+        seen.slots.what_parameters,
+        where,
+        where_sd,
+        window.transpose(2, 3),
+        boxes,
+        presence_weights(seen.posterior),
+    )
     return [part.cpu() for part in parts]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of many kinds as a model wants them: its size, its channels, values in [0, 1]."""
+"""Images of many kinds as a model wants them: its size, its channels, values in [0, 1]."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ Shape = tuple[int, int, int]
 CHANNELS = (1, 3, 4)
 
 
-class Picture(NamedTuple):
-    """A picture.
+class GivenImage(NamedTuple):
+    """An image.
 
     Attributes:
         image: (C, H, W) as the model wants it. original: as it was given, in 8 bits, grey or RGB.
@@ -27,8 +27,8 @@ class Picture(NamedTuple):
     original: Image.Image
 
 
-def from_file(path: Path, shape: Shape) -> list[Picture]:
-    """The pictures of one file: one of a PNG or JPEG file, any number of a `.npy` file (see ``from_given``).
+def from_file(path: Path, shape: Shape) -> list[GivenImage]:
+    """The images of one file: one of a PNG or JPEG file, any number of a `.npy` file (see ``from_given``).
 
     Errors:
         ValueError, with the path, for a file that cannot be read.
@@ -39,12 +39,12 @@ def from_file(path: Path, shape: Shape) -> list[Picture]:
         return _from_array(stored(path), shape)
 
 
-def from_given(given: Any, shape: Shape) -> list[Picture]:
-    """The pictures of an array, a tensor, a PIL picture, or of a list of these.
+def from_given(given: Any, shape: Shape) -> list[GivenImage]:
+    """The images of an array, a tensor, a PIL image, or of a list of these.
 
-    Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), one of three dimensions being a single picture where its
+    Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), one of three dimensions being a single image where its
     last is 1, 3 or 4; tensors are (H, W), (C, H, W) or (N, C, H, W). C is 1, 3 or 4. Values are uint8, bool, or real
-    in [0, 1]. Pictures of another size than ``shape`` (C, H, W) are scaled to it whatever their proportions, grey is
+    in [0, 1]. Images of another size than ``shape`` (C, H, W) are scaled to it whatever their proportions, grey is
     made of colour and colour of grey, and transparent parts become black. These pass through 8 bits a value; real
     values that need nothing of it stay as they are.
 
@@ -77,12 +77,12 @@ def _channels_last(tensor: Tensor) -> NDArray[Any]:
     return plain_type.numpy() if tensor.dim() == 2 else plain_type.movedim(-3, -1).numpy()
 
 
-def _from_array(array: NDArray[Any], shape: Shape) -> list[Picture]:
+def _from_array(array: NDArray[Any], shape: Shape) -> list[GivenImage]:
     originals = [Image.fromarray(pixels) for pixels in arrays(array)]
     exact = _exact(array, shape)
     if exact is None:
         return [_scaled(original, shape) for original in originals]
-    return [Picture(image, original) for image, original in zip(exact, originals)]
+    return [GivenImage(image, original) for image, original in zip(exact, originals)]
 
 
 def _exact(array: NDArray[Any], shape: Shape) -> Sequence[Tensor] | None:
@@ -97,6 +97,6 @@ def _exact(array: NDArray[Any], shape: Shape) -> Sequence[Tensor] | None:
     return list(torch.from_numpy(stack))
 
 
-def _scaled(original: Image.Image, shape: Shape) -> Picture:
+def _scaled(original: Image.Image, shape: Shape) -> GivenImage:
     pixels = finished(original, shape[1:], color=shape[0] == 3)
-    return Picture(torch.from_numpy(np.array(pixels, np.float32)) / 255, original)
+    return GivenImage(torch.from_numpy(np.array(pixels, np.float32)) / 255, original)
