@@ -84,7 +84,7 @@ def test_a_model_reports_its_posteriors_to_their_powers() -> None:
 
 def test_training_forgets_powers_and_checkpoints_keep_them(tmp_path: Path) -> None:
     module = MODULE["mesh"]()
-    saved: dict[str, Any] = {}
+    saved: dict[str, Any] = {"state_dict": module.state_dict()}
     module.on_save_checkpoint(saved)
     assert "powers" not in saved
     module.powers = Powers(0.5, {"x": 0.25}, True)

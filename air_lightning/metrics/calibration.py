@@ -69,7 +69,7 @@ def reliability(confidence: Tensor, right: Tensor, bins: int = 10) -> Reliabilit
             "pass whether each came true"
         )
     sure = confidence.detach().flatten().float()
-    wrong = ~((sure >= -1e-4) & (sure <= 1 + 1e-4))
+    wrong = (sure < -1e-4) | (sure > 1 + 1e-4)  # a diverged model's nan is none, but makes the figures nan
     if wrong.any():
         raise ValueError(
             f"confidence must lie in [0, 1], got {sure[wrong][0].item():g}: pass probabilities, not their logarithms"

@@ -146,13 +146,12 @@ class Evaluation(nn.Module):
         period = renderer.where.periods(renderer.kinds, where)[kind]
         if self._has_kinds:
             period = torch.where((kind == batch.what[theirs])[:, None], period, 0.0)
-        mine, its = self._compared(), self._true.all
-        gaps = [
-            coordinate.unconstrain(true[:, k]) - coordinate.unconstrain(where[:, j])
-            for j, k, coordinate in ((j, k, renderer.where.coordinates[j]) for j, k in zip(mine, its))
-        ]
-        empty = where[:, :0]
-        return PoseGaps(torch.stack(gaps, 1) if gaps else empty, seen.where_sd[ours][:, mine], period[:, mine])
+        mine, gap = self._compared(), where.new_zeros(len(rows), 0)
+        for ours_at, theirs_at in zip(mine, self._true.all):
+            unconstrain = renderer.where.coordinates[ours_at].unconstrain
+            column = unconstrain(true[:, theirs_at]) - unconstrain(where[:, ours_at])
+            gap = torch.cat([gap, column.unsqueeze(1)], 1)
+        return PoseGaps(gap, seen.where_sd[ours][:, mine], period[:, mine])
 
 
 def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
