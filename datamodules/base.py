@@ -179,6 +179,10 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """Of ``boxes`` and ``masks``, those that batches may hold."""
         return "boxes", "masks"
 
+    def displayed(self, images: Tensor) -> Tensor:
+        """Images (..., H, W) of these scenes, or reconstructions of them, as figures show them: black 0, white 1."""
+        return images
+
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         """The names of the coordinates of ``where`` in batches, in order, where there is a truth.
 

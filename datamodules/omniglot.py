@@ -12,7 +12,8 @@ from PIL import Image
 
 from datamodules import files
 from datamodules.files import Source
-from datamodules.stills import Pixels, StillModule, Stills
+from datamodules.image_files.levels import Pixels
+from datamodules.stills import StillModule, Stills
 
 MIRRORS = ("https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",)
 ARCHIVES = {

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.base import Batch, SceneDataModule, Scenes, stream
-
-Pixels = NDArray[np.uint8]
+from datamodules.image_files.levels import Pixels
 
 
 class StillModule(SceneDataModule):
@@ -45,7 +44,7 @@ class Stills(Scenes):
     """Pictures in a random order.
 
     Args:
-        pixels: (N, C, H, W), N at least 1.
+        pixels: (N, C, H, W), N at least 1; uint8, of which 255 is 1, or float32 as they are.
         labels: (N,), given as ``what`` (B, 1) for whoever probes the codes; None: 0.
         seed, split: of the order.
     """
@@ -61,7 +60,8 @@ class Stills(Scenes):
     def __getitems__(self, indices: list[int]) -> Batch:
         passes = [divmod(index, len(self)) for index in indices]
         rows = np.array([order(self.seed, self.split, turn, len(self))[place] for turn, place in passes])
-        images = torch.from_numpy(self.pixels[rows]).float() / 255
+        images = torch.from_numpy(self.pixels[rows])
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
         count = torch.full((len(rows),), -1)
         what = torch.from_numpy(self.labels[rows]).unsqueeze(1)
         return Batch(images, count, what, torch.zeros(len(rows), 1, 3))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -207,10 +208,10 @@ def test_grey_for_colour_and_colour_for_grey(model: Model, glimpses: Path) -> No
         (np.full((8, 8, 3), 200.0), r"\(8, 8, 3\) and type float64: real values must lie in \[0, 1\], found 200 to"),
         (
             np.zeros((8, 8), np.int32),
-            r"images of shape \(8, 8\) and type int32: expected uint8, bool or real values, found int32: .*uint8",
+            r"images of shape \(8, 8\) and type int32: found int32 values from 0 to 0, of which none is known",
         ),
         (np.full((8, 8), np.nan), r"real values must be finite, found NaN or infinite ones: replace them first"),
-        (np.full((8, 8), 1 + 1e-7), r"\[0, 1\], found 1.0000001 to 1.0000001: divide or clip them first"),
+        (np.full((8, 8), 1 + 1e-7), r"\[0, 1\], found 1.0000001 to 1.0000001: give `scale`, the value of white"),
         (torch.zeros(8, 8, 3), r"\(8, 8, 3\) and type torch.float32: a tensor of three dimensions is one picture"),
         (torch.zeros(2, 8, 8, 3), r"type torch.float32: a tensor must be \(H, W\), \(C, H, W\) or \(N, C, H, W\)"),
         ("a.png", "images must be an array, a tensor, a PIL picture or a list of these, got str: open files"),
@@ -358,7 +359,7 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
     "arguments, message",
     [
         ({"--input": "nowhere.png"}, "--input 'nowhere.png' does not exist: give pictures, or folders of them"),
-        ({"--input": "empty"}, "--input 'empty' holds no pictures: expected .png, .jpg, .jpeg, .npy files"),
+        ({"--input": "empty"}, "--input 'empty' holds no pictures: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, "),
         ({"--input": "notes.txt"}, "--input 'notes.txt' is no picture: expected .png"),
         ({"--run_dir": "nowhere"}, "run_dir 'nowhere' does not exist"),
         ({"--run_dir": "empty"}, "run_dir 'empty' holds no run, for it has no config.yaml"),
@@ -451,6 +452,38 @@ def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: p
     assert found > 0
     judged = coco.loadRes(json.loads((tmp_path / "coco" / "predictions.json").read_text())["annotations"])
     assert len(judged.getAnnIds()) == found
+
+
+def test_the_levels_of_a_run_and_those_that_are_given(
+    glimpses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """12 bits stored in 16, with `scale` stated, are the image of 8 bits; without, that they are dim is said."""
+    grey = np.random.default_rng(1).random((20, 24))
+    np.save(tmp_path / "real.npy", grey)
+    np.save(tmp_path / "deep.npy", (grey * 4000 + 95).round().astype(np.uint16))
+
+    def seen(name: str, *more: object, run: Path = glimpses) -> dict[str, Any]:
+        predict("--run_dir", run, "--input", tmp_path / name, "--output", tmp_path / "out", "--overwrite", *more)
+        return lines(tmp_path / "out")[0]
+
+    expected = seen("real.npy")
+    assert capsys.readouterr().err == ""
+    near = {"abs": 1e-3}
+    given = seen("deep.npy", "--scale", 4000, "--offset", 95)
+    assert given["count_probabilities"] == pytest.approx(expected["count_probabilities"], **near)
+    assert capsys.readouterr().err == ""
+    seen("deep.npy")
+    said = "warning: the largest of the 16-bit values is 40.., 0.062 of white, so these images are nearly black; if"
+    assert re.search(said, capsys.readouterr().err)
+    run = write_run(tmp_path / "run", GLIMPSES, sure=20.0)
+    with (run / "config.yaml").open("a") as file:
+        file.write("data: {class_path: datamodules.ImageFolder, init_args: {scale: 4000, offset: 95, stretch: asinh}}")
+    trained = seen("deep.npy", run=run)
+    assert {**trained, "file": ""} == {**given, "file": ""}
+    assert air_lightning.load(run).stretch == "asinh"
+    with pytest.raises(SystemExit):
+        seen("deep.npy", "--scale", 0)
+    assert "error: scale must be a finite number other than 0, got 0.0" in capsys.readouterr().err
 
 
 # ---- overlays

@@ -3,10 +3,12 @@
     python -m air_lightning predict --run_dir DIR --input PICTURE_OR_FOLDER ... --output OUT [--overlay]
     python -m air_lightning predict --model scenes3d --input PICTURES --output OUT --format coco
 
-Pictures are PNG, JPEG or .npy files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has a line of
-JSON for each picture, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay OUT/overlays/ has
-the pictures with their objects marked. Pictures of another size than the model's are scaled to it, whatever their
-proportions; boxes are in the pixels of the picture as it was given. docs/predict.md says what every field means.
+Images are PNG, JPEG, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has
+a line of JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay
+OUT/overlays/ has the images with their objects marked. Images of another size than the model's are scaled to it,
+whatever their proportions; boxes are in the pixels of the image as it was given. A model sees
+x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
+8 bits, 65535 for 16 bits, 1 for real values. docs/predict.md says what every field means.
 
 Exit status: 0 done; 1 some pictures could not be read, each said on stderr, and the others are done; 2 wrong
 arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
@@ -24,8 +26,9 @@ from air_lightning.command_line import check_writable, end, interrupt_status, po
 from air_lightning.loading import add_model_arguments, best_device, chosen_run
 from air_lightning.predict.model import Model
 from air_lightning.predict.output import FILES, OVERLAYS, check_output, output
-from air_lightning.predict.pictures import Picture, Shape, from_file
-from datamodules.picture_files import SUFFIXES, found
+from air_lightning.predict.pictures import Picture, Wanted, from_file
+from datamodules.image_files import SUFFIXES, found, is_image
+from datamodules.image_files.levels import Levels, dim
 
 PROG = "python -m air_lightning predict"
 
@@ -42,6 +45,8 @@ def main(args: Sequence[str]) -> None:
         check_writable("--output", options.output)
         files = input_files(options.input)
         model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
+        model.levels = _levels(model.levels, options)
+        model.stretch = options.stretch or model.stretch
         unread = run(model, files, options)
     except ValueError as error:
         end(2, f"error: {error}")
@@ -61,6 +66,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to write to")
     parser.add_argument("--format", choices=list(FILES), default="jsonl", help="of the predictions (default: jsonl)")
     parser.add_argument("--overlay", action="store_true", help="draw the pictures with their objects marked, too")
+    parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
+    parser.add_argument("--offset", type=float, help="the raw number that is black")
+    parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
     parser.add_argument("--batch_size", type=positive, default=64, help="pictures at a time (default: 64)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
@@ -82,7 +90,7 @@ def input_files(given: Sequence[Path]) -> list[Path]:
             files |= dict.fromkeys(inside)
         elif not os.path.isfile(path):
             raise ValueError(f"--input {str(path)!r} does not exist: give pictures, or folders of them")
-        elif path.suffix.lower() not in SUFFIXES:
+        elif not is_image(path):
             raise ValueError(f"--input {str(path)!r} is no picture: expected {', '.join(SUFFIXES)} files")
         else:
             files[path] = None
@@ -95,7 +103,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     Raises:
         ValueError: none could, and nothing was written; or the model's answer is not finite.
     """
-    reader = Reader(files, model.image_shape)
+    reader = Reader(files, model.wanted)
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
         while batch := list(itertools.islice(pictures, options.batch_size)):
@@ -109,6 +117,8 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
         if count:
             print(f"note: {count} {'picture was' if count == 1 else 'pictures were'} {what} to {size}", file=sys.stderr)
+    if note := dim(reader.peak, "--scale"):
+        print(f"warning: {note}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
     print(f"wrote {options.output}/  {FILES[options.format]} ({writer.written} pictures){overlays}")
     if reader.unread:
@@ -121,32 +131,40 @@ class Reader:
 
     Attributes:
         unread: files left out. scaled, stretched: pictures scaled to the model's size in their proportions and not.
+        peak: the largest value of those of 16 bits.
     """
 
-    def __init__(self, files: Sequence[Path], shape: Shape) -> None:
-        self.files, self.shape = files, shape
-        self.unread = self.scaled = self.stretched = 0
+    def __init__(self, files: Sequence[Path], wanted: Wanted) -> None:
+        self.files, self.wanted = files, wanted
+        self.unread = self.scaled = self.stretched = self.peak = 0
 
     def __iter__(self) -> Iterator[tuple[Path, int, Picture]]:
         for file in self.files:
             try:
-                pictures = from_file(file, self.shape)
+                pictures, peak = from_file(file, self.wanted)
             except ValueError as error:
                 print(f"error: {error}", file=sys.stderr)
                 self.unread += 1
                 continue
+            self.peak = max(self.peak, peak)
             for index, picture in enumerate(pictures):
                 self._count(picture.original.size)
                 yield file, index, picture
 
     def _count(self, size: tuple[int, int]) -> None:
-        _, height, width = self.shape
+        _, height, width = self.wanted.shape
         if size == (width, height):
             return
         if size[0] * height == size[1] * width:
             self.scaled += 1
         else:
             self.stretched += 1
+
+
+def _levels(trained: Levels, options: argparse.Namespace) -> Levels:
+    """Those given, and for what is not given those of the run."""
+    scale = trained.scale if options.scale is None else options.scale
+    return Levels(scale, trained.offset if options.offset is None else options.offset)
 
 
 def _device(accelerator: str) -> str:
