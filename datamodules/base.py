@@ -22,7 +22,8 @@ class Batch(NamedTuple):
         images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
         count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
             renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training never
-            looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1.
+            looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1; an identity
+            that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
     """
@@ -170,6 +171,11 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         return True
 
     @property
+    def has_identities(self) -> bool:
+        """Whether the truth, where there is one, tells identities."""
+        return self.has_truth
+
+    @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """(C, H, W) of the pictures; None where the model's renderer decides it."""
         return None
@@ -184,7 +190,7 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         return images
 
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        """The names of the coordinates of ``where`` in batches, in order, where there is a truth.
+        """The names of the coordinates of ``where`` in batches, in order, where there is a truth; none if it tells no poses.
 
         Args:
             renderer: the model's, whose own they are unless the data has others.

@@ -187,7 +187,7 @@ def test_a_picture_cut_short(tmp_path: Path) -> None:
     "arguments, message",
     [
         ({"resize": (0, 5)}, r"resize must be a height and a width of at least 1 pixel, got \[0, 5\]"),
-        ({"val_share": 0.0}, "must be positive and leave something to train on, got 0.0 and 0.1"),
+        ({"val_share": 0.0}, "must be positive and leave something to train on, got 0.0 and 0.1: a test_share of 1"),
         ({"val_share": 0.6, "test_share": 0.4}, "got 0.6 and 0.4"),
         ({"train_scenes": 0}, "train_scenes must be at least 1, got 0"),
     ],
