@@ -190,7 +190,7 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         return images
 
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        """The names of the coordinates of ``where`` in batches, in order, where there is a truth; none if it tells no poses.
+        """The names of the coordinates of ``where`` in batches, in order; none where the truth tells no poses.
 
         Args:
             renderer: the model's, whose own they are unless the data has others.

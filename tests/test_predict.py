@@ -438,6 +438,7 @@ def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: p
     coco = COCO(str(tmp_path / "coco" / "predictions.json"))
     names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
     assert list(names.values()) == (["blue", "green", "red"] if kind == "discs" else ["object"])
+    coco.info()
     found = 0
     for number, row in enumerate(lines(tmp_path / "lines")):
         (image,) = coco.loadImgs([number])
@@ -450,6 +451,7 @@ def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: p
             assert names[mark["category_id"]] == (expected["kind"] or "object")
             found += 1
     assert found > 0
+    assert coco.dataset["info"].keys() == {"description"}  # loadRes of pycocotools 2.0.9 and 2.0.10 asks for it
     judged = coco.loadRes(json.loads((tmp_path / "coco" / "predictions.json").read_text())["annotations"])
     assert len(judged.getAnnIds()) == found
 
@@ -484,6 +486,16 @@ def test_the_levels_of_a_run_and_those_that_are_given(
     with pytest.raises(SystemExit):
         seen("deep.npy", "--scale", 0)
     assert "error: scale must be a finite number other than 0, got 0.0" in capsys.readouterr().err
+
+
+def test_the_images_of_one_array_have_names_of_their_own(discs: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", noise(2))
+    np.save(tmp_path / "single.npy", noise(1))
+    files = [tmp_path / "stack.npy", tmp_path / "single.npy"]
+    predict("--run_dir", discs, "--input", *files, "--output", tmp_path / "out", "--format", "coco")
+    images = json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]
+    names = [f"{tmp_path}/stack.npy#0", f"{tmp_path}/stack.npy#1", f"{tmp_path}/single.npy"]
+    assert [(image["file_name"], image["index"]) for image in images] == list(zip(names, (0, 1, 0)))
 
 
 # ---- overlays

@@ -25,7 +25,7 @@ from pathlib import Path
 from air_lightning.command_line import check_writable, end, interrupt_status, positive
 from air_lightning.loading import add_model_arguments, best_device, chosen_run
 from air_lightning.predict.model import Model
-from air_lightning.predict.output import FILES, OVERLAYS, check_output, output
+from air_lightning.predict.output import FILES, OVERLAYS, Source, check_output, output
 from air_lightning.predict.pictures import Picture, Wanted, from_file
 from datamodules.image_files import SUFFIXES, found, is_image
 from datamodules.image_files.levels import Levels, dim
@@ -107,9 +107,9 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
         while batch := list(itertools.islice(pictures, options.batch_size)):
-            seen = model.explain([picture for _, _, picture in batch])
-            for row, prediction in zip(batch, seen):
-                writer.add(*row, prediction)
+            seen = model.explain([picture for _, picture in batch])
+            for (source, picture), prediction in zip(batch, seen):
+                writer.add(source, picture, prediction)
         if not writer.written:
             raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
@@ -127,7 +127,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
 
 
 class Reader:
-    """The pictures of files, each as file, number in it, picture; a file that cannot be read is said and left out.
+    """The pictures of files, each with its source; a file that cannot be read is said and left out.
 
     Attributes:
         unread: files left out. scaled, stretched: pictures scaled to the model's size in their proportions and not.
@@ -138,7 +138,7 @@ class Reader:
         self.files, self.wanted = files, wanted
         self.unread = self.scaled = self.stretched = self.peak = 0
 
-    def __iter__(self) -> Iterator[tuple[Path, int, Picture]]:
+    def __iter__(self) -> Iterator[tuple[Source, Picture]]:
         for file in self.files:
             try:
                 pictures, peak = from_file(file, self.wanted)
@@ -149,7 +149,7 @@ class Reader:
             self.peak = max(self.peak, peak)
             for index, picture in enumerate(pictures):
                 self._count(picture.original.size)
-                yield file, index, picture
+                yield Source(file, index, len(pictures)), picture
 
     def _count(self, size: tuple[int, int]) -> None:
         _, height, width = self.wanted.shape
