@@ -17,11 +17,11 @@ import tiny_digits
 import yaml
 
 from air_lightning.cli import main
-from air_lightning.curves import curve
-from air_lightning.sweep import Choice, Halving, Metric, Range, load
-from air_lightning.sweep.command import run_count
-from air_lightning.sweep.fits import environment
-from air_lightning.sweep.parameters import grid, nth, read, size
+from air_lightning.commands.sweep import Choice, Halving, Metric, Range, load
+from air_lightning.commands.sweep.command import run_count
+from air_lightning.commands.sweep.fits import environment
+from air_lightning.commands.sweep.parameters import grid, nth, read, size
+from air_lightning.runs.curves import curve
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -196,7 +196,7 @@ def test_threads_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna", reason="sweeps on this machine need Optuna")
-    monkeypatch.setattr("air_lightning.sweep.local.POLL", 0.02)
+    monkeypatch.setattr("air_lightning.commands.sweep.local.POLL", 0.02)
 
 
 def sweep(path: Path, out: Path, *more: object) -> list[dict[str, Any]]:

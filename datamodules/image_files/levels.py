@@ -66,7 +66,7 @@ class Levels:
         return (real if raw.alpha is None else real * _beside(raw)).astype(np.float32)
 
     def peak(self, raw: RawImage) -> int:
-        """The largest value of 16 bits, of what is not transparent, for which no levels are stated; 0 of other images."""
+        """The largest opaque value of 16 bits for which no levels are stated; 0 of other images."""
         if raw.values.dtype != np.uint16 or self.stated:
             return 0
         return int((raw.values if raw.alpha is None else raw.values * (_beside(raw) > 0)).max())
