@@ -74,6 +74,8 @@ def gallery(
         )  # fmt: skip
         pair = [np.asarray(enlarged(pictures[b], zoom)) for pictures in (batch.images, reconstruction)]
         caption = f"{int(count[b])} inferred" + (f", {int(batch.count[b])} true" if int(batch.count[b]) >= 0 else "")
+        if len(found) < int(count[b]):
+            caption += f", {int(count[b]) - len(found)} inferred without a box (nothing of it is drawn)"
         exhibits.append(Exhibit(np.concatenate(pair, 1), caption, found, real, names))
     return exhibits
 

@@ -84,7 +84,7 @@ class Evaluation(nn.Module):
 
     def compute(self) -> dict[str, Tensor]:
         """Every figure by name, and a fresh start."""
-        figures: dict[str, Any] = dict(self.scenes.compute())
+        figures: dict[str, Any] = {k: value for k, value in self.scenes.compute().items() if k in self._names}
         self.confusion = self.scenes.confusion()
         if self.boxes.update_called:
             figures |= self.boxes.compute()
@@ -92,7 +92,7 @@ class Evaluation(nn.Module):
             figures["foreground_ari"] = self.ari.compute()
         for metric in (self.scenes, self.boxes, self.ari):
             metric.reset()
-        return {name: value.float() for name, value in figures.items() if name in self._names}
+        return {name: value.float() for name, value in figures.items()}
 
     def _objects(self, count: Tensor, what: Tensor, where: Tensor, poses: Poses) -> Objects:
         rotation = None if poses.turn is None else where[..., poses.turn]

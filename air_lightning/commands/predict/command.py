@@ -119,6 +119,12 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
         if count:
             print(f"note: {count} {'picture was' if count == 1 else 'pictures were'} {what} to {size}", file=sys.stderr)
+    if writer.boxless:
+        print(
+            f"note: {writer.boxless} of {writer.objects} objects have no box, for nothing of them is drawn in the image: "
+            "COCO's annotations and overlays leave them out, predictions.jsonl does not",
+            file=sys.stderr,
+        )
     if note := dim(reader.peak, "--scale"):
         print(f"warning: {note}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""

@@ -67,7 +67,7 @@ class Writer:
     def __init__(self, folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) -> None:
         self.folder, self.overlay = folder, overlay
         self._numbers: dict[str | None, int] = {name: number for number, name in enumerate(kinds or [], 1)}
-        self.written = 0
+        self.written = self.objects = self.boxless = 0
         self._images, self._annotations, self._categories = list[Row](), list[Row](), _categories(kinds)
         self._lines = (folder / FILES["jsonl"]).open("w") if form == "jsonl" else None
         if overlay:
@@ -75,6 +75,8 @@ class Writer:
 
     def add(self, source: Source, picture: Picture, prediction: Prediction) -> None:
         """Write what was seen in an image."""
+        self.objects += len(prediction.objects)
+        self.boxless += sum(found.box is None for found in prediction.objects)
         row: Row = {"file": source.file.as_posix(), "index": source.index}
         if self.overlay:
             row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{source.file.stem[:LONGEST]}.png"
