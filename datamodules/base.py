@@ -1,7 +1,7 @@
 """What every data module gives: batches with pictures, and the truth for evaluation only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +51,11 @@ def checked_counts(counts: Sequence[int]) -> tuple[int, ...]:
 
 
 class Scenes(Dataset[Batch], ABC):
-    """A counted set of scenes: scene i is a pure function of i, fetched a batch at a time."""
+    """A counted set of scenes: scene i is a pure function of i, fetched a batch at a time.
+
+    There is a scene of every number from 0 on, unless a held-out split has ``__len__``: then it is not asked for others
+    and each is evaluated once. Training goes on counting from epoch to epoch: of a finite set, take i modulo its size.
+    """
 
     @abstractmethod
     def __getitems__(self, indices: list[int]) -> Batch:
@@ -226,12 +230,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         In parallel training it gives this process's share of them.
         """
         share = getattr(self.trainer, "world_size", 1), getattr(self.trainer, "global_rank", 0)
-        size = self.scene_count(split)
+        scenes, size = self.scenes(split), self.scene_count(split)
         # a generator of its own: what the model draws does not depend on when a loader is started
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": _as_is, "generator": torch.Generator()}
         if split == "train":
-            return TrainingLoader(self.scenes(split), sampler=CounterSampler(size, *share), **options)
-        return DataLoader(self.scenes(split), sampler=HeldOutSampler(size, *share), **options)
+            return TrainingLoader(scenes, sampler=CounterSampler(size, *share), **options)
+        held_out = min(size, len(scenes)) if isinstance(scenes, Sized) else size
+        return DataLoader(scenes, sampler=HeldOutSampler(held_out, *share), **options)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")

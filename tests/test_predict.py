@@ -498,6 +498,55 @@ def test_the_images_of_one_array_have_names_of_their_own(discs: Path, tmp_path: 
     assert [(image["file_name"], image["index"]) for image in images] == list(zip(names, (0, 1, 0)))
 
 
+@pytest.mark.parametrize("options", [("--model.refinement.iterations", 0), ("--model.refinement", "null")])
+def test_arguments_of_the_model_win_over_the_runs(tmp_path: Path, options: tuple[object, ...]) -> None:
+    run, image = write_run(tmp_path / "run", MESHES, sure=20.0, refinement=REFINED), tmp_path / "a.npy"
+    np.save(image, noise(1, 32, 40))
+    poses = []
+    for number, more in enumerate(((), options)):
+        predict("--run_dir", run, "--input", image, "--output", tmp_path / str(number), *more)
+        poses.append([found["pose"]["x"] for found in lines(tmp_path / str(number))[0]["objects"]])
+    model = air_lightning.load(run)
+    assert poses[0] == [found.pose["x"] for found in model.infer(np.load(image))[0].objects]
+    model.module.refinement = None
+    assert poses[1] == [found.pose["x"] for found in model.infer(np.load(image))[0].objects] != poses[0]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            ("--model.refinement.scan", "-1"),
+            "with --model.refinement.scan -1: model.refinement: refinement's scan must be",
+        ),
+        (("--model.refinment", "null"), "--model.refinment"),
+        (("--refinement", "null"), "unrecognized arguments: --refinement null"),
+    ],
+)
+def test_wrong_arguments_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str], message: str
+) -> None:
+    run = write_run(tmp_path / "run", MESHES, refinement=REFINED)
+    images = fill(tmp_path / "images", 1)
+    with pytest.raises(SystemExit) as stop:
+        predict("--run_dir", run, "--input", images, "--output", tmp_path / "out", *options)
+    assert stop.value.code == 2 and message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_all_slots_are_listed_with_their_presence(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DISCS, sure=-0.2)
+    images = fill(tmp_path / "images")
+    predict("--run_dir", run, "--input", images, "--output", tmp_path / "out", "--all_slots")
+    predict("--run_dir", run, "--input", images, "--output", tmp_path / "coco", "--all_slots", "--format", "coco")
+    rows = lines(tmp_path / "out")
+    for row in rows:
+        q = row["count_probabilities"]
+        assert row["slots"][: row["count"]] == row["objects"] and row["count"] < 2
+        assert [slot["confidence"] for slot in row["slots"]] == pytest.approx([1 - q[0], q[2]], abs=1e-5)
+    coco = json.loads((tmp_path / "coco" / "predictions.json").read_text())
+    assert len(coco["annotations"]) == sum(slot["box"] is not None for row in rows for slot in row["slots"])
+
+
 # ---- overlays
 
 

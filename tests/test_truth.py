@@ -10,8 +10,12 @@ import pytest
 import torch
 from disc_plugin import Discs
 from PIL import Image
+from test_module import MODULE, trainer
+from test_module import pytestmark as pytestmark
 
-from datamodules import ImageFolder
+from air_lightning.metrics.evaluation import Evaluation, figure_names
+from air_lightning.model.refinement import Refinement
+from datamodules import Batch, ImageFolder, SceneDataModule, Scenes
 from renderers import GlimpseRenderer, MeshRenderer
 
 SIZE = (8, 10)
@@ -190,3 +194,104 @@ def test_a_truth_of_another_world(tmp_path: Path, renderer: Any, change: Any, me
     with pytest.raises(ValueError, match=message):
         module.coordinates(renderer())
     assert torch.equal(module.scenes("test").__getitems__([0]).count, module.scenes("test")[0].count)
+
+
+# ---- what is measured
+
+PLACES = [[-0.5, -0.25], [0.5, 0.5]]
+KINDS = ["red", "blue"]
+COUNTS = {"count_accuracy", "over_count", "under_count"}
+POSITIONS = {"position_error", "position_error_share", "position_error_mean", "scene_accuracy"}
+BOXES = {"box_ap", "box_ap50", "box_ap75"}
+
+
+def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any]], **more: Any) -> ImageFolder:
+    """Three times the same two discs; truth: of an object, of its number and its box."""
+    renderer = Discs()
+    what, where = torch.tensor([[2, 0]]), torch.tensor([PLACES])
+    image = (renderer.render(what, where)[0, 2] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    objects = [truth(i, box) for i, box in enumerate(renderer.boxes(what, where)[0].tolist())]
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        Image.fromarray(image).save(tmp_path / "images" / f"{i}.png")
+    content = {
+        "images": [{"file": f"{i}.png", "count": 2} | ({"objects": objects} if objects[0] else {}) for i in range(3)]
+    }
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    options = {"truth": str(tmp_path / "t.json"), "color": True, "test_share": 1.0, **more}
+    return ImageFolder(str(tmp_path / "images"), **options)
+
+
+@pytest.mark.parametrize(
+    "truth, names",
+    [
+        (lambda i, box: {}, COUNTS),
+        (
+            lambda i, box: {"kind": KINDS[i], "x": PLACES[i][0], "y": PLACES[i][1]},
+            COUNTS | POSITIONS | {"identity_accuracy"},
+        ),
+        (lambda i, box: {"x": PLACES[i][0], "y": PLACES[i][1]}, COUNTS | POSITIONS),
+        (lambda i, box: {"box": box}, COUNTS | POSITIONS | BOXES),
+        (lambda i, box: {"kind": KINDS[i], "box": box}, COUNTS | POSITIONS | BOXES | {"identity_accuracy"}),
+    ],
+    ids=["counts", "poses and identities", "poses", "boxes", "boxes and identities"],
+)
+def test_what_is_known_is_measured(tmp_path: Path, truth: Any, names: set[str]) -> None:
+    renderer, data = Discs(), drawn(tmp_path, truth)
+    assert set(figure_names(renderer, data)) == names
+    evaluation, batch = Evaluation(renderer, 2, data), data.scenes("test").__getitems__([0, 1, 2])
+    for x, count in ((-0.5, 2), (-0.25, 1)):  # as it is; then one missed, and the other an eighth of the image away
+        what, where = torch.tensor([[2, 0]] * 3), torch.tensor([[[x, -0.25], [0.5, 0.5]]] * 3)
+        posterior = torch.eye(3)[[count] * 3]
+        evaluation.update(renderer, torch.tensor([count] * 3), posterior, what, where, batch)
+        figures = evaluation.compute()
+        assert set(figures) == names
+        assert figures["count_accuracy"] == (count == 2) and figures["under_count"] == (count == 1)
+        if "position_error" in names:
+            assert figures["position_error"] == pytest.approx(x + 0.5, abs=1 / 32)
+            assert figures["scene_accuracy"] == (count == 2)
+        if "box_ap50" in names:
+            assert (figures["box_ap50"] == 1) == (count == 2)
+
+
+def test_a_run_is_measured_on_a_folder_of_its_own(tmp_path: Path) -> None:
+    data = drawn(tmp_path, lambda i, box: {"kind": KINDS[i], "x": PLACES[i][0], "y": PLACES[i][1]})
+    module = MODULE["discs"](slots=2)
+    (tested,) = trainer().test(module, datamodule=data, verbose=False)
+    assert {f"test/{name}" for name in COUNTS | POSITIONS} <= set(tested)
+    assert data.extent == pytest.approx(1.6) and data.scenes("test")[0].what.tolist() == [[2, 0]]
+
+
+def test_without_truth_the_evidence_before_and_after_refinement_is_told(tmp_path: Path) -> None:
+    data = drawn(tmp_path, lambda i, box: {}, truth=None)
+    module = MODULE["discs"](slots=2, refinement=Refinement(iterations=3))
+    (tested,) = trainer().test(module, datamodule=data, verbose=False)
+    assert set(tested) == {"test/elbo", "test/evidence_before", "test/evidence_after"}
+    assert tested["test/evidence_after"] > tested["test/evidence_before"]
+    (plain,) = trainer().test(MODULE["discs"](slots=2), datamodule=data, verbose=False)
+    assert set(plain) == {"test/elbo"}
+
+
+class FewScenes(Scenes):
+    def __len__(self) -> int:
+        return 5
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        assert max(indices) < 5
+        numbers = torch.tensor(indices)
+        return Batch(
+            numbers.view(-1, 1, 1, 1).float(), numbers * 0, numbers[:, None] * 0, torch.zeros(len(indices), 1, 2)
+        )
+
+
+class Few(SceneDataModule):
+    largest_count, extent = 0, 1.0  # type: ignore[assignment]
+
+    def scenes(self, split: str) -> Scenes:
+        return FewScenes()
+
+
+def test_scenes_that_have_an_end_are_evaluated_once() -> None:
+    data = Few(batch_size=2, train_scenes=4, val_scenes=3, test_scenes=50, seed=0)
+    for loader, n in ((data.val_dataloader(), 3), (data.test_dataloader(), 5)):
+        assert torch.cat([batch.images.flatten() for batch in loader]).tolist() == list(range(n))

@@ -139,6 +139,7 @@ class AIRModule(pl.LightningModule):
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
         self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
+        self.mean_before, self.mean_after = SceneMean(), SceneMean()
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
         if isinstance(self.renderer.what, Categorical):
@@ -160,16 +161,34 @@ class AIRModule(pl.LightningModule):
     @torch.no_grad()
     def infer(self, images: Tensor) -> Explanation:
         """The model's best explanation of images (B, C, H, W)."""
-        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        slots = self._improved(images, explain(self.renderer, self.network, images, self.slots, sample=False))
+        canvases = self.renderer.render(slots.what, slots.where)
+        log_q = count_log_posterior(slots.presence_logits)
+        count = log_q.argmax(1)
+        return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
+
+    def _improved(self, images: Tensor, slots: Slots) -> Slots:
+        """The network's own explanation reconsidered and refined, where the model does that."""
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)
+        return slots
+
+    @torch.no_grad()
+    def improvement(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """log sum_n p(n) exp F_n in nats, (B,), of the network's own explanation, and of the improved one.
+
+        Both at the poses and codes that `infer` takes, posterior means, and at the final likelihood scale.
+        """
+        own = explain(self.renderer, self.network, images, self.slots, sample=False)
+        return self._worth(images, own), self._worth(images, self._improved(images, own))
+
+    def _worth(self, images: Tensor, slots: Slots) -> Tensor:
         canvases = self.renderer.render(slots.what, slots.where)
-        log_q = count_log_posterior(slots.presence_logits)
-        count = log_q.argmax(1)
-        return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
+        worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+        return (worth + self.log_prior).logsumexp(1)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
@@ -294,13 +313,20 @@ class AIRModule(pl.LightningModule):
             seen = self.infer(batch.images)
             what, where = seen.slots.what, seen.slots.where
             self.evaluation.update(self.renderer, seen.count, seen.posterior, what, where, batch)
+        elif split == "test" and (self.refinement is not None or self.reconsideration is not None):
+            for mean, worth in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
+                mean.update(worth)
         self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
             self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
 
     def _finish(self, split: str) -> None:
         figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute()
-        for name, mean in (("elbo", self.mean_elbo), ("log_evidence", self.mean_log_evidence)):
+        means = {
+            "elbo": self.mean_elbo, "log_evidence": self.mean_log_evidence, "evidence_before": self.mean_before,
+            "evidence_after": self.mean_after,
+        }  # fmt: skip
+        for name, mean in means.items():
             if mean.update_called:
                 figures[name] = mean.compute()
                 mean.reset()

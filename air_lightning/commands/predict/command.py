@@ -8,7 +8,8 @@ a line of JSON for each image, with --format coco OUT/predictions.json has COCO'
 OUT/overlays/ has the images with their objects marked. Images of another size than the model's are scaled to it,
 whatever their proportions; boxes are in the pixels of the image as it was given. A model sees
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
-8 bits, 65535 for 16 bits, 1 for real values. docs/predict.md says what every field means.
+8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
+--model.refinement null, --model.reconsideration.margin 1. docs/predict.md says what every field means.
 
 Exit status: 0 done; 1 some pictures could not be read, each said on stderr, and the others are done; 2 wrong
 arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
@@ -41,12 +42,15 @@ def main(args: Sequence[str]) -> None:
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
-    options = arguments().parse_args(list(args))
+    parser = arguments()
+    options, others = parser.parse_known_args(list(args))
+    if others and not others[0].startswith("--model."):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
         check_output(options.output, options.overwrite)
         check_writable("--output", options.output)
         files = input_files(options.input)
-        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
+        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator), others)
         model.levels = _levels(model.levels, options)
         model.stretch = options.stretch or model.stretch
         unread = run(model, files, options)
@@ -71,6 +75,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
     parser.add_argument("--offset", type=float, help="the raw number that is black")
     parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
+    parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
     parser.add_argument("--batch_size", type=positive, default=64, help="pictures at a time (default: 64)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
@@ -109,7 +114,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
         while batch := list(itertools.islice(pictures, options.batch_size)):
-            seen = model.explain([picture for _, picture in batch])
+            seen = model.explain([picture for _, picture in batch], options.all_slots)
             for (source, picture), prediction in zip(batch, seen):
                 writer.add(source, picture, prediction)
         if not writer.written:
@@ -121,8 +126,8 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
             print(f"note: {count} {'picture was' if count == 1 else 'pictures were'} {what} to {size}", file=sys.stderr)
     if writer.boxless:
         print(
-            f"note: {writer.boxless} of {writer.objects} objects have no box, for nothing of them is drawn in the image: "
-            "COCO's annotations and overlays leave them out, predictions.jsonl does not",
+            f"note: {writer.boxless} of {writer.objects} objects have no box, for nothing of them is drawn in the "
+            "image: COCO's annotations and overlays leave them out, predictions.jsonl does not",
             file=sys.stderr,
         )
     if note := dim(reader.peak, "--scale"):

@@ -36,14 +36,16 @@ class Model:
         self.module, self.levels, self.stretch = module.eval(), levels, stretch
 
     @classmethod
-    def load(cls, run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") -> "Model":
-        """As ``air_lightning.load``."""
+    def load(
+        cls, run: str | Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
+    ) -> "Model":
+        """As ``air_lightning.load``; options: arguments that win over the run's, as of ``load_module``."""
         folder = Path(run)
         if not folder.exists() and str(run) in shipped():
             folder = shipped_run(str(run))
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} cannot be had, torch sees no CUDA GPU: give 'cpu'")
-        module = load_module(folder, checkpoint, device)
+        module = load_module(folder, checkpoint, device, options)
         return cls(module, *levels_of(folder))
 
     @property
@@ -73,7 +75,7 @@ class Model:
         """The unit of each coordinate of a pose."""
         return {c.name: c.unit for c in self.module.renderer.where.coordinates}
 
-    def infer(self, images: Any, batch_size: int = 64) -> list[Prediction]:
+    def infer(self, images: Any, batch_size: int = 64, all_slots: bool = False) -> list[Prediction]:
         """Explain pictures; the answer has one record for each, whatever they are given with.
 
         Args:
@@ -84,6 +86,7 @@ class Model:
                 model's are scaled to it whatever their proportions, grey is made of colour and colour of grey,
                 transparent parts become black.
             batch_size: pictures computed at a time.
+            all_slots: also list the slots that are likelier absent (``Prediction.slots``).
         Errors:
             ValueError for images of another kind, with their shape and type.
         """
@@ -91,12 +94,13 @@ class Model:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
         pictures = from_given(images, self.wanted)
         batches = (pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size))
-        return [prediction for batch in batches for prediction in self.explain(batch)]
+        return [prediction for batch in batches for prediction in self.explain(batch, all_slots)]
 
-    def explain(self, batch: Sequence[Picture]) -> list[Prediction]:
+    def explain(self, batch: Sequence[Picture], all_slots: bool = False) -> list[Prediction]:
         """Explain one batch of pictures that are as the model wants them."""
         images = torch.stack([picture.image for picture in batch]).to(self.module.device)
-        return predictions(self.module.renderer, self.module.infer(images), [p.original.size for p in batch])
+        sizes = [picture.original.size for picture in batch]
+        return predictions(self.module.renderer, self.module.infer(images), sizes, all_slots)
 
 
 def levels_of(run: Path) -> tuple[Levels, Stretch]:

@@ -103,7 +103,7 @@ class Writer:
     def _add_coco(self, name: str, row: Row, prediction: Prediction) -> None:
         image = {"id": self.written, "file_name": name} | {key: value for key, value in row.items() if key != "file"}
         self._images.append(image | {"width": prediction.width, "height": prediction.height})
-        for found in prediction.objects:
+        for found in prediction.slots or prediction.objects:
             if found.box is None:
                 continue
             x0, y0, x1, y1 = found.box
