@@ -62,8 +62,9 @@ class Stills(Scenes):
         rows = np.array([order(self.seed, self.split, turn, len(self))[place] for turn, place in passes])
         images = torch.from_numpy(self.pixels[rows])
         images = images.float() / 255 if images.dtype == torch.uint8 else images
-        told = (None if part is None else torch.from_numpy(part) for part in self.told.of(rows))
-        return Batch(images, *told)  # type: ignore[arg-type]  # boxes alone may be None
+        told = self.told.of(rows)
+        known = (torch.from_numpy(part) for part in (told.count, told.what, told.where))
+        return Batch(images, *known, None if told.boxes is None else torch.from_numpy(told.boxes))
 
 
 @lru_cache(maxsize=8)

@@ -414,11 +414,11 @@ def test_interrupted_it_leaves_nothing(
     pictures = fill(tmp_path / "pictures")
     explain, batches = Model.explain, list[int]()
 
-    def interrupted(model: Model, batch: Any) -> Any:
+    def interrupted(model: Model, batch: Any, *more: Any) -> Any:
         batches.append(len(batch))
         if len(batches) == 2:
             raise KeyboardInterrupt(143)
-        return explain(model, batch)
+        return explain(model, batch, *more)
 
     monkeypatch.setattr(Model, "explain", interrupted)
     with pytest.raises(SystemExit) as stop:

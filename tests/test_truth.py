@@ -205,8 +205,8 @@ POSITIONS = {"position_error", "position_error_share", "position_error_mean", "s
 BOXES = {"box_ap", "box_ap50", "box_ap75"}
 
 
-def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any]], **more: Any) -> ImageFolder:
-    """Three times the same two discs; truth: of an object, of its number and its box."""
+def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any] | None]) -> ImageFolder:
+    """Three times the same two discs; truth: what is told of an object, by its number and box; None: nothing at all."""
     renderer = Discs()
     what, where = torch.tensor([[2, 0]]), torch.tensor([PLACES])
     image = (renderer.render(what, where)[0, 2] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
@@ -218,8 +218,8 @@ def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any]], **more: A
         "images": [{"file": f"{i}.png", "count": 2} | ({"objects": objects} if objects[0] else {}) for i in range(3)]
     }
     (tmp_path / "t.json").write_text(json.dumps(content))
-    options = {"truth": str(tmp_path / "t.json"), "color": True, "test_share": 1.0, **more}
-    return ImageFolder(str(tmp_path / "images"), **options)
+    told = str(tmp_path / "t.json") if objects[0] is not None else None
+    return ImageFolder(str(tmp_path / "images"), truth=told, color=True, test_share=1.0)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,11 @@ def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any]], **more: A
     ],
     ids=["counts", "poses and identities", "poses", "boxes", "boxes and identities"],
 )
-def test_what_is_known_is_measured(tmp_path: Path, truth: Any, names: set[str]) -> None:
+def test_what_is_known_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, truth: Any, names: set[str]
+) -> None:
     renderer, data = Discs(), drawn(tmp_path, truth)
+    monkeypatch.setattr(data, "_renderer", lambda: renderer)
     assert set(figure_names(renderer, data)) == names
     evaluation, batch = Evaluation(renderer, 2, data), data.scenes("test").__getitems__([0, 1, 2])
     for x, count in ((-0.5, 2), (-0.25, 1)):  # as it is; then one missed, and the other an eighth of the image away
@@ -259,11 +262,11 @@ def test_a_run_is_measured_on_a_folder_of_its_own(tmp_path: Path) -> None:
     module = MODULE["discs"](slots=2)
     (tested,) = trainer().test(module, datamodule=data, verbose=False)
     assert {f"test/{name}" for name in COUNTS | POSITIONS} <= set(tested)
-    assert data.extent == pytest.approx(1.6) and data.scenes("test")[0].what.tolist() == [[2, 0]]
+    assert data.extent == pytest.approx(1.4) and data.scenes("test")[0].what.tolist() == [[2, 0]]
 
 
 def test_without_truth_the_evidence_before_and_after_refinement_is_told(tmp_path: Path) -> None:
-    data = drawn(tmp_path, lambda i, box: {}, truth=None)
+    data = drawn(tmp_path, lambda i, box: None)
     module = MODULE["discs"](slots=2, refinement=Refinement(iterations=3))
     (tested,) = trainer().test(module, datamodule=data, verbose=False)
     assert set(tested) == {"test/elbo", "test/evidence_before", "test/evidence_after"}

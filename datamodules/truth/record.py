@@ -1,6 +1,7 @@
 """What a file says of images, whatever its format."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ class TrueObject(NamedTuple):
     box: Box | None
 
 
-class TrueScene(NamedTuple):
+@dataclass(frozen=True)
+class TrueScene:
     """An image.
 
     Attributes:

@@ -1,8 +1,9 @@
 """Truth as arrays, in the order of the images and in the coordinates of one renderer."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from renderers.spaces import Categorical
 POSITION = ("x", "y", "z")
 
 
-class Told(NamedTuple):
+@dataclass(frozen=True)
+class Told:
     """What batches say of N images (``datamodules.base.Batch``).
 
     Attributes:
@@ -29,7 +31,8 @@ class Told(NamedTuple):
 
     def of(self, rows: Any) -> "Told":
         """What is told of some of them."""
-        return Told(*(None if part is None else part[rows] for part in self))
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return Told(self.count[rows], self.what[rows], self.where[rows], boxes)
 
 
 def nothing(n: int, labels: NDArray[np.int64] | None = None) -> Told:
@@ -137,12 +140,13 @@ def _in_order(
     """The scene of each image. A scene's file is a path below the folder, or the name of a file that is there once."""
     rows = {(path.relative_to(folder).as_posix(), index): row for row, (path, index) in enumerate(places)}
     by_name: dict[tuple[str, int], list[int]] = {}
-    for row, (path, index) in enumerate(places):
-        by_name.setdefault((path.name, index), []).append(row)
+    for place, (path, index) in enumerate(places):
+        by_name.setdefault((path.name, index), []).append(place)
     found: dict[int, TrueScene] = {}
     for scene in scenes:
         same = by_name.get((Path(scene.file).name, scene.index), [])
-        row = rows.get((scene.file, scene.index), same[0] if len(same) == 1 else None)
+        exact = rows.get((scene.file, scene.index))
+        row = same[0] if exact is None and len(same) == 1 else exact
         image = scene.file if not scene.index else f"{scene.file} (index {scene.index})"
         if row is None:
             reason = f"is {len(same)} times in" if same else "is not in"

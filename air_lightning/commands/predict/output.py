@@ -4,9 +4,10 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, NamedTuple
+from typing import Any
 
 from air_lightning.commands.predict.overlay import draw_overlay
 from air_lightning.commands.predict.pictures import Picture
@@ -20,7 +21,8 @@ DESCRIPTION = "Objects that AIR-Lightning has found; scores are posterior probab
 Row = dict[str, Any]
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True)
+class Source:
     """Where an image comes from.
 
     Attributes:
