@@ -63,8 +63,8 @@ class Stills(Scenes):
         images = torch.from_numpy(self.pixels[rows])
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         told = self.told.of(rows)
-        known = (torch.from_numpy(part) for part in (told.count, told.what, told.where))
-        return Batch(images, *known, None if told.boxes is None else torch.from_numpy(told.boxes))
+        count, what, where = (torch.from_numpy(part) for part in (told.count, told.what, told.where))
+        return Batch(images, count, what, where, None if told.boxes is None else torch.from_numpy(told.boxes))
 
 
 @lru_cache(maxsize=8)

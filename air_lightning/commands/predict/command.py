@@ -25,7 +25,7 @@ from pathlib import Path
 
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.ending import end, interrupt_status
-from air_lightning.cli.trained import add_model_arguments, chosen_run
+from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import FILES, OVERLAYS, Source, check_output, output
 from air_lightning.commands.predict.pictures import Picture, Wanted, from_file
@@ -42,15 +42,13 @@ def main(args: Sequence[str]) -> None:
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
-    parser = arguments()
-    options, others = parser.parse_known_args(list(args))
-    if others and not others[0].startswith("--model."):
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    own, of_model = split_model_options(args)
+    options = arguments().parse_args(own)
     try:
         check_output(options.output, options.overwrite)
         check_writable("--output", options.output)
         files = input_files(options.input)
-        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator), others)
+        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator), of_model)
         model.levels = _levels(model.levels, options)
         model.stretch = options.stretch or model.stretch
         unread = run(model, files, options)
