@@ -1,7 +1,7 @@
 """What every data module gives: batches with pictures, and the truth for evaluation only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ class Batch(NamedTuple):
         images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
         count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
             renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training never
-            looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1.
+            looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1; an identity
+            that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
     """
@@ -50,7 +51,11 @@ def checked_counts(counts: Sequence[int]) -> tuple[int, ...]:
 
 
 class Scenes(Dataset[Batch], ABC):
-    """A counted set of scenes: scene i is a pure function of i, fetched a batch at a time."""
+    """A counted set of scenes: scene i is a pure function of i, fetched a batch at a time.
+
+    There is a scene of every number from 0 on, unless a held-out split has ``__len__``: then it is not asked for others
+    and each is evaluated once. Training goes on counting from epoch to epoch: of a finite set, take i modulo its size.
+    """
 
     @abstractmethod
     def __getitems__(self, indices: list[int]) -> Batch:
@@ -170,6 +175,11 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         return True
 
     @property
+    def has_identities(self) -> bool:
+        """Whether the truth, where there is one, tells identities."""
+        return self.has_truth
+
+    @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """(C, H, W) of the pictures; None where the model's renderer decides it."""
         return None
@@ -179,8 +189,12 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """Of ``boxes`` and ``masks``, those that batches may hold."""
         return "boxes", "masks"
 
+    def displayed(self, images: Tensor) -> Tensor:
+        """Images (..., H, W) of these scenes, or reconstructions of them, as figures show them: black 0, white 1."""
+        return images
+
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        """The names of the coordinates of ``where`` in batches, in order, where there is a truth.
+        """The names of the coordinates of ``where`` in batches, in order; none where the truth tells no poses.
 
         Args:
             renderer: the model's, whose own they are unless the data has others.
@@ -216,12 +230,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         In parallel training it gives this process's share of them.
         """
         share = getattr(self.trainer, "world_size", 1), getattr(self.trainer, "global_rank", 0)
-        size = self.scene_count(split)
+        scenes, size = self.scenes(split), self.scene_count(split)
         # a generator of its own: what the model draws does not depend on when a loader is started
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": _as_is, "generator": torch.Generator()}
         if split == "train":
-            return TrainingLoader(self.scenes(split), sampler=CounterSampler(size, *share), **options)
-        return DataLoader(self.scenes(split), sampler=HeldOutSampler(size, *share), **options)
+            return TrainingLoader(scenes, sampler=CounterSampler(size, *share), **options)
+        held_out = min(size, len(scenes)) if isinstance(scenes, Sized) else size
+        return DataLoader(scenes, sampler=HeldOutSampler(held_out, *share), **options)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")

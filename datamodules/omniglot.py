@@ -12,7 +12,9 @@ from PIL import Image
 
 from datamodules import files
 from datamodules.files import Source
-from datamodules.stills import Pixels, StillModule, Stills
+from datamodules.image_files.levels import Pixels
+from datamodules.stills import StillModule, Stills
+from datamodules.truth.told import nothing
 
 MIRRORS = ("https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",)
 ARCHIVES = {
@@ -90,7 +92,8 @@ class Omniglot(StillModule):
     def scenes(self, split: str) -> Stills:
         characters = self._characters()
         chosen = rows_of(characters.drawers, split)
-        return Stills(characters.pixels[chosen], characters.labels[chosen], self.seed, split)
+        told = nothing(int(chosen.sum()), characters.labels[chosen])
+        return Stills(characters.pixels[chosen], told, self.seed, split)
 
     def _characters(self) -> Characters:
         return read(files.obtain(self.source, self.root)[0], self.size)

@@ -1,4 +1,4 @@
-"""What data without a truth share: pictures that are there already, in a random order without end."""
+"""What images that are there already share, of which little or nothing is known: a random order without end."""
 
 from abc import abstractmethod
 from functools import lru_cache
@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.base import Batch, SceneDataModule, Scenes, stream
-
-Pixels = NDArray[np.uint8]
+from datamodules.image_files.levels import Pixels
+from datamodules.truth.told import Told
 
 
 class StillModule(SceneDataModule):
@@ -45,15 +45,14 @@ class Stills(Scenes):
     """Pictures in a random order.
 
     Args:
-        pixels: (N, C, H, W), N at least 1.
-        labels: (N,), given as ``what`` (B, 1) for whoever probes the codes; None: 0.
+        pixels: (N, C, H, W), N at least 1; uint8, of which 255 is 1, or float32 as they are.
+        told: what is known of them, given in batches.
         seed, split: of the order.
     """
 
-    def __init__(self, pixels: Pixels, labels: NDArray[np.int64] | None, seed: int, split: str) -> None:
-        assert len(pixels), split
-        self.pixels, self.seed, self.split = pixels, seed, split
-        self.labels = np.zeros(len(pixels), np.int64) if labels is None else labels
+    def __init__(self, pixels: Pixels, told: Told, seed: int, split: str) -> None:
+        assert len(pixels) and len(pixels) == len(told.count), split
+        self.pixels, self.told, self.seed, self.split = pixels, told, seed, split
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -61,10 +60,11 @@ class Stills(Scenes):
     def __getitems__(self, indices: list[int]) -> Batch:
         passes = [divmod(index, len(self)) for index in indices]
         rows = np.array([order(self.seed, self.split, turn, len(self))[place] for turn, place in passes])
-        images = torch.from_numpy(self.pixels[rows]).float() / 255
-        count = torch.full((len(rows),), -1)
-        what = torch.from_numpy(self.labels[rows]).unsqueeze(1)
-        return Batch(images, count, what, torch.zeros(len(rows), 1, 3))
+        images = torch.from_numpy(self.pixels[rows])
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
+        told = self.told.of(rows)
+        count, what, where = (torch.from_numpy(part) for part in (told.count, told.what, told.where))
+        return Batch(images, count, what, where, None if told.boxes is None else torch.from_numpy(told.boxes))
 
 
 @lru_cache(maxsize=8)

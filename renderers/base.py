@@ -12,6 +12,9 @@ from renderers.finite_differences import central, differenced, perturb
 from renderers.pixel_loss import PixelLoss, check_scale
 from renderers.spaces import Categorical, Coordinate, What, Where
 
+NOTHING = 1e-6
+"""A peak that is rounding and no object: real values have six digits."""
+
 
 class Renderer(nn.Module, ABC):
     """Draws one object at a time. A plug-in subclasses this, calls ``__init__`` and writes ``draw``.
@@ -97,14 +100,17 @@ class Renderer(nn.Module, ABC):
         return affine(half, half, center)
 
     @torch.no_grad()
-    def boxes(self, what: Tensor, where: Tensor, threshold: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
         """Boxes (B, N, 4) of slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone.
 
         x0, y0, x1, y1 in pixels from the upper left corner, ends excluded: the extent of the pixels that the object
-        covers by more than ``threshold`` (of additive layers: that it makes brighter by more). Zeros where there are
-        none.
+        covers by more than ``share`` of what it covers most (of additive layers: that it brightens by more than that
+        share of its own peak, however faint it is). An override may give more, up to the object's window. Zeros where
+        nothing of it is drawn.
         """
-        shown = coverage(self.layers(what, where), self.compositing) > threshold
+        covered = coverage(self.layers(what, where), self.compositing)
+        peak = covered.amax((-2, -1), keepdim=True)
+        shown = (covered > share * peak) & (peak > NOTHING)
         return extents(shown) * (self.image_shape[1] / shown.shape[-2])
 
     def traceable(self) -> "Renderer":

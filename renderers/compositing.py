@@ -65,15 +65,16 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
 
 
 def coverage(layers: Layer, rule: Compositing) -> Tensor:
-    """How much of each pixel shows the object, (..., H, W) in [0, 1].
+    """How much of each pixel shows the object, (..., H, W), not negative.
 
-    Its alpha, or whether its depth is finite; of additive layers, which have neither, the brightest channel.
+    Its alpha, or whether its depth is finite, both in [0, 1]; of additive layers, which have neither, the brightest
+    channel, which is more than 1 where the object is brighter than white.
     """
     if rule == "zbuffer":
         return layers.depth.isfinite().to(layers.color)
     if rule == "over" and layers.alpha is not None:
         return layers.alpha
-    return layers.color.amax(-3).clamp(0, 1)
+    return layers.color.amax(-3).clamp_min(0)
 
 
 def extents(shown: Tensor) -> Tensor:

@@ -249,18 +249,18 @@ class WindowsInverse(Discs):
 
 
 class BoxesInShares(Discs):
-    def boxes(self, what: Tensor, where: Tensor, threshold: float = 0.2) -> Tensor:
-        return super().boxes(what, where, threshold) / 32
+    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+        return super().boxes(what, where, share) / 32
 
 
 class BoxesOutside(Discs):
-    def boxes(self, what: Tensor, where: Tensor, threshold: float = 0.2) -> Tensor:
-        return super().boxes(what, where, threshold) + 1
+    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+        return super().boxes(what, where, share) + 1
 
 
 class BoxesFlat(Discs):
-    def boxes(self, what: Tensor, where: Tensor, threshold: float = 0.2) -> Tensor:
-        return super().boxes(what, where, threshold).flatten(0, 1)
+    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+        return super().boxes(what, where, share).flatten(0, 1)
 
 
 class RandomColors(Discs):

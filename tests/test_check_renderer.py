@@ -136,7 +136,7 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("window", broken.FlatWindow, "a window's map is not finite or has area 0: give windows a width and a height"),
     ("window", broken.WindowsInverse, "of poses (6, 8, P) window gave (6, 8, 2, 2), not (6, 8, 2, 3): keep leading"),
     ("window", broken.Raises, "RuntimeError: no window yet: it must not raise on objects of its spaces"),
-    ("boxes", broken.BoxesInShares, "pixels from those of the drawn layers: leave boxes to the base class"),
+    ("boxes", broken.BoxesInShares, "pixels of what is drawn: leave boxes to the base class"),
     ("boxes", broken.BoxesOutside, "boxes reach from 1 to 33: keep them in the picture, in pixels"),
     ("boxes", broken.BoxesFlat, "boxes gave (18, 4), not (6, 3, 4): give x0, y0, x1, y1 for each slot"),
     ("state", broken.RandomColors, "another one with its state draws otherwise, color by up to 0."),

@@ -34,7 +34,7 @@ from air_lightning.cli import main
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "tests" / "template_plugin"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), TEMPLATE / "README.md"]
-EXPERIMENTS = ("scenes3d", "multi_sprites", "multi_mnist")
+EXPERIMENTS = ("scenes3d", "multi_sprites", "multi_mnist", "image_folder")
 TINY = [
     *("--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.enable_progress_bar=false"),
     *("--figures.every_minutes=0", "--data.batch_size=4", "--data.val_scenes=4", "--data.test_scenes=4"),

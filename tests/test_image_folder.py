@@ -34,7 +34,8 @@ def values(module: ImageFolder, split: str) -> list[int]:
 
 def all_images(module: ImageFolder) -> torch.Tensor:
     """(N, C, H, W) in the order of the files' names."""
-    return torch.from_numpy(module._pixels).float() / 255
+    pixels = torch.from_numpy(module._pixels)
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
 
 def test_splits_share_no_picture_whatever_the_seed(tmp_path: Path) -> None:
@@ -152,7 +153,12 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
         ("a.npy", np.zeros((5, 6, 8, 2), np.uint8), r"found \(5, 6, 8, 2\)"),
         ("a.npy", np.full((5, 6, 8), 200.0), r"real values must lie in \[0, 1\], found 200 to 200"),
         ("a.npy", np.full((5, 6, 8), np.nan), "real values must be finite, found NaN or infinite ones"),
-        ("a.npy", np.zeros((5, 6, 8), np.int64), "expected uint8, bool or real values, found int64"),
+        (
+            "a.npy",
+            np.zeros((5, 6, 8), np.int64),
+            "found int64 values from 0 to 0, of which none is known to be white: give `scale`",
+        ),
+        ("a.npy", np.zeros((5, 6, 8), complex), "expected whole or real numbers or bool, found complex128"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: Any, message: str) -> None:
@@ -181,7 +187,7 @@ def test_a_picture_cut_short(tmp_path: Path) -> None:
     "arguments, message",
     [
         ({"resize": (0, 5)}, r"resize must be a height and a width of at least 1 pixel, got \[0, 5\]"),
-        ({"val_share": 0.0}, "must be positive and leave something to train on, got 0.0 and 0.1"),
+        ({"val_share": 0.0}, "must be positive and leave something to train on, got 0.0 and 0.1: a test_share of 1"),
         ({"val_share": 0.6, "test_share": 0.4}, "got 0.6 and 0.4"),
         ({"train_scenes": 0}, "train_scenes must be at least 1, got 0"),
     ],
@@ -195,9 +201,9 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder"):
         ImageFolder(str(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(ValueError, match=r"holds no pictures: expected .png, .jpg, .jpeg, .npy files"):
+    with pytest.raises(ValueError, match=r"holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, .fits,"):
         ImageFolder(str(tmp_path))
-    with pytest.raises(ValueError, match="holds 2 pictures, expected 3 at least"):
+    with pytest.raises(ValueError, match="holds 2 images, expected 3 at least"):
         ImageFolder(fill(tmp_path, 2))
 
 
@@ -207,5 +213,5 @@ def test_every_split_has_a_picture(tmp_path: Path) -> None:
 
 
 def test_shares_that_leave_nothing_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"val_share=0.5 and test_share=0.4 take all of the 3 pictures in folder='"):
+    with pytest.raises(ValueError, match=r"val_share=0.5 and test_share=0.4 take all of the 3 images in folder='"):
         ImageFolder(fill(tmp_path, 3), val_share=0.5, test_share=0.4)

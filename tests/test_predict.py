@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -207,10 +208,10 @@ def test_grey_for_colour_and_colour_for_grey(model: Model, glimpses: Path) -> No
         (np.full((8, 8, 3), 200.0), r"\(8, 8, 3\) and type float64: real values must lie in \[0, 1\], found 200 to"),
         (
             np.zeros((8, 8), np.int32),
-            r"images of shape \(8, 8\) and type int32: expected uint8, bool or real values, found int32: .*uint8",
+            r"images of shape \(8, 8\) and type int32: found int32 values from 0 to 0, of which none is known",
         ),
         (np.full((8, 8), np.nan), r"real values must be finite, found NaN or infinite ones: replace them first"),
-        (np.full((8, 8), 1 + 1e-7), r"\[0, 1\], found 1.0000001 to 1.0000001: divide or clip them first"),
+        (np.full((8, 8), 1 + 1e-7), r"\[0, 1\], found 1.0000001 to 1.0000001: give `scale`, the value of white"),
         (torch.zeros(8, 8, 3), r"\(8, 8, 3\) and type torch.float32: a tensor of three dimensions is one picture"),
         (torch.zeros(2, 8, 8, 3), r"type torch.float32: a tensor must be \(H, W\), \(C, H, W\) or \(N, C, H, W\)"),
         ("a.png", "images must be an array, a tensor, a PIL picture or a list of these, got str: open files"),
@@ -358,7 +359,7 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
     "arguments, message",
     [
         ({"--input": "nowhere.png"}, "--input 'nowhere.png' does not exist: give pictures, or folders of them"),
-        ({"--input": "empty"}, "--input 'empty' holds no pictures: expected .png, .jpg, .jpeg, .npy files"),
+        ({"--input": "empty"}, "--input 'empty' holds no pictures: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, "),
         ({"--input": "notes.txt"}, "--input 'notes.txt' is no picture: expected .png"),
         ({"--run_dir": "nowhere"}, "run_dir 'nowhere' does not exist"),
         ({"--run_dir": "empty"}, "run_dir 'empty' holds no run, for it has no config.yaml"),
@@ -413,11 +414,11 @@ def test_interrupted_it_leaves_nothing(
     pictures = fill(tmp_path / "pictures")
     infer_batch, batches = Model.infer_batch, list[int]()
 
-    def interrupted(model: Model, batch: Any) -> Any:
+    def interrupted(model: Model, batch: Any, *more: Any) -> Any:
         batches.append(len(batch))
         if len(batches) == 2:
             raise KeyboardInterrupt(143)
-        return infer_batch(model, batch)
+        return infer_batch(model, batch, *more)
 
     monkeypatch.setattr(Model, "infer_batch", interrupted)
     with pytest.raises(SystemExit) as stop:
@@ -437,6 +438,7 @@ def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: p
     coco = COCO(str(tmp_path / "coco" / "predictions.json"))
     names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
     assert list(names.values()) == (["blue", "green", "red"] if kind == "discs" else ["object"])
+    coco.info()
     found = 0
     for number, row in enumerate(lines(tmp_path / "lines")):
         (image,) = coco.loadImgs([number])
@@ -449,8 +451,100 @@ def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: p
             assert names[mark["category_id"]] == (expected["kind"] or "object")
             found += 1
     assert found > 0
+    assert coco.dataset["info"].keys() == {"description"}  # loadRes of pycocotools 2.0.9 and 2.0.10 asks for it
     judged = coco.loadRes(json.loads((tmp_path / "coco" / "predictions.json").read_text())["annotations"])
     assert len(judged.getAnnIds()) == found
+
+
+def test_the_levels_of_a_run_and_those_that_are_given(
+    glimpses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """12 bits stored in 16, with `scale` stated, are the image of 8 bits; without, that they are dim is said."""
+    grey = np.random.default_rng(1).random((20, 24))
+    np.save(tmp_path / "real.npy", grey)
+    np.save(tmp_path / "deep.npy", (grey * 4000 + 95).round().astype(np.uint16))
+
+    def seen(name: str, *more: object, run: Path = glimpses) -> dict[str, Any]:
+        predict("--run_dir", run, "--input", tmp_path / name, "--output", tmp_path / "out", "--overwrite", *more)
+        return lines(tmp_path / "out")[0]
+
+    expected = seen("real.npy")
+    assert capsys.readouterr().err == ""
+    near = {"abs": 1e-3}
+    given = seen("deep.npy", "--scale", 4000, "--offset", 95)
+    assert given["count_probabilities"] == pytest.approx(expected["count_probabilities"], **near)
+    assert capsys.readouterr().err == ""
+    seen("deep.npy")
+    said = "warning: the largest of the 16-bit values is 40.., 0.062 of white, so these images are nearly black; if"
+    assert re.search(said, capsys.readouterr().err)
+    run = write_run(tmp_path / "run", GLIMPSES, sure=20.0)
+    with (run / "config.yaml").open("a") as file:
+        file.write("data: {class_path: datamodules.ImageFolder, init_args: {scale: 4000, offset: 95, stretch: asinh}}")
+    trained = seen("deep.npy", run=run)
+    assert {**trained, "file": ""} == {**given, "file": ""}
+    assert air_lightning.load(run).stretch == "asinh"
+    with pytest.raises(SystemExit):
+        seen("deep.npy", "--scale", 0)
+    assert "error: scale must be a finite number other than 0, got 0.0" in capsys.readouterr().err
+
+
+def test_the_images_of_one_array_have_names_of_their_own(discs: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", noise(2))
+    np.save(tmp_path / "single.npy", noise(1))
+    files = [tmp_path / "stack.npy", tmp_path / "single.npy"]
+    predict("--run_dir", discs, "--input", *files, "--output", tmp_path / "out", "--format", "coco")
+    images = json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]
+    names = [f"{tmp_path}/stack.npy#0", f"{tmp_path}/stack.npy#1", f"{tmp_path}/single.npy"]
+    assert [(image["file_name"], image["index"]) for image in images] == list(zip(names, (0, 1, 0)))
+
+
+@pytest.mark.parametrize("options", [("--model.refinement.iterations", 0), ("--model.refinement", "null")])
+def test_arguments_of_the_model_win_over_the_runs(tmp_path: Path, options: tuple[object, ...]) -> None:
+    run, image = write_run(tmp_path / "run", MESHES, sure=20.0, refinement=REFINED), tmp_path / "a.npy"
+    np.save(image, noise(1, 32, 40))
+    poses = []
+    for number, more in enumerate(((), options)):
+        predict("--run_dir", run, "--input", image, "--output", tmp_path / str(number), *more)
+        poses.append([found["pose"]["x"] for found in lines(tmp_path / str(number))[0]["objects"]])
+    model = air_lightning.load(run)
+    assert poses[0] == [found.pose["x"] for found in model.infer(np.load(image))[0].objects]
+    model.module.refinement = None
+    assert poses[1] == [found.pose["x"] for found in model.infer(np.load(image))[0].objects] != poses[0]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            ("--model.refinement.scan", "-1"),
+            "with --model.refinement.scan -1: model.refinement: refinement's scan must be",
+        ),
+        (("--model.refinment", "null"), "--model.refinment"),
+        (("--refinement", "null"), "unrecognized arguments: --refinement null"),
+    ],
+)
+def test_wrong_arguments_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str], message: str
+) -> None:
+    run = write_run(tmp_path / "run", MESHES, refinement=REFINED)
+    images = fill(tmp_path / "images", 1)
+    with pytest.raises(SystemExit) as stop:
+        predict("--run_dir", run, "--input", images, "--output", tmp_path / "out", *options)
+    assert stop.value.code == 2 and message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_all_slots_are_listed_with_their_presence(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DISCS, sure=-0.2)
+    images = fill(tmp_path / "images")
+    predict("--run_dir", run, "--input", images, "--output", tmp_path / "out", "--all_slots")
+    predict("--run_dir", run, "--input", images, "--output", tmp_path / "coco", "--all_slots", "--format", "coco")
+    rows = lines(tmp_path / "out")
+    for row in rows:
+        q = row["count_probabilities"]
+        assert row["slots"][: row["count"]] == row["objects"] and row["count"] < 2
+        assert [slot["confidence"] for slot in row["slots"]] == pytest.approx([1 - q[0], q[2]], abs=1e-5)
+    coco = json.loads((tmp_path / "coco" / "predictions.json").read_text())
+    assert len(coco["annotations"]) == sum(slot["box"] is not None for row in rows for slot in row["slots"])
 
 
 # ---- overlays

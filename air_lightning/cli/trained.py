@@ -1,6 +1,7 @@
 """Which trained model a command is about."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning.runs.loading import shipped, shipped_run
@@ -22,3 +23,14 @@ def chosen_run(options: argparse.Namespace) -> Path:
     """
     folder: Path = options.run_dir if options.model is None else shipped_run(options.model)
     return folder
+
+
+def split_model_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command's own arguments, and those ``--model.NAME VALUE`` that win over the run's (``runs.loading``)."""
+    split: tuple[list[str], list[str]] = ([], [])
+    place = 0
+    for argument in args:
+        if argument.startswith("--"):
+            place = int(argument.startswith("--model."))
+        split[place].append(argument)
+    return split

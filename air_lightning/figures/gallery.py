@@ -78,6 +78,8 @@ def gallery(
         )  # fmt: skip
         pair = [np.asarray(enlarged(pictures[b], zoom)) for pictures in (batch.images, reconstruction)]
         caption = f"{int(count[b])} inferred" + (f", {int(batch.count[b])} true" if int(batch.count[b]) >= 0 else "")
+        if len(found) < int(count[b]):
+            caption += f", {int(count[b]) - len(found)} inferred without a box (nothing of it is drawn)"
         boxed_scenes.append(BoxedScene(np.concatenate(pair, 1), caption, found, real, names))
     return boxed_scenes
 
@@ -86,8 +88,10 @@ def _true_boxes(renderer: Renderer, batch: Batch) -> Tensor | None:
     """(B, T, 4): the data's own, or of the true objects as the renderer draws them; None where neither is known."""
     if batch.boxes is not None:
         return batch.boxes
-    drawn = isinstance(renderer.what, Categorical) and int(batch.count.min()) >= 0
-    return renderer.boxes(batch.what, batch.where) if drawn else None
+    told = int(batch.count.min()) >= 0 and int(batch.what.min()) >= 0 and batch.where.shape[-1] == len(renderer.where)
+    if not (isinstance(renderer.what, Categorical) and told):
+        return None
+    return renderer.boxes(batch.what, batch.where.nan_to_num())  # NaN: a rotation that is not told
 
 
 def _boxes(
@@ -98,8 +102,8 @@ def _boxes(
     for i, numbers in enumerate(figures):
         kind = i if kinds is None else int(kinds[i])
         x0, y0, x1, y1 = corners[i].tolist()
-        if x0 < x1 and y0 < y1:
-            boxes.append(Box((x0, y0, x1, y1), kind, names[kind], numbers))
+        if x0 < x1 and y0 < y1:  # a kind that is not told is -1
+            boxes.append(Box((x0, y0, x1, y1), max(0, kind), names[kind] if kind >= 0 else "object", numbers))
     return boxes
 
 

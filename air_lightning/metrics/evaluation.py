@@ -19,12 +19,13 @@ from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 POSITION = ("x", "y", "z")
-FIGURES = (
-    "count_accuracy", "over_count", "under_count", "position_error", "position_error_share", "position_error_mean",
-    "scene_accuracy", "expected_count", "true_count", "count_log_loss", "stated_precision", "precision", "recall",
-    "calibration_error", "coverage50", "coverage90",
-)  # fmt: skip
+COUNTS = ("count_accuracy", "over_count", "under_count", "expected_count", "true_count", "count_log_loss")
 """Measured wherever there is a truth."""
+PLACES = (
+    "position_error", "position_error_share", "position_error_mean", "scene_accuracy", "stated_precision", "precision",
+    "recall", "calibration_error",
+)  # fmt: skip
+"""Measured wherever it tells where objects are: by poses, or by boxes alone."""
 
 
 class Seen(NamedTuple):
@@ -61,7 +62,9 @@ class Evaluation(nn.Module):
 
     Counts, kinds, positions and rotations (``SceneMetrics``), and how sure of them the model is (``Calibration``);
     where batches hold boxes their average precision (``BoxPrecision``), every slot being a detection as sure as
-    q(n >= i); where they hold masks ``foreground_ari``, the mean over scenes.
+    q(n >= i); where they hold masks ``foreground_ari``, the mean over scenes. Where the truth tells no poses but boxes,
+    positions are image coordinates: of the inferred pose (``Renderer.project``) and of the box's centre. Where it tells
+    neither, counts alone are measured.
 
     Args:
         renderer: the model's. slots: N. data: what it is evaluated on.
@@ -71,10 +74,14 @@ class Evaluation(nn.Module):
         super().__init__()
         given = data.coordinates(renderer)
         self._inferred, self._true = poses(renderer, renderer.where.names), poses(renderer, given)
+        if not _turn_is_known(renderer, data):
+            self._true = self._true._replace(turn=None)
         periods: Sequence[float] | None = None
         if self._inferred.turn is not None:
             periods = renderer.where.periods(renderer.kinds, torch.zeros(()))[:, self._inferred.turn].tolist()
-        self._has_kinds = isinstance(renderer.what, Categorical)
+        self._has_kinds = isinstance(renderer.what, Categorical) and data.has_identities
+        self._by_pose = bool(given)
+        self._names = figure_names(renderer, data)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         limit = self.scenes.position_tolerance * data.extent
         angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._compared()}
@@ -93,8 +100,12 @@ class Evaluation(nn.Module):
             renderer: the model's; not kept, for the model's state would then hold it twice.
             seen: what was inferred. batch: the scenes and their truth.
         """
-        inferred = self._objects(seen.count, seen.what, seen.where, self._inferred)
-        truth = self._objects(batch.count, batch.what, batch.where, self._true)
+        if self._by_pose:
+            inferred = self._objects(seen.count, seen.what, seen.where, self._inferred)
+            truth = self._objects(batch.count, batch.what, batch.where, self._true)
+        else:
+            inferred = self._placed(seen.count, seen.what, renderer.project(seen.where)[0])
+            truth = self._placed(batch.count, batch.what, _centers(batch, renderer.image_shape))
         self.scenes.update(inferred, truth)
         self.calibration.update(
             seen.posterior, inferred.position, truth.position, batch.count,
@@ -111,7 +122,8 @@ class Evaluation(nn.Module):
 
     def compute(self) -> dict[str, Tensor]:
         """Every figure by name, and a fresh start."""
-        figures: dict[str, Any] = dict(self.scenes.compute()) | self.calibration.compute()
+        measured = dict(self.scenes.compute()) | self.calibration.compute()
+        figures: dict[str, Any] = {k: value for k, value in measured.items() if k in self._names}
         self.confusion = self.scenes.confusion()
         self.sureness, self.fit = self.calibration.record(), self.calibration.fit()
         if self.boxes.update_called:
@@ -124,10 +136,15 @@ class Evaluation(nn.Module):
 
     def _objects(self, count: Tensor, what: Tensor, where: Tensor, poses: Poses) -> Objects:
         rotation = None if poses.turn is None else where[..., poses.turn]
-        return Objects(count, what if self._has_kinds else None, where[..., poses.places], rotation)
+        return self._placed(count, what, where[..., poses.places])._replace(rotation=rotation)
+
+    def _placed(self, count: Tensor, what: Tensor, position: Tensor) -> Objects:
+        return Objects(count, what if self._has_kinds else None, position, None)
 
     def _compared(self) -> list[int]:
         """The renderer's coordinates that the truth has too."""
+        if not self._by_pose:
+            return []
         return self._inferred.all if self._true.turn is not None else self._inferred.places
 
     def _kinds(self, seen: Seen, batch: Batch) -> Kinds | None:
@@ -154,29 +171,50 @@ class Evaluation(nn.Module):
         return PoseGaps(gap, seen.where_sd[ours][:, mine], period[:, mine])
 
 
+def _centers(batch: Batch, image_shape: tuple[int, ...]) -> Tensor:
+    """The centres of boxes in image coordinates, (B, T, 2); zeros where there are no boxes."""
+    if batch.boxes is None:
+        return batch.where.new_zeros(*batch.what.shape, 2)
+    size = batch.boxes.new_tensor(image_shape[:0:-1])
+    return (batch.boxes[..., :2] + batch.boxes[..., 2:]) / size - 1
+
+
 def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
     """Where the positions and the first angle of a renderer are among coordinates of these names."""
     angle = next((c.name for c in renderer.where.coordinates if c.circular), None)
-    places = [names.index(name) for name in POSITION if name in renderer.where.names]
+    places = [names.index(name) for name in POSITION if name in renderer.where.names and name in names]
     return Poses(places, names.index(angle) if angle in names else None)
 
 
 def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
     """The names of all that an evaluation on this data may compute."""
+    given = data.coordinates(renderer)
+    placed = bool(given) or "boxes" in data.extras
     known = {
-        **dict.fromkeys(("identity_accuracy", "identity_calibration_error"), isinstance(renderer.what, Categorical)),
-        "rotation_error": poses(renderer, data.coordinates(renderer)).turn is not None,
+        **dict.fromkeys(COUNTS, True),
+        **dict.fromkeys(PLACES, placed),
+        **dict.fromkeys(
+            ("identity_accuracy", "identity_calibration_error"),
+            placed and isinstance(renderer.what, Categorical) and data.has_identities,
+        ),
+        **dict.fromkeys(("coverage50", "coverage90"), bool(given)),
+        "rotation_error": poses(renderer, given).turn is not None and _turn_is_known(renderer, data),
         **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
         "foreground_ari": "masks" in data.extras,
     }
-    return [*FIGURES, *(name for name, is_known in known.items() if is_known)]
+    return [name for name, is_known in known.items() if is_known]
+
+
+def _turn_is_known(renderer: Renderer, data: SceneDataModule) -> bool:
+    """Whether rotations can be compared: where nobody tells the identities, all must have one symmetry."""
+    return data.has_identities or renderer.kinds == 1
 
 
 def check_positions(renderer: Renderer, data: SceneDataModule) -> None:
     """ValueError where the truth has other positions than the renderer: they could not be compared."""
     given = data.coordinates(renderer)
     mine, theirs = ([n for n in POSITION if n in names] for names in (renderer.where.names, given))
-    if mine != theirs:
+    if given and mine != theirs:
         raise ValueError(
             f"{type(data).__name__} says where objects are by {', '.join(given)}, {type(renderer).__name__} by "
             f"{', '.join(renderer.where.names)}: choose data of the model's world, or a renderer of the data's; "

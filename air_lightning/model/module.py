@@ -151,6 +151,7 @@ class AIRModule(pl.LightningModule):
         self.evaluation: Evaluation | None = None
         self.powers = Powers()
         self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
+        self.mean_before, self.mean_after = SceneMean(), SceneMean()
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
         if isinstance(self.renderer.what, Categorical):
@@ -172,18 +173,22 @@ class AIRModule(pl.LightningModule):
     def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
         observation = self.observed(images)
-        slots = infer(self.renderer, self.network, observation, self.slots, sample=False)
-        if self.reconsideration is not None:
-            slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
-        if self.refinement is not None:
-            kl = slot_kl(self.renderer, slots)
-            slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
+        slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
         canvases = self.renderer.render(slots.what, slots.where)
         log_q = count_log_posterior(slots.presence_logits)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(images), device=count.device), count]
         spread = self._where_sd(observation, slots, canvases)
         return Inference(count, self.powers.of_count(log_q), slots, reconstruction, spread)
+
+    def _improved(self, observation: Observation, slots: Slots) -> Slots:
+        """The network's own inference reconsidered and refined, where the model does that."""
+        if self.reconsideration is not None:
+            slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
+        if self.refinement is not None:
+            kl = slot_kl(self.renderer, slots)
+            slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
+        return slots
 
     def _where_sd(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
         """See ``Inference``."""
@@ -194,6 +199,21 @@ class AIRModule(pl.LightningModule):
             weights = given_shown((log_evidence + self.log_prior).softmax(1))
             sd = laplace_sd(self.renderer, observation, slots, weights)
         return self.powers.of_pose(self.renderer.where.names, sd, refined)
+
+    @torch.no_grad()
+    def improvement(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """log sum_n p(n) exp F_n in nats, (B,), of the network's own inference, and of the improved one.
+
+        Both at the poses and codes that `infer` takes, posterior means, and at the final likelihood scale.
+        """
+        observation = self.observed(images)
+        own = infer(self.renderer, self.network, observation, self.slots, sample=False)
+        return self._log_joint(observation, own), self._log_joint(observation, self._improved(observation, own))
+
+    def _log_joint(self, observation: Observation, slots: Slots) -> Tensor:
+        canvases = self.renderer.render(slots.what, slots.where)
+        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        return (log_evidence + self.log_prior).logsumexp(1)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
@@ -332,13 +352,20 @@ class AIRModule(pl.LightningModule):
             slots = seen.slots
             found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.what_parameters)
             self.evaluation.update(self.renderer, found, batch)
+        elif split == "test" and (self.refinement is not None or self.reconsideration is not None):
+            for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
+                mean.update(log_joint)
         self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
             self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
 
     def _finish(self, split: str) -> None:
         figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute()
-        for name, mean in (("elbo", self.mean_elbo), ("log_evidence", self.mean_log_evidence)):
+        means = {
+            "elbo": self.mean_elbo, "log_evidence": self.mean_log_evidence, "evidence_before": self.mean_before,
+            "evidence_after": self.mean_after,
+        }  # fmt: skip
+        for name, mean in means.items():
             if mean.update_called:
                 figures[name] = mean.compute()
                 mean.reset()
@@ -383,20 +410,27 @@ class AIRModule(pl.LightningModule):
         window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         kinds = inferred.slots.what if names else None
-        return image_rows(batch.images, inferred.reconstruction, inferred.count, window, kinds, names)
+        scenes, drawn = self._displayed(batch.images), self._displayed(inferred.reconstruction)
+        return image_rows(scenes, drawn, inferred.count, window, kinds, names)
 
     def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
         seen = self.infer(batch.images.to(self.device))
         what, where = seen.slots.what, seen.slots.where
-        return gallery(self.renderer, batch, seen.count, seen.posterior, what, where, seen.reconstruction)
+        shown, drawn = batch._replace(images=self._displayed(batch.images)), self._displayed(seen.reconstruction)
+        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, drawn)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
         explanation = self.infer(batch.images.to(self.device))
         canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
         window = self.renderer.window(explanation.slots.where)
-        return list(image_steps(batch.images, canvases, explanation.count, window))
+        return list(image_steps(self._displayed(batch.images), self._displayed(canvases), explanation.count, window))
+
+    def _displayed(self, images: Tensor) -> Tensor:
+        """Images as the data's figures show them."""
+        data = getattr(self._trainer, "datamodule", None)
+        return data.displayed(images) if isinstance(data, SceneDataModule) else images
 
 
 def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:

@@ -1,6 +1,7 @@
 """Trained models from run folders, and the models that come with the package."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,14 @@ def shipped_run(name: str) -> Path:
     return SHIPPED / name
 
 
-def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "cpu") -> AIRModule:
+def load_module(
+    run_dir: Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
+) -> AIRModule:
     """The trained model of a run, frozen.
 
     Args:
         run_dir: folder of a fit. checkpoint: ``best`` or ``last`` of it, or a file. device: where it is to lie.
+        options: arguments ``--model.NAME VALUE`` that win over the run's, as on the command line of `test`.
 
     Raises:
         RunError: there is no such run, or no such checkpoint; or the run's config holds no model.
@@ -46,11 +50,12 @@ def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "c
         raise RunError(f"run_dir {str(run_dir)!r}: its {runs.CONFIG} has no `model`: it must be as `fit` wrote it")
     weights = find_checkpoint(run_dir, checkpoint)
     try:
-        model = build_module(config["model"])
+        model = build_module(config["model"], options)
         restore(model, weights)
     except Exception as error:  # jsonargparse, constructors and torch all have their own
+        given = f" with {' '.join(options)}" if options else ""
         raise ValueError(
-            f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}: "
+            f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}{given}: "
             + named_message(error, config, {"model": AIRModule})
         ) from error
     return model.to(device).eval().requires_grad_(False)
@@ -72,14 +77,19 @@ def restore(module: AIRModule, checkpoint: Path) -> None:
     module.load_state_dict(weights)
 
 
-def build_module(arguments: dict[str, Any]) -> AIRModule:
-    """The model of these arguments, as the ``model`` section of a config has them; what it raises is theirs."""
+def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRModule:
+    """The model of these arguments, as the ``model`` section of a config has them; what it raises is theirs.
+
+    options: ``--model.NAME VALUE``, which win.
+    """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(AIRModule, "model")
     with warnings.catch_warnings():
         # newer versions have other names for what older ones have too
         warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")
-        module: AIRModule = parser.instantiate_classes(parser.parse_object({"model": arguments})).model
+        given = parser.parse_object({"model": arguments})
+        given = parser.parse_args(list(options), given) if options else given
+        module: AIRModule = parser.instantiate_classes(given).model
     return module
 
 

@@ -12,6 +12,8 @@ from renderers.base import Renderer
 from renderers.compositing import extents
 from renderers.spaces import FULL_TURN, Categorical
 
+HALF = 0.5
+"""Of its peak: an object's bright core, which its box holds."""
 Findings = Iterator[tuple[str, str]]
 
 
@@ -123,7 +125,11 @@ def _share_inside(maps: Tensor, shown: Tensor) -> Tensor:
 
 
 def boxes(s: Subject) -> Findings:
-    """Boxes (B, N, 4) within the image, in order, and those of what is drawn."""
+    """Boxes (B, N, 4) within the picture, in order, that hold what is drawn and not much more.
+
+    A box may be drawn tightly around an object's bright core or widely around all that it touches: it must hold what
+    is drawn with half its peak, and lie within the object's window, or what is drawn of it at all.
+    """
     scenes = s.scenes()
     found, base = s.renderer.boxes(scenes.what, scenes.where), Renderer.boxes(s.renderer, scenes.what, scenes.where)
     if found.shape != base.shape:
@@ -138,9 +144,41 @@ def boxes(s: Subject) -> Findings:
             f"boxes reach from {float(found.min()):.3g} to {float(found.max()):.3g}",
             "keep them in the picture, in pixels",
         )
-    gap = float((found - base).abs().max())
-    if gap > 1:
-        yield f"boxes differ by up to {gap:.3g} pixels from those of the drawn layers", "leave boxes to the base class"
+    core, whole = (Renderer.boxes(s.renderer, scenes.what, scenes.where, share) for share in (HALF, 0.0))
+    outside = _beyond(core, found)
+    if outside > 1:
+        yield f"boxes leave out up to {outside:.3g} pixels of what is drawn", "leave boxes to the base class"
+    outside = _beyond(found, _joined(whole, _window_boxes(s.renderer, scenes.where)))
+    if outside > 1:
+        yield (
+            f"boxes reach up to {outside:.3g} pixels beyond both what is drawn and the window",
+            "leave boxes to the base class",
+        )
+
+
+def _beyond(inner: Tensor, outer: Tensor) -> float:
+    """How far boxes (..., 4) reach beyond others; those without area reach nowhere."""
+    over = torch.cat([outer[..., :2] - inner[..., :2], inner[..., 2:] - outer[..., 2:]], -1).amax(-1)
+    return float((over * _has_area(inner)).max())
+
+
+def _joined(a: Tensor, b: Tensor) -> Tensor:
+    """The boxes (..., 4) around both; those of ``b`` where ``a`` has no area."""
+    both = torch.cat([torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])], -1)
+    return torch.where(_has_area(a).unsqueeze(-1), both, b)
+
+
+def _has_area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2:] > boxes[..., :2]).all(-1)
+
+
+def _window_boxes(renderer: Renderer, where: Tensor) -> Tensor:
+    """Boxes (..., 4) around the windows of poses (..., P), pixels, cut at the picture's edges."""
+    window = renderer.window(where)
+    half = window[..., :2].abs().sum(-1)
+    size = window.new_tensor(renderer.image_shape[:0:-1])
+    sides = [((window[..., 2] + sign * half + 1) / 2).clamp(0, 1) * size for sign in (-1, 1)]
+    return torch.cat(sides, -1)
 
 
 def periods(s: Subject) -> Findings:

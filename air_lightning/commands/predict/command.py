@@ -3,10 +3,13 @@
     python -m air_lightning predict --run_dir DIR --input PICTURE_OR_FOLDER ... --output OUT [--overlay]
     python -m air_lightning predict --model scenes3d --input PICTURES --output OUT --format coco
 
-Images are PNG, JPEG or .npy files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has a line of
-JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay OUT/overlays/ has
-the images with their objects marked. Images of another size than the model's are scaled to it, whatever their
-proportions; boxes are in the pixels of the image as it was given. docs/predict.md says what every field means.
+Images are PNG, JPEG, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has
+a line of JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay
+OUT/overlays/ has the images with their objects marked. Images of another size than the model's are scaled to it,
+whatever their proportions; boxes are in the pixels of the image as it was given. A model sees
+x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
+8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
+--model.refinement null, --model.reconsideration.margin 1. docs/predict.md says what every field means.
 
 Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done; 2 wrong
 arguments, or no image could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
@@ -22,12 +25,13 @@ from pathlib import Path
 
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.ending import exit_with, interrupt_status
-from air_lightning.cli.trained import add_model_arguments, chosen_run
-from air_lightning.commands.predict.images import GivenImage, Shape, from_file
+from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
+from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
 from air_lightning.commands.predict.model import Model
-from air_lightning.commands.predict.output import FILES, OVERLAYS, check_output, output
+from air_lightning.commands.predict.output import FILES, OVERLAYS, Source, check_output, output
 from air_lightning.runs.loading import best_device
-from datamodules.picture_files import SUFFIXES, found
+from datamodules.image_files import SUFFIXES, found, is_image
+from datamodules.image_files.levels import Levels, dim
 
 PROG = "python -m air_lightning predict"
 
@@ -38,12 +42,15 @@ def main(args: Sequence[str]) -> None:
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
-    options = arguments().parse_args(list(args))
+    own, of_model = split_model_options(args)
+    options = arguments().parse_args(own)
     try:
         check_output(options.output, options.overwrite)
         check_writable("--output", options.output)
         files = input_files(options.input)
-        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator))
+        model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator), of_model)
+        model.levels = _levels(model.levels, options)
+        model.stretch = options.stretch or model.stretch
         unread = run(model, files, options)
     except ValueError as error:
         exit_with(2, f"error: {error}")
@@ -63,6 +70,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to write to")
     parser.add_argument("--format", choices=list(FILES), default="jsonl", help="of the predictions (default: jsonl)")
     parser.add_argument("--overlay", action="store_true", help="draw the pictures with their objects marked, too")
+    parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
+    parser.add_argument("--offset", type=float, help="the raw number that is black")
+    parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
+    parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
     parser.add_argument("--batch_size", type=positive, default=64, help="pictures at a time (default: 64)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
@@ -84,7 +95,7 @@ def input_files(given: Sequence[Path]) -> list[Path]:
             files |= dict.fromkeys(inside)
         elif not os.path.isfile(path):
             raise ValueError(f"--input {str(path)!r} does not exist: give pictures, or folders of them")
-        elif path.suffix.lower() not in SUFFIXES:
+        elif not is_image(path):
             raise ValueError(f"--input {str(path)!r} is no picture: expected {', '.join(SUFFIXES)} files")
         else:
             files[path] = None
@@ -97,13 +108,13 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     Raises:
         ValueError: none could, and nothing was written; or the model's answer is not finite.
     """
-    reader = Reader(files, model.image_shape)
+    reader = Reader(files, model.wanted)
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
         while batch := list(itertools.islice(pictures, options.batch_size)):
-            seen = model.infer_batch([picture for _, _, picture in batch])
-            for row, prediction in zip(batch, seen):
-                writer.add(*row, prediction)
+            seen = model.infer_batch([picture for _, picture in batch], options.all_slots)
+            for (source, picture), prediction in zip(batch, seen):
+                writer.add(source, picture, prediction)
         if not writer.written:
             raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
@@ -111,6 +122,14 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
         if count:
             print(f"note: {count} {'picture was' if count == 1 else 'pictures were'} {what} to {size}", file=sys.stderr)
+    if writer.boxless:
+        print(
+            f"note: {writer.boxless} of {writer.objects} objects have no box, for nothing of them is drawn in the "
+            "image: COCO's annotations and overlays leave them out, predictions.jsonl does not",
+            file=sys.stderr,
+        )
+    if note := dim(reader.peak, "--scale"):
+        print(f"warning: {note}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
     print(f"wrote {options.output}/  {FILES[options.format]} ({writer.written} pictures){overlays}")
     if reader.unread:
@@ -119,36 +138,44 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
 
 
 class Reader:
-    """The images of files, each as file, number in it, image; a file that cannot be read is said and left out.
+    """The pictures of files, each with its source; a file that cannot be read is said and left out.
 
     Attributes:
-        unread: files left out. scaled, stretched: images scaled to the model's size in their proportions and not.
+        unread: files left out. scaled, stretched: pictures scaled to the model's size in their proportions and not.
+        peak: the largest value of those of 16 bits.
     """
 
-    def __init__(self, files: Sequence[Path], shape: Shape) -> None:
-        self.files, self.shape = files, shape
-        self.unread = self.scaled = self.stretched = 0
+    def __init__(self, files: Sequence[Path], wanted: Wanted) -> None:
+        self.files, self.wanted = files, wanted
+        self.unread = self.scaled = self.stretched = self.peak = 0
 
-    def __iter__(self) -> Iterator[tuple[Path, int, GivenImage]]:
+    def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
         for file in self.files:
             try:
-                pictures = from_file(file, self.shape)
+                pictures, peak = from_file(file, self.wanted)
             except ValueError as error:
                 print(f"error: {error}", file=sys.stderr)
                 self.unread += 1
                 continue
+            self.peak = max(self.peak, peak)
             for index, picture in enumerate(pictures):
                 self._count(picture.original.size)
-                yield file, index, picture
+                yield Source(file, index, len(pictures)), picture
 
     def _count(self, size: tuple[int, int]) -> None:
-        _, height, width = self.shape
+        _, height, width = self.wanted.shape
         if size == (width, height):
             return
         if size[0] * height == size[1] * width:
             self.scaled += 1
         else:
             self.stretched += 1
+
+
+def _levels(trained: Levels, options: argparse.Namespace) -> Levels:
+    """Those given, and for what is not given those of the run."""
+    scale = trained.scale if options.scale is None else options.scale
+    return Levels(scale, trained.offset if options.offset is None else options.offset)
 
 
 def _device(accelerator: str) -> str:

@@ -1,6 +1,5 @@
-"""Images of many kinds as a model wants them: its size, its channels, values in [0, 1]."""
+"""Images of many kinds as a model wants them: its size, its channels, its levels of black and white."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datamodules.picture_files import ARRAYS, arrays, finished, images, plain, reading, stored
+from datamodules.image_files import raw_images, reading
+from datamodules.image_files.finishing import Stretch, displayed, finished
+from datamodules.image_files.levels import Levels
+from datamodules.image_files.npy import images_of
+from datamodules.image_files.raster import from_pillow
+from datamodules.image_files.record import RawImage
 
 Shape = tuple[int, int, int]
 CHANNELS = (1, 3, 4)
@@ -20,48 +24,75 @@ class GivenImage(NamedTuple):
     """An image.
 
     Attributes:
-        image: (C, H, W) as the model wants it. original: as it was given, in 8 bits, grey or RGB.
+        image: (C, H, W) as the model wants it. original: as it was given, for a screen, in 8 bits, grey or RGB.
     """
 
     image: Tensor
     original: Image.Image
 
 
-def from_file(path: Path, shape: Shape) -> list[GivenImage]:
-    """The images of one file: one of a PNG or JPEG file, any number of a `.npy` file (see ``from_given``).
+class Wanted(NamedTuple):
+    """How a model wants its images.
+
+    Attributes:
+        shape: (C, H, W). levels: of the values of files and arrays. stretch: of the originals, which are only shown.
+    """
+
+    shape: Shape
+    levels: Levels = Levels()
+    stretch: Stretch = "linear"
+
+    def __call__(self, raw: RawImage) -> GivenImage:
+        pixels = self.levels(raw)
+        image = np.array(finished(pixels, self.shape[1:], color=self.shape[0] == 3), np.float32)
+        return GivenImage(
+            torch.from_numpy(image / np.float32(255) if pixels.dtype == np.uint8 else image),
+            displayed(pixels, self.stretch),
+        )
+
+
+class FileImages(NamedTuple):
+    """The images of a file, and the largest value of those of 16 bits (``Levels.peak``)."""
+
+    pictures: list[GivenImage]
+    peak: int
+
+
+def from_file(path: Path, wanted: Wanted) -> FileImages:
+    """The images of one file: any number of a `.npy`, TIFF or FITS file, one of others.
 
     Errors:
         ValueError, with the path, for a file that cannot be read.
     """
-    if path.suffix.lower() not in ARRAYS:
-        return [_scaled(image, shape) for image in images(path)]
+    raws = raw_images(path)
     with reading(path):
-        return _from_array(stored(path), shape)
+        return FileImages([wanted(raw) for raw in raws], max(wanted.levels.peak(raw) for raw in raws))
 
 
-def from_given(given: Any, shape: Shape) -> list[GivenImage]:
+def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
     """The images of an array, a tensor, a PIL image, or of a list of these.
 
     Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), one of three dimensions being a single image where its
-    last is 1, 3 or 4; tensors are (H, W), (C, H, W) or (N, C, H, W). C is 1, 3 or 4. Values are uint8, bool, or real
-    in [0, 1]. Images of another size than ``shape`` (C, H, W) are scaled to it whatever their proportions, grey is
-    made of colour and colour of grey, and transparent parts become black. These pass through 8 bits a value; real
-    values that need nothing of it stay as they are.
+    last is 1, 3 or 4; tensors are (H, W), (C, H, W) or (N, C, H, W). C is 1, 3 or 4. Values are uint8, uint16, bool,
+    or real in [0, 1]; or any, where the levels are stated. Images of another size than the model's are scaled to it
+    whatever their proportions, grey is made of colour and colour of grey, and transparent parts become black. Only
+    images of 8 bits pass through 8 bits a value.
 
     Errors:
         ValueError for others, with shape and type.
     """
     if isinstance(given, Image.Image):
-        return [_scaled(plain(given), shape)]
+        return [wanted(from_pillow(given))]
     if isinstance(given, (list, tuple)):
-        return [picture for part in given for picture in from_given(part, shape)]
+        return [picture for part in given for picture in from_given(part, wanted)]
     if not isinstance(given, (np.ndarray, Tensor)):
         raise ValueError(
             f"images must be an array, a tensor, a PIL picture or a list of these, got {type(given).__name__}: "
             "open files with PIL.Image.open"
         )
     try:
-        return _from_array(_channels_last(given) if isinstance(given, Tensor) else given, shape)
+        raws = images_of(_channels_last(given) if isinstance(given, Tensor) else given)
+        return [wanted(raw) for raw in raws]
     except ValueError as error:
         raise ValueError(f"images of shape {tuple(given.shape)} and type {given.dtype}: {error}") from error
 
@@ -75,28 +106,3 @@ def _channels_last(tensor: Tensor) -> NDArray[Any]:
     if plain_type.is_floating_point():
         plain_type = plain_type.float()  # numpy has no bfloat16
     return plain_type.numpy() if tensor.dim() == 2 else plain_type.movedim(-3, -1).numpy()
-
-
-def _from_array(array: NDArray[Any], shape: Shape) -> list[GivenImage]:
-    originals = [Image.fromarray(pixels) for pixels in arrays(array)]
-    exact = _exact(array, shape)
-    if exact is None:
-        return [_scaled(original, shape) for original in originals]
-    return [GivenImage(image, original) for image, original in zip(exact, originals)]
-
-
-def _exact(array: NDArray[Any], shape: Shape) -> Sequence[Tensor] | None:
-    """Real values (N, C, H, W) that are as the model wants them already; else None."""
-    colors, height, width = shape
-    if not np.issubdtype(array.dtype, np.floating) or array.size % (colors * height * width):
-        return None
-    last = array if array.shape[-1:] == (colors,) and array.ndim > 2 else array[..., None]
-    if last.shape[-3:] != (height, width, colors):
-        return None
-    stack = np.array(last.reshape(-1, height, width, colors).transpose(0, 3, 1, 2), np.float32)
-    return list(torch.from_numpy(stack))
-
-
-def _scaled(original: Image.Image, shape: Shape) -> GivenImage:
-    pixels = finished(original, shape[1:], color=shape[0] == 3)
-    return GivenImage(torch.from_numpy(np.array(pixels, np.float32)) / 255, original)

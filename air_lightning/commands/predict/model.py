@@ -6,10 +6,13 @@ from typing import Any
 
 import torch
 
-from air_lightning.commands.predict.images import GivenImage, from_given
+from air_lightning.commands.predict.images import GivenImage, Wanted, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.model.module import AIRModule
 from air_lightning.runs.loading import load_module, shipped, shipped_run
+from air_lightning.runs.reading import read_config
+from datamodules.image_files.finishing import Stretch
+from datamodules.image_files.levels import Levels
 from renderers.spaces import Categorical
 
 
@@ -18,27 +21,37 @@ class Model:
 
     Args:
         module: trained; it is set to evaluation.
+        levels: which numbers of files and arrays are black and white (``datamodules.image_files.levels``).
+        stretch: of what overlays show, ``linear`` or ``asinh``; the model sees linear values.
     Errors:
         ValueError for a renderer of neither grey nor RGB images, of which there are no files.
     """
 
-    def __init__(self, module: AIRModule) -> None:
+    def __init__(self, module: AIRModule, levels: Levels = Levels(), stretch: Stretch = "linear") -> None:
         if module.renderer.image_shape[0] not in (1, 3):
             raise ValueError(
                 f"the model's pictures have {module.renderer.image_shape[0]} channels: predictions are of grey (1) and "
                 "RGB (3) pictures only"
             )
-        self.module = module.eval()
+        self.module, self.levels, self.stretch = module.eval(), levels, stretch
 
     @classmethod
-    def load(cls, run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") -> "Model":
-        """As ``air_lightning.load``."""
+    def load(
+        cls, run: str | Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
+    ) -> "Model":
+        """As ``air_lightning.load``; options: arguments that win over the run's, as of ``load_module``."""
         folder = Path(run)
         if not folder.exists() and str(run) in shipped():
             folder = shipped_run(str(run))
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} cannot be had, torch sees no CUDA GPU: give 'cpu'")
-        return cls(load_module(folder, checkpoint, device))
+        module = load_module(folder, checkpoint, device, options)
+        return cls(module, *levels_of(folder))
+
+    @property
+    def wanted(self) -> Wanted:
+        """How it wants its images."""
+        return Wanted(self.image_shape, self.levels, self.stretch)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -62,26 +75,39 @@ class Model:
         """The unit of each coordinate of a pose."""
         return {c.name: c.unit for c in self.module.renderer.where.coordinates}
 
-    def infer(self, images: Any, batch_size: int = 64) -> list[Prediction]:
-        """Explain images; the answer has one record for each, whatever they are given with.
+    def infer(self, images: Any, batch_size: int = 64, all_slots: bool = False) -> list[Prediction]:
+        """Explain pictures; the answer has one record for each, whatever they are given with.
 
         Args:
             images: an array (H, W), (H, W, C), (N, H, W) or (N, H, W, C), where one of three dimensions is a single
-                image if its last is 1, 3 or 4; a tensor (H, W), (C, H, W) or (N, C, H, W); a PIL image; or a list
-                of these. C = 1, 3 or 4. Values are uint8, bool, or real in [0, 1]. Other sizes than the model's are
-                scaled to it whatever their proportions, grey is made of colour and colour of grey, transparent parts
-                become black.
-            batch_size: images computed at a time.
+                picture if its last is 1, 3 or 4; a tensor (H, W), (C, H, W) or (N, C, H, W); a PIL picture; or a list
+                of these. C = 1, 3 or 4. Values are uint8, uint16, bool, or real in [0, 1]; any where ``levels`` are
+                stated, as they are by the data of a run that was trained with a ``scale``. Other sizes than the
+                model's are scaled to it whatever their proportions, grey is made of colour and colour of grey,
+                transparent parts become black.
+            batch_size: pictures computed at a time.
+            all_slots: also list the slots that are likelier absent (``Prediction.slots``).
         Errors:
             ValueError for images of another kind, with their shape and type.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
-        pictures = from_given(images, self.image_shape)
+        pictures = from_given(images, self.wanted)
         batches = (pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size))
-        return [prediction for batch in batches for prediction in self.infer_batch(batch)]
+        return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots)]
 
-    def infer_batch(self, batch: Sequence[GivenImage]) -> list[Prediction]:
-        """Explain one batch of images that are as the model wants them."""
+    def infer_batch(self, batch: Sequence[GivenImage], all_slots: bool = False) -> list[Prediction]:
+        """Explain one batch of pictures that are as the model wants them."""
         images = torch.stack([picture.image for picture in batch]).to(self.module.device)
-        return predictions(self.module.renderer, self.module.infer(images), [p.original.size for p in batch])
+        sizes = [picture.original.size for picture in batch]
+        return predictions(self.module.renderer, self.module.infer(images), sizes, all_slots)
+
+
+def levels_of(run: Path) -> tuple[Levels, Stretch]:
+    """The levels and the stretch that a run's data state; the usual ones where they state none."""
+    _, config = read_config(run)
+    data = config.get("data")
+    stated = data.get("init_args") if isinstance(data, dict) else None
+    if not isinstance(stated, dict) or not {"scale", "offset", "stretch"} <= stated.keys():
+        return Levels(), "linear"
+    return Levels(stated["scale"], stated["offset"]), stated["stretch"]

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -16,7 +17,26 @@ FILES = {"jsonl": "predictions.jsonl", "coco": "predictions.json"}
 OVERLAYS = "overlays"
 LONGEST = 60
 """Characters of a file's name that its overlay's has too: file systems allow 255 bytes, four a character."""
+DESCRIPTION = "Objects that AIR-Lightning has found; scores are posterior probabilities that they are there."
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image comes from.
+
+    Attributes:
+        file: its file. index: its number there. of: how many images the file holds.
+    """
+
+    file: Path
+    index: int
+    of: int
+
+    @property
+    def name(self) -> str:
+        """A name that no other image has: the file's, with `#NUMBER` where it holds several."""
+        return self.file.as_posix() + (f"#{self.index}" if self.of > 1 else "")
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
@@ -49,22 +69,24 @@ class Writer:
     def __init__(self, folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) -> None:
         self.folder, self.overlay = folder, overlay
         self._numbers: dict[str | None, int] = {name: number for number, name in enumerate(kinds or [], 1)}
-        self.written = 0
-        self._coco: dict[str, list[Row]] = {"images": [], "annotations": [], "categories": _categories(kinds)}
+        self.written = self.objects = self.boxless = 0
+        self._images, self._annotations, self._categories = list[Row](), list[Row](), _categories(kinds)
         self._lines = (folder / FILES["jsonl"]).open("w") if form == "jsonl" else None
         if overlay:
             (folder / OVERLAYS).mkdir()
 
-    def add(self, file: Path, index: int, picture: GivenImage, prediction: Prediction) -> None:
-        """Write what was seen in image ``index`` of a file."""
-        row: Row = {"file": file.as_posix(), "index": index}
+    def add(self, source: Source, picture: GivenImage, prediction: Prediction) -> None:
+        """Write what was seen in an image."""
+        self.objects += len(prediction.objects)
+        self.boxless += sum(found.box is None for found in prediction.objects)
+        row: Row = {"file": source.file.as_posix(), "index": source.index}
         if self.overlay:
-            row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{file.stem[:LONGEST]}.png"
+            row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{source.file.stem[:LONGEST]}.png"
             draw_overlay(picture.original, prediction).save(self.folder / row["overlay"])
         if self._lines is not None:
             self._lines.write(json.dumps(row | prediction.record(), allow_nan=False) + "\n")
         else:
-            self._add_coco(row, prediction)
+            self._add_coco(source.name, row, prediction)
         self.written += 1
 
     def close(self) -> None:
@@ -72,18 +94,24 @@ class Writer:
         if self._lines is not None:
             self._lines.close()
         else:
-            (self.folder / FILES["coco"]).write_text(json.dumps(self._coco, allow_nan=False) + "\n")
+            coco = {
+                "info": {"description": DESCRIPTION},  # without it some versions of pycocotools have no loadRes
+                "images": self._images,
+                "annotations": self._annotations,
+                "categories": self._categories,
+            }
+            (self.folder / FILES["coco"]).write_text(json.dumps(coco, allow_nan=False) + "\n")
 
-    def _add_coco(self, row: Row, prediction: Prediction) -> None:
-        image = {"id": self.written, "file_name": row.pop("file"), **row}
-        self._coco["images"].append(image | {"width": prediction.width, "height": prediction.height})
-        for found in prediction.objects:
+    def _add_coco(self, name: str, row: Row, prediction: Prediction) -> None:
+        image = {"id": self.written, "file_name": name} | {key: value for key, value in row.items() if key != "file"}
+        self._images.append(image | {"width": prediction.width, "height": prediction.height})
+        for found in prediction.slots or prediction.objects:
             if found.box is None:
                 continue
             x0, y0, x1, y1 = found.box
-            self._coco["annotations"].append(
+            self._annotations.append(
                 {
-                    "id": len(self._coco["annotations"]) + 1,
+                    "id": len(self._annotations) + 1,
                     "image_id": self.written,
                     "category_id": self._numbers.get(found.kind, 1),
                     "bbox": [x0, y0, x1 - x0, y1 - y0],

@@ -54,6 +54,8 @@ class Prediction:
         count: number of objects, the likeliest one.
         count_probabilities: q(n | x) for n = 0 to the model's slots.
         objects: the objects, ``count`` of them, in the order they were found.
+        slots: all of the model's slots, the objects first, if they were asked for; ``confidence`` is the probability
+            that each is there.
     """
 
     width: int
@@ -61,14 +63,17 @@ class Prediction:
     count: int
     count_probabilities: tuple[float, ...]
     objects: tuple[FoundObject, ...]
+    slots: tuple[FoundObject, ...] | None = None
 
     def record(self) -> dict[str, Any]:
-        """As dicts, which `json` writes."""
-        return asdict(self)
+        """As dicts, which `json` writes; without ``slots`` if they were not asked for."""
+        return {name: value for name, value in asdict(self).items() if name != "slots" or value is not None}
 
 
-def predictions(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) -> list[Prediction]:
-    """The records of B explained images, whose own sizes (width, height) in pixels are given.
+def predictions(
+    renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]], all_slots: bool = False
+) -> list[Prediction]:
+    """The records of B explained pictures, whose own sizes (width, height) in pixels are given.
 
     Errors:
         ValueError where the model's answer is not finite.
@@ -86,8 +91,11 @@ def predictions(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]
     results = []
     for b, (width, height) in enumerate(sizes):
         row = [column[b] for column in columns]
-        found = tuple(_object(renderer, kinds, *(part[i] for part in row)) for i in range(int(seen.count[b])))
-        results.append(Prediction(width, height, int(seen.count[b]), _numbers(seen.posterior[b]), found))
+        count = int(seen.count[b])
+        listed = seen.slots.where.shape[1] if all_slots else count
+        slots = tuple(_object(renderer, kinds, *(part[i] for part in row)) for i in range(listed))
+        told = slots if all_slots else None
+        results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told))
     return results
 
 

@@ -1,0 +1,62 @@
+"""Images from files of many formats, in the files' own numbers. A format is a short module with `read(path)`.
+
+A format is added by its suffix in ``READERS``.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from datamodules.image_files import fits, npy, raster
+from datamodules.image_files.record import RawImage
+
+READERS: dict[str, Callable[[Path], list[RawImage]]] = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff"), raster.read),
+    ".npy": npy.read,
+    **dict.fromkeys((".fits", ".fit", ".fits.gz"), fits.read),
+}
+"""What reads the files of each suffix."""
+SUFFIXES = tuple(READERS)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file of this name is read."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def found(folder: Path) -> list[Path]:
+    """The images' files in a folder and those below it, in the order of their names.
+
+    Pipes and devices are left out. Links that lead nowhere are among them, to be named when they are read.
+
+    Errors:
+        ValueError, with the path, for a folder that cannot be read.
+    """
+    with reading(folder):
+        paths = [Path(place, name) for place, _, names in os.walk(folder, onerror=_refuse) for name in names]
+        return sorted(p for p in paths if is_image(p) and (p.is_file() or not p.exists()))
+
+
+def raw_images(path: Path) -> list[RawImage]:
+    """The images of one file, at least one.
+
+    Errors:
+        ValueError, with the path, for a file that cannot be read.
+    """
+    with reading(path):
+        return next(read for suffix, read in READERS.items() if path.name.lower().endswith(suffix))(path)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What reading a damaged or unsuitable file raises becomes a ValueError that names it."""
+    try:
+        yield
+    except Exception as error:  # of damaged files, the libraries' decoders raise many
+        raise ValueError(f"could not read {path}: {error}") from error
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error

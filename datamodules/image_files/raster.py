@@ -1,0 +1,70 @@
+"""PNG, JPEG and TIFF files, and images of Pillow."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from datamodules.image_files import deep_color, tiff
+from datamodules.image_files.record import RawImage, without_alpha
+
+STEPS = {"L;2": 85, "L;4": 17}
+"""Pillow widens greys of 2 and 4 bits to 8, and leaves the transparent value as it was."""
+
+
+def read(path: Path) -> list[RawImage]:
+    """The image of a file, or the pages of a TIFF, turned as the camera says.
+
+    Errors:
+        ValueError for a TIFF that Pillow reads wrongly; and what Pillow raises of damaged files.
+    """
+    with Image.open(path) as image:
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    return [_page(path, number) for number in range(pages)]
+
+
+def from_pillow(image: Image.Image) -> RawImage:
+    """An image of Pillow, of any mode. A transparent value or palette entry becomes alpha."""
+    step = STEPS.get(deep_color.raw_mode(image), 1)
+    key = image.info.get("transparency")
+    turned = ImageOps.exif_transpose(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (image.mode == "P" and key is not None):
+        return without_alpha(np.asarray(turned.convert("RGBA")), 255)
+    values = _values(turned)
+    return RawImage(values, None if key is None else _opaque(values, np.multiply(key, step)))
+
+
+def _page(path: Path, number: int) -> RawImage:
+    with _opened(path, number) as image:
+        unsigned = image.format == "TIFF" and tiff.is_unsigned(image)
+        if image.format == "TIFF":
+            tiff.check(image)
+        if deep_color.applies(image):
+            return deep_color.decoded(partial(_opened, path, number))
+        raw = from_pillow(image)
+        return raw._replace(values=raw.values.view(np.uint32)) if unsigned else raw
+
+
+def _opened(path: Path, number: int) -> Image.Image:
+    image = Image.open(path)
+    if number:
+        image.seek(number)
+    return image
+
+
+def _values(image: Image.Image) -> NDArray[Any]:
+    """(H, W) or (H, W, 3)."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode in ("I", "F"):
+        return np.asarray(image)
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+
+
+def _opaque(values: NDArray[Any], key: NDArray[Any]) -> NDArray[np.float32]:
+    """1 where the values are not the transparent one."""
+    differs = values != key
+    return (differs if values.ndim == 2 else differs.any(-1)).astype(np.float32)
