@@ -81,34 +81,20 @@ class Scenery(NamedTuple):
 
 
 @inner
-def _project(s: Any, kind: int, pose: Any, rise: Any, lean_x: Any, lean_z: Any, screen: Any) -> int:
+def _project(s: Any, kind: int, pose: Any, screen: Any) -> int:
     """Vertices of one object to ``screen`` (x, y, 1/z; V), x and y in samples from the top left; their number.
 
-    1/z is -1 for those nearer than NEAR. The object stands upright (``rise`` 1, ``lean`` 0), or lies flat on the
-    table, a shadow (``rise`` 0): what is y high lies ``lean`` y back.
+    1/z is -1 for those nearer than NEAR.
     """
     if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
         return 0
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     r, f = s.rotation, s.focal
     # the object's axes seen from the camera, and its foot; across and down in samples at depth 1
-    xx, xy, xz = (
-        f * (r[0, 0] * cos - r[0, 2] * sin),
-        f * (r[0, 1] * rise - r[0, 0] * lean_x - r[0, 2] * lean_z),
-        f * (r[0, 0] * sin + r[0, 2] * cos),
-    )
-    yx, yy, yz = (
-        f * (r[1, 0] * cos - r[1, 2] * sin),
-        f * (r[1, 1] * rise - r[1, 0] * lean_x - r[1, 2] * lean_z),
-        f * (r[1, 0] * sin + r[1, 2] * cos),
-    )
-    zx, zy, zz = (
-        r[2, 0] * cos - r[2, 2] * sin,
-        r[2, 1] * rise - r[2, 0] * lean_x - r[2, 2] * lean_z,
-        r[2, 0] * sin + r[2, 2] * cos,
-    )
-    a = pose[0] - lean_x * pose[1] - s.eye[0]
-    b, c = pose[1] * rise - s.eye[1], pose[2] - lean_z * pose[1] - s.eye[2]
+    xx, xy, xz = f * (r[0, 0] * cos - r[0, 2] * sin), f * r[0, 1], f * (r[0, 0] * sin + r[0, 2] * cos)
+    yx, yy, yz = f * (r[1, 0] * cos - r[1, 2] * sin), f * r[1, 1], f * (r[1, 0] * sin + r[1, 2] * cos)
+    zx, zy, zz = r[2, 0] * cos - r[2, 2] * sin, r[2, 1], r[2, 0] * sin + r[2, 2] * cos
+    a, b, c = pose[0] - s.eye[0], pose[1] - s.eye[1], pose[2] - s.eye[2]
     x0 = f * (r[0, 0] * a + r[0, 1] * b + r[0, 2] * c)
     y0 = f * (r[1, 0] * a + r[1, 1] * b + r[1, 2] * c)
     z0 = r[2, 0] * a + r[2, 1] * b + r[2, 2] * c
@@ -126,6 +112,28 @@ def _project(s: Any, kind: int, pose: Any, rise: Any, lean_x: Any, lean_z: Any, 
         py[v] = middle_y - inverse * (y0 + yx * x + yy * y + yz * z)
         pw[v] = inverse if seen else -ONE
     return stop - start
+
+
+@inner
+def _project_shadow(s: Any, kind: int, pose: Any, k: int, screen: Any) -> int:
+    """As ``_project``, of the shadow that the k-th direction of the light casts on the table."""
+    if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
+        return 0
+    cos, sin, lean_x, lean_z = np.cos(pose[3]), np.sin(pose[3]), s.leans[k, 0], s.leans[k, 1]
+    r, f = s.rotation, s.focal
+    x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
+    middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
+    start = s.vertex_start[kind]
+    for v in range(s.vertex_start[kind + 1] - start):
+        x, z, tall = s.vertices[0, start + v], s.vertices[2, start + v], pose[1] + s.vertices[1, start + v]
+        a, c = x0 + cos * x + sin * z - lean_x * tall, z0 - sin * x + cos * z - lean_z * tall
+        depth = r[2, 0] * a + r[2, 1] * y0 + r[2, 2] * c
+        seen = depth >= NEAREST
+        inverse = ONE / (depth if seen else ONE)
+        screen[0, v] = middle_x + inverse * f * (r[0, 0] * a + r[0, 1] * y0 + r[0, 2] * c)
+        screen[1, v] = middle_y - inverse * f * (r[1, 0] * a + r[1, 1] * y0 + r[1, 2] * c)
+        screen[2, v] = inverse if seen else -ONE
+    return int(s.vertex_start[kind + 1] - start)
 
 
 @inner
@@ -219,7 +227,7 @@ def _draw(s: Any, kind: int, pose: Any, window: Any, screen: Any, picture: Any, 
 
     Nearness is written in all rows of the box, colour where the object is; the rest stays as it was.
     """
-    count = _project(s, kind, pose, ONE, ZERO, ZERO, screen)
+    count = _project(s, kind, pose, screen)
     _bound(screen, count, window, s.supersample, box)
     nearness = picture[3]
     for p in range(*_rows(window, box)):
@@ -277,7 +285,7 @@ def _shadow(s: Any, kind: int, pose: Any, window: Any, dark: Any, screen: Any, p
         shade[p] = ONE
     box[:] = 0
     for k in range(s.leans.shape[0]):
-        count = _project(s, kind, pose, ZERO, s.leans[k, 0], s.leans[k, 1], screen)
+        count = _project_shadow(s, kind, pose, k, screen)
         _bound(screen, count, window, s.supersample, part)
         _widen(box, part)
         _silhouette(s, kind, pose, k, screen, dark, window, part)
@@ -415,11 +423,11 @@ def _surround(s: Any, kinds: Any, poses: Any, whole: Any, screen: Any, box: Any,
     """
     window[:] = 0
     for m in range(kinds.shape[0]):
-        count = _project(s, kinds[m], poses[m], ONE, ZERO, ZERO, screen)
+        count = _project(s, kinds[m], poses[m], screen)
         _bound(screen, count, whole, s.supersample, box)
         _widen(window, box)
         for k in range(s.leans.shape[0]):
-            count = _project(s, kinds[m], poses[m], ZERO, s.leans[k, 0], s.leans[k, 1], screen)
+            count = _project_shadow(s, kinds[m], poses[m], k, screen)
             _bound(screen, count, whole, s.supersample, box)
             _widen(window, box)
 
