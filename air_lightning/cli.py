@@ -376,6 +376,7 @@ class AIRCLI(LightningCLI):
     def _callbacks(self) -> list[Callback]:
         """Those that have no arguments; Lightning adds the others."""
         always: list[Callback] = [
+            callbacks.Resumption(),
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),

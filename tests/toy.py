@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from air_lightning.cli import AIRCLI, ignore_warnings
+from datamodules.base import CounterSampler
 
 
 class Bias:
@@ -32,7 +33,7 @@ class ToyModule(pl.LightningModule):
         bad_step: step whose loss is NaN (-1: none).
         bad_gradient: step whose gradient alone is NaN (-1: none).
         seconds: how long a training step takes at least.
-        sigterm_at: where the process sends itself SIGTERM: `train 5` (a step), `val 0`, `test 1` (a batch).
+        sigterm_at: where the process sends itself SIGTERM: `train 5` (a step), `batch 5`, `val 0`, `test 1` (a batch).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ToyModule(pl.LightningModule):
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, Any]:
         time.sleep(self.seconds)
         self._terminate(f"train {self.global_step}")
+        self._terminate(f"batch {self.trainer.fit_loop.total_batch_idx}")
         noise = torch.randn(()) + float(np.random.randn())
         fit = (self.line(batch["image"]).squeeze(-1) - batch["target"] + 0.1 * noise).square().mean()
         prior = self.line.weight.square().mean()
@@ -140,8 +142,11 @@ class ToyData(pl.LightningDataModule):
         self.size, self.noise, self.shuffle = size, noise, shuffle
 
     def train_dataloader(self) -> DataLoader:
-        loader = DataLoader if self.shuffle else Resumable
-        return loader(Points(self.size, 1, self.noise), batch_size=4, shuffle=self.shuffle)
+        points = Points(self.size, 1, self.noise)
+        if self.shuffle:
+            return DataLoader(points, batch_size=4, shuffle=True)
+        share = CounterSampler(self.size, self.trainer.world_size, self.trainer.global_rank)  # other points each epoch
+        return Resumable(points, batch_size=4, sampler=share)
 
     def val_dataloader(self) -> DataLoader:
         # A generator of its own, as RandomState advises; the training loader above does without, which is harder.

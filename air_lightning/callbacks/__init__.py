@@ -9,6 +9,7 @@ from air_lightning.callbacks.final_validation import FinalValidation
 from air_lightning.callbacks.non_finite_guard import NonFiniteError, NonFiniteGuard
 from air_lightning.callbacks.progress import Progress
 from air_lightning.callbacks.random_state import RandomState
+from air_lightning.callbacks.resumption import Resumption
 from air_lightning.callbacks.scene_count import SceneCount
 from air_lightning.callbacks.stop_signal import StopSignal
 from air_lightning.callbacks.stopwatch import Stopwatch
@@ -26,6 +27,7 @@ __all__ = [
     "NonFiniteGuard",
     "Progress",
     "RandomState",
+    "Resumption",
     "SceneCount",
     "StopSignal",
     "Stopwatch",
