@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from air_lightning.predict.model import Model
+from air_lightning.moved import import_by_old_names
+from air_lightning.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from air_lightning.commands.predict.model import Model
+
+__all__ = ["__version__", "load"]
+
+import_by_old_names()
 
 
 def load(run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") -> Model:
@@ -22,6 +27,6 @@ def load(run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") 
     Errors:
         ValueError where there is no such run or checkpoint, or where they do not go together.
     """
-    from air_lightning.predict.model import Model  # torch and all the rest, when they are wanted
+    from air_lightning.commands.predict.model import Model  # torch and all the rest, when they are wanted
 
     return Model.load(run, checkpoint, device)

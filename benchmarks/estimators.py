@@ -28,7 +28,6 @@ import yaml
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from air_lightning.core import Slots, explain
 from air_lightning.estimators import (
     ConcreteCount,
     CountEstimator,
@@ -39,8 +38,9 @@ from air_lightning.estimators import (
     RLOOCount,
     VIMCOCount,
 )
-from air_lightning.module import AIRModule
-from air_lightning.objective import Objective, objective
+from air_lightning.model.module import AIRModule
+from air_lightning.model.objective import Objective, objective
+from air_lightning.model.slots import Slots, explain
 from datamodules import Batch, SceneDataModule
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from air_lightning.curves import SECONDS, curve
+from air_lightning.runs.curves import SECONDS, curve
 
 
 def run_seed(config: Path, seed: int, folder: Path, fit: list[str], test: list[str], threads: int) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from air_lightning.core import explain
-from air_lightning.module import AIRModule
-from air_lightning.objective import objective
+from air_lightning.model.module import AIRModule
+from air_lightning.model.objective import objective
+from air_lightning.model.slots import explain
 from datamodules import Batch, SceneDataModule, Scenes3D
 from renderers import MeshRenderer
 

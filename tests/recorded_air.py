@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from air_lightning.cli import main
-from air_lightning.module import AIRModule
+from air_lightning.model.module import AIRModule
 from datamodules.base import Batch
 from datamodules.canvas import CanvasScenes
 

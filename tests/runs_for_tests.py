@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import yaml
 
-from air_lightning.loading import build_module
+from air_lightning.runs.loading import build_module
 
 ATTENTION = {
     "class_path": "air_lightning.inference.ResidualAttention",
@@ -24,8 +24,8 @@ GLIMPSES = {
 }
 TURNED = {"class_path": GLIMPSES["class_path"], "init_args": {**GLIMPSES["init_args"], "turn": 0.5}}  # type: ignore[dict-item]
 DISCS = {"class_path": "disc_plugin.Discs"}
-RECONSIDERED = {"class_path": "air_lightning.reconsideration.Reconsideration", "init_args": {"margin": 0.0}}
-REFINED = {"class_path": "air_lightning.refinement.Refinement", "init_args": {"iterations": 2}}
+RECONSIDERED = {"class_path": "air_lightning.model.Reconsideration", "init_args": {"margin": 0.0}}
+REFINED = {"class_path": "air_lightning.model.Refinement", "init_args": {"iterations": 2}}
 
 
 def write_run(

@@ -8,8 +8,8 @@ from renderers_for_tests import Bumps, Dial, Discs, KindBumps
 from torch import Tensor
 from torch.distributions import Categorical
 
-from air_lightning.core import Slots
 from air_lightning.distributions import count_log_prior
+from air_lightning.model.slots import Slots
 from renderers import Renderer, spaces
 
 BATCH, SLOTS, SD = 3, 3, 0.4

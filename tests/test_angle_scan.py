@@ -8,12 +8,12 @@ import torch
 from renderers_for_tests import Bumps, Dial
 from torch import Tensor
 
-from air_lightning.core import Slots, explain
 from air_lightning.distributions import count_log_prior
 from air_lightning.estimators import AngleScan, ExactIdentity, PosteriorCount
 from air_lightning.inference import ResidualAttention
 from air_lightning.inference.heads import ANGLE_LIMITS, PoseHead
-from air_lightning.objective import Objective, objective
+from air_lightning.model.objective import Objective, objective
+from air_lightning.model.slots import Slots, explain
 from renderers import Coordinate, Renderer, Where
 
 TURN = 2 * math.pi

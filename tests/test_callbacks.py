@@ -19,11 +19,11 @@ import torch
 import toy
 from PIL import Image
 
-from air_lightning.callbacks import Checkpoints, Figures, NonFiniteError, Progress, SceneCount
-from air_lightning.callbacks.checkpoints import Best
-from air_lightning.callbacks.figures import spread, write_png
-from air_lightning.callbacks.progress import shorten
-from air_lightning.callbacks.random_state import collect, restore
+from air_lightning.training.callbacks import Checkpoints, Figures, NonFiniteError, Progress, SceneCount
+from air_lightning.training.callbacks.checkpoints import Best
+from air_lightning.training.callbacks.figures import spread, write_png
+from air_lightning.training.callbacks.progress import shorten
+from air_lightning.training.callbacks.random_state import collect, restore
 
 
 def load(path: Path) -> dict:

@@ -12,7 +12,8 @@ import toy
 from cli_for_tests import config, names, refused
 from cli_for_tests import run as run
 
-from air_lightning.cli import main, with_run_config
+from air_lightning.cli import main
+from air_lightning.cli.arguments import with_run_config
 from air_lightning.runs import RunError
 
 # ---- fit: wrong arguments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import re
 import runpy
@@ -101,7 +100,7 @@ def test_fast_dev_run_writes_nothing(run, tmp_path, monkeypatch):
 
 def test_second_process_takes_the_folder_of_the_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("air_lightning.processes.rank", lambda: 1)
+    monkeypatch.setattr("air_lightning.parallel.rank", lambda: 1)
     error = refused(capsys, *toy.FIT)
     assert error == "several processes started from outside need --run_dir DIR, one folder for all of them\n"
     monkeypatch.setenv("AIR_LIGHTNING_RUN_DIR", str(tmp_path / "first"))
@@ -265,10 +264,6 @@ def test_two_processes_share_one_folder(tmp_path):
     assert last["global_step"] == 8 and len(last["random_state"]["processes"]) == 2
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("air_lightning.module") is None or importlib.util.find_spec("datamodules.base") is None,
-    reason="the model and the datamodules are not written yet",
-)
 def test_python_m_air_lightning_shows_its_arguments():
     command = [sys.executable, "-m", "air_lightning", "fit", "--help"]
     shown = subprocess.run(command, cwd=TESTS.parent, env=environment(), capture_output=True, text=True, timeout=120)

@@ -10,7 +10,7 @@ import tiny_digits
 from PIL import Image
 
 from air_lightning.cli import main
-from air_lightning.downstream.training import Plan
+from air_lightning.commands.downstream.training import Plan
 
 FOLDER = Path(__file__).parent.parent / "configs"
 DOWNSTREAM = sorted(FOLDER.rglob("downstream_*.yaml"))
@@ -58,7 +58,7 @@ def test_config_trains_and_tests(config: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", DOWNSTREAM, ids=lambda path: path.stem)
 def test_downstream_config_compares(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PAIRS", "PIXELS"):
-        monkeypatch.setattr(f"air_lightning.downstream.study.{name}", QUICK)
+        monkeypatch.setattr(f"air_lightning.commands.downstream.study.{name}", QUICK)
     run, out = tmp_path / "run", tmp_path / "out"
     main(["fit", "--config", str(FOLDER / "multi_mnist.yaml"), "--run_dir", str(run), *SMALL, *DATA])
     small = ["--labels", "12", "24", "--test_scenes", "8"]

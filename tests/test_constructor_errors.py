@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from air_lightning.cli import main
-from air_lightning.constructor_errors import own_error, told
+from air_lightning.plugins.constructor_errors import own_error, told
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

@@ -24,7 +24,7 @@ from air_lightning.estimators import (
 )
 from air_lightning.estimators.concrete import mixture
 from air_lightning.estimators.multisample import left_out
-from air_lightning.evidence import bound
+from air_lightning.model.evidence import bound
 from air_lightning.schedules import Constant, Linear
 
 MULTI: list[Callable[[int], CountEstimator]] = [VIMCOCount, ReweightedWakeSleepCount]

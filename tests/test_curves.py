@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from air_lightning.curves import SECONDS, columns, curve, curves
 from air_lightning.runs import MetricsFile
+from air_lightning.runs.curves import SECONDS, columns, curve, curves
 
 
 def test_curve_of_a_file_that_is_being_written(tmp_path: Path) -> None:

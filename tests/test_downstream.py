@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from air_lightning.cli import main
-from air_lightning.downstream import CLASSES, PAIRS, Latents, PairClassifier, PixelClassifier, infer, labels
-from air_lightning.downstream.chart import HEIGHT, WIDTH, draw_chart
-from air_lightning.downstream.classifiers import FEWEST
-from air_lightning.downstream.study import compare, material
-from air_lightning.downstream.training import Plan, accuracy, choose, held_out, train
+from air_lightning.commands.downstream import CLASSES, PAIRS, Latents, PairClassifier, PixelClassifier, infer, labels
+from air_lightning.commands.downstream.chart import HEIGHT, WIDTH, draw_chart
+from air_lightning.commands.downstream.classifiers import FEWEST
+from air_lightning.commands.downstream.study import compare, material
+from air_lightning.commands.downstream.training import Plan, accuracy, choose, held_out, train
 from air_lightning.inference import ResidualAttention
-from air_lightning.module import AIRModule
+from air_lightning.model.module import AIRModule
 from datamodules import Batch, MultiMNIST
 from renderers import GlimpseRenderer
 
@@ -172,7 +172,7 @@ def test_more_labels_are_trained_on_longer() -> None:
 def test_a_comparison_repeats_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     short = Plan(lr=1e-3, weight_decay=0.0, passes=1.0, fewest=3, largest_batch=16)
     for name in ("PAIRS", "PIXELS"):
-        monkeypatch.setattr(f"air_lightning.downstream.study.{name}", short)
+        monkeypatch.setattr(f"air_lightning.commands.downstream.study.{name}", short)
     data, module = MultiMNIST(counts=[2]), model()
     given, test = material(module, data, "order", "train", 30), material(module, data, "order", "test", 40)
     first, again, other = (list(compare("order", given, test, [15, 30], seed)) for seed in (3, 3, 4))
@@ -220,8 +220,8 @@ def downstream(run: Path, *more: object, task: str = "sum") -> None:
 def test_command_writes_record_and_chart(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("air_lightning.downstream.study.PAIRS", QUICK)
-    monkeypatch.setattr("air_lightning.downstream.study.PIXELS", QUICK)
+    monkeypatch.setattr("air_lightning.commands.downstream.study.PAIRS", QUICK)
+    monkeypatch.setattr("air_lightning.commands.downstream.study.PIXELS", QUICK)
     downstream(run, "--labels", 30, 20, "--seeds", 1, 2, "--test_scenes", 50)
     record = json.loads((run / "downstream_sum" / "downstream_sum.json").read_text())
     assert [(r["seed"], r["labels"]) for r in record["results"]] == [(1, 20), (1, 30), (2, 20), (2, 30)]
@@ -268,7 +268,7 @@ def test_model_of_named_objects_is_refused(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_model_of_one_slot_is_refused() -> None:
-    from air_lightning.downstream.latents import check_model
+    from air_lightning.commands.downstream.latents import check_model
 
     with pytest.raises(ValueError, match="downstream needs a model of at least 2 slots, got model.slots 1"):
         check_model(model(slots=1))

@@ -9,7 +9,7 @@ from test_module import pytestmark as pytestmark
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from air_lightning.module import AIRModule
+from air_lightning.model.module import AIRModule
 from datamodules import Batch, MultiSprites
 from renderers import GlimpseRenderer
 

@@ -9,9 +9,9 @@ from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, over_renderers,
 from slots_for_tests import renderer as renderer
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
-from air_lightning.core import where_kl
 from air_lightning.distributions import count_log_posterior, wrapped_kl
-from air_lightning.evidence import bound, evidence, log_likelihoods, slot_kl, what_kl
+from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_kl, what_kl
+from air_lightning.model.slots import where_kl
 from renderers import Renderer, spaces
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import air_lightning
 from air_lightning.cli import main
-from air_lightning.export.formats import quantile
-from air_lightning.loading import load_module
+from air_lightning.commands.export.formats import quantile
+from air_lightning.runs.loading import load_module
 from renderers import Layer, MeshRenderer, Renderer
 from renderers.mesh.dense import DenseMeshes
 

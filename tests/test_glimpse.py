@@ -10,7 +10,7 @@ from torch import nn
 
 from air_lightning.estimators import ExactCount
 from air_lightning.inference import RecurrentAIR, ResidualAttention, crop
-from air_lightning.module import AIRModule
+from air_lightning.model.module import AIRModule
 from air_lightning.schedules import Constant
 from datamodules import MultiSprites
 from renderers import GlimpseRenderer

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from gradients_for_tests import finite
 from torch import Tensor
 
-from air_lightning.core import Slots, explain, where_kl
 from air_lightning.inference import InferenceNetwork, RecurrentAIR, ResidualAttention, image_grid
 from air_lightning.inference.heads import ANGLE_LIMITS as ANGLE
 from air_lightning.inference.heads import STRAIGHT_LIMITS as STRAIGHT
+from air_lightning.model.slots import Slots, explain, where_kl
 from renderers import Categorical, Coordinate, Gaussian, GlimpseRenderer, Layer, MeshRenderer, Renderer
 
 SLOTS = 3

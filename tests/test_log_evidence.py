@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.distributions import Categorical as Draw
 from torch.distributions import MultivariateNormal, Normal
 
-from air_lightning import module as module_file
-from air_lightning.core import Slots, explain, where_kl
 from air_lightning.distributions import wrapped_kl, wrapped_log_ratio
-from air_lightning.evidence import importance_bound, what_kl, what_log_ratio, where_log_ratio
 from air_lightning.inference import ResidualAttention
-from air_lightning.module import AIRModule
+from air_lightning.model import module as module_file
+from air_lightning.model.evidence import importance_bound, what_kl, what_log_ratio, where_log_ratio
+from air_lightning.model.module import AIRModule
+from air_lightning.model.slots import Slots, explain, where_kl
 from air_lightning.schedules import Constant
 from renderers import Coordinate, Gaussian, Layer, Renderer
 

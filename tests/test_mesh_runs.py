@@ -10,7 +10,7 @@ import yaml
 
 import air_lightning
 from air_lightning.cli import main
-from air_lightning.export.weights import write_weights
+from air_lightning.commands.export.weights import write_weights
 
 trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: pip install 'air-lightning[meshes]'")
 

@@ -13,8 +13,6 @@ import torch
 from renderers_for_tests import Bumps, BumpScenes, Discs
 from torch import Tensor
 
-from air_lightning.callbacks.random_state import RandomState
-from air_lightning.core import explain
 from air_lightning.distributions import count_log_posterior
 from air_lightning.estimators import (
     ExactCount,
@@ -24,11 +22,13 @@ from air_lightning.estimators import (
     RLOOCount,
     RLOOIdentity,
 )
-from air_lightning.evidence import bound, evidence, log_likelihoods, slot_kl
 from air_lightning.inference import RecurrentAIR, ResidualAttention
-from air_lightning.module import AIRModule
-from air_lightning.refinement import Refinement
+from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_kl
+from air_lightning.model.module import AIRModule
+from air_lightning.model.refinement import Refinement
+from air_lightning.model.slots import explain
 from air_lightning.schedules import Constant, Geometric, Linear
+from air_lightning.training.callbacks.random_state import RandomState
 from datamodules import Batch, SceneDataModule, Scenes3D
 from renderers import MeshRenderer, Renderer
 
@@ -270,7 +270,7 @@ def test_schedules_are_used_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
         steps.append(args[3])
         return contract(*args)
 
-    monkeypatch.setattr("air_lightning.objective.log_likelihoods", record_scale)
+    monkeypatch.setattr("air_lightning.model.objective.log_likelihoods", record_scale)
     monkeypatch.setattr(module.renderer, "contract", record_step)
     run = trainer(num_sanity_val_steps=0, limit_val_batches=0)
     run.fit(module, datamodule=data_for(module))

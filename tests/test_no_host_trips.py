@@ -28,7 +28,7 @@ from air_lightning.estimators import (
     VIMCOCount,
 )
 from air_lightning.inference import RecurrentAIR
-from air_lightning.module import AIRModule
+from air_lightning.model.module import AIRModule
 from datamodules import Scenes3D
 from datamodules.base import Batch
 from renderers import GlimpseRenderer, MeshRenderer, constants

@@ -10,7 +10,6 @@ from slots_for_tests import renderer as renderer
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
-from air_lightning.core import Slots, explain, where_kl
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import (
     ConcreteCount,
@@ -26,9 +25,10 @@ from air_lightning.estimators import (
     VIMCOCount,
 )
 from air_lightning.estimators.base import Score
-from air_lightning.evidence import bound, evidence, log_likelihoods, of_sample, slot_kl, what_kl
 from air_lightning.inference import ResidualAttention
-from air_lightning.objective import Objective, objective
+from air_lightning.model.evidence import bound, evidence, log_likelihoods, of_sample, slot_kl, what_kl
+from air_lightning.model.objective import Objective, objective
+from air_lightning.model.slots import Slots, explain, where_kl
 from renderers import GlimpseRenderer, MeshRenderer, Renderer, spaces
 
 TERMS = {"reconstruction", "where_kl", "what_kl", "presence"}

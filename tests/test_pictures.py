@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from air_lightning.pictures import CAPTION, COLORS, MARGIN, picture_rows, picture_steps, write_gif
+from air_lightning.figures.pictures import CAPTION, COLORS, MARGIN, picture_rows, picture_steps, write_gif
 from renderers.base import affine
 
 SIZE = 20

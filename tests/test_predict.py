@@ -17,10 +17,10 @@ from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
 
 import air_lightning
 from air_lightning.cli import main
-from air_lightning.loading import shipped
-from air_lightning.predict import FoundObject, Model, Prediction
-from air_lightning.predict.overlay import draw_overlay
-from air_lightning.predict.records import predictions
+from air_lightning.commands.predict import FoundObject, Model, Prediction
+from air_lightning.commands.predict.overlay import draw_overlay
+from air_lightning.commands.predict.records import predictions
+from air_lightning.runs.loading import shipped
 from datamodules import Scenes3D
 
 SIZE = 32

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from toy_renderers import Blobs
 
-from air_lightning.core import explain
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
-from air_lightning.module import AIRModule
-from air_lightning.reconsideration import Reconsideration
+from air_lightning.model.module import AIRModule
+from air_lightning.model.reconsideration import Reconsideration
+from air_lightning.model.slots import explain
 from renderers import MeshRenderer
 
 SCALE = 0.2

@@ -9,9 +9,9 @@ import torch
 from renderers_for_tests import Bumps, Discs
 from torch import Tensor
 
-from air_lightning.core import Slots
 from air_lightning.distributions import count_log_prior
-from air_lightning.refinement import Refinement
+from air_lightning.model.refinement import Refinement
+from air_lightning.model.slots import Slots
 from datamodules import Scenes3D
 from renderers import Gaussian, MeshRenderer, Renderer
 

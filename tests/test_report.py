@@ -17,10 +17,10 @@ import yaml
 from PIL import Image
 from reports_for_tests import report
 
-from air_lightning.callbacks.stopwatch import NAME as SECONDS
 from air_lightning.cli import main
-from air_lightning.report.record import read_runs
+from air_lightning.commands.report.record import read_runs
 from air_lightning.runs import RunFolder
+from air_lightning.runs.curves import SECONDS
 
 CONFIG = {
     "seed_everything": 1,
@@ -161,7 +161,7 @@ def test_pictures_are_in_the_page_unless_too_large(tmp_path: Path, monkeypatch: 
     page = report(run)
     kinds = [link.partition(";")[0] for link in page.links if link.startswith("data:image")]
     assert kinds == ["data:image/gif", "data:image/png"] and "reconstructions at step 200" in page.text
-    monkeypatch.setattr("air_lightning.report.page.LARGEST", 10)
+    monkeypatch.setattr("air_lightning.commands.report.page.LARGEST", 10)
     page = report(run, "--overwrite")
     assert "Too large for this page: see figures/steps.gif" in page.text
     assert not [link for link in page.links if link.startswith("data:image")]

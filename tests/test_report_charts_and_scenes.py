@@ -11,12 +11,12 @@ from PIL import Image
 from reports_for_tests import report
 
 from air_lightning.cli import main
-from air_lightning.gallery import Box
-from air_lightning.machine import describe
-from air_lightning.report.chart import HEIGHT, MOST_POINTS, WIDTH, Line, label, line_chart, thinned, ticks
-from air_lightning.report.figures import duration, number
-from air_lightning.report.record import read_runs, short_names
-from air_lightning.report.scenes import judge, overlap
+from air_lightning.commands.report.chart import HEIGHT, MOST_POINTS, WIDTH, Line, label, line_chart, thinned, ticks
+from air_lightning.commands.report.figures import duration, number
+from air_lightning.commands.report.record import read_runs, short_names
+from air_lightning.commands.report.scenes import judge, overlap
+from air_lightning.figures.gallery import Box
+from air_lightning.runs.machine import describe
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

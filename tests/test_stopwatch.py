@@ -9,13 +9,14 @@ import pytest
 import torch
 import toy
 
-from air_lightning.callbacks.stopwatch import NAME, Stopwatch
+from air_lightning.runs.curves import SECONDS
+from air_lightning.training.callbacks.stopwatch import Stopwatch
 
 
 def logged(folder: Path) -> list[tuple[bool, float]]:
     """(is it a validation's row, seconds), in order."""
     with (folder / "metrics.csv").open(newline="") as file:
-        return [(bool(row["val/scene_accuracy"]), float(row[NAME])) for row in csv.DictReader(file) if row[NAME]]
+        return [(bool(row["val/scene_accuracy"]), float(row[SECONDS])) for row in csv.DictReader(file) if row[SECONDS]]
 
 
 def test_every_validation_says_how_long_training_took(tmp_path: Path) -> None:
@@ -44,14 +45,14 @@ def test_validations_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     watch.on_train_start(fit, module)
     now[0], fit.global_step = 3.0, 1
     watch.on_train_batch_end(fit, module, None, batch, 0)
-    assert logged == {NAME: 3.0, "speed/steps_per_second": 1 / 3, "speed/images_per_second": 2 * 6 / 3}
+    assert logged == {SECONDS: 3.0, "speed/steps_per_second": 1 / 3, "speed/images_per_second": 2 * 6 / 3}
     now[0] = 4.0  # between the step and the validation
     watch.on_validation_start(fit, module)
     now[0] = 50.0
     watch.on_validation_end(fit, module)
     now[0], fit.global_step = 51.0, 2
     watch.on_train_batch_end(fit, module, None, batch, 1)
-    assert watch.seconds == logged[NAME] == 5.0
+    assert watch.seconds == logged[SECONDS] == 5.0
     assert (logged["speed/steps_per_second"], logged["speed/images_per_second"]) == (2 / 5, 2 * 2 * 6 / 5)
     other = Stopwatch()
     other.load_state_dict(watch.state_dict())

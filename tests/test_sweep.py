@@ -17,12 +17,12 @@ import tiny_digits
 import yaml
 
 from air_lightning.cli import main
-from air_lightning.curves import curve
-from air_lightning.sweep import Choice, Halving, Metric, Range, load
-from air_lightning.sweep.command import run_count
-from air_lightning.sweep.fits import environment
-from air_lightning.sweep.parameters import grid, nth, read, size
-from air_lightning.sweep.shares import Shaped, Weighted
+from air_lightning.commands.sweep import Choice, Halving, Metric, Range, load
+from air_lightning.commands.sweep.command import run_count
+from air_lightning.commands.sweep.fits import environment
+from air_lightning.commands.sweep.parameters import grid, nth, read, size
+from air_lightning.commands.sweep.shares import Shaped, Weighted
+from air_lightning.runs.curves import curve
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -241,7 +241,7 @@ def test_threads_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna", reason="sweeps on this machine need Optuna")
-    monkeypatch.setattr("air_lightning.sweep.local.POLL", 0.02)
+    monkeypatch.setattr("air_lightning.commands.sweep.local.POLL", 0.02)
 
 
 def sweep(path: Path, out: Path, *more: object) -> list[dict[str, Any]]:
@@ -381,9 +381,8 @@ def test_a_lock_that_a_killed_sweep_has_left_behind_is_taken_over(
 def test_a_run_is_put_in_line_once_however_often_the_sweep_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from optuna import Study as OptunaStudy
-
     from air_lightning.sweep.study import Study
+    from optuna import Study as OptunaStudy
 
     definition = load(write(tmp_path))
     Study(definition, tmp_path, 1, []).begin(3)

@@ -198,7 +198,7 @@ def test_switch_without_loggers_is_refused(tmp_path: Path, capsys: pytest.Captur
 def test_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("air_lightning.wandb_logging.find_spec", lambda name: None)
+    monkeypatch.setattr("air_lightning.training.wandb.find_spec", lambda name: None)
     with pytest.raises(SystemExit) as stop:
         toy.fit("--run_dir", tmp_path / "run", "--wandb")
     assert stop.value.code == 2 and not (tmp_path / "run").exists()

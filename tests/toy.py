@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from air_lightning.cli import AIRCLI, ignore_warnings
+from air_lightning.cli.dispatch import ignore_warnings
+from air_lightning.cli.lightning import AIRCLI
 from datamodules.base import CounterSampler
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from air_lightning.processes import average
+from air_lightning.parallel import average
 
 
 class Context(NamedTuple):

@@ -1,21 +1,17 @@
 """How well inferred scenes agree with the truth: pure functions, and a torchmetrics class over them."""
 
+from air_lightning.metrics.averages import SceneMean, median
 from air_lightning.metrics.boxes import BoxPrecision
-from air_lightning.metrics.functional import (
+from air_lightning.metrics.comparison import (
     Comparison,
-    CountRates,
-    Matching,
-    Objects,
     compare_objects,
-    count_confusion,
-    count_rates,
-    match_objects,
-    median,
     rotation_error,
     scene_accuracy,
     scene_right,
 )
-from air_lightning.metrics.mean import SceneMean
+from air_lightning.metrics.counts import CountRates, count_confusion, count_rates
+from air_lightning.metrics.matching import Matching, match_objects
+from air_lightning.metrics.objects import Objects
 from air_lightning.metrics.scenes import SceneMetrics
 from air_lightning.metrics.segmentation import adjusted_rand_index, foreground_ari, segments
 

@@ -9,16 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from air_lightning.metrics.functional import (
-    Comparison,
-    Objects,
-    check_periods,
-    compare_objects,
-    count_confusion,
-    count_rates,
-    median,
-    scene_right,
-)
+from air_lightning.metrics.averages import median
+from air_lightning.metrics.comparison import Comparison, check_periods, compare_objects, scene_right
+from air_lightning.metrics.counts import count_confusion, count_rates
+from air_lightning.metrics.objects import Objects
 
 
 class SceneMetrics(Metric):

@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
-import air_lightning
+from air_lightning.version import __version__
 
 
 class Kind(NamedTuple):
@@ -114,7 +114,7 @@ def _built_in(kind: Kind) -> Iterator[Plugin]:
     for name in home.__all__:
         cls = getattr(home, name)
         if inspect.isclass(cls) and issubclass(cls, bases) and not inspect.isabstract(cls):
-            yield Plugin(name, f"{kind.home}.{name}", cls, f"air-lightning {air_lightning.__version__}")
+            yield Plugin(name, f"{kind.home}.{name}", cls, f"air-lightning {__version__}")
 
 
 def _check_unique(kind: Kind, entries: list[EntryPoint]) -> None:

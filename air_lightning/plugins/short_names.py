@@ -4,7 +4,7 @@ from typing import Any
 
 from jsonargparse import _typehints
 
-from air_lightning.command_line import unknown
+from air_lightning.plugins.names import unknown
 from air_lightning.plugins.registry import available, find, kind_of
 
 

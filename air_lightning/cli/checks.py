@@ -1,0 +1,26 @@
+"""What commands check of an argument's value."""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def check_writable(name: str, path: Path) -> None:
+    """ValueError where an argument's file or folder could not be written, nor made: found out before the work is done.
+
+    Args:
+        name: of the argument. path: its value; a folder to write to, or what is yet to be made.
+    """
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise ValueError(f"{name} {str(path)!r} cannot be made, for {str(there)!r} is no folder: name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{name} {str(path)!r}: {str(there)!r} is not yours to write to: name another")

@@ -1,0 +1,17 @@
+"""The commands besides LightningCLI's own: `python -m air_lightning NAME ...`.
+
+Each lives in a module of `air_lightning.commands` that has `main(arguments)`, imported when it is called for.
+"""
+
+COMMANDS = {
+    "predict": ("air_lightning.commands.predict.command", "what a trained model sees in pictures"),
+    "export": (
+        "air_lightning.commands.export.command",
+        "a trained model for other programs: torch.export, ONNX, weights alone",
+    ),
+    "downstream": ("air_lightning.commands.downstream.command", "compare inferred objects with pixels"),
+    "check": ("air_lightning.commands.check", "measure whether a renderer keeps the contract"),
+    "plugins": ("air_lightning.commands.plugins", "list the plug-ins, built-in and installed"),
+    "report": ("air_lightning.commands.report.command", "an HTML page about runs"),
+    "sweep": ("air_lightning.commands.sweep.command", "many fits, as a W&B sweep file says"),
+}

@@ -1,0 +1,62 @@
+"""From the first word of a command line to what runs it."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from air_lightning.cli.arguments import SUBCOMMANDS
+from air_lightning.cli.commands import COMMANDS
+from air_lightning.cli.ending import end, sigterm_interrupts
+from air_lightning.plugins import enable_short_names
+from air_lightning.plugins.names import unknown
+
+
+def run(args: Sequence[str] | None = None) -> None:
+    """As `air_lightning.cli.main`."""
+    ignore_warnings()
+    enable_short_names()
+    argv = sys.argv[1:] if args is None else list(args)
+    if argv and argv[0] in COMMANDS:
+        module, _ = COMMANDS[argv[0]]
+        with sigterm_interrupts():  # as Ctrl-C: drafts are removed
+            import_module(module).main(argv[1:])
+        return
+    _check_command(argv)
+    from air_lightning.cli.lightning import AIRCLI  # seconds, for those who mistyped the command
+    from air_lightning.model.module import AIRModule
+    from datamodules.base import SceneDataModule
+
+    AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
+
+
+def _check_command(argv: Sequence[str]) -> None:
+    """End where the first word is neither an option nor a command that there is."""
+    names = (*SUBCOMMANDS, *COMMANDS)
+    if not argv:
+        end(2, f"error: no command given: there are {', '.join(names)}; try --help")
+    if not argv[0].startswith("-") and argv[0] not in names:
+        end(2, f"error: {unknown('command', argv[0], names)}; try --help")
+
+
+def ignore_warnings() -> None:
+    """Silence warnings on which our users should not act, and advertisements."""
+    log = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    log.addFilter(_no_tip)
+    for message in (
+        # Scenes are made by compiled code on the process's own threads, with which workers would compete.
+        ".*does not have many workers.*",
+        # Epochs may be short; validation metrics are logged whatever this interval.
+        ".*is smaller than the logging interval.*",
+        # A renderer, or a frozen part, may well be in evaluation mode.
+        ".*in eval mode at the start of training.*",
+        # Lightning's own use of torch and jsonargparse, for Lightning to change.
+        ".*LeafSpec.*is deprecated.*",
+        "(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _no_tip(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless" not in record.getMessage()

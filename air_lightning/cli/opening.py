@@ -1,0 +1,80 @@
+"""What a subcommand starts from: its run folder, made or found, and its checkpoint."""
+
+import os
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from air_lightning import parallel, runs
+from air_lightning.cli.arguments import NEEDS_RUN
+from air_lightning.runs import RunError, RunFolder
+
+
+def fit_folder(arguments: Namespace) -> Path:
+    """The folder of a fit: the one given, or one named after its config and the time.
+
+    Raises:
+        RunError: none is given where one is needed.
+    """
+    if arguments.resume and arguments.run_dir is None:
+        raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
+    return Path(arguments.run_dir) if arguments.run_dir is not None else _unnamed_folder(arguments)
+
+
+def make_folder(path: Path, arguments: Namespace) -> RunFolder:
+    """The folder of a fit, made or opened again, and locked.
+
+    Raises:
+        RunError: it holds a run and is not to be continued, or the other way round; or it cannot be written to.
+    """
+    if arguments.resume:
+        return RunFolder.existing(path)
+    return RunFolder.new(path) if arguments.run_dir is not None else RunFolder.new_default(path)
+
+
+def evaluation_folder(arguments: Namespace, subcommand: str) -> Path | None:
+    """The folder of the run that is evaluated; None for weights from elsewhere.
+
+    Raises:
+        RunError: there is neither a run nor a checkpoint to start from.
+    """
+    if arguments.resume:
+        raise RunError(f"--resume is for fit, not for {subcommand}: leave it out")
+    if arguments.run_dir is None and arguments.ckpt_path is None:
+        raise RunError(NEEDS_RUN.format(subcommand))
+    return Path(arguments.run_dir) if arguments.run_dir is not None else None
+
+
+def checkpoint(arguments: Namespace, run_dir: Path | None, default: str | None) -> str | None:
+    """The checkpoint to start from, a file in the place of `best` and `last`.
+
+    Raises:
+        RunError: it is not there.
+    """
+    wanted = arguments.ckpt_path or default
+    if wanted in runs.NAMED_CHECKPOINTS:
+        if run_dir is None:
+            raise RunError(f"--ckpt_path {wanted} needs --run_dir DIR: it names a checkpoint of that run")
+        return str(runs.checkpoint_of(run_dir, wanted))
+    if wanted is not None and _is_local(str(wanted)) and not Path(wanted).is_file():
+        raise RunError(f"--ckpt_path {str(wanted)!r} is not a file: give one, or `best` or `last` of --run_dir")
+    return wanted
+
+
+def _unnamed_folder(arguments: Namespace) -> Path:
+    first = parallel.rank() == 0
+    folder = runs.default_folder(_name(arguments)) if first else parallel.told_folder()
+    if folder is None or (first and not parallel.can_tell_folder()):
+        raise RunError("several processes started from outside need --run_dir DIR, one folder for all of them")
+    return folder
+
+
+def _name(arguments: Namespace) -> str:
+    """The stem of the last config file given, or `run`."""
+    files = [path for path in arguments.get("config") or [] if path is not None]
+    return Path(os.fspath(files[-1])).stem if files else "run"
+
+
+def _is_local(path: str) -> bool:
+    """Whether it is a file of this machine, not a URL nor one of Lightning's special words."""
+    return "://" not in path and path != "hpc" and not path.startswith("registry")

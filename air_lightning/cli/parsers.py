@@ -1,0 +1,85 @@
+"""The command line's parsers, which say in one line what is wrong with an argument."""
+
+import inspect
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pydoc import locate
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning.cli import LightningArgumentParser
+
+from air_lightning.cli.arguments import check_configs
+from air_lightning.cli.ending import end
+from air_lightning.plugins.names import unknown
+from air_lightning.plugins.short_names import UnknownName
+from air_lightning.runs import RunError
+
+KEY = re.compile(r'Parser key "([^"]+)"')
+CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+OPTION = re.compile(r"Option '([^']+)' is not accepted")
+UNION = re.compile(r"Does not validate against any of the Union subtypes\nSubtypes: (.*)\n")
+
+
+class Parser(ArgumentParser):
+    """jsonargparse's, for commands of our own."""
+
+    def read(self, args: Sequence[str]) -> Namespace:
+        """The arguments; a config file that holds none ends with status 2 and one line."""
+        try:
+            check_configs(args)
+        except RunError as error:
+            end(2, f"error: {error}")
+        return self.parse_args(list(args))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with usage and message as jsonargparse does; with one line where that can tell all."""
+        plain = one_line(ex)
+        if plain is not None and self.exit_on_error and not os.environ.get("JSONARGPARSE_DEBUG"):
+            end(2, f"error: {plain}")
+        super().error(message, ex)
+
+
+class CLIParser(Parser, LightningArgumentParser):
+    """LightningCLI's."""
+
+
+def one_line(error: BaseException | None) -> str | None:
+    """The dotted name of the argument that an error is about, and what is wrong with it.
+
+    jsonargparse raises an error anew at each level of the arguments, with the key or the class there and the one before
+    as its cause, and between levels in the same words. None where it does not name an argument, and where a value may
+    be of several types, of which the chain has the first one's error only.
+    """
+    chain = [one for one in _causes(error) if str(one) != str(one.__cause__)]
+    unions = [match[1] for one in chain if (match := UNION.match(str(one)))]
+    if not chain or not (all(map(_is_optional, unions)) or isinstance(chain[-1], UnknownName)):
+        return None
+    places = [place for one in chain if (place := KEY.match(str(one)) or CLASS.match(str(one)))]
+    key = ".".join(place[1] for place in places if place.re is KEY)
+    if not key:
+        return None
+    said = " ".join(str(chain[-1]).split())
+    if places[-1].re is CLASS:  # the error is about the class, not about one of its arguments
+        said = _of_class(places[-1][1], said)
+    return f"{key}: {said}"
+
+
+def _of_class(path: str, said: str) -> str:
+    option, cls = OPTION.fullmatch(said), locate(path)
+    if option is None or not inspect.isclass(cls):
+        return f"{path}: {said}"
+    names = [name for name in inspect.signature(cls).parameters if name.isidentifier()]
+    return unknown(f"argument of {cls.__name__}", option[1], names)
+
+
+def _is_optional(subtypes: str) -> bool:
+    """Whether a union is of one type and null."""
+    return subtypes.count(", ") == 1 and subtypes.endswith(", <class 'NoneType'>]")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

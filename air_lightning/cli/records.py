@@ -1,0 +1,64 @@
+"""What a command says and writes about a run: its config, its figures, and where it departs from its checkpoint."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning.utilities import rank_zero_only
+
+from air_lightning import runs
+
+# Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
+NOT_SAVED = ("config", "run_dir", "resume", "ckpt_path")
+
+
+def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
+    """The arguments as YAML, complete but for those that say where and how to run."""
+    saved = arguments.clone()
+    for key in NOT_SAVED:
+        saved.pop(key, None)
+    # Validated already; without the keys removed it would not be valid.
+    return parser.dump(saved, skip_none=False, skip_validation=True)
+
+
+def metrics(
+    results: Sequence[dict[str, float]], checkpoint: str, scenes: int | None, run_dir: Path, config: str
+) -> dict[str, Any]:
+    """What an evaluation of a run has measured, and on what.
+
+    Args:
+        results: as Lightning returns them. checkpoint: the file. scenes: how many were looked at.
+        run_dir: folder of the run. config: the arguments in force, as `config_text` has them.
+    """
+    saved, now = runs.read_config(run_dir)[1], yaml.safe_load(config)
+    return {
+        "metrics": {name: float(value) for metrics in results for name, value in metrics.items()},
+        "checkpoint": str(checkpoint),
+        "step": runs.step_of(checkpoint),
+        "scenes": scenes,
+        # Of the arguments that fit has too: the others do not change what is measured.
+        "overrides": runs.differences(saved, {key: value for key, value in now.items() if key in saved}),
+    }
+
+
+@rank_zero_only
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Write what `metrics` made, and say so."""
+    runs.write_json(path, record)
+    print(f"wrote {path}")
+
+
+@rank_zero_only
+def say_other_arguments(checkpoint: str | None, config: str, subcommand: str) -> None:
+    """Name the model's arguments that the checkpoint was trained with and this command has otherwise."""
+    if checkpoint is None or not Path(checkpoint).is_file():
+        return
+    trained, now = runs.trained_with(Path(checkpoint)), yaml.safe_load(config)["model"]
+    other = runs.differences(trained, {key: value for key, value in now.items() if key in trained})
+    if other:
+        said = ", ".join(f"model.{key} {value}" for key, value in other.items())
+        kept = " (the optimizer, learning rates included, is the checkpoint's)" if subcommand == "fit" else ""
+        print(f"note: {checkpoint} was trained with other arguments; now in force: {said}{kept}", file=sys.stderr)

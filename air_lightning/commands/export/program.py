@@ -1,0 +1,141 @@
+"""A model's inference as one function of a batch of pictures, exported and compared with the original."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from air_lightning.distributions import count_log_posterior
+from air_lightning.model.module import AIRModule
+from air_lightning.model.slots import explain
+from air_lightning.version import __version__
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+OUTPUTS = ("count_probabilities", "object_what", "object_where")
+CHECKED = (1, 2, 29)
+"""Batch sizes at which an exported program is compared with the original."""
+TOLERANCE = 1e-3
+"""Largest difference that is put down to rounding, of probabilities, codes and poses alike."""
+UNSTABLE = 0.05
+"""Share of pictures that may differ by more: rounding may turn a hard pixel or a close choice, above all in noise."""
+
+Program = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+class Inference(nn.Module):
+    """Pictures (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, reconsidered if the model is, not refined.
+
+    count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the kinds (B, N, K), or posterior
+    means of appearance (B, N, D); object_where (B, N, P), the poses of the likeliest kinds in the renderer's units.
+
+    Args:
+        module: the model. renderer: what draws between slots, the model's own or one that draws the same.
+    """
+
+    log_prior: Tensor
+
+    def __init__(self, module: AIRModule, renderer: Renderer) -> None:
+        super().__init__()
+        self.network, self.renderer, self.slots = module.network, renderer, module.slots
+        self.reconsideration, self.final_sd = module.reconsideration, module.final_sd
+        self.register_buffer("log_prior", module.log_prior, persistent=False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        if self.reconsideration is not None:
+            slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
+        what = slots.looks.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
+        return count_log_posterior(slots.presence_logits).exp(), what, slots.where
+
+
+def trace(module: AIRModule) -> ExportedProgram:
+    """The model's inference by ``torch.export``, for batches of any size.
+
+    Errors:
+        ValueError where torch cannot follow the renderer or the network.
+    """
+    example, sizes = torch.rand(2, *module.renderer.image_shape), {"images": {0: Dim("batch")}}
+    try:
+        with torch.no_grad():
+            inference = Inference(module, module.renderer.traceable()).eval()
+            return torch.export.export(inference, (example,), dynamic_shapes=sizes, strict=False)
+    except Exception as error:  # torch has many, and a plug-in its own
+        raise ValueError(
+            f"torch.export cannot follow {type(module.network).__name__} with {type(module.renderer).__name__} "
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0]}): between slots the network looks at what "
+            "the renderer draws, which must be torch operations for any number of objects (`what.shape[0]`, not "
+            "`len(what)`), or its `traceable` give a renderer of such"
+        ) from error
+
+
+def metadata(module: AIRModule) -> dict[str, str]:
+    """What a user of the program needs to know of it, as text by name; all but ``description`` is JSON."""
+    renderer = module.renderer
+    kinds = list(renderer.what.names) if isinstance(renderer.what, Categorical) else None
+    periods = renderer.where.periods(renderer.kinds, torch.zeros(()))
+    where = [
+        {"name": c.name, "unit": c.unit, "low": c.low, "high": c.high, "circular": c.circular}
+        | ({"periods": periods[:, j].tolist()} if c.circular else {})
+        for j, c in enumerate(renderer.where.coordinates)
+    ]
+    facts: dict[str, Any] = {
+        "air_lightning": __version__,
+        "image_shape": list(renderer.image_shape),
+        "slots": module.slots,
+        "kinds": kinds,
+        "where": where,
+        "refined": False,
+        "outputs": list(OUTPUTS),
+    }
+    description = (
+        "AIR inference. images: float32 (batch, channels, height, width) in [0, 1]. count_probabilities: (batch, "
+        "slots + 1). object_what: probabilities of the kinds (batch, slots, kinds), or codes of appearance (batch, "
+        "slots, dimensions). object_where: (batch, slots, coordinates). The first n slots are the objects, n the "
+        "likeliest count. Poses and kinds are the network's own, not refined through the renderer."
+    )
+    return {"description": description} | {name: json.dumps(fact) for name, fact in facts.items()}
+
+
+def differences(program: Program, module: AIRModule, seed: int = 0) -> Tensor:
+    """For each of some pictures, the largest difference of any number from the original's; infinite for nan.
+
+    Half of the pictures are noise, half scenes that the model's renderer draws.
+
+    Errors:
+        ValueError where the program's answers have other shapes.
+    """
+    random, original = torch.Generator().manual_seed(seed), Inference(module, module.renderer).eval()
+    found = []
+    for size in CHECKED:
+        for images in (torch.rand(size, *module.renderer.image_shape, generator=random), scenes(module, size, random)):
+            with torch.no_grad():
+                expected = original(images)
+                answer = program(images)
+            gaps = []
+            for mine, theirs in zip(answer, expected):
+                if mine.shape != theirs.shape:
+                    raise ValueError(f"the exported program gives {tuple(mine.shape)} instead of {tuple(theirs.shape)}")
+                gaps.append((mine - theirs).abs().flatten(1).amax(1))
+            found.append(torch.stack(gaps).amax(0).nan_to_num(float("inf")))
+    return torch.cat(found)
+
+
+def agrees(gaps: Tensor) -> bool:
+    """Whether these differences are those of rounding."""
+    return float((gaps > TOLERANCE).float().mean()) <= UNSTABLE
+
+
+def scenes(module: AIRModule, size: int, random: torch.Generator) -> Tensor:
+    """Pictures (size, C, H, W) of as many objects as the model has slots, with poses and looks from their priors."""
+    renderer, shape = module.renderer, (size, module.slots)
+    where = renderer.where.clamp(renderer.where.constrain(torch.randn(*shape, len(renderer.where), generator=random)))
+    if isinstance(renderer.what, Categorical):
+        what = torch.randint(renderer.kinds, shape, generator=random)
+    else:
+        what = torch.randn(*shape, renderer.what.dim, generator=random)
+    with torch.no_grad():
+        return renderer.render(what, where)[:, -1].clamp(0, 1)

@@ -1,0 +1,130 @@
+"""What a model says of one picture, as records that go to JSON as they are."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from air_lightning.distributions import shown
+from air_lightning.model.module import Explanation
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+CORNERS = torch.tensor([[-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+"""Of a window in its own coordinates, (3, 4): clockwise from the upper left one."""
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FoundObject:
+    """One inferred object. Numbers have six significant digits.
+
+    Attributes:
+        kind: name of its identity, after refinement where the model has one; None for a renderer without kinds.
+        kind_probabilities: of every kind by name, the network's own, before refinement; None as ``kind``.
+        code: posterior mean of its appearance; None for a renderer with kinds.
+        pose: the renderer's coordinates by name, in the renderer's units. An angle lies within half its kind's period
+            of 0; it is None where the kind looks the same from all sides.
+        window: corners (x, y) of the region where the network reads appearance, pixels of the picture given.
+        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the picture
+            given, from the upper left corner, ends excluded; None if it draws nothing.
+        confidence: posterior probability that it is there, q(n >= i | x) for the i-th object.
+    """
+
+    kind: str | None
+    kind_probabilities: dict[str, float] | None
+    code: tuple[float, ...] | None
+    pose: dict[str, float | None]
+    window: tuple[Point, ...]
+    box: tuple[float, float, float, float] | None
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        width, height: of the picture given, pixels.
+        count: number of objects, the likeliest one.
+        count_probabilities: q(n | x) for n = 0 to the model's slots.
+        objects: the objects, ``count`` of them, in the order they were found.
+    """
+
+    width: int
+    height: int
+    count: int
+    count_probabilities: tuple[float, ...]
+    objects: tuple[FoundObject, ...]
+
+    def record(self) -> dict[str, Any]:
+        """As dicts, which `json` writes."""
+        return asdict(self)
+
+
+def predictions(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]) -> list[Prediction]:
+    """The records of B explained pictures, whose own sizes (width, height) in pixels are given.
+
+    Errors:
+        ValueError where the model's answer is not finite.
+    """
+    for name, value in (("count", seen.posterior), ("pose", seen.slots.where), ("identity", seen.slots.looks)):
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
+    kinds = renderer.what.names if isinstance(renderer.what, Categorical) else None
+    columns = _columns(renderer, seen, sizes)
+    results = []
+    for b, (width, height) in enumerate(sizes):
+        row = [column[b] for column in columns]
+        found = tuple(_object(renderer, kinds, *(part[i] for part in row)) for i in range(int(seen.count[b])))
+        results.append(Prediction(width, height, int(seen.count[b]), _numbers(seen.posterior[b]), found))
+    return results
+
+
+def _columns(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """(B, N, ...) of what, looks, where, windows and boxes in the pictures' own pixels, and confidence; on the CPU."""
+    what, where = seen.slots.what, seen.slots.where
+    size = torch.tensor(sizes, dtype=torch.float32, device=where.device)
+    window = (renderer.window(where) @ CORNERS.to(where) + 1) * (size[:, None, :, None] / 2)
+    shown_at = size / torch.tensor(renderer.image_shape[:0:-1], dtype=size.dtype, device=size.device)
+    boxes = renderer.boxes(what, where) * shown_at.repeat(1, 2).unsqueeze(1)
+    parts = what, seen.slots.looks, where, window.transpose(2, 3), boxes, shown(seen.posterior)
+    return [part.cpu() for part in parts]
+
+
+def _object(
+    renderer: Renderer, kinds: tuple[str, ...] | None, what: Tensor, looks: Tensor, where: Tensor, window: Tensor,
+    box: Tensor, confidence: Tensor,
+) -> FoundObject:  # fmt: skip
+    x0, y0, x1, y1 = _numbers(box)
+    return FoundObject(
+        kind=None if kinds is None else kinds[int(what)],
+        kind_probabilities=None if kinds is None else dict(zip(kinds, _numbers(looks.softmax(-1)))),
+        code=None if kinds is not None else _numbers(looks.chunk(2, -1)[0]),
+        pose=_pose(renderer, 0 if kinds is None else int(what), where),
+        window=tuple((x, y) for x, y in (_numbers(corner) for corner in window)),
+        box=(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None,
+        confidence=_numbers(confidence.unsqueeze(0))[0],
+    )
+
+
+def _pose(renderer: Renderer, kind: int, where: Tensor) -> dict[str, float | None]:
+    periods = renderer.where.periods(renderer.kinds, where)[kind]
+    pose: dict[str, float | None] = {}
+    for coordinate, value, period in zip(renderer.where.coordinates, _numbers(where), periods.tolist()):
+        if not coordinate.circular:
+            pose[coordinate.name] = value
+        else:
+            pose[coordinate.name] = _digits(value - period * round(value / period)) if period > 0 else None
+    return pose
+
+
+def _numbers(values: Tensor) -> tuple[float, ...]:
+    return tuple(_digits(value) for value in values.tolist())
+
+
+def _digits(value: float) -> float:
+    """Six significant digits: what float32 holds, and no more."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,186 @@
+"""The best and the worst held-out scenes of a run: its model is loaded and judges them again."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning.callbacks import Callback
+from scipy.optimize import linear_sum_assignment
+
+from air_lightning.commands.report.record import Run
+from air_lightning.figures.gallery import Box, Exhibit, gallery
+from air_lightning.model.module import AIRModule, Explanation
+from air_lightning.plugins.constructor_errors import own_error, told
+from air_lightning.runs.loading import restore
+from datamodules.base import Batch, SceneDataModule
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+PARTS = ("model", "data")
+OVERLAP = (
+    "overlap with the truth: the intersection over union of matched boxes, 0 for a pair of different kinds, summed "
+    "and divided by the true or the inferred count, whichever is larger; 1 is perfect. Rotations do not count"
+)
+ERROR = "the root mean square error of the reconstruction, pixel values from 0 to 1; 0 is perfect"
+
+
+class Judged(NamedTuple):
+    """A scene and what the model made of it.
+
+    Attributes:
+        number: in the test split. score: see ``Judgement.criterion``.
+        found: how many objects were inferred. truth: how many there are, -1: unknown.
+        error: root mean square error of the reconstruction. exhibit: the pictures, a pixel for each of theirs.
+    """
+
+    number: int
+    score: float
+    found: int
+    truth: int
+    error: float
+    exhibit: Exhibit
+
+
+class Judgement(NamedTuple):
+    """Scenes of one run.
+
+    Attributes:
+        scenes: how many were judged. criterion: of the score, in words. known: whether there is a truth.
+        best, worst: by score, the best one first and the worst one first. first: as they come.
+    """
+
+    scenes: int
+    criterion: str
+    known: bool
+    best: list[Judged]
+    worst: list[Judged]
+    first: list[Judged]
+
+
+def judge(run: Run, most: int, shown: int) -> Judgement:
+    """Judge the first ``most`` test scenes; keep ``shown`` of the best, of the worst and of the first.
+
+    Model and data are the run's own, with what was overridden in the evaluation that its report shows.
+
+    Raises:
+        ValueError: the model or its data cannot be had; the message says why.
+    """
+    model, data = load(run)
+    judged = judge_all(model, data, most)
+    known = any(scene.exhibit.truth for scene in judged)
+    if not known:
+        judged = [scene._replace(score=scene.error) for scene in judged]
+    ranked = sorted(judged, key=lambda scene: (-scene.score if known else 0.0, scene.error))
+    # of an empty scene there is little to get right: the best ones hold something
+    best = [scene for scene in ranked if (scene.truth if known else scene.found) > 0]
+    criterion = OVERLAP if known else ERROR
+    return Judgement(len(judged), criterion, known, best[:shown], ranked[::-1][:shown], judged[:shown])
+
+
+def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
+    """The model with the run's checkpoint, and the data.
+
+    Raises:
+        ValueError: there is no checkpoint, or one of them cannot be built or read.
+    """
+    if missing := [name for name in PARTS if name not in run.config]:
+        raise ValueError(f"config.yaml has no `{missing[0]}`")
+    if run.checkpoint is None:
+        raise ValueError("nothing was saved in checkpoints/ yet")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AIRModule, "model")
+    parser.add_subclass_arguments(SceneDataModule, "data")
+    try:
+        built = parser.instantiate_classes(_arguments(parser, run))
+        restore(built.model, run.checkpoint)
+        built.model.check_data(built.data)
+        built.data.prepare_data()
+    except Exception as error:  # jsonargparse, constructors, torch and downloads all have their own
+        own = own_error(error)
+        raise ValueError(f"{type(own).__name__}: {told(own, run.config, {'model': AIRModule})}") from error
+    return built.model, built.data
+
+
+def _arguments(parser: ArgumentParser, run: Run) -> Namespace:
+    """Model and data of the config, with the overrides of the evaluation shown, as they were given there."""
+    config = parser.parse_object({name: run.config[name] for name in PARTS})
+    shown = next(iter(run.evaluations.values()), None)
+    overrides: Mapping[str, Any] = {} if shown is None else shown.overrides
+    given = [f"--{name}={_word(value)}" for name, value in overrides.items() if name.partition(".")[0] in PARTS]
+    return parser.parse_args(given, namespace=config)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+class _Judge(Callback):
+    """Judges every batch that a trainer predicts, for as long as there are fewer than ``most`` scenes."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.judged = most, list[Judged]()
+
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        assert isinstance(pl_module, AIRModule)
+        fresh = judge_batch(pl_module.renderer, batch, outputs, len(self.judged))
+        self.judged += fresh[: self.most - len(self.judged)]
+
+
+def judge_all(model: AIRModule, data: SceneDataModule, most: int) -> list[Judged]:
+    """The first ``most`` scenes of the test split, which is what is predicted, or all there are."""
+    judge = _Judge(most)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what devices there are is not news here
+    trainer = pl.Trainer(
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_predict_batches=math.ceil(most / data.batch_size),
+        callbacks=[judge],
+    )
+    trainer.predict(model, datamodule=data, return_predictions=False)
+    return judge.judged
+
+
+def judge_batch(renderer: Renderer, batch: Batch, seen: Explanation, start: int) -> list[Judged]:
+    """The scenes of a batch, numbered from ``start``, as the model has explained them."""
+    exhibits = gallery(
+        renderer, batch, seen.count, seen.posterior, seen.slots.what, seen.slots.where, seen.reconstruction, zoom=1
+    )
+    errors = (seen.reconstruction - batch.images).pow(2).flatten(1).mean(1).sqrt().tolist()
+    kinds = isinstance(renderer.what, Categorical)
+    judged = []
+    for b, (exhibit, count, truth) in enumerate(zip(exhibits, seen.count.tolist(), batch.count.tolist())):
+        score = overlap(exhibit.truth, exhibit.inferred, max(truth, count), kinds)
+        judged.append(Judged(start + b, score, count, truth, errors[b], exhibit))
+    return judged
+
+
+def overlap(truth: Sequence[Box], inferred: Sequence[Box], most: int, kinds: bool) -> float:
+    """How well boxes explain a scene, in [0, 1], see ``OVERLAP``; 1 where there is nothing to find and nothing found.
+
+    Args:
+        most: the larger of both counts, which boxes that cannot be seen belong to. kinds: whether a pair's must agree.
+    """
+    if most == 0:
+        return 1.0
+    if not truth or not inferred:
+        return 0.0
+    worth = np.array([[_iou(t, i) if t.kind == i.kind or not kinds else 0.0 for i in inferred] for t in truth])
+    return float(worth[linear_sum_assignment(-worth)].sum()) / most
+
+
+def _iou(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    corners = np.array([one.corners, other.corners])
+    sides = np.minimum(*corners[:, 2:]) - np.maximum(*corners[:, :2])
+    both = float(np.prod(sides.clip(0)))
+    return both / (float(np.prod(corners[:, 2:] - corners[:, :2], axis=1).sum()) - both)

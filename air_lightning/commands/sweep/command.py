@@ -1,0 +1,167 @@
+"""`python -m air_lightning sweep`: many fits of one experiment, as a W&B sweep file says.
+
+    python -m air_lightning sweep FILE                         # says what to type to run it with W&B
+    python -m air_lightning sweep FILE --local [--count N] [--jobs J] [--out DIR] [-- FIT_ARGUMENT ...]
+
+With --local no server is needed. Run 1 lies in `DIR/001` (DIR: `runs/sweeps/<name of the file>`), what it printed in
+`DIR/001.log`; `DIR/results.csv` and `results.json` have all runs, the best first. The same command again goes on after
+an interruption, without repeating what is done. Arguments after `--` are given to every fit.
+
+Exit status: 0 done; 1 five runs in a row have failed, or all of them; 2 wrong arguments, and then nothing was run; 130
+(Ctrl-C) or 143 (SIGTERM) interrupted.
+"""
+
+import argparse
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from air_lightning.cli.checks import check_writable, positive
+from air_lightning.cli.ending import end, interrupt_status
+from air_lightning.commands.sweep import parameters
+from air_lightning.commands.sweep.definition import Sweep, load
+from air_lightning.commands.sweep.parameters import Choice
+
+PROG = "python -m air_lightning sweep"
+LOCK = ".lock"
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the subcommand with the arguments after its name.
+
+    Raises:
+        SystemExit: unless all went well, with the status said at the top of this file.
+    """
+    given = list(args)
+    cut = given.index("--") if "--" in given else len(given)
+    options, further = arguments().parse_args(given[:cut]), given[cut + 1 :]
+    try:
+        sweep = load(options.file)
+        if not options.local:
+            check_remote(options, further)
+            print(how_to_use_wandb(options.file))
+            return
+        run(sweep, options, further)
+    except ValueError as error:
+        end(2, f"error: {error}")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The subcommand's parser."""
+    parser = argparse.ArgumentParser(
+        prog=PROG, description=__doc__.partition("\n\n")[2], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="a W&B sweep file, such as configs/sweeps/scenes3d.yaml")
+    parser.add_argument("--local", action="store_true", help="run it here, without W&B")
+    parser.add_argument("--count", type=positive, help="runs in all (default: the file's run_cap; a grid's size)")
+    parser.add_argument("--jobs", type=positive, default=1, help="fits at a time (default: 1)")
+    parser.add_argument("--out", type=Path, help="folder of the sweep (default: runs/sweeps/<name of the file>)")
+    parser.add_argument("--seed", type=_seed, default=1, help="of methods random and bayes (default: 1)")
+    return parser
+
+
+def check_remote(options: argparse.Namespace, further: Sequence[str]) -> None:
+    """ValueError where there are arguments that only a local sweep heeds."""
+    if further or options.count or options.out or options.jobs > 1:
+        raise ValueError("--count, --jobs, --out and arguments after -- are for sweeps on this machine: add --local")
+
+
+def how_to_use_wandb(file: Path) -> str:
+    """What to type."""
+    return (
+        f"{file} is a W&B sweep. With an account (pip install wandb; wandb login):\n"
+        f"  wandb sweep {shlex.quote(str(file))}\n"
+        "and, on every machine that takes part, the `wandb agent` command that it prints. Without W&B, on this one:\n"
+        f"  {PROG} {shlex.quote(str(file))} --local"
+    )
+
+
+def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> None:
+    """The sweep on this machine.
+
+    Raises:
+        ValueError: something is missing, or in the way; nothing was run then.
+        SystemExit: it did not come to its end.
+    """
+    most = run_count(sweep, options.count)
+    try:
+        import_module("optuna")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "sweep --local needs Optuna, which is not installed: pip install 'air-lightning[sweep]'"
+        ) from error
+    from air_lightning.commands.sweep.local import LocalSweep, TooManyFailures, table
+
+    folder = options.out or Path("runs") / "sweeps" / options.file.stem
+    check_program(sweep)
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder):
+        local = LocalSweep(sweep, folder, most, options.jobs, options.seed, further)
+        try:
+            records = local.run()
+        except TooManyFailures as error:
+            end(1, f"error: {error}")
+        except KeyboardInterrupt as error:
+            end(interrupt_status(error), "interrupted; the same command goes on with the sweep")
+    print(f"{table(sweep, records)}\nwrote {folder}/  results.csv, results.json")
+    if records and all(record.state == "failed" for record in records):
+        end(1, f"error: every run has failed; their logs are {folder}/*.log")
+
+
+def run_count(sweep: Sweep, count: int | None) -> int:
+    """How many runs there are to be.
+
+    Raises:
+        ValueError: nothing says so.
+    """
+    limits = [limit for limit in (count or sweep.run_cap, _grid_size(sweep)) if limit is not None]
+    if not limits:
+        raise ValueError(f"method {sweep.method} has no end: give --count N, or run_cap in the file")
+    return min(limits)
+
+
+def check_program(sweep: Sweep) -> None:
+    """ValueError where what a run's command starts with cannot be run."""
+    program = sweep.argv(sys.executable, {})[0]
+    if shutil.which(program) is None:
+        raise ValueError(f"command starts with {program!r}, which is no program here: ${{interpreter}} is this Python")
+
+
+def check_folder(folder: Path) -> None:
+    """ValueError where a folder is somebody else's, or cannot be written to."""
+    from air_lightning.commands.sweep.study import JOURNAL
+
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {str(folder)!r} is a file: name a folder")
+    if folder.is_dir() and {file.name for file in folder.iterdir()} - {LOCK} and not (folder / JOURNAL).is_file():
+        raise ValueError(f"--out {str(folder)!r} is not empty and holds no sweep: name another folder")
+    check_writable("--out", folder)
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2^31, got {value}")
+    return value
+
+
+def _grid_size(sweep: Sweep) -> int | None:
+    if sweep.method != "grid":
+        return None
+    return parameters.size({name: p for name, p in sweep.parameters.items() if isinstance(p, Choice)})
+
+
+def _only_one(folder: Path) -> AbstractContextManager[Any]:
+    """The folder's lock, held until it is left."""
+    try:
+        return FileLock(folder / LOCK).acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"--out {str(folder)!r} is in use by another sweep: wait for it, or name another") from error

@@ -1,0 +1,18 @@
+"""The distributions of AIR: count and ordered presence, identities, Gaussian and wrapped poses; and their KLs."""
+
+from air_lightning.distributions.categorical import categorical_kl, draw
+from air_lightning.distributions.count import count_log_posterior, count_log_prior, shown
+from air_lightning.distributions.gaussian import gaussian_kl, gaussian_log_likelihood
+from air_lightning.distributions.wrapped import wrapped_kl, wrapped_log_ratio
+
+__all__ = [
+    "categorical_kl",
+    "count_log_posterior",
+    "count_log_prior",
+    "draw",
+    "gaussian_kl",
+    "gaussian_log_likelihood",
+    "shown",
+    "wrapped_kl",
+    "wrapped_log_ratio",
+]

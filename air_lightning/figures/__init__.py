@@ -1,0 +1,1 @@
+"""Pictures for people: scenes beside their reconstructions, with objects marked or their boxes as data."""

@@ -1,0 +1,109 @@
+"""Scenes beside their reconstructions, with the objects' boxes as data rather than drawn."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from air_lightning.distributions import shown
+from air_lightning.figures.pictures import Picture, enlarged
+from datamodules.base import Batch
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+
+class Box(NamedTuple):
+    """A box around an object.
+
+    Attributes:
+        corners: x0, y0, x1, y1 in the exhibit's pixels, from the upper left corner.
+        kind: index into the exhibit's names. caption: what to write beside it.
+        figures: numbers that belong to it: the pose, and of an inferred object its presence.
+    """
+
+    corners: tuple[float, ...]
+    kind: int
+    caption: str
+    figures: dict[str, float]
+
+
+class Exhibit(NamedTuple):
+    """One scene.
+
+    Attributes:
+        picture: (height, width, 3), the scene beside its reconstruction. caption: what it holds, in words.
+        inferred, truth: boxes over the scene; no truth where it is not known.
+        names: of the kinds; of the slots where the renderer has no kinds.
+    """
+
+    picture: Picture
+    caption: str
+    inferred: list[Box]
+    truth: list[Box]
+    names: Sequence[str]
+
+
+def gallery(
+    renderer: Renderer,
+    batch: Batch,
+    count: Tensor,
+    posterior: Tensor,
+    what: Tensor,
+    where: Tensor,
+    reconstruction: Tensor,
+    zoom: int = 3,
+) -> list[Exhibit]:
+    """The scenes of a batch.
+
+    An object's box is the extent of what the renderer draws of it alone, in 2D and in 3D.
+
+    Args:
+        count: (B,). posterior: (B, N + 1), q(n | x). what: (B, N, ...), where: (B, N, P), the inferred slots.
+        reconstruction: (B, C, H, W). zoom: the exhibit's pixels a pixel.
+    """
+    presence, boxes, truth = shown(posterior), renderer.boxes(what, where) * zoom, _true_boxes(renderer, batch)
+    kinds = isinstance(renderer.what, Categorical)
+    names = renderer.what.names if isinstance(renderer.what, Categorical) else _ordinals(boxes, batch.where)
+    exhibits = []
+    for b in range(len(count)):
+        figures = [{"presence": float(presence[b, i])} | _pose(renderer, where[b, i]) for i in range(int(count[b]))]
+        found = _boxes(boxes[b], figures, what[b] if kinds else None, names)
+        real = [] if truth is None else _boxes(
+            truth[b] * zoom, [{}] * int(batch.count[b]), batch.what[b] if kinds else None, names
+        )  # fmt: skip
+        pair = [np.asarray(enlarged(pictures[b], zoom)) for pictures in (batch.images, reconstruction)]
+        caption = f"{int(count[b])} inferred" + (f", {int(batch.count[b])} true" if int(batch.count[b]) >= 0 else "")
+        exhibits.append(Exhibit(np.concatenate(pair, 1), caption, found, real, names))
+    return exhibits
+
+
+def _true_boxes(renderer: Renderer, batch: Batch) -> Tensor | None:
+    """(B, T, 4): the data's own, or of the true objects as the renderer draws them; None where neither is known."""
+    if batch.boxes is not None:
+        return batch.boxes
+    drawn = isinstance(renderer.what, Categorical) and int(batch.count.min()) >= 0
+    return renderer.boxes(batch.what, batch.where) if drawn else None
+
+
+def _boxes(
+    corners: Tensor, figures: Sequence[dict[str, float]], kinds: Tensor | None, names: Sequence[str]
+) -> list[Box]:
+    """The first of corners (S, 4), as many as there are figures; without those of objects that cannot be seen."""
+    boxes = []
+    for i, numbers in enumerate(figures):
+        kind = i if kinds is None else int(kinds[i])
+        x0, y0, x1, y1 = corners[i].tolist()
+        if x0 < x1 and y0 < y1:
+            boxes.append(Box((x0, y0, x1, y1), kind, names[kind], numbers))
+    return boxes
+
+
+def _pose(renderer: Renderer, where: Tensor) -> dict[str, float]:
+    """The coordinates of one pose (P,) by name."""
+    return dict(zip(renderer.where.names, where.tolist()))
+
+
+def _ordinals(*slots: Tensor) -> list[str]:
+    """Names for objects that have no kinds: the order in which they are found."""
+    return [f"object {i + 1}" for i in range(max(part.shape[1] for part in slots))]

@@ -1,0 +1,50 @@
+"""The mean of a figure over scenes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class SceneMean(Metric):
+    """Mean over the scenes of all batches and processes, however many each has; nan where a scene's figure is nan.
+
+    (Lightning's `self.log(..., sync_dist=True)` divides by a whole number of scenes a process, and is off where these
+    are not equally many; torchmetrics' MeanMetric leaves nan out.)
+
+    Args:
+        kwargs: for `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    total: Tensor
+    scenes: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("total", torch.zeros(()), "sum")
+        self.add_state("scenes", torch.zeros((), dtype=torch.long), "sum")
+
+    def update(self, values: Tensor) -> None:
+        """Take in one batch: (B,), a figure of each scene."""
+        # never in place, as in SceneMetrics
+        self.total = self.total + values.detach().float().sum()
+        self.scenes = self.scenes + len(values)
+
+    def compute(self) -> Tensor:
+        """The mean since the last `reset`; nan of no scenes."""
+        return self.total / self.scenes
+
+
+def median(values: Tensor) -> Tensor:
+    """Median of (n,) values, the mean of the middle two where n is even; nan where n is 0.
+
+    `torch.median` takes the lower of the two, and `torch.quantile` refuses more than 16 million values.
+    """
+    if values.numel() == 0:
+        return values.new_full((), float("nan"))
+    ordered = values.sort().values
+    return (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2

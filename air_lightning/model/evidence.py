@@ -1,0 +1,93 @@
+"""What each of the N + 1 explanations of a picture is worth: canvases, likelihoods, and the bound.
+
+``F_n = log p(x | canvas_n) - sum_{i <= n} KL_i`` and ``ELBO = sum_n q(n) [F_n + log p(n) - log q(n)]``
+(AIR, equation 5, with the expectation over the count done exactly).
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from air_lightning.distributions import categorical_kl, gaussian_kl, gaussian_log_likelihood, wrapped_log_ratio
+from air_lightning.model.slots import Slots, periods_of, where_kl
+from renderers.base import Renderer
+from renderers.constants import pick
+from renderers.spaces import Gaussian
+
+
+def log_likelihoods(canvases: Tensor, images: Tensor, sd: float) -> Tensor:
+    """log N(x; canvas_n, sd^2), (B, N + 1), for canvases (B, N + 1, C, H, W) and images (B, C, H, W)."""
+    error = (canvases - images.unsqueeze(1)).pow(2).flatten(2).sum(2)
+    return gaussian_log_likelihood(error, sd, images[0].numel())
+
+
+def what_kl(renderer: Renderer, slots: Slots) -> Tensor:
+    """KL of each slot's ``what`` to its prior, (B, N): uniform over identities, standard normal over codes."""
+    if isinstance(renderer.what, Gaussian):
+        mean, log_sd = slots.looks.chunk(2, -1)
+        return gaussian_kl(mean, log_sd.exp()).sum(-1)
+    log_q = slots.looks.log_softmax(-1)
+    return categorical_kl(log_q, torch.full_like(log_q, -math.log(renderer.kinds)))
+
+
+def of_sample(options: Tensor, what: Tensor) -> Tensor:
+    """Column of ``options`` (B, N, K, ...) that goes with identities ``what`` (B, N); the only one where K is 1."""
+    if options.shape[2] == 1:
+        return options[:, :, 0]
+    index = what.view(*what.shape, *[1] * (options.dim() - 2))
+    return options.gather(2, index.expand(-1, -1, 1, *options.shape[3:])).squeeze(2)
+
+
+def slot_kl(renderer: Renderer, slots: Slots) -> Tensor:
+    """KL_i of every slot, (B, N): the sampled identity's pose, and ``what``."""
+    return of_sample(where_kl(renderer, slots.mean, slots.sd), slots.what) + what_kl(renderer, slots)
+
+
+def evidence(log_likelihood: Tensor, kl: Tensor) -> Tensor:
+    """F_n, (B, N + 1), of log likelihoods (B, N + 1) and slots' KL (B, N)."""
+    return log_likelihood - torch.cat([torch.zeros_like(kl[:, :1]), kl.cumsum(1)], 1)
+
+
+def bound(log_q: Tensor, evidence: Tensor, log_prior: Tensor) -> Tensor:
+    """The ELBO in nats, (B,), of log q(n) and F_n (B, N + 1) and log p(n) (N + 1,)."""
+    return (log_q.exp() * (evidence + log_prior - log_q)).sum(1)
+
+
+def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
+    """log q(where) - log p(where) of each slot's sampled pose, (B, N); its mean is the pose's KL.
+
+    Densities are those of the unconstrained pose. An angle's is wrapped on its identity's period, as its KL is.
+    """
+    mean, sd = of_sample(slots.mean, slots.what), of_sample(slots.sd, slots.what)
+    noise = slots.noise[:, :, 0]
+    space = renderer.where
+    straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
+    total = pick(straight, space.straight).sum(-1)
+    if space.circular:
+        period = pick(periods_of(renderer, slots.what, mean), space.circular)
+        total = total + wrapped_log_ratio(pick(noise, space.circular), pick(sd, space.circular), period).sum(-1)
+    return total
+
+
+def what_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
+    """log q(what) - log p(what) of each slot's sample, (B, N); its mean is ``what_kl``."""
+    if isinstance(renderer.what, Gaussian):
+        mean, log_sd = slots.looks.chunk(2, -1)
+        return (0.5 * (slots.what**2 - ((slots.what - mean) / log_sd.exp()) ** 2) - log_sd).sum(-1)
+    log_q = slots.looks.log_softmax(-1)
+    return log_q.gather(2, slots.what.unsqueeze(2)).squeeze(2) + math.log(renderer.kinds)
+
+
+def importance_bound(worths: Iterable[Tensor], log_prior: Tensor) -> Tensor:
+    """``log 1/K sum_k sum_n p(n) exp F_n^k`` in nats, (B,): between the ELBO and log p(x), closer with more samples.
+
+    Burda et al. 2016, equation 8, with the sum over the count done exactly.
+
+    Args:
+        worths: for each of K samples of the slots F_n (B, N + 1), made of log ratios and not of KLs.
+        log_prior: log p(n), (N + 1,).
+    """
+    logs = torch.stack([(worth + log_prior).logsumexp(1) for worth in worths])
+    return logs.logsumexp(0) - math.log(len(logs))

@@ -1,0 +1,350 @@
+"""AIRModule: the LightningModule that wires renderer, inference network, estimators and metrics together."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from air_lightning.distributions import count_log_posterior, count_log_prior
+from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
+from air_lightning.figures.gallery import Exhibit, gallery
+from air_lightning.figures.pictures import picture_rows, picture_steps
+from air_lightning.inference import InferenceNetwork, ResidualAttention
+from air_lightning.metrics import SceneMean
+from air_lightning.metrics.evaluation import Evaluation, check_positions, figure_names
+from air_lightning.metrics.host import on_host
+from air_lightning.model.evidence import (
+    bound,
+    evidence,
+    importance_bound,
+    log_likelihoods,
+    slot_kl,
+    what_log_ratio,
+    where_log_ratio,
+)
+from air_lightning.model.objective import objective
+from air_lightning.model.reconsideration import Reconsideration
+from air_lightning.model.refinement import Refinement
+from air_lightning.model.slots import Slots, explain
+from air_lightning.schedules import Constant, Schedule, check_positive
+from datamodules.base import Batch, SceneDataModule
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
+
+
+class Explanation(NamedTuple):
+    """What the model says of B pictures.
+
+    Attributes:
+        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x).
+        slots: the inferred objects; those from ``count`` on are not there.
+        reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
+    """
+
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count
+    posterior: Tensor
+    slots: Slots
+    reconstruction: Tensor
+
+
+class AIRModule(pl.LightningModule):
+    """Attend, Infer, Repeat (Eslami et al. 2016) with any renderer.
+
+    Args:
+        renderer: the decoder.
+        inference: the network, built for the renderer.
+        slots: N, the most objects a picture can be explained by.
+        count: estimator that trains presence.
+        identity: estimator that trains a categorical ``what``.
+        angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
+        count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
+        likelihood_sd: pixel standard deviation of the likelihood over training; evaluation uses its last value.
+            Null: always 0.3.
+        coarseness: factor on the renderer's finite-difference steps over training: large steps first,
+            which see far. Null: always 1.
+        balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
+            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
+        refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
+        reconsideration: explain pictures again from other slots' places when evaluating and keep what is worth more;
+            for a continuous ``what``. Null: the network's own explanation.
+        evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
+            0: none, for it costs as much as K evaluations. 100 is usual.
+        lr: learning rate (Adam).
+        baseline_lr: that of the count estimator's baselines; null: the same.
+        lr_warmup: steps of linear growth.
+        lr_final: share left at the last step, reached by a cosine over the trainer's steps (constant if it has no
+            last step).
+    """
+
+    log_prior: Tensor
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        inference: Callable[[Renderer], InferenceNetwork] = ResidualAttention,
+        slots: int = 3,
+        count: CountEstimator | None = None,
+        identity: IdentityEstimator | None = None,
+        angle: AngleScan | None = None,
+        count_prior: float | list[float] = 0.3,
+        likelihood_sd: Schedule | None = None,
+        coarseness: Schedule | None = None,
+        balance: float = 0.1,
+        refinement: Refinement | None = None,
+        reconsideration: Reconsideration | None = None,
+        evidence_samples: int = 0,
+        lr: float = 1e-3,
+        baseline_lr: float | None = None,
+        lr_warmup: int = 100,
+        lr_final: float = 0.05,
+    ) -> None:
+        super().__init__()
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
+        for name, rate in (("lr", lr), ("baseline_lr", baseline_lr)):
+            if rate is not None and not rate > 0:
+                raise ValueError(f"{name} must be positive, got {rate}: 0.001 is a good start")
+        if evidence_samples < 0:
+            raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
+        if not balance > 0:
+            raise ValueError(f"balance must be positive, got {balance}: 0.1 suits pictures in [0, 1]")
+        if reconsideration is not None and isinstance(renderer.what, Categorical):
+            raise ValueError(
+                f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
+                "model.reconsideration out; model.refinement tries other identities and poses"
+            )
+        self.balance = balance
+        self.renderer, self.network, self.slots = renderer, inference(renderer), slots
+        self.count_estimator = count if count is not None else PosteriorCount()
+        self.identity_estimator = self._identity(identity)
+        self.angle = angle
+        for estimator in (self.count_estimator, self.identity_estimator):
+            if estimator is not None:
+                estimator.prepare(renderer.image_shape, slots)
+        self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
+        self.likelihood_sd = likelihood_sd if likelihood_sd is not None else Constant(0.3)
+        self.coarseness = coarseness if coarseness is not None else Constant(1.0)
+        check_positive("likelihood_sd", self.likelihood_sd, 0.3)
+        check_positive("coarseness", self.coarseness, 1)
+        self.refinement, self.reconsideration = refinement, reconsideration
+        self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
+        self.evidence_samples = evidence_samples
+        self.evaluation: Evaluation | None = None
+        self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
+
+    def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
+        if isinstance(self.renderer.what, Categorical):
+            return identity if identity is not None else ExactIdentity()
+        if identity is not None:
+            raise ValueError(
+                f"{type(self.renderer).__name__} has a continuous `what`, which needs no identity estimator, got "
+                f"{type(identity).__name__}: leave model.identity out"
+            )
+        return None
+
+    # ---- inference
+
+    @property
+    def final_sd(self) -> float:
+        """The likelihood's scale at the end of its schedule, at which models are evaluated."""
+        return self.likelihood_sd.last
+
+    @torch.no_grad()
+    def infer(self, images: Tensor) -> Explanation:
+        """The model's best explanation of images (B, C, H, W)."""
+        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        if self.reconsideration is not None:
+            slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
+        if self.refinement is not None:
+            kl = slot_kl(self.renderer, slots)
+            slots = self.refinement(self.renderer, images, slots, kl, self.log_prior, self.final_sd)
+        canvases = self.renderer.render(slots.what, slots.where)
+        log_q = count_log_posterior(slots.presence_logits)
+        count = log_q.argmax(1)
+        return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
+
+    @torch.no_grad()
+    def elbo(self, images: Tensor) -> Tensor:
+        """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
+        slots = explain(self.renderer, self.network, images, self.slots)
+        canvases = self.renderer.render(slots.what, slots.where)
+        worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+        return bound(count_log_posterior(slots.presence_logits), worth, self.log_prior)
+
+    @torch.no_grad()
+    def log_evidence(self, images: Tensor, samples: int) -> Tensor:
+        """The importance-weighted bound on log p(x), (B,) nats, of ``samples`` samples at the final scale."""
+        if samples < 1:
+            raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
+
+        def worth() -> Tensor:
+            slots = explain(self.renderer, self.network, images, self.slots)
+            ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
+            canvases = self.renderer.render(slots.what, slots.where)
+            return evidence(log_likelihoods(canvases, images, self.final_sd), ratio)
+
+        return importance_bound((worth() for _ in range(samples)), self.log_prior)
+
+    # ---- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        step = self.global_step
+        sd, coarseness = self.likelihood_sd(step), self.coarseness(step)
+        slots = explain(self.renderer, self.network, batch.images, self.slots)
+        result = objective(
+            self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
+            step, coarseness, self.balance * sd**2, self.angle,
+        )  # fmt: skip
+        terms = {name: term.detach() for name, term in result.terms.items()}
+        self.log_dict({f"train/{name}": term for name, term in terms.items()})
+        self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
+        self.log_dict(on_host({"schedule/likelihood_sd": sd, "schedule/coarseness": coarseness, **self._rates()}))
+        return {"loss": result.loss, "terms": terms}
+
+    def configure_optimizers(self) -> Any:
+        baselines = {id(p) for p in self.count_estimator.parameters()}
+        learning = [p for p in self.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [{"params": [p for p in learning if id(p) not in baselines]}]
+        if baselines:
+            groups.append({"params": [p for p in learning if id(p) in baselines], "lr": self.baseline_lr or self.lr})
+        optimizer = torch.optim.Adam(groups, lr=self.lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, self._last(step)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rates(self) -> dict[str, float]:
+        """The learning rate of every parameter group, as `configure_optimizers` orders them."""
+        groups = cast(LightningOptimizer, self.optimizers()).param_groups
+        return {f"lr/{name}": group["lr"] for name, group in zip(("model", "baselines"), groups)}
+
+    def _last(self, step: int) -> float:
+        """The trainer's last step; infinite at step 0, when it does not matter.
+
+        To know it the trainer makes its loader. Asked before training, it would not set that loader back to where a
+        checkpoint from within an epoch has left it.
+        """
+        return self.trainer.estimated_stepping_batches if step else math.inf
+
+    def _rate(self, step: int, last: float) -> float:
+        """Factor on the learning rate: linear growth, then a cosine down to ``lr_final`` at step ``last``."""
+        start = min(1.0, (step + 1) / max(1, self.lr_warmup))
+        if not math.isfinite(last):
+            return start
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / last)))
+        return start * (self.lr_final + (1 - self.lr_final) * fall)
+
+    # ---- evaluation
+
+    def check_data(self, data: SceneDataModule) -> None:
+        """ValueError where the model cannot explain this data."""
+        if data.largest_count > self.slots:
+            raise ValueError(
+                f"the model has {self.slots} slots and the data holds scenes of up to {data.largest_count} objects: "
+                f"raise model.slots to at least {data.largest_count}, or lower the data's counts"
+            )
+        shape = data.image_shape
+        if shape is not None and tuple(shape) != tuple(self.renderer.image_shape):
+            raise ValueError(
+                f"the data's pictures are {tuple(shape)} (channels, height, width), the renderer draws "
+                f"{tuple(self.renderer.image_shape)}: give both the same size"
+            )
+        if data.has_truth:
+            check_positions(self.renderer, data)
+
+    def validation_metrics(self, data: SceneDataModule) -> list[str]:
+        """The names of what a validation on this data may log."""
+        figures = figure_names(self.renderer, data) if data.has_truth else []
+        return sorted(f"val/{name}" for name in ("elbo", *figures))
+
+    def setup(self, stage: str) -> None:
+        # What parallel training would send from the first process to the others before every step and in evaluations,
+        # where processes need not have equally many batches. But buffers hold what is the same in all of them.
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SceneDataModule):
+            return
+        self.check_data(data)
+        if not data.has_truth:
+            return
+        self.evaluation = Evaluation(self.renderer, self.slots, data)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.renderer.digests:
+            checkpoint["renderer_digests"] = self.renderer.digests
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Warn where the renderer draws other things than those that the weights were trained on."""
+        trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
+        changed = [name for name in now if trained.get(name, now[name]) != now[name]]
+        if changed:
+            rank_zero_warn(
+                f"not what the checkpoint was trained on: {', '.join(changed)}. The file, or how it is read, was "
+                "changed since then; all that follows is with the new one"
+            )
+
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        if self.evaluation is not None:
+            seen = self.infer(batch.images)
+            what, where = seen.slots.what, seen.slots.where
+            self.evaluation.update(self.renderer, seen.count, seen.posterior, what, where, batch)
+        self.mean_elbo.update(self.elbo(batch.images))
+        if split == "test" and self.evidence_samples:
+            self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
+
+    def _finish(self, split: str) -> None:
+        figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute()
+        for name, mean in (("elbo", self.mean_elbo), ("log_evidence", self.mean_log_evidence)):
+            if mean.update_called:
+                figures[name] = mean.compute()
+                mean.reset()
+        for name, value in figures.items():
+            # the same in all processes already, of which Lightning is to be sure
+            self.log(f"{split}/{name}", value, prog_bar=name in SHOWN, sync_dist=True)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    @property
+    def count_confusion(self) -> Tensor | None:
+        """Scenes of the last evaluation by true count (row) and inferred count (column); None without a truth."""
+        return None if self.evaluation is None else self.evaluation.confusion
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Explanation:
+        return self.infer(batch.images)
+
+    def picture(self, batch: Batch) -> NDArray[Any]:
+        """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
+        explanation = self.infer(batch.images.to(self.device))
+        window = self.renderer.window(explanation.slots.where)
+        names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
+        kinds = explanation.slots.what if names else None
+        return picture_rows(batch.images, explanation.reconstruction, explanation.count, window, kinds, names)
+
+    def gallery(self, batch: Batch) -> list[Exhibit]:
+        """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
+        seen = self.infer(batch.images.to(self.device))
+        what, where = seen.slots.what, seen.slots.where
+        return gallery(self.renderer, batch, seen.count, seen.posterior, what, where, seen.reconstruction)
+
+    def steps(self, batch: Batch) -> list[NDArray[Any]]:
+        """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
+        explanation = self.infer(batch.images.to(self.device))
+        canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
+        window = self.renderer.window(explanation.slots.where)
+        return list(picture_steps(batch.images, canvases, explanation.count, window))

@@ -1,0 +1,156 @@
+"""The training objective: slots and canvases to a loss, term by term."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from air_lightning.distributions import count_log_posterior, shown
+from air_lightning.estimators.angle import AngleScan
+from air_lightning.estimators.base import Context, CountEstimator, IdentityEstimator, Score
+from air_lightning.model.evidence import bound, evidence, log_likelihoods, of_sample, what_kl
+from air_lightning.model.slots import Slots, periods_of, where_kl
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+
+class Objective(NamedTuple):
+    """Attributes:
+    loss: scalar, nats a picture.
+    terms: its parts by name (scalars, sum to the loss).
+    elbo: scalar, the mean bound at the present likelihood scale, without gradient.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    elbo: Tensor
+
+
+def objective(
+    renderer: Renderer,
+    slots: Slots,
+    images: Tensor,
+    log_prior: Tensor,
+    sd: float,
+    count: CountEstimator,
+    identity: IdentityEstimator | None,
+    step: int,
+    coarseness: float = 1.0,
+    weight: float = 1.0,
+    angle: AngleScan | None = None,
+) -> Objective:
+    """Loss whose gradient trains presence, where and what.
+
+    Slots are trained by ``-sum_n w_n F_n`` under the count estimator's weights w: where through the canvases
+    (autograd or finite differences), a continuous what likewise, a categorical what by the identity estimator.
+
+    Args:
+        images: (B, C, H, W). log_prior: log p(n), (N + 1,). sd: likelihood scale. step: of training.
+        coarseness: factor on the finite-difference steps.
+        weight: factor on the terms that train where (and a continuous what), against presence and identity.
+        angle: trains angles besides; null: they learn by the canvases alone.
+    """
+    pose_kl, look_kl = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
+    canvases = renderer.canvases(slots.what, slots.where, coarseness)
+    likelihood = log_likelihoods(canvases, images, sd)
+    log_q = count_log_posterior(slots.presence_logits)
+    kl = of_sample(pose_kl, slots.what) + look_kl
+    worth = evidence(likelihood, kl).detach()
+
+    def mixed(shares: Tensor) -> Tensor:
+        return _mixed_likelihood(canvases.detach(), images, shares, sd) - (shown(shares) * kl.detach()).sum(1)
+
+    context = Context(images, step, slots.presence_logits, mixed)
+    weights, presence_loss, relaxed = count(log_q, worth, log_prior, context)
+    explained = _mixed_likelihood(canvases, images, weights, sd) if relaxed else (weights * likelihood).sum(1)
+    present = shown(weights)
+    # a continuous what learns through the canvases, as where does; a categorical one by its estimator
+    look_weight = 1.0 if isinstance(renderer.what, Categorical) else weight
+    terms = {
+        "reconstruction": -weight * explained.mean(),
+        "where_kl": weight * (present * _expected(pose_kl, slots, renderer)).sum(1).mean(),
+        "what_kl": look_weight * (present * look_kl).sum(1).mean(),
+        "presence": presence_loss.mean(),
+    }
+    if isinstance(renderer.what, Categorical):
+        assert identity is not None
+        score = _identity_score(renderer, slots, images, weights, pose_kl.detach(), sd)
+        losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
+        terms["identity"] = losses.sum(1).mean()
+    if angle is not None and renderer.where.circular:
+        terms["angle"] = _angle_loss(renderer, slots, images, weights, sd, angle).sum(1).mean()
+    return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
+
+
+def _mixed_likelihood(canvases: Tensor, images: Tensor, shares: Tensor, sd: float) -> Tensor:
+    """log N(x; sum_n s_n canvas_n, sd^2), (B,), of shares (B, N + 1)."""
+    picture = (shares[:, :, None, None, None] * canvases).sum(1, keepdim=True)
+    return log_likelihoods(picture, images, sd).squeeze(1)
+
+
+def _expected(pose_kl: Tensor, slots: Slots, renderer: Renderer) -> Tensor:
+    """The pose's KL (B, N) in expectation over identity, whose own gradient is the identity estimator's affair."""
+    if not isinstance(renderer.what, Categorical):
+        return pose_kl[:, :, 0]
+    return (slots.looks.detach().softmax(-1) * pose_kl).sum(-1)
+
+
+def _identity_score(
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, pose_kl: Tensor, sd: float
+) -> Score:
+    """Identities (B, N, M) to ``F`` of the canvases that show slot i, weighted by w given that they do.
+
+    Given, because a slot with the wrong identity may well explain worse than none: w then has left it, and without
+    this it would never learn a better one.
+    """
+    change = _evidence_change(renderer, slots, images, weights, sd)
+
+    def score(what: Tensor) -> Tensor:
+        index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
+        return change(what, slots.where_options.detach().gather(2, index)) - pose_kl.gather(2, what)
+
+    return score
+
+
+def _angle_loss(
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, sd: float, scan: AngleScan
+) -> Tensor:
+    """Loss (B, N) of the angles, each slot turned, the others as they are, given that it is shown.
+
+    Given, as for identity: an object that stands the wrong way round may well explain worse than none.
+    """
+    change = _evidence_change(renderer, slots, images, weights, sd)
+
+    def score(where: Tensor) -> Tensor:
+        return change(slots.what.unsqueeze(2).expand(-1, -1, where.shape[2], *slots.what.shape[2:]), where)
+
+    periods = periods_of(renderer, slots.what, slots.where)
+    mean, deviation = (of_sample(part, slots.what) for part in (slots.mean, slots.sd))
+    return scan(renderer.where, periods, mean, deviation, slots.where, score)
+
+
+def _evidence_change(
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, sd: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """what (B, N, M, ...) and where (B, N, M, P) of every slot to the change (B, N, M) of log p(x) they make.
+
+    Against leaving the slot out, over the canvases that show it.
+    """
+    given = _given_shown(weights)
+
+    @torch.no_grad()
+    def change(what: Tensor, where: Tensor) -> Tensor:
+        errors = renderer.swap_errors(images, slots.what, slots.where.detach(), what, where)
+        return -0.5 / sd**2 * (errors * given.unsqueeze(2)).sum(-1)
+
+    return change
+
+
+def _given_shown(weights: Tensor) -> Tensor:
+    """Weights (B, N, N + 1) of the canvases given that they show slot i."""
+    count = weights.shape[1]
+    showing = torch.ones(count, count, device=weights.device).triu()[1:]  # (N, N + 1): canvas n shows slot i
+    # where w has left a slot altogether, its own canvas counts
+    given = weights.unsqueeze(1) * showing + 1e-6 * torch.eye(count, device=weights.device)[1:]
+    return given / given.sum(2, keepdim=True)

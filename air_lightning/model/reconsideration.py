@@ -1,0 +1,53 @@
+"""Reconsideration: a picture explained again from the places of its other slots, and the better explanation kept."""
+
+import torch
+from torch import Tensor
+
+from air_lightning.inference import InferenceNetwork
+from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
+from air_lightning.model.slots import Slots, explain
+from renderers.base import Renderer
+
+
+class Reconsideration:
+    """Every slot but the first has its turn to be first; the rest is inferred anew after it.
+
+    A first glimpse that lands between two objects that nearly touch explains neither, and a third is found where there
+    are two. Those after it do lie on objects, and an explanation that starts on one of them finds both.
+
+    An explanation is worth ``log sum_n p(n) exp(power F_n)``, with the evidence ``F_n`` coarsened as presence learnt it
+    (Miller & Dunson 2019): one more object has to explain enough to be one. For models with a continuous ``what``.
+
+    Args:
+        power: of the evidence; the count estimator's.
+        margin: nats by which another explanation must be worth more than the network's own.
+    Errors:
+        ValueError for a power outside (0, 1] or a negative margin.
+    """
+
+    def __init__(self, power: float = 0.1, margin: float = 0.5) -> None:
+        if not 0 < power <= 1:
+            raise ValueError(f"reconsideration's power must lie in (0, 1], got {power}: the count estimator's is right")
+        if margin < 0:
+            raise ValueError(f"reconsideration's margin must not be negative, got {margin}: 0.5, for example")
+        self.power, self.margin = power, margin
+
+    @torch.no_grad()
+    def __call__(
+        self, renderer: Renderer, network: InferenceNetwork, images: Tensor, slots: Slots, log_prior: Tensor, sd: float
+    ) -> Slots:
+        """The best explanation of images (B, C, H, W), given the network's own. log_prior: (N + 1,). sd: likelihood."""
+        count = slots.presence_logits.shape[1]
+        found = [slots]
+        for j in range(1, count):
+            start = slots.mean[:, j], slots.sd[:, j]
+            found.append(explain(renderer, network, images, count, sample=False, start=start))
+        worth = torch.stack([self._worth(renderer, images, other, log_prior, sd) for other in found])
+        worth[0] += self.margin
+        best, rows = worth.argmax(0), torch.arange(images.shape[0], device=images.device)
+        return Slots(*(torch.stack(column)[best, rows] for column in zip(*found)))
+
+    def _worth(self, renderer: Renderer, images: Tensor, slots: Slots, log_prior: Tensor, sd: float) -> Tensor:
+        canvases = renderer.render(slots.what, slots.where)
+        explained = evidence(log_likelihoods(canvases, images, sd), slot_kl(renderer, slots))
+        return (self.power * explained + log_prior).logsumexp(1)

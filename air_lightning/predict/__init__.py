@@ -1,6 +1,0 @@
-"""Predictions: what a trained model says of pictures, for people and programs."""
-
-from air_lightning.predict.model import Model
-from air_lightning.predict.records import FoundObject, Prediction
-
-__all__ = ["FoundObject", "Model", "Prediction"]

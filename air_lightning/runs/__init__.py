@@ -1,0 +1,64 @@
+"""Run folders: one folder holds everything about one training run.
+
+    DIR/config.yaml            all arguments of the run; `fit --config DIR/config.yaml` repeats it
+    DIR/metrics.csv            what was logged, one row per logging step
+    DIR/checkpoints/best.ckpt  the weights with the best monitored metric
+    DIR/checkpoints/last.ckpt  the newest state, from which `fit --resume --run_dir DIR` goes on
+    DIR/figures/               scenes beside their reconstructions
+    DIR/test_metrics.json      written by `test`, likewise validate_metrics.json
+    DIR/.lock                  held while a fit is in progress
+
+They know folders, files and locks, and nothing of the command line.
+"""
+
+from air_lightning.runs.folder import RunFolder
+from air_lightning.runs.layout import (
+    CHECKPOINTS,
+    CONFIG,
+    FIGURES,
+    METRICS,
+    NAMED_CHECKPOINTS,
+    RunError,
+    checkpoint_of,
+    config_of,
+    default_folder,
+    figures_of,
+    holds_run,
+    in_use,
+)
+from air_lightning.runs.reading import (
+    check_weights,
+    differences,
+    read_arguments,
+    read_checkpoint,
+    read_config,
+    step_of,
+    trained_with,
+)
+from air_lightning.runs.writing import MetricsFile, write_atomically, write_json
+
+__all__ = [
+    "CHECKPOINTS",
+    "CONFIG",
+    "FIGURES",
+    "METRICS",
+    "MetricsFile",
+    "NAMED_CHECKPOINTS",
+    "RunError",
+    "RunFolder",
+    "check_weights",
+    "checkpoint_of",
+    "config_of",
+    "default_folder",
+    "differences",
+    "figures_of",
+    "holds_run",
+    "in_use",
+    "read_arguments",
+    "read_checkpoint",
+    "read_config",
+    "step_of",
+    "trained_with",
+    "write_atomically",
+    "write_json",
+]

@@ -1,0 +1,89 @@
+"""Where things lie in a run folder, and which of them is there."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+CONFIG = "config.yaml"
+METRICS = "metrics.csv"
+CHECKPOINTS = "checkpoints"
+FIGURES = "figures"
+LOCK = ".lock"
+NAMED_CHECKPOINTS = ("best", "last")
+
+
+class RunError(ValueError):
+    """A run folder is not what the command needs; the message names the folder and the remedy."""
+
+
+def default_folder(name: str, root: Path = Path("runs"), now: datetime | None = None) -> Path:
+    """`root/name/YYYY-mm-dd_HH-MM-SS`: where a run goes when the user names no folder.
+
+    Args:
+        name: the experiment, usually the stem of its config file.
+        root: the folder of all experiments.
+        now: local time of the start (default: the present).
+    """
+    return root / name / (now or datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether `folder` already has the config, metrics or checkpoints of a run."""
+    return any((folder / name).exists() for name in (CONFIG, METRICS, CHECKPOINTS))
+
+
+def config_of(folder: Path) -> Path:
+    """`folder/config.yaml` of an existing run.
+
+    Raises:
+        RunError: there is no such folder, or no config in it.
+    """
+    if not folder.is_dir():
+        raise RunError(f"run_dir {str(folder)!r} does not exist: give the folder that `fit --run_dir DIR` wrote")
+    if not (folder / CONFIG).is_file():
+        raise RunError(
+            f"run_dir {str(folder)!r} holds no run, for it has no {CONFIG}: "
+            "give the folder that `fit --run_dir DIR` wrote"
+        )
+    return folder / CONFIG
+
+
+def checkpoint_of(folder: Path, name: str) -> Path:
+    """`folder/checkpoints/<name>.ckpt` of an existing run, `name` one of `best` and `last`.
+
+    Raises:
+        RunError: no such checkpoint; the message lists those there are.
+    """
+    path = folder / CHECKPOINTS / f"{name}.ckpt"
+    if path.is_file():
+        return path
+    there = sorted(p.name for p in path.parent.glob("*.ckpt"))
+    remedy = (
+        f"give one of {there} as --ckpt_path" if there else "nothing was saved there: run `fit` again in a new folder"
+    )
+    if there and name == "best":
+        remedy += " (best.ckpt is written by the first validation)"
+    raise RunError(f"run_dir {str(folder)!r} has no {CHECKPOINTS}/{name}.ckpt: {remedy}")
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a fit trains into a folder now; no where that cannot be told, the folder being somebody else's."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def figures_of(folder: Path) -> list[tuple[int, Path]]:
+    """(step, file) of the pictures `step-000123.png` in a `figures/`, ascending; files of other names are not ours."""
+    files = [(re.fullmatch(r"step-(\d+)\.png", path.name), path) for path in folder.glob("step-*.png")]
+    return sorted((int(match[1]), path) for match, path in files if match is not None)

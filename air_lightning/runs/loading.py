@@ -1,0 +1,101 @@
+"""Trained models from run folders, and the models that come with the package."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+
+from air_lightning import runs
+from air_lightning.model.module import AIRModule
+from air_lightning.plugins.constructor_errors import told
+from air_lightning.runs import RunError
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
+
+
+def shipped() -> list[str]:
+    """The names of the models that come with the package: run folders, with weights and no more."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{runs.CONFIG}"))
+
+
+def shipped_run(name: str) -> Path:
+    """The folder of a model that comes with the package.
+
+    Raises:
+        RunError: there is none of this name.
+    """
+    if name not in shipped():
+        raise RunError(f"no model {name!r} comes with the package: choose one of {', '.join(shipped())}")
+    return SHIPPED / name
+
+
+def load_module(run_dir: Path, checkpoint: str | Path = "best", device: str = "cpu") -> AIRModule:
+    """The trained model of a run, frozen.
+
+    Args:
+        run_dir: folder of a fit. checkpoint: ``best`` or ``last`` of it, or a file. device: where it is to lie.
+
+    Raises:
+        RunError: there is no such run, or no such checkpoint; or the run's config holds no model.
+        ValueError: the run's model is not ours, or its checkpoint does not go with its config.
+    """
+    _, config = runs.read_config(run_dir)
+    if not isinstance(config.get("model"), dict):
+        raise RunError(f"run_dir {str(run_dir)!r}: its {runs.CONFIG} has no `model`: it must be as `fit` wrote it")
+    weights = find_checkpoint(run_dir, checkpoint)
+    try:
+        model = build_module(config["model"])
+        restore(model, weights)
+    except Exception as error:  # jsonargparse, constructors and torch all have their own
+        raise ValueError(
+            f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}: "
+            + told(error, config, {"model": AIRModule})
+        ) from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+def restore(module: AIRModule, checkpoint: Path) -> None:
+    """Give a model the weights of a checkpoint; as in training, renderers that draw other things now are named.
+
+    Raises:
+        RunError: the file cannot be read.
+        ValueError: its weights are another model's, or not finite.
+    """
+    saved = runs.read_checkpoint(checkpoint)
+    module.on_load_checkpoint(saved)
+    weights = saved["state_dict"]
+    runs.check_weights(weights, module.state_dict())
+    if wrong := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise ValueError(f"its weights are not finite ({wrong[0]} first): its training diverged, or it is damaged")
+    module.load_state_dict(weights)
+
+
+def build_module(arguments: dict[str, Any]) -> AIRModule:
+    """The model of these arguments, as the ``model`` section of a config has them; what it raises is theirs."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AIRModule, "model")
+    with warnings.catch_warnings():
+        # newer versions have other names for what older ones have too
+        warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")
+        module: AIRModule = parser.instantiate_classes(parser.parse_object({"model": arguments})).model
+    return module
+
+
+def find_checkpoint(run_dir: Path, wanted: str | Path) -> Path:
+    """The file of a checkpoint of a run: ``best``, ``last``, or a path.
+
+    Raises:
+        RunError: it is not there.
+    """
+    if wanted in runs.NAMED_CHECKPOINTS:
+        return runs.checkpoint_of(run_dir, str(wanted))
+    if not Path(wanted).is_file():
+        raise RunError(f"--ckpt_path {str(wanted)!r} is not a file: give one, or `best` or `last` of --run_dir")
+    return Path(wanted)
+
+
+def best_device() -> str:
+    """The accelerator where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,111 @@
+"""What a run folder's files say: its arguments and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import torch
+import yaml
+from torch import Tensor
+
+from air_lightning.moved import renamed
+from air_lightning.runs.layout import CONFIG, RunError, config_of
+
+
+def read_arguments(path: Path, name: str) -> tuple[str, dict[str, Any]]:
+    """The text of a YAML file, and the arguments that it holds; ``name`` says in errors what gave its path.
+
+    Raises:
+        RunError: it cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_text()
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise RunError(f"{name} {str(path)!r} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{name} {str(path)!r} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise RunError(f"{name} {str(path)!r} {found}: expected arguments by name, as the files in configs/ have them")
+    return text, renamed(content)
+
+
+def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a run's `config.yaml`, and the arguments that it holds.
+
+    Raises:
+        RunError: there is no such run, or its config cannot be read, or holds something else.
+    """
+    return read_arguments(config_of(folder), "the run's config")
+
+
+def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU; with ``mmap`` its tensors are read when they are used, and not checked.
+
+    Raises:
+        RunError: the file cannot be read, is damaged, or no checkpoint.
+    """
+    try:
+        if not mmap and (part := ZipFile(path).testzip()) is not None:  # torch does not look at the checksums
+            raise BadZipFile(part)
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # archives, pickles and torch have their own; what torch advises is not safe
+        reason = (isinstance(error, OSError) and error.strerror) or "it is damaged, or no checkpoint"
+        raise RunError(f"checkpoint {str(path)!r} cannot be read, {reason}: name another as --ckpt_path") from error
+    if not isinstance(saved, dict) or "state_dict" not in saved:
+        raise RunError(
+            f"checkpoint {str(path)!r} holds no weights, it is not one of `fit`: name another as --ckpt_path"
+        )
+    return saved
+
+
+def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless the weights of a checkpoint are of a model with this state."""
+    mine, theirs = ({name: value.shape for name, value in tensors.items()} for tensors in (state, weights))
+    other = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+    if other:
+        raise ValueError(
+            f"its weights are of another model than the config's, {len(other)} of them differ ({other[0]} first): "
+            "the checkpoint must be the run's, its config as `fit` wrote it, and this version that which trained it"
+        )
+
+
+def trained_with(checkpoint: Path) -> dict[str, Any]:
+    """The model's arguments as the config beside a checkpoint has them, or else the checkpoint itself."""
+    config = checkpoint.absolute().parent.parent / CONFIG
+    if config.is_file():
+        return dict(read_arguments(config, "the config beside the checkpoint")[1]["model"])
+    return dict(read_checkpoint(checkpoint, mmap=True).get("hyper_parameters", {}))
+
+
+def step_of(checkpoint: str | Path | None) -> int | None:
+    """The optimizer step at which a checkpoint of this machine was saved.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    if checkpoint is None or not Path(checkpoint).is_file():
+        return None
+    return int(read_checkpoint(Path(checkpoint), mmap=True)["global_step"])
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `new` that `old` has otherwise or lacks, nested keys joined by dots.
+
+    >>> differences({"data": {"noise": 0.0, "seed": 1}}, {"data": {"noise": 0.1, "seed": 1}})
+    {'data.noise': 0.1}
+    """
+    before = dict(_flat(old))
+    return {key: value for key, value in _flat(new) if key not in before or before[key] != value}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,71 @@
+"""What is written into a run folder: whole files, or none."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+
+class MetricsFile(CSVLogger):
+    """Lightning's CSVLogger, writing exactly `DIR/metrics.csv`.
+
+    A resumed run appends. Rows that it logs again, for the run had gone on after its last checkpoint, come
+    twice: the later one is the one in force.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=1)
+
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Nothing: `config.yaml` has them."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            self._experiment = _AppendingWriter(self.log_dir)
+        return self._experiment  # type: ignore[return-value]
+
+
+class _AppendingWriter(ExperimentWriter):
+    def __init__(self, log_dir: str) -> None:
+        super().__init__(log_dir)
+        path = Path(self.metrics_file_path)
+        if path.exists():
+            with path.open(newline="") as file:
+                self.metrics_keys = next(csv.reader(file), [])
+
+    def _check_log_dir_exists(self) -> None:
+        """Lightning's deletes what an earlier session wrote."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the new one, never half of one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    os.replace(draft, path)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write `record` as JSON for people: two spaces of indent, in the order given.
+
+    JSON knows no NaN or infinity: such a figure becomes `null`.
+    """
+    write_atomically(path, json.dumps(_finite(record), indent=2, default=str) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,27 @@
+"""What a schedule is."""
+
+from abc import ABC, abstractmethod
+
+
+class Schedule(ABC):
+    """A number as a function of the training step."""
+
+    @abstractmethod
+    def __call__(self, step: int) -> float: ...
+
+    @property
+    def last(self) -> float:
+        """The value that it ends with."""
+        return self(10**9)
+
+
+def check_positive(name: str, schedule: Schedule, good: float) -> None:
+    """ValueError where a schedule's first or last value is not positive."""
+    for value in (schedule(0), schedule.last):
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}: {good:g} is a good start")
+
+
+def check_steps(steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"a schedule needs at least 1 step, got {steps}: Constant never moves")

@@ -1,0 +1,1 @@
+"""What goes on around training steps: callbacks, and Weights & Biases."""
