@@ -161,6 +161,7 @@ class AIRCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Find or make the run folder, and the checkpoint to start from."""
+        parallel.forget_launches(self._arguments.trainer.num_nodes)
         try:
             if self.subcommand == "fit":
                 self._open_fit()

@@ -152,8 +152,13 @@ class _Drawer:
     def __init__(self, xml: str, size: tuple[int, int]) -> None:
         try:
             import mujoco
-
-            self.mujoco, self.size = mujoco, size
+        except Exception as error:  # a binary that does not load is no ImportError everywhere
+            raise ValueError(
+                f"MuJoCo cannot be imported: {error}. Install it anew: pip uninstall mujoco, then pip install mujoco (an "
+                "upgrade may leave files of the older version in the package's folder)"
+            ) from error
+        self.mujoco, self.size = mujoco, size
+        try:
             self.model = mujoco.MjModel.from_xml_string(xml)
             self.gl = mujoco.GLContext(TILES * size[1], TILES * size[0])
             self.gl.make_current()
