@@ -203,6 +203,18 @@ def test_last_weights_are_validated_and_saved(tmp_path, end):
         assert sum(row["val/position_error"] != "" for row in csv.DictReader(file)) == 1  # once, and once only
 
 
+def test_a_resumed_run_without_time_left_says_so(tmp_path, capsys):
+    toy.fit(
+        "--run_dir", tmp_path, "--trainer.max_epochs", -1, "--trainer.max_time", "00:00:00:01", "--model.seconds", 0.2
+    )
+    capsys.readouterr()
+    step = toy.run("fit", "--resume", "--run_dir", tmp_path).trainer.global_step
+    said = capsys.readouterr().err
+    assert f"nothing was trained: the run had used up its max_time by step {step}; give more with --trainer.max" in said
+    toy.run("fit", "--resume", "--run_dir", tmp_path, "--trainer.max_time", "null", "--trainer.max_steps", step + 1)
+    assert "nothing was trained" not in capsys.readouterr().err
+
+
 # ---- NonFiniteGuard
 
 

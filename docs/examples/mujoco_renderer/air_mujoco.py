@@ -152,10 +152,10 @@ class _Drawer:
     def __init__(self, xml: str, size: tuple[int, int]) -> None:
         try:
             import mujoco
-        except Exception as error:  # a binary that does not load is no ImportError everywhere
+        except Exception as error:  # a library that does not load is no ImportError everywhere
             raise ValueError(
-                f"MuJoCo cannot be imported: {error}. Install it anew: pip uninstall mujoco, then pip install mujoco (an "
-                "upgrade may leave files of the older version in the package's folder)"
+                f"MuJoCo cannot be imported: {' '.join(str(error).split())}. Where an upgrade to 4.0 has removed files "
+                "of the new version with the old one, this brings them back: pip install --force-reinstall mujoco"
             ) from error
         self.mujoco, self.size = mujoco, size
         try:

@@ -39,7 +39,7 @@ class BareMesh(str):
 
 def _as_mesh_file(value: Any) -> Namespace | MeshPath:
     path = _from_config(value)
-    return path if path in BUILT_IN or not path else Namespace(path=path)
+    return path if path in BUILT_IN or not path else Namespace(path=path)  # type: ignore[no-untyped-call]
 
 
 register_type(BareMesh, _to_config, _as_mesh_file)
