@@ -38,7 +38,7 @@ class MetricsFile(CSVLogger):
 
 
 class _AppendingWriter(ExperimentWriter):
-    """A process may be killed at any moment: half a row is cut off, and a new head comes with all rows or not at all."""
+    """A process may be killed at any moment: half a row is cut off; a new head comes with all rows or not at all."""
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
