@@ -141,6 +141,15 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, capsys, monkeyp
         assert error.startswith(f"run_dir '{path}") and "cannot be written to (Permission denied): name" in error
 
 
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_half_precision_throughout_is_refused_before_a_folder_is_made(tmp_path, capsys, precision):
+    error = refused(capsys, *toy.FIT, "--run_dir", tmp_path / "run", "--trainer.precision", precision)
+    assert error.startswith(
+        f"trainer.precision '{precision}' is not supported, scenes and evidence need 32 bits: choose"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_that_cannot_be_had_is_an_error_before_a_folder_is_made(tmp_path, capsys, monkeypatch):
     def absent(self):
         raise ValueError("the files are not there: put them there")

@@ -23,6 +23,7 @@ from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_confi
 from air_lightning.cli.commands import COMMANDS
 from air_lightning.cli.ending import INTERRUPTED, end
 from air_lightning.cli.parsers import CLIParser
+from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import own_error, told
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 from air_lightning.runs.machine import describe
@@ -195,6 +196,7 @@ class AIRCLI(LightningCLI):
         try:
             super().instantiate_classes()
             parallel.check_world(self.trainer.world_size)
+            check_precision(self.trainer)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
             self._check_weights()

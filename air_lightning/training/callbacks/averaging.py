@@ -18,7 +18,7 @@ def keep_whole_numbers(callbacks: Iterable[Callback]) -> None:
     cut off. An average over many tensors at once (`multi_avg_fn`) is the user's own, and left alone.
     """
     for callback in callbacks:
-        if isinstance(callback, WeightAveraging) and "multi_avg_fn" not in callback._kwargs:
+        if isinstance(callback, WeightAveraging) and callback._kwargs.get("multi_avg_fn") is None:
             average = callback._kwargs.get("avg_fn") or get_swa_avg_fn()  # type: ignore[no-untyped-call]
             callback._kwargs["avg_fn"] = _of_fractions(average)
 

@@ -79,7 +79,11 @@ class Resumption(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._between_epochs:
             # Limited by steps, Lightning would have the next epoch be one that was begun.
-            trainer.fit_loop._restarting = trainer.fit_loop.epoch_loop.restarting = False
+            loop = trainer.fit_loop
+            loop._restarting = loop.epoch_loop.restarting = False
+            loop.reset_restart_stage()
+            for epochs in (loop.epoch_progress.total, loop.epoch_progress.current):
+                epochs.completed = epochs.processed  # type: ignore[attr-defined]
         for name, gradient in self._gradients.items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
@@ -101,8 +105,9 @@ def go_on_from(place: Place, loop: dict[str, Any]) -> None:
     """Change the saved state of a fit loop so that Lightning goes on from a place."""
     within = int(place.batches > 0)
     begun, ended = place.epochs + within, place.epochs
+    completed = ended if within else max(0, ended - 1)  # Lightning counts the last one as it goes on
     for extent, batches in (("total", place.total), ("current", place.batches)):
-        loop["epoch_progress"][extent].update(ready=begun, started=begun, processed=ended, completed=ended)
+        loop["epoch_progress"][extent].update(ready=begun, started=begun, processed=ended, completed=completed)
         loop["epoch_loop.batch_progress"][extent].update(
             ready=batches, started=batches, processed=batches, completed=batches - within
         )
