@@ -15,7 +15,7 @@ from air_lightning import __version__
 project, version, release = "AIR-Lightning", __version__, __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "docs/**", "tests/template_plugin/README.md"]
+include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**", "tests/template_plugin/README.md"]
 exclude_patterns = ["**/.*", "build", "runs", "**/__pycache__"]  # .venv and the like are not even looked into
 
 html_theme, html_title = "furo", "AIR-Lightning"
