@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from renderers.mesh.files.painting import Soup, colors_at
+from renderers.mesh.files.painting import Soup, colors_at, of_srgb
 from renderers.mesh.files.part import Array, Part
 from renderers.mesh.files.placing import areas, weld
 from renderers.mesh.files.sampling import at, scattered
@@ -36,7 +36,7 @@ def decimated(parts: list[Part], most: int) -> Soup:
             f"decimating its {len(faces)} triangles to at most {most} leaves {len(corners)}: allow more `faces`, or "
             "simplify it in a mesh editor"
         )
-    return Soup(corners, np.repeat(_colors(corners, parts)[:, None], 3, 1))
+    return of_srgb(corners, np.repeat(_colors(corners, parts)[:, None], 3, 1))
 
 
 def _simplified(vertices: Array, faces: Indices, most: int) -> Array:
