@@ -201,6 +201,7 @@ REFUSED = {
     SQUARE + "f 1 2 /3\n": "line 6, 'f 1 2 /3': a corner is v, v/vt",
     SQUARE + "f 1 2 3/1/1/1\n": "line 6, 'f 1 2 3/1/1/1': a corner is v, v/vt",
     SQUARE + "f 1 2 1-3\n": "line 6, 'f 1 2 1-3': a corner is v, v/vt",
+    SQUARE + "f 1 2\x00 3\n": "a corner is v, v/vt, v//vn or v/vt/vn, whole numbers",
     SQUARE + "f 1 2 3.5\n": "line 6, 'f 1 2 3.5': a corner is v, v/vt",
     "v 1 2\n"
     + SQUARE: "line 1, 'v 1 2': a vertex has x y z, or x y z w, or x y z r g b, or x y z r g b a: the file is",

@@ -161,7 +161,8 @@ def _words(rows: Rows, texts: list[str], start: int) -> tuple[Indices, Indices]:
     """
     text = "\n".join(texts) + "\n"
     data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
-    digit, slash, minus, blank = (data - 48) < 10, data == 47, data == 45, data <= 32
+    digit, slash, minus = (data - 48) < 10, data == 47, data == 45
+    blank = (data == 32) | ((data >= 9) & (data <= 13))
     after = np.append(digit[1:], False)
     ends = np.flatnonzero(data == 10)
     first, word = digit & ~_before(digit, False), ~blank & _before(blank, True)
