@@ -83,7 +83,7 @@ print(json.dumps([shapes, ours, json.loads(extra["metadata.json"])]))
     assert known["where"][2]["periods"][1] == 0 and "not refined" in facts["description"]
 
 
-@pytest.mark.parametrize("case", ["glimpses", "meshes"])
+@pytest.mark.parametrize("case", ["glimpses", "turned glimpses", "meshes"])
 def test_onnx(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxscript", reason="needs the extra `export`")
     runtime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
