@@ -3,6 +3,6 @@
 ``building`` does it; it is imported where a file is drawn, and not before.
 """
 
-from renderers.mesh.files.source import MeshFile, MeshPath
+from renderers.mesh.files.source import BareMesh, MeshFile, MeshPath
 
-__all__ = ["MeshFile", "MeshPath"]
+__all__ = ["BareMesh", "MeshFile", "MeshPath"]
