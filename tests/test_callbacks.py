@@ -178,6 +178,22 @@ def test_figures_refuse_values_that_mean_nothing():
         Figures(frames=-2)
 
 
+# ---- WeightAveraging
+
+
+@pytest.mark.parametrize("name", ["WeightAveraging", "EMAWeightAveraging"])
+def test_lightnings_weight_averaging_leaves_buffers_of_whole_numbers_alone_and_resumes(tmp_path, name):
+    given = ["--trainer.callbacks", name, "--trainer.num_sanity_val_steps", 0]
+    straight = toy.fit("--run_dir", tmp_path / "a", *given)
+    assert straight.model.used.tolist() == [True, False, True] and straight.model.places.tolist() == [0, 5, 7]
+    with pytest.raises(SystemExit):
+        toy.fit("--run_dir", tmp_path / "b", *given, "--model.sigterm_at", "train 10")
+    ended = toy.run("fit", "--resume", "--run_dir", tmp_path / "b", "--model.sigterm_at", "")
+    assert same_weights(straight, ended)
+    plain = toy.fit("--run_dir", tmp_path / "c")
+    assert plain.model.losses == straight.model.losses and not same_weights(plain, straight)
+
+
 # ---- FinalValidation
 
 
@@ -201,6 +217,20 @@ def test_last_weights_are_validated_and_saved(tmp_path, end):
         assert torch.equal(checkpoint["state_dict"]["line.weight"], cli.model.line.weight)
     with (tmp_path / "metrics.csv").open(newline="") as file:
         assert sum(row["val/position_error"] != "" for row in csv.DictReader(file)) == 1  # once, and once only
+
+
+def test_a_resumed_run_without_time_left_says_so(tmp_path, capsys):
+    toy.fit(
+        "--run_dir", tmp_path, "--trainer.max_epochs", -1, "--trainer.max_time", "00:00:00:01", "--model.seconds", 0.2
+    )
+    capsys.readouterr()
+    step = toy.run("fit", "--resume", "--run_dir", tmp_path).trainer.global_step
+    said = capsys.readouterr().err
+    assert f"nothing was trained: the run had used up its max_time by step {step}; give more with --trainer.max" in said
+    toy.run(
+        "fit", "--resume", "--run_dir", tmp_path, "--trainer.max_time", "00:01:00:00", "--trainer.max_steps", step + 1
+    )
+    assert "nothing was trained" not in capsys.readouterr().err
 
 
 # ---- NonFiniteGuard

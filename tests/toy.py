@@ -54,6 +54,8 @@ class ToyModule(pl.LightningModule):
         self.bad_step, self.bad_gradient, self.sigterm_at = bad_step, bad_gradient, sigterm_at
         self.line = torch.nn.Linear(3, 1)
         self.losses: list[float] = []
+        self.register_buffer("used", torch.tensor([True, False, True]), persistent=False)
+        self.register_buffer("places", torch.tensor([0, 5, 7]), persistent=False)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, Any]:
         time.sleep(self.seconds)

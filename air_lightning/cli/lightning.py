@@ -23,6 +23,7 @@ from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_confi
 from air_lightning.cli.commands import COMMANDS
 from air_lightning.cli.ending import INTERRUPTED, end
 from air_lightning.cli.parsers import CLIParser
+from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import own_error, told
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 from air_lightning.runs.machine import describe
@@ -161,6 +162,7 @@ class AIRCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Find or make the run folder, and the checkpoint to start from."""
+        parallel.forget_launches(self._arguments.trainer.num_nodes)
         try:
             if self.subcommand == "fit":
                 self._open_fit()
@@ -194,6 +196,7 @@ class AIRCLI(LightningCLI):
         try:
             super().instantiate_classes()
             parallel.check_world(self.trainer.world_size)
+            check_precision(self.trainer)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
             self._check_weights()
@@ -240,6 +243,7 @@ class AIRCLI(LightningCLI):
         """The trainer, which writes to the run folder and has our callbacks besides the user's."""
         trainer = self._get(self.config_init, "trainer")
         kwargs["callbacks"] = [*loggers.listed(trainer.get("callbacks")), *self._callbacks()]
+        callbacks.keep_whole_numbers(kwargs["callbacks"])
         if self.run_dir is not None and self.subcommand == "fit":
             kwargs["default_root_dir"] = self.run_dir
             if trainer.get("logger") is not False:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.utilities import rank_zero_only
 
 from air_lightning.parallel import gather
 
@@ -38,7 +40,7 @@ class Resumption(Callback):
     """
 
     def __init__(self) -> None:
-        self._between_epochs = False
+        self._between_epochs = self._trained = False
         self._gradients: dict[str, torch.Tensor] = {}
 
     def on_save_checkpoint(
@@ -62,14 +64,30 @@ class Resumption(Callback):
         if len(gradients := checkpoint.get(GRADIENTS, [])) == trainer.world_size:
             self._gradients = gradients[trainer.global_rank]
 
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say why nothing was trained, where Lightning does not: it stops without a word."""
+        spent = trainer.should_stop and not self._trained
+        timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+        if spent and any((timer.time_remaining() or 0) <= 0 for timer in timers):
+            print(
+                f"nothing was trained: the run had used up its max_time by step {trainer.global_step}; give more with "
+                "--trainer.max_time, which counts from the run's start",
+                file=sys.stderr,
+            )
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._between_epochs:
             # Limited by steps, Lightning would have the next epoch be one that was begun.
-            trainer.fit_loop._restarting = trainer.fit_loop.epoch_loop.restarting = False
+            loop = trainer.fit_loop
+            loop._restarting = loop.epoch_loop.restarting = False
+            loop.reset_restart_stage()
+            for epochs in (loop.epoch_progress.total, loop.epoch_progress.current):
+                epochs.completed = epochs.processed  # type: ignore[attr-defined]
         for name, gradient in self._gradients.items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
-        self._between_epochs, self._gradients = False, {}
+        self._between_epochs, self._gradients, self._trained = False, {}, True
 
 
 def place_of(loop: dict[str, Any]) -> Place:
@@ -87,8 +105,9 @@ def go_on_from(place: Place, loop: dict[str, Any]) -> None:
     """Change the saved state of a fit loop so that Lightning goes on from a place."""
     within = int(place.batches > 0)
     begun, ended = place.epochs + within, place.epochs
+    completed = ended if within else max(0, ended - 1)  # Lightning counts the last one as it goes on
     for extent, batches in (("total", place.total), ("current", place.batches)):
-        loop["epoch_progress"][extent].update(ready=begun, started=begun, processed=ended, completed=ended)
+        loop["epoch_progress"][extent].update(ready=begun, started=begun, processed=ended, completed=completed)
         loop["epoch_loop.batch_progress"][extent].update(
             ready=batches, started=batches, processed=batches, completed=batches - within
         )
