@@ -17,7 +17,7 @@ import_by_old_names()
 
 
 def load(run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") -> Model:
-    """A trained model, to explain pictures with: ``air_lightning.load("runs/mine").infer(images)``.
+    """A trained model, to explain images with: ``air_lightning.load("runs/mine").infer(images)``.
 
     Args:
         run: the folder of a fit, or the name of a model that comes with the package, ``scenes3d`` or

@@ -2,7 +2,7 @@
 
 import os
 
-from air_lightning.cli.ending import end, interrupt_status
+from air_lightning.cli.ending import exit_with, interrupt_status
 
 # Torch's threads spin while they wait for each other. Without end, that costs many times the step on a busy
 # machine; not at all, it costs half as much again on an idle one. So briefly. Read when torch loads.
@@ -14,4 +14,4 @@ if __name__ == "__main__":
 
         main()
     except KeyboardInterrupt as error:
-        end(interrupt_status(error), "interrupted")
+        exit_with(interrupt_status(error), "interrupted")

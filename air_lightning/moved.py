@@ -1,9 +1,9 @@
-"""Modules and classes of earlier versions, by the names that they had: run folders, configs and plug-ins hold these."""
+"""Names of earlier versions, of modules, classes and weights: run folders, configs and plug-ins hold these."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -22,7 +22,7 @@ MOVED = {
     "air_lightning.loading": "air_lightning.runs.loading",
     "air_lightning.module": "air_lightning.model.module",
     "air_lightning.objective": "air_lightning.model.objective",
-    "air_lightning.pictures": "air_lightning.figures.pictures",
+    "air_lightning.pictures": "air_lightning.figures.images",
     "air_lightning.predict": "air_lightning.commands.predict",
     "air_lightning.reconsideration": "air_lightning.model.reconsideration",
     "air_lightning.refinement": "air_lightning.model.refinement",
@@ -37,6 +37,9 @@ CLASSES = {
     "air_lightning.refinement.Refinement": "air_lightning.model.Refinement",
 }
 """Old class path: new one, where the class is exported above the module that it has moved to."""
+
+WEIGHTS = {"network.promise.": "network.saliency."}
+"""Beginning of a weight's name in older checkpoints: at present."""
 
 
 def new_name(name: str) -> str:
@@ -59,6 +62,16 @@ def renamed(arguments: Any) -> Any:
             for key, value in arguments.items()
         }
     return [renamed(item) for item in arguments] if isinstance(arguments, list) else arguments
+
+
+def renamed_weights(weights: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """Weights of a checkpoint by their present names, as far as the model knows these and not the old ones."""
+    renamed = {}
+    for name, value in weights.items():
+        begin = next((old for old in WEIGHTS if name.startswith(old)), "")
+        present = WEIGHTS.get(begin, "") + name[len(begin) :]
+        renamed[present if name not in known and present in known else name] = value
+    return renamed
 
 
 class _Moved(Loader):

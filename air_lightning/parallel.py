@@ -40,8 +40,8 @@ def check_world(size: int) -> None:
 
     Above all of one: each would then train by itself, and all into one folder.
     """
-    told = "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS"
-    started = int(os.environ.get(told, "1"))
+    variable = "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS"
+    started = int(os.environ.get(variable, "1"))
     if started > 1 and started != size:
         raise ValueError(
             f"{started} processes were started and the trainer has {size}: give --trainer.devices the number of "

@@ -40,7 +40,7 @@ from air_lightning.estimators import (
 )
 from air_lightning.model.module import AIRModule
 from air_lightning.model.objective import Objective, objective
-from air_lightning.model.slots import Slots, explain
+from air_lightning.model.slots import Slots, infer
 from datamodules import Batch, SceneDataModule
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -96,7 +96,7 @@ def train(model: AIRModule, data: SceneDataModule, steps: int, after: Callable[[
         batch = scenes.__getitems__(list(range(step * size, (step + 1) * size)))
         optimizer.param_groups[0]["lr"] = model.lr * model._rate(step, steps)
         optimizer.zero_grad()
-        loss_of(model, batch, explain(model.renderer, model.network, batch.images, model.slots), step).loss.backward()
+        loss_of(model, batch, infer(model.renderer, model.network, batch.images, model.slots), step).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         seconds += time.perf_counter() - start
@@ -122,7 +122,7 @@ def variances(world: str, names: list[str], seed: int, batch_size: int, common: 
     train(model, data, common, lambda step, seconds: None)
     batch = data.scenes("val").__getitems__(list(range(batch_size)))
     with torch.no_grad():
-        slots = explain(model.renderer, model.network, batch.images, model.slots)
+        slots = infer(model.renderer, model.network, batch.images, model.slots)
     result = {}
     for name in names:
         other, _ = build(world, name, seed, batch_size)
@@ -154,7 +154,7 @@ def train_baseline(model: AIRModule, data: SceneDataModule) -> None:
     for step in range(BASELINE_STEPS):
         batch = scenes.__getitems__(list(range(step * size, (step + 1) * size)))
         with torch.no_grad():
-            slots = explain(model.renderer, model.network, batch.images, model.slots)
+            slots = infer(model.renderer, model.network, batch.images, model.slots)
         loss = loss_of(model, batch, slots, SETTLED).terms["presence"]
         optimizer.zero_grad()
         loss.backward(inputs=parameters)
@@ -200,7 +200,7 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def finished(rows: list[dict[str, Any]], world: str) -> set[tuple[str | None, int]]:
+def measured_already(rows: list[dict[str, Any]], world: str) -> set[tuple[str | None, int]]:
     """Estimator and seed of a world's runs so far; None for a seed's gradient variances."""
     return {(row.get("estimator"), row["seed"]) for row in rows if row["world"] == world}
 
@@ -254,7 +254,7 @@ def main() -> None:
     if args.common <= DELAY[args.world]:
         parser.error(f"--common must be more than presence's delay of {DELAY[args.world]}, got {args.common}")
     steps = args.steps or STEPS[args.world]
-    done = finished(records(args.out), args.world)
+    done = measured_already(records(args.out), args.world)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool, args.out.open("a") as file:
         jobs = [
             pool.submit(spread_of, args.world, seed, args.batch_size, args.common)

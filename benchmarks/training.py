@@ -19,7 +19,7 @@ from torch import Tensor
 
 from air_lightning.model.module import AIRModule
 from air_lightning.model.objective import objective
-from air_lightning.model.slots import explain
+from air_lightning.model.slots import infer
 from datamodules import Batch, SceneDataModule, Scenes3D
 from renderers import MeshRenderer
 
@@ -85,7 +85,7 @@ def measure(model: AIRModule, data: SceneDataModule, steps: int, warm: int = 3) 
 
 def loss_of(model: AIRModule, batch: Batch, step: int) -> Tensor:
     """The module's training loss, without a trainer."""
-    slots = explain(model.renderer, model.network, batch.images, model.slots)
+    slots = infer(model.renderer, model.network, batch.images, model.slots)
     estimators = model.count_estimator, model.identity_estimator
     return objective(model.renderer, slots, batch.images, model.log_prior, model.final_sd, *estimators, step).loss
 

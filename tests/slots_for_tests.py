@@ -39,20 +39,20 @@ class Leaves(dict[str, Tensor]):
             presence=torch.randn(BATCH, slots),
             mean=0.5 * torch.randn(BATCH, slots, kinds, places),
             log_sd=-1 + 0.2 * torch.randn(BATCH, slots, kinds, places),
-            looks=0.5 * torch.randn(BATCH, slots, looks),
+            what_parameters=0.5 * torch.randn(BATCH, slots, looks),
         )
         for leaf in self.values():
             leaf.requires_grad_()
         self.renderer = renderer
         self.noise = torch.randn(BATCH, slots, 1, places)
         self.what_noise = torch.randn(BATCH, slots, looks // 2)
-        self.what = Categorical(logits=self["looks"].detach()).sample()
+        self.what = Categorical(logits=self["what_parameters"].detach()).sample()
 
     def slots(self) -> Slots:
         sd = self["log_sd"].exp()
         options = self.renderer.where.constrain(self["mean"] + sd * self.noise)
         if isinstance(self.renderer.what, spaces.Gaussian):
-            mean, log_sd = self["looks"].chunk(2, -1)
+            mean, log_sd = self["what_parameters"].chunk(2, -1)
             what, where = mean + log_sd.exp() * self.what_noise, options[:, :, 0]
         else:
             index = self.what[:, :, None, None].expand(-1, -1, 1, options.shape[-1])
@@ -64,7 +64,7 @@ class Leaves(dict[str, Tensor]):
             options,
             self["mean"],
             sd,
-            self["looks"],
+            self["what_parameters"],
             torch.zeros_like(self["mean"][:, :, :1]),
         )
 

@@ -13,7 +13,7 @@ from air_lightning.estimators import AngleScan, ExactIdentity, PosteriorCount
 from air_lightning.inference import ResidualAttention
 from air_lightning.inference.heads import ANGLE_LIMITS, PoseHead
 from air_lightning.model.objective import Objective, objective
-from air_lightning.model.slots import Slots, explain
+from air_lightning.model.slots import Slots, infer
 from renderers import Coordinate, Renderer, Where
 
 TURN = 2 * math.pi
@@ -99,7 +99,7 @@ def test_only_angles_are_turned_each_by_itself() -> None:
 
 def explained(renderer: Renderer) -> tuple[Slots, Tensor]:
     images = torch.rand(6, *renderer.image_shape)
-    return explain(renderer, ResidualAttention(renderer), images, 3), images
+    return infer(renderer, ResidualAttention(renderer), images, 3), images
 
 
 def scanned(renderer: Renderer, slots: Slots, images: Tensor, angle: AngleScan | None) -> Objective:
@@ -112,7 +112,7 @@ def test_its_term_trains_the_angles_of_the_drawn_identities_alone() -> None:
     renderer = Dial()
     slots, images = explained(renderer)
     term = scanned(renderer, slots, images, AngleScan()).terms["angle"]
-    for part in torch.autograd.grad(term, [slots.mean, slots.sd]):
+    for part in torch.autograd.grad(term, [slots.where_mean, slots.where_sd]):
         drawn = torch.nn.functional.one_hot(slots.what, 3).bool()
         seen = drawn & (slots.what < 2).unsqueeze(2)  # the third is a dot
         assert bool((part[..., 2][seen] != 0).all())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from air_lightning.cli import main
-from air_lightning.plugins.constructor_errors import own_error, told
+from air_lightning.plugins.constructor_errors import named_message, root_cause
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -112,5 +112,5 @@ def test_what_cannot_be_read_is_a_wrong_value_and_a_bug_keeps_its_trace(
 
 def test_errors_of_classes_that_were_not_given_stay_as_they_are() -> None:
     error = ValueError("it is broken")
-    assert own_error(error) is error
-    assert told(error, {"data": {"class_path": "nowhere.Nothing", "init_args": None}}, {}) == "it is broken"
+    assert root_cause(error) is error
+    assert named_message(error, {"data": {"class_path": "nowhere.Nothing", "init_args": None}}, {}) == "it is broken"

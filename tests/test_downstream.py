@@ -89,7 +89,7 @@ def test_latents_are_the_posterior_from_left_to_right() -> None:
     assert (found.place[:, 0, 0] <= found.place[:, 1, 0]).all() and (found.sd > 0).all()
     swapped = explanation.slots.where[:, 0, 1] > explanation.slots.where[:, 1, 1]
     assert swapped.any() and not swapped.all()
-    first = explanation.slots.looks[:, 0, :4]
+    first = explanation.slots.what_parameters[:, 0, :4]
     torch.testing.assert_close(torch.where(swapped[:, None], found.mean[:, 1], found.mean[:, 0]), first)
     present = 1 - explanation.posterior[:, 0]
     torch.testing.assert_close(torch.where(swapped, found.place[:, 1, 3], found.place[:, 0, 3]), present)

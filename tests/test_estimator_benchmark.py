@@ -53,8 +53,8 @@ def test_tables_have_a_row_an_estimator_and_a_table_a_world(benchmark: ModuleTyp
 
 
 def test_runs_of_another_world_are_not_taken_for_done(benchmark: ModuleType) -> None:
-    assert benchmark.finished(ROWS, "multi_sprites") == {("exact", 1)}
-    assert benchmark.finished(ROWS[3:5], "multi_mnist") == {("nvil", 1), (None, 1)}
+    assert benchmark.measured_already(ROWS, "multi_sprites") == {("exact", 1)}
+    assert benchmark.measured_already(ROWS[3:5], "multi_mnist") == {("nvil", 1), (None, 1)}
 
 
 def test_table_of_files_runs_nothing(

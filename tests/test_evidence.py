@@ -71,29 +71,29 @@ def test_bound_is_below_the_log_evidence_and_touches_it_at_the_posterior() -> No
 def test_what_kl(renderer: Renderer) -> None:
     slots = Leaves(renderer).slots()
     if isinstance(renderer.what, spaces.Gaussian):
-        mean, log_sd = slots.looks.chunk(2, -1)
+        mean, log_sd = slots.what_parameters.chunk(2, -1)
         expected = kl_divergence(Normal(mean, log_sd.exp()), Normal(0.0, 1.0)).sum(-1)
     else:
         uniform = Categorical(logits=torch.zeros(BATCH, SLOTS, renderer.kinds))
-        expected = kl_divergence(Categorical(logits=slots.looks), uniform)
+        expected = kl_divergence(Categorical(logits=slots.what_parameters), uniform)
     torch.testing.assert_close(what_kl(renderer, slots), expected)
 
 
 @over_renderers
 def test_where_kl(renderer: Renderer) -> None:
     slots = Leaves(renderer).slots()
-    prior = kl_divergence(Normal(slots.mean, slots.sd), Normal(0.0, 1.0))
+    prior = kl_divergence(Normal(slots.where_mean, slots.where_sd), Normal(0.0, 1.0))
     expected = prior[..., :2].sum(-1)
     if isinstance(renderer, Dial):
         for k, period in enumerate((2 * math.pi, 2 * math.pi / 3, 0.0)):
-            expected[:, :, k] += wrapped_kl(slots.sd[:, :, k, 2], torch.tensor(period))
-    torch.testing.assert_close(where_kl(renderer, slots.mean, slots.sd), expected)
+            expected[:, :, k] += wrapped_kl(slots.where_sd[:, :, k, 2], torch.tensor(period))
+    torch.testing.assert_close(where_kl(renderer, slots.where_mean, slots.where_sd), expected)
 
 
 @over_renderers
 def test_slot_kl_is_that_of_the_sampled_identity(renderer: Renderer) -> None:
     slots = Leaves(renderer).slots()
-    poses, looks = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
+    poses, looks = where_kl(renderer, slots.where_mean, slots.where_sd), what_kl(renderer, slots)
     for b in range(BATCH):
         for i in range(SLOTS):
             k = int(slots.what[b, i]) if renderer.kinds > 1 else 0

@@ -57,7 +57,7 @@ def test_a_program_says_what_the_model_says(case: str, tmp_path: Path, capsys: p
         torch.testing.assert_close(count, seen.posterior, atol=1e-4, rtol=0)
         torch.testing.assert_close(where, seen.slots.where, atol=1e-3, rtol=0)
         kinds = module.renderer.kinds > 1
-        expected = seen.slots.looks.softmax(-1) if kinds else seen.slots.what
+        expected = seen.slots.what_parameters.softmax(-1) if kinds else seen.slots.what
         torch.testing.assert_close(what, expected, atol=1e-3, rtol=0)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.pt2"]
 

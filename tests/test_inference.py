@@ -14,7 +14,7 @@ from torch import Tensor
 from air_lightning.inference import InferenceNetwork, RecurrentAIR, ResidualAttention, image_grid
 from air_lightning.inference.heads import ANGLE_LIMITS as ANGLE
 from air_lightning.inference.heads import STRAIGHT_LIMITS as STRAIGHT
-from air_lightning.model.slots import Slots, explain, where_kl
+from air_lightning.model.slots import Slots, infer, where_kl
 from renderers import Categorical, Coordinate, Gaussian, GlimpseRenderer, Layer, MeshRenderer, Renderer
 
 SLOTS = 3
@@ -104,8 +104,12 @@ def loss_of(renderer: Renderer, slots: Slots, images: Tensor) -> Tensor:
     """Something of everything a training step may take from the slots."""
     canvases = renderer.canvases(slots.what, slots.where)
     error = ((canvases - images.unsqueeze(1)) ** 2).mean()
-    pose = where_kl(renderer, slots.mean, slots.sd).mean()
-    looks = slots.looks.square() if isinstance(renderer.what, Gaussian) else -slots.looks.log_softmax(-1)
+    pose = where_kl(renderer, slots.where_mean, slots.where_sd).mean()
+    looks = (
+        slots.what_parameters.square()
+        if isinstance(renderer.what, Gaussian)
+        else -slots.what_parameters.log_softmax(-1)
+    )
     return error + pose + looks.mean() + F.softplus(slots.presence_logits).mean()
 
 
@@ -122,19 +126,21 @@ def dead(network: InferenceNetwork) -> list[str]:
 @pytest.mark.parametrize("sample", [True, False])
 def test_explain_returns_slots_of_the_stated_shapes(renderer: Renderer, make: Any, sample: bool) -> None:
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, make(renderer), images, SLOTS, sample)
+    slots = infer(renderer, make(renderer), images, SLOTS, sample)
     kinds, places = renderer.kinds, len(renderer.where)
     assert slots.presence_logits.shape == (BATCH, SLOTS)
     assert slots.where.shape == (BATCH, SLOTS, places)
-    assert slots.mean.shape == slots.sd.shape == slots.where_options.shape == (BATCH, SLOTS, kinds, places)
+    assert (
+        slots.where_mean.shape == slots.where_sd.shape == slots.where_by_identity.shape == (BATCH, SLOTS, kinds, places)
+    )
     if isinstance(renderer.what, Gaussian):
         assert slots.what.shape == (BATCH, SLOTS, renderer.what.dim)
-        assert slots.looks.shape == (BATCH, SLOTS, 2 * renderer.what.dim)
+        assert slots.what_parameters.shape == (BATCH, SLOTS, 2 * renderer.what.dim)
     else:
         assert slots.what.shape == (BATCH, SLOTS) and slots.what.dtype == torch.int64
-        assert slots.looks.shape == (BATCH, SLOTS, kinds)
+        assert slots.what_parameters.shape == (BATCH, SLOTS, kinds)
     assert all(bool(part.isfinite().all()) for part in slots)
-    assert bool((slots.sd > 0).all())
+    assert bool((slots.where_sd > 0).all())
 
 
 @over_networks
@@ -142,7 +148,7 @@ def test_explain_returns_slots_of_the_stated_shapes(renderer: Renderer, make: An
 def test_every_parameter_takes_part_from_the_first_step(renderer: Renderer, make: Any) -> None:
     network = make(renderer)
     images, _ = scenes(renderer, BATCH, 2)
-    loss_of(renderer, explain(renderer, network, images, 1), images).backward()  # even with one slot
+    loss_of(renderer, infer(renderer, network, images, 1), images).backward()  # even with one slot
     absent = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert absent == []  # or distributed training complains
     assert finite(network)
@@ -153,7 +159,7 @@ def test_every_parameter_takes_part_from_the_first_step(renderer: Renderer, make
 def test_every_parameter_has_a_gradient(renderer: Renderer, make: Any) -> None:
     network = stirred(make(renderer))
     images, _ = scenes(renderer, BATCH, 2)
-    loss_of(renderer, explain(renderer, network, images, SLOTS), images).backward()
+    loss_of(renderer, infer(renderer, network, images, SLOTS), images).backward()
     assert dead(network) == []
 
 
@@ -163,9 +169,9 @@ def test_a_picture_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, m
     # In double precision: rounding moves a hard edge by a pixel otherwise.
     network = stirred(make(renderer)).double()
     images = scenes(renderer, BATCH, 2)[0].double()
-    together = explain(renderer, network, images, SLOTS, sample=False)
+    together = infer(renderer, network, images, SLOTS, sample=False)
     for i in range(BATCH):
-        alone = explain(renderer, network, images[i : i + 1], SLOTS, sample=False)
+        alone = infer(renderer, network, images[i : i + 1], SLOTS, sample=False)
         for ours, theirs in zip(alone, together, strict=True):
             torch.testing.assert_close(ours[0], theirs[i], atol=1e-7, rtol=1e-7)
 
@@ -174,26 +180,26 @@ def test_a_picture_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, m
 @over_renderers
 def test_without_sampling_poses_are_posterior_means(renderer: Renderer, make: Any) -> None:
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, stirred(make(renderer)), images, SLOTS, sample=False)
-    torch.testing.assert_close(slots.where_options, renderer.where.constrain(slots.mean))
+    slots = infer(renderer, stirred(make(renderer)), images, SLOTS, sample=False)
+    torch.testing.assert_close(slots.where_by_identity, renderer.where.constrain(slots.where_mean))
 
 
 @over_networks
 @over_renderers
 def test_widths_start_as_asked(renderer: Renderer, make: Any) -> None:
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, make(renderer, position_sd=0.4, angle_sd=0.15), images, SLOTS)
-    periods = renderer.where.periods(renderer.kinds, slots.sd)
+    slots = infer(renderer, make(renderer, position_sd=0.4, angle_sd=0.15), images, SLOTS)
+    periods = renderer.where.periods(renderer.kinds, slots.where_sd)
     for i, coordinate in enumerate(renderer.where.coordinates):
         expected = 0.15 * periods[:, i].clamp_min(0.1) if coordinate.circular else torch.tensor(0.4)
-        torch.testing.assert_close(slots.sd[..., i], expected.expand_as(slots.sd[..., i]))
+        torch.testing.assert_close(slots.where_sd[..., i], expected.expand_as(slots.where_sd[..., i]))
 
 
 @over_networks
 def test_angles_lie_within_half_a_period(make: Any) -> None:
     renderer = RENDERERS["mesh"]()
     images, _ = scenes(renderer, 64, 2)
-    yaws = explain(renderer, stirred(make(renderer), 0.3), images, SLOTS).mean[..., -1]
+    yaws = infer(renderer, stirred(make(renderer), 0.3), images, SLOTS).where_mean[..., -1]
     half = renderer.where.periods(renderer.kinds, yaws)[:, -1] / 2
     assert bool((yaws.abs() <= half * (1 + 1e-6)).all())
     assert ((yaws.std((0, 1)) > 0) == (half > 0)).all()  # 0 for the sphere, and used for the others
@@ -209,7 +215,7 @@ def test_poses_far_out_stay_finite(renderer: Renderer, make: Any, corner: tuple[
     with torch.no_grad():  # x and y, or x and z
         bias.view(len(renderer.where), 2)[straight, 0] = torch.tensor(corner)
     images, _ = scenes(renderer, BATCH, 2)
-    slots = explain(renderer, network, images, SLOTS)
+    slots = infer(renderer, network, images, SLOTS)
     loss_of(renderer, slots, images).backward()
     assert all(bool(part.isfinite().all()) for part in slots)
     assert finite(network)
@@ -218,7 +224,7 @@ def test_poses_far_out_stay_finite(renderer: Renderer, make: Any, corner: tuple[
 @over_renderers
 def test_residual_attention_starts_at_the_unexplained_object(renderer: Renderer) -> None:
     images, where = scenes(renderer, 40, 1)
-    slots = explain(renderer, ResidualAttention(renderer), images, 1, sample=False)
+    slots = infer(renderer, ResidualAttention(renderer), images, 1, sample=False)
     (seen, _), (true, half) = renderer.project(slots.where), renderer.project(where)
     outside = (seen - true).norm(dim=-1) > half
     assert outside.sum() == 0, f"{int(outside.sum())} of 40 objects missed"
@@ -229,7 +235,7 @@ def test_residual_attention_leaves_a_place_where_nothing_was_found(renderer: Ren
     """Presence that learns to be 0 where a slot looks, if only by the map, sends it to the picture's other object."""
     images, _ = scenes(renderer, 1, 2)
     network, canvas = ResidualAttention(renderer), torch.zeros_like(images)
-    optimizer = torch.optim.Adam([*network.map.parameters(), *network.promise.parameters()], 0.01)
+    optimizer = torch.optim.Adam([*network.map.parameters(), *network.saliency.parameters()], 0.01)
 
     def look() -> Tensor:
         proposal, _ = network.propose(images, canvas, network.initial(images))
@@ -263,7 +269,7 @@ def test_plain_air_does_not_look_at_the_canvas(renderer: Renderer, monkeypatch: 
         raise AssertionError("drawn between slots")
 
     monkeypatch.setattr(renderer, "render", never)
-    explain(renderer, network, images, SLOTS)
+    infer(renderer, network, images, SLOTS)
 
 
 @over_renderers
@@ -343,7 +349,7 @@ def test_glimpse_of_identities_is_on_the_mean_of_their_windows() -> None:
 def test_presence_starts_at_its_bias() -> None:
     renderer = Discs()
     images, _ = scenes(renderer, BATCH, 2)
-    logits = explain(renderer, RecurrentAIR(renderer, presence_bias=1.5, **SMALL), images, SLOTS).presence_logits
+    logits = infer(renderer, RecurrentAIR(renderer, presence_bias=1.5, **SMALL), images, SLOTS).presence_logits
     torch.testing.assert_close(logits, torch.full_like(logits, 1.5))
 
 
@@ -356,7 +362,7 @@ def test_recurrent_network_finds_one_disc(difference: bool) -> None:
     images, where = scenes(renderer, 64, 1)
     distances = []
     for _ in range(120):
-        inferred = renderer.where.constrain(explain(renderer, network, images, 1, sample=False).mean)
+        inferred = renderer.where.constrain(infer(renderer, network, images, 1, sample=False).where_mean)
         distance = (inferred - where.unsqueeze(2)).norm(dim=-1).mean()
         distances.append(distance.item())
         optimizer.zero_grad()
@@ -402,7 +408,7 @@ def test_a_picture_of_one_cell_is_refused_and_two_cells_will_do() -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ResidualAttention(GlimpseRenderer((1, 4, 3)))
     renderer = GlimpseRenderer((1, 4, 5), what=2)
-    where = explain(renderer, ResidualAttention(renderer), torch.rand(2, 1, 4, 5), slots=2).where
+    where = infer(renderer, ResidualAttention(renderer), torch.rand(2, 1, 4, 5), slots=2).where
     assert where.shape == (2, 2, 3) and where.isfinite().all()
 
 

@@ -17,7 +17,7 @@ from air_lightning.inference import ResidualAttention
 from air_lightning.model import module as module_file
 from air_lightning.model.evidence import importance_bound, what_kl, what_log_ratio, where_log_ratio
 from air_lightning.model.module import AIRModule
-from air_lightning.model.slots import Slots, explain, where_kl
+from air_lightning.model.slots import Slots, infer, where_kl
 from air_lightning.schedules import Constant
 from renderers import Coordinate, Gaussian, Layer, Renderer
 
@@ -75,17 +75,19 @@ def test_slots_know_their_noise(make: Callable[[], Renderer]) -> None:
     renderer = make()
     module = stirred(AIRModule(renderer, network))
     images = torch.rand(5, *renderer.image_shape)
-    slots = explain(renderer, module.network, images, 3)
-    assert slots.noise.shape == (5, 3, 1, len(renderer.where))
-    torch.testing.assert_close(slots.where_options, renderer.where.constrain(slots.mean + slots.sd * slots.noise))
-    assert not explain(renderer, module.network, images, 3, sample=False).noise.any()
+    slots = infer(renderer, module.network, images, 3)
+    assert slots.where_noise.shape == (5, 3, 1, len(renderer.where))
+    torch.testing.assert_close(
+        slots.where_by_identity, renderer.where.constrain(slots.where_mean + slots.where_sd * slots.where_noise)
+    )
+    assert not infer(renderer, module.network, images, 3, sample=False).where_noise.any()
 
 
 def test_straight_poses_by_their_densities() -> None:
     renderer = KindBumps()
-    slots = explain(renderer, stirred(AIRModule(renderer, network)).network, torch.rand(5, 1, 12, 12), 3)
+    slots = infer(renderer, stirred(AIRModule(renderer, network)).network, torch.rand(5, 1, 12, 12), 3)
     index = slots.what[:, :, None, None].expand(5, 3, 1, 2)
-    mean, sd = (part.gather(2, index)[:, :, 0] for part in (slots.mean, slots.sd))
+    mean, sd = (part.gather(2, index)[:, :, 0] for part in (slots.where_mean, slots.where_sd))
     # the prior is uniform over the support, of 1.6 each way; the change of variables is on both sides
     u = renderer.where.unconstrain(slots.where)
     stretch = Normal(0.0, 1.0).log_prob(u) + math.log(1.6)
@@ -120,7 +122,7 @@ def test_ratios_average_to_the_kl(make: Callable[[], Renderer]) -> None:
     torch.testing.assert_close(
         what_log_ratio(renderer, slots).mean(0), what_kl(renderer, slots)[0], rtol=0.01, atol=0.01
     )
-    own = where_kl(renderer, slots.mean[:1], slots.sd[:1])[0]
+    own = where_kl(renderer, slots.where_mean[:1], slots.where_sd[:1])[0]
     for kind in range(renderer.kinds):
         given = slots if renderer.kinds == 1 else slots._replace(what=torch.full_like(slots.what, kind))
         ratio = where_log_ratio(renderer, given)
@@ -163,7 +165,7 @@ class Linear(Renderer):
 
 
 class Guess:
-    """In place of ``explain``: slots drawn from a posterior that is wider than the true one and off its middle."""
+    """In place of ``infer``: slots drawn from a posterior that is wider than the true one and off its middle."""
 
     def __call__(self, renderer: Renderer, _: object, images: Tensor, slots: int, sample: bool = True) -> Slots:
         assert not torch.is_grad_enabled()
@@ -177,7 +179,7 @@ class Guess:
 
 
 def linear_module(monkeypatch: pytest.MonkeyPatch) -> AIRModule:
-    monkeypatch.setattr(module_file, "explain", Guess())
+    monkeypatch.setattr(module_file, "infer", Guess())
     return AIRModule(Linear(), network_of_nothing, slots=2, count_prior=0.7, likelihood_sd=Constant(0.8))
 
 

@@ -26,7 +26,7 @@ from air_lightning.inference import RecurrentAIR, ResidualAttention
 from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_kl
 from air_lightning.model.module import AIRModule
 from air_lightning.model.refinement import Refinement
-from air_lightning.model.slots import explain
+from air_lightning.model.slots import infer
 from air_lightning.schedules import Constant, Geometric, Linear
 from air_lightning.training.callbacks.random_state import RandomState
 from datamodules import Batch, SceneDataModule, Scenes3D
@@ -132,7 +132,7 @@ def test_infer_is_deterministic_and_scene_by_scene(kind: str) -> None:
 def test_the_count_is_the_networks(kind: str, refinement: Refinement | None) -> None:
     module = stirred(MODULE[kind](refinement=refinement))
     images = pictures(module.renderer)
-    slots = explain(module.renderer, module.network, images, 3, sample=False)
+    slots = infer(module.renderer, module.network, images, 3, sample=False)
     expected = count_log_posterior(slots.presence_logits).exp()
     torch.testing.assert_close(module.infer(images).posterior, expected.detach())
 
@@ -142,7 +142,7 @@ def test_refinement_at_the_final_scale_changes_the_slots(kind: str) -> None:
     refinement = Refinement(2)
     module = stirred(MODULE[kind](refinement=refinement, likelihood_sd=Geometric(2.0, 0.5, 10)))
     renderer, images = module.renderer, pictures(module.renderer)
-    slots = explain(renderer, module.network, images, 3, sample=False)
+    slots = infer(renderer, module.network, images, 3, sample=False)
     expected = refinement(renderer, images, slots, slot_kl(renderer, slots), module.log_prior, 0.5)
     found = module.infer(images).slots
     torch.testing.assert_close(found.where, expected.where.detach())
@@ -158,7 +158,7 @@ def test_elbo_is_the_bound_of_one_sample_at_the_final_scale(kind: str) -> None:
     torch.manual_seed(3)
     value = module.elbo(images)
     torch.manual_seed(3)
-    slots = explain(renderer, module.network, images, module.slots)
+    slots = infer(renderer, module.network, images, module.slots)
     likelihood = log_likelihoods(renderer.render(slots.what, slots.where), images, 0.5)
     worth = evidence(likelihood, slot_kl(renderer, slots))
     expected = bound(count_log_posterior(slots.presence_logits), worth, module.log_prior)

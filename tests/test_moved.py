@@ -2,13 +2,20 @@
 
 import importlib
 from importlib import import_module
+from pathlib import Path
 from pydoc import locate
 
 import pytest
+import torch
+import yaml
+from runs_for_tests import MESHES, REFINED, write_run
 
+import air_lightning
 from air_lightning import model
-from air_lightning.moved import MOVED, new_name, renamed
-from air_lightning.runs.loading import build_module
+from air_lightning.cli import main
+from air_lightning.moved import MOVED, new_name, renamed, renamed_weights
+from air_lightning.runs import check_weights
+from renderers import MeshRenderer
 
 CLASS_PATHS = [
     "air_lightning.callbacks.Figures",
@@ -50,11 +57,49 @@ def test_arguments_get_the_present_class_paths_and_keep_all_else():
     }
 
 
-def test_a_model_is_built_from_arguments_with_old_class_paths():
-    module = build_module(
-        {
-            "renderer": {"class_path": "renderers.MeshRenderer", "init_args": {"kinds": ["cube"]}},
-            "refinement": {"class_path": "air_lightning.refinement.Refinement", "init_args": {"iterations": 3}},
-        }
-    )
-    assert isinstance(module.refinement, model.Refinement) and module.refinement.iterations == 3
+@pytest.fixture
+def old_run(tmp_path: Path) -> Path:
+    """A run folder as an earlier version wrote it: class paths and names of weights."""
+    folder = write_run(tmp_path / "old", MESHES, refinement=REFINED)
+    config, best = folder / "config.yaml", folder / "checkpoints" / "best.ckpt"
+    config.write_text(config.read_text().replace(REFINED["class_path"], "air_lightning.refinement.Refinement"))
+    saved = torch.load(best, weights_only=True)
+    saved["state_dict"] = {
+        name.replace(".saliency.", ".promise."): value for name, value in saved["state_dict"].items()
+    }
+    torch.save(saved, best)
+    return folder
+
+
+def test_a_run_of_an_earlier_version_loads_as_if_it_were_of_this_one(old_run, tmp_path):
+    images = torch.rand(2, 3, 32, 40)
+    present = air_lightning.load(write_run(tmp_path / "new", MESHES, refinement=REFINED))
+    old = air_lightning.load(old_run)
+    assert isinstance(old.module.refinement, model.Refinement)
+    assert old.infer(images) == present.infer(images)
+
+
+def test_the_command_line_takes_old_class_paths_and_saves_the_present_ones(old_run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", str(old_run / "config.yaml"), "--data", "Scenes3D", "--print_config"])
+    assert not stop.value.code
+    refinement = yaml.safe_load(capsys.readouterr().out)["model"]["refinement"]
+    assert refinement["class_path"] == "air_lightning.model.Refinement"
+
+
+def test_weights_of_an_earlier_version_get_the_present_names():
+    module = model.AIRModule(MeshRenderer(image_size=(32, 32)))
+    weights = module.state_dict()
+    old = {name.replace(".saliency.", ".promise."): value for name, value in weights.items()}
+    assert set(old) - set(weights) == {"network.promise.weight", "network.promise.bias"}
+    check_weights(old, weights)
+    checkpoint = {"state_dict": dict(old)}
+    module.on_load_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == weights.keys()
+    assert all(checkpoint["state_dict"][name] is weights[name] for name in weights)
+
+
+def test_weights_of_a_plug_in_that_has_such_names_keep_them():
+    own = {"network.promise.weight": 1, "network.saliency.weight": 2, "network.other": 3}
+    assert renamed_weights(own, own) == own
+    assert renamed_weights(own, {"network.promise.weight"}) == own

@@ -28,7 +28,7 @@ from air_lightning.estimators.base import Score
 from air_lightning.inference import ResidualAttention
 from air_lightning.model.evidence import bound, evidence, log_likelihoods, of_sample, slot_kl, what_kl
 from air_lightning.model.objective import Objective, objective
-from air_lightning.model.slots import Slots, explain, where_kl
+from air_lightning.model.slots import Slots, infer, where_kl
 from renderers import GlimpseRenderer, MeshRenderer, Renderer, spaces
 
 TERMS = {"reconstruction", "where_kl", "what_kl", "presence"}
@@ -94,7 +94,7 @@ def test_with_other_counts_the_slots_follow_the_bound_at_their_weights() -> None
     worth, _, _ = written_out(leaves, images)
     weights = (worth + LOG_PRIOR).softmax(1).detach()
     expected = leaves.gradients(-(weights * worth).sum(1).mean())
-    for name in ("mean", "log_sd", "looks"):
+    for name in ("mean", "log_sd", "what_parameters"):
         torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
 
 
@@ -105,7 +105,7 @@ def test_warm_up_weights_train_the_slots() -> None:
     gradients = leaves.gradients(of(leaves, images, PosteriorCount(warmup=10)).loss)
     worth, _, _ = written_out(leaves, images)
     expected = leaves.gradients(-worth[:, 1:].mean(1).mean())
-    for name in ("mean", "log_sd", "looks"):
+    for name in ("mean", "log_sd", "what_parameters"):
         torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
 
 
@@ -118,7 +118,7 @@ def test_pose_of_a_named_kind_follows_the_canvases_of_the_sampled_kind_and_the_e
     canvases = renderer.render(slots.what, slots.where)
     likelihood = log_likelihoods(canvases, images, SD)
     shown = torch.stack([weights[:, i + 1 :].sum(1) for i in range(SLOTS)], 1)
-    kl = (slots.looks.softmax(-1).detach() * where_kl(renderer, slots.mean, slots.sd)).sum(-1)
+    kl = (slots.what_parameters.softmax(-1).detach() * where_kl(renderer, slots.where_mean, slots.where_sd)).sum(-1)
     expected = leaves.gradients((-(weights * likelihood).sum(1) + (shown * kl).sum(1)).mean())
     for name in ("mean", "log_sd"):
         torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
@@ -247,7 +247,7 @@ def test_warm_up_moves_the_shares_of_the_slots_canvas() -> None:
     uniform = torch.tensor([0.0, 1 / 3, 1 / 3, 1 / 3])
     shares = 0.5 * relaxed(leaves["presence"]).detach() + 0.5 * uniform
     expected = leaves.gradients(-mixture_written_out(leaves, images, shares).mean())
-    for name in ("mean", "log_sd", "looks"):
+    for name in ("mean", "log_sd", "what_parameters"):
         torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-5)
 
 
@@ -283,7 +283,7 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
     assert not score.requires_grad
 
     slots = Slots(*(part.detach() for part in leaves.slots()))
-    kl = where_kl(renderer, slots.mean, slots.sd)
+    kl = where_kl(renderer, slots.where_mean, slots.where_sd)
 
     def worth(what: Tensor, where: Tensor, pose_kl: Tensor) -> Tensor:
         return evidence(log_likelihoods(renderer.render(what, where), images, SD), pose_kl)
@@ -302,7 +302,7 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
         given /= given.sum(1, keepdim=True)
         for k in range(renderer.kinds):
             what, where = slots.what.clone(), slots.where.clone()
-            what[:, i], where[:, i] = k, slots.where_options[:, i, k]
+            what[:, i], where[:, i] = k, slots.where_by_identity[:, i, k]
             values.append((given * worth(what, where, of_sample(kl, what))).sum(1))
         expected = torch.stack(values, 1)
         # up to what is the same for all identities of a slot
@@ -321,15 +321,15 @@ def test_with_one_slot_identity_follows_the_bound_without_sampling_noise() -> No
     slots, prior = leaves.slots(), LOG_PRIOR[:2].log_softmax(0)
     identity = ExactIdentity(spread=None, explore=0.0)
     result = objective(renderer, slots, images, prior, SD, ExactCount(), identity, step=0)
-    gradient = leaves.gradients(result.loss)["looks"]
-    kl, per_kind = where_kl(renderer, slots.mean, slots.sd)[:, 0], []
+    gradient = leaves.gradients(result.loss)["what_parameters"]
+    kl, per_kind = where_kl(renderer, slots.where_mean, slots.where_sd)[:, 0], []
     for k in range(3):
-        canvas = renderer.render(torch.full((BATCH, 1), k), slots.where_options[:, :, k])
+        canvas = renderer.render(torch.full((BATCH, 1), k), slots.where_by_identity[:, :, k])
         per_kind.append(log_likelihoods(canvas, images, SD)[:, 1] - kl[:, k])
     on = slots.presence_logits.sigmoid()[:, 0].detach()
-    expected_f = (slots.looks[:, 0].softmax(-1) * torch.stack(per_kind, 1).detach()).sum(1)
+    expected_f = (slots.what_parameters[:, 0].softmax(-1) * torch.stack(per_kind, 1).detach()).sum(1)
     loss = -(expected_f - on * what_kl(renderer, slots)[:, 0]).mean()
-    torch.testing.assert_close(gradient, leaves.gradients(loss)["looks"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(gradient, leaves.gradients(loss)["what_parameters"], rtol=1e-4, atol=1e-4)
 
 
 # ---- terms
@@ -369,7 +369,7 @@ def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[]
     leaves, images = Leaves(KindBumps()), pictures(KindBumps())
     with torch.no_grad():
         leaves["presence"].copy_(200 * leaves["presence"].sign())
-        leaves["looks"].mul_(400)
+        leaves["what_parameters"].mul_(400)
     result = of(leaves, images, count(), ExactIdentity(), sd=1e-3)
     assert bool(result.loss.isfinite())
     assert all(bool(g.isfinite().all()) for g in leaves.gradients(result.loss).values())
@@ -379,9 +379,9 @@ def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[]
 def test_weight_scales_a_continuous_what_with_where_and_leaves_a_categorical_one(kind: str) -> None:
     renderer = MeshRenderer(image_size=(16, 16)) if kind == "categorical" else GlimpseRenderer((3, 16, 16), what=3)
     network, images, log_prior = ResidualAttention(renderer), torch.rand(4, 3, 16, 16), count_log_prior(2, 0.3)
-    slots = explain(renderer, network, images, 2)
+    slots = infer(renderer, network, images, 2)
     identity = ExactIdentity() if kind == "categorical" else None
-    slots = slots._replace(looks=slots.looks + torch.arange(slots.looks.shape[-1]) * 0.1)
+    slots = slots._replace(what_parameters=slots.what_parameters + torch.arange(slots.what_parameters.shape[-1]) * 0.1)
     fixed = (renderer, slots, images, log_prior, 0.3, PosteriorCount(10), identity, 0)
     full, tenth = objective(*fixed).terms, objective(*fixed, weight=0.1).terms
     ratio = {name: float((tenth[name] / full[name]).detach()) for name in ("reconstruction", "where_kl", "what_kl")}

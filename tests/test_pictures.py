@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageColor
 from torch import Tensor
 
-from air_lightning.figures.pictures import CAPTION, COLORS, MARGIN, picture_rows, picture_steps, write_gif
+from air_lightning.figures.images import CAPTION, COLORS, MARGIN, image_rows, image_steps, write_gif
 from renderers.base import affine
 
 SIZE = 20
@@ -28,7 +28,7 @@ def drawn(
     batch = len(count)
     images = torch.zeros(batch, 3, SIZE, SIZE) if images is None else images
     center = torch.zeros(batch, 2, 2) if center is None else center
-    return picture_rows(
+    return image_rows(
         images,
         torch.full_like(images, 0.5),
         torch.tensor(count),
@@ -141,7 +141,7 @@ def test_names_are_written_above_the_marks() -> None:
 
 def test_more_objects_than_colours() -> None:
     slots = len(COLORS) + 2
-    picture = picture_rows(
+    picture = image_rows(
         *(torch.zeros(1, 1, SIZE, SIZE),) * 2,
         torch.tensor([slots]),
         windows(torch.zeros(1, slots, 2), 0.3),
@@ -152,7 +152,7 @@ def test_more_objects_than_colours() -> None:
 @pytest.mark.parametrize("turn", [0.0, 0.5, -0.8])
 def test_a_mark_has_its_windows_sides_and_turn(turn: float) -> None:
     window = windows(torch.tensor([[[0.1, -0.1]]]), 0.6, 0.2, turn)
-    picture = picture_rows(*(torch.zeros(1, 1, 100, 100),) * 2, torch.tensor([1]), window, columns=1, zoom=2)
+    picture = image_rows(*(torch.zeros(1, 1, 100, 100),) * 2, torch.tensor([1]), window, columns=1, zoom=2)
     found = pixels(pair(picture, 0, 0, 100, 100)[0], COLORS[0])
     x, y = found[:, 1] / 100 - 1 - 0.1, found[:, 0] / 100 - 1 + 0.1
     u = (x * math.cos(turn) + y * math.sin(turn)) / 0.6
@@ -169,7 +169,7 @@ def explained(count: list[int]) -> list[np.ndarray]:
     batch = len(count)
     canvases = 0.1 * torch.arange(3.0).view(1, 3, 1, 1, 1).expand(batch, 3, 1, SIZE, SIZE)
     center = torch.tensor([[-0.5, 0.0], [0.5, 0.0]]).expand(batch, 2, 2)
-    return picture_steps(torch.ones(batch, 1, SIZE, SIZE), canvases, torch.tensor(count), windows(center, 0.3), zoom=2)
+    return image_steps(torch.ones(batch, 1, SIZE, SIZE), canvases, torch.tensor(count), windows(center, 0.3), zoom=2)
 
 
 @pytest.mark.parametrize("count, frames", [([0], 1), ([1], 3), ([2, 0], 5), ([1, 2, 1], 5)])

@@ -412,15 +412,15 @@ def test_interrupted_it_leaves_nothing(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures = fill(tmp_path / "pictures")
-    explain, batches = Model.explain, list[int]()
+    infer_batch, batches = Model.infer_batch, list[int]()
 
     def interrupted(model: Model, batch: Any, *more: Any) -> Any:
         batches.append(len(batch))
         if len(batches) == 2:
             raise KeyboardInterrupt(143)
-        return explain(model, batch, *more)
+        return infer_batch(model, batch, *more)
 
-    monkeypatch.setattr(Model, "explain", interrupted)
+    monkeypatch.setattr(Model, "infer_batch", interrupted)
     with pytest.raises(SystemExit) as stop:
         predict("--run_dir", discs, "--input", pictures, "--output", tmp_path / "out", "--batch_size", 1)
     assert stop.value.code == 143 and batches == [1, 1]

@@ -11,7 +11,7 @@ from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
 from air_lightning.model.module import AIRModule
 from air_lightning.model.reconsideration import Reconsideration
-from air_lightning.model.slots import explain
+from air_lightning.model.slots import infer
 from renderers import MeshRenderer
 
 SCALE = 0.2
@@ -104,11 +104,11 @@ def test_another_explanation_must_be_worth_the_margin_more() -> None:
 def test_a_start_replaces_the_first_pose_alone() -> None:
     renderer, images = Blobs(), pictures((-APART, APART))
     network = Greedy(renderer)
-    own = explain(renderer, network, images, SLOTS, sample=False)
-    start = own.mean[:, 1], own.sd[:, 1] / 2
-    other = explain(renderer, network, images, SLOTS, sample=False, start=start)
-    torch.testing.assert_close(other.mean[:, 0], start[0], rtol=0, atol=0)
-    torch.testing.assert_close(other.sd[:, 0], start[1], rtol=0, atol=0)
+    own = infer(renderer, network, images, SLOTS, sample=False)
+    start = own.where_mean[:, 1], own.where_sd[:, 1] / 2
+    other = infer(renderer, network, images, SLOTS, sample=False, start=start)
+    torch.testing.assert_close(other.where_mean[:, 0], start[0], rtol=0, atol=0)
+    torch.testing.assert_close(other.where_sd[:, 0], start[1], rtol=0, atol=0)
     torch.testing.assert_close(other.where[:, 0], own.where[:, 1], rtol=0, atol=0)
     assert float(other.where[0, 1, 0]) == pytest.approx(-float(own.where[0, 1, 0]), abs=1e-5)
 

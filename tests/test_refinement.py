@@ -139,12 +139,12 @@ def test_an_identity_is_tried_at_its_own_pose(table: Case) -> None:
     """The right identity's pose is the true one, the likeliest's lies far away."""
     wrong = (table.what + 1) % 3
     slots = given(table._replace(what=wrong), second=table.what)
-    options = slots.where_options.clone()
+    options = slots.where_by_identity.clone()
     options[..., :2] = 1.9
     index = table.what[:, :, None, None].expand(-1, -1, 1, 3)
     options.scatter_(2, index, table.true.unsqueeze(2))
     where = options.gather(2, wrong[:, :, None, None].expand(-1, -1, 1, 3)).squeeze(2)
-    found = refined(table, Refinement(2, identities=3), slots._replace(where=where, where_options=options))
+    found = refined(table, Refinement(2, identities=3), slots._replace(where=where, where_by_identity=options))
     assert (found.what == table.what).float().mean() > 0.9
     assert position_error(table, found.where).median() < 0.05
 

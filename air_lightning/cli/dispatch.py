@@ -8,9 +8,9 @@ from importlib import import_module
 
 from air_lightning.cli.arguments import SUBCOMMANDS
 from air_lightning.cli.commands import COMMANDS
-from air_lightning.cli.ending import end, sigterm_interrupts
+from air_lightning.cli.ending import exit_with, sigterm_interrupts
 from air_lightning.plugins import enable_short_names
-from air_lightning.plugins.names import unknown
+from air_lightning.plugins.names import unknown_name
 
 
 def run(args: Sequence[str] | None = None) -> None:
@@ -35,9 +35,9 @@ def _check_command(argv: Sequence[str]) -> None:
     """End where the first word is neither an option nor a command that there is."""
     names = (*SUBCOMMANDS, *COMMANDS)
     if not argv:
-        end(2, f"error: no command given: there are {', '.join(names)}; try --help")
+        exit_with(2, f"error: no command given: there are {', '.join(names)}; try --help")
     if not argv[0].startswith("-") and argv[0] not in names:
-        end(2, f"error: {unknown('command', argv[0], names)}; try --help")
+        exit_with(2, f"error: {unknown_name('command', argv[0], names)}; try --help")
 
 
 def ignore_warnings() -> None:

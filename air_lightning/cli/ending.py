@@ -10,7 +10,7 @@ from typing import NoReturn
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def end(status: int, message: str) -> NoReturn:
+def exit_with(status: int, message: str) -> NoReturn:
     """Say why, and end the process with this status."""
     print(message, file=sys.stderr)
     raise SystemExit(status)

@@ -21,9 +21,9 @@ from air_lightning import parallel, runs
 from air_lightning.cli import loggers, opening, records
 from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_config
 from air_lightning.cli.commands import COMMANDS
-from air_lightning.cli.ending import INTERRUPTED, end
+from air_lightning.cli.ending import INTERRUPTED, exit_with
 from air_lightning.cli.parsers import CLIParser
-from air_lightning.plugins.constructor_errors import own_error, told
+from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 from air_lightning.runs.machine import describe
 from air_lightning.training import callbacks, wandb
@@ -155,7 +155,7 @@ class AIRCLI(LightningCLI):
         """End as jsonargparse does, but for the usage: the arguments are well-formed. Default message: the error's."""
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise error
-        end(2, f"error: {error if message is None else message}")
+        exit_with(2, f"error: {error if message is None else message}")
 
     # ---- before the subcommand runs
 
@@ -207,10 +207,10 @@ class AIRCLI(LightningCLI):
                 self.folder.discard()
             if not isinstance(error, WRONG):
                 raise
-            own = own_error(error)
+            own = root_cause(error)
             if not isinstance(own, WRONG):
                 raise own from None
-            self._fail(own, told(own, self._arguments.as_dict(), self._classes()))
+            self._fail(own, named_message(own, self._arguments.as_dict(), self._classes()))
         records.say_other_arguments(self._arguments.ckpt_path, self._text, str(self.subcommand))
         if self.folder is not None:
             self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
@@ -330,7 +330,7 @@ class AIRCLI(LightningCLI):
         return f"continue with: fit --resume --run_dir {self.run_dir}"
 
     def _end_together(self, status: int, message: str) -> NoReturn:
-        """`end` where all processes do. Were another's status not 0, its launcher would kill the first one."""
+        """`exit_with` where all processes do. Were another's status not 0, its launcher would kill the first one."""
         if not self.trainer.is_global_zero:
             raise SystemExit(0)
-        end(status, message)
+        exit_with(status, message)

@@ -11,8 +11,8 @@ from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from air_lightning.cli.arguments import check_configs
-from air_lightning.cli.ending import end
-from air_lightning.plugins.names import unknown
+from air_lightning.cli.ending import exit_with
+from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.short_names import UnknownName
 from air_lightning.runs import RunError
 
@@ -30,14 +30,14 @@ class Parser(ArgumentParser):
         try:
             check_configs(args)
         except RunError as error:
-            end(2, f"error: {error}")
+            exit_with(2, f"error: {error}")
         return self.parse_args(list(args))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with usage and message as jsonargparse does; with one line where that can tell all."""
         plain = one_line(ex)
         if plain is not None and self.exit_on_error and not os.environ.get("JSONARGPARSE_DEBUG"):
-            end(2, f"error: {plain}")
+            exit_with(2, f"error: {plain}")
         super().error(message, ex)
 
 
@@ -71,7 +71,7 @@ def _of_class(path: str, said: str) -> str:
     if option is None or not inspect.isclass(cls):
         return f"{path}: {said}"
     names = [name for name in inspect.signature(cls).parameters if name.isidentifier()]
-    return unknown(f"argument of {cls.__name__}", option[1], names)
+    return unknown_name(f"argument of {cls.__name__}", option[1], names)
 
 
 def _is_optional(subtypes: str) -> bool:

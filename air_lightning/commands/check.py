@@ -7,9 +7,9 @@ Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments
 
 from collections.abc import Sequence
 
-from air_lightning.cli.ending import end
+from air_lightning.cli.ending import exit_with
 from air_lightning.cli.parsers import Parser
-from air_lightning.plugins.constructor_errors import told
+from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject
@@ -33,9 +33,9 @@ def main(args: Sequence[str]) -> None:
         given = config.renderer.as_dict().get("init_args", {})  # a constructor may take none
         print(measure(Subject(build(), build, given), config.only))
     except BrokenLaws as error:
-        end(1, str(error))
+        exit_with(1, str(error))
     except ValueError as error:
-        end(2, f"error: {told(error, config.as_dict(), {})}")
+        exit_with(2, f"error: {named_message(error, config.as_dict(), {})}")
 
 
 def arguments() -> Parser:

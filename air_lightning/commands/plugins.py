@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 
-from air_lightning.cli.ending import end
+from air_lightning.cli.ending import exit_with
 from air_lightning.plugins.registry import KINDS, Kind, Plugin, available
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -28,7 +28,7 @@ def main(args: Sequence[str]) -> None:
             warnings.simplefilter("always")
             lines = [line for kind in KINDS for line in section(kind)]
     except ValueError as error:
-        end(2, f"error: {error}")
+        exit_with(2, f"error: {error}")
     for warning in broken:
         print(f"warning: {warning.message}", file=sys.stderr)
     print("\n".join(lines))

@@ -1,7 +1,7 @@
 """The distributions of AIR: count and ordered presence, identities, Gaussian and wrapped poses; and their KLs."""
 
 from air_lightning.distributions.categorical import categorical_kl, draw
-from air_lightning.distributions.count import count_log_posterior, count_log_prior, shown
+from air_lightning.distributions.count import count_log_posterior, count_log_prior, presence_weights
 from air_lightning.distributions.gaussian import gaussian_kl, gaussian_log_likelihood
 from air_lightning.distributions.wrapped import wrapped_kl, wrapped_log_ratio
 
@@ -12,7 +12,7 @@ __all__ = [
     "draw",
     "gaussian_kl",
     "gaussian_log_likelihood",
-    "shown",
+    "presence_weights",
     "wrapped_kl",
     "wrapped_log_ratio",
 ]

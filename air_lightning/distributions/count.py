@@ -18,7 +18,7 @@ def count_log_posterior(presence_logits: Tensor) -> Tensor:
     return torch.cat([zero, on.cumsum(1)], 1) + torch.cat([off, zero], 1)
 
 
-def shown(weights: Tensor) -> Tensor:
+def presence_weights(weights: Tensor) -> Tensor:
     """(B, N), weight of the counts that show slot i, ``sum_{n >= i} w_n``, of weights of the counts (B, N + 1)."""
     return weights.flip(1).cumsum(1).flip(1)[:, 1:]
 

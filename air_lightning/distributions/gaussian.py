@@ -11,5 +11,5 @@ def gaussian_kl(mean: Tensor, sd: Tensor) -> Tensor:
 
 
 def gaussian_log_likelihood(squared_error: Tensor, sd: float, size: int) -> Tensor:
-    """log N(x; canvas, sd^2) of a picture of ``size`` numbers from its squared error."""
+    """log N(x; canvas, sd^2) of an image of ``size`` numbers from its squared error."""
     return -0.5 * squared_error / sd**2 - size * (math.log(sd) + 0.5 * math.log(2 * math.pi))

@@ -9,7 +9,7 @@ from air_lightning.distributions import wrapped_log_ratio
 from renderers.spaces import Where
 
 Alternatives = Callable[[Tensor], Tensor]
-"""Poses (B, N, M, P) of every slot to the evidence (B, N, M) of pictures in which it stands there."""
+"""Poses (B, N, M, P) of every slot to the evidence (B, N, M) of images in which it stands there."""
 
 
 class AngleScan:

@@ -116,7 +116,7 @@ Score = Callable[[Tensor], Tensor]
 
 
 class IdentityEstimator(nn.Module, ABC):
-    """Trains a categorical ``what`` by how well each identity explains the picture, the other slots as sampled.
+    """Trains a categorical ``what`` by how well each identity explains the image, the other slots as sampled.
 
     Args:
         spread: bound on the advantages' root mean square; larger ones are scaled down to it, together. As the
@@ -149,12 +149,12 @@ class IdentityEstimator(nn.Module, ABC):
 
 
 class Baseline(nn.Module):
-    """A picture's expected learning signal (NVIL, Mnih & Gregor 2014): a small convolutional regression.
+    """An image's expected learning signal (NVIL, Mnih & Gregor 2014): a small convolutional regression.
 
     Args:
-        image_shape: (C, H, W). outputs: signals of a picture.
+        image_shape: (C, H, W). outputs: signals of an image.
     Errors:
-        ValueError for a picture smaller than 4 x 4.
+        ValueError for an image smaller than 4 x 4.
     """
 
     def __init__(self, image_shape: tuple[int, ...], outputs: int) -> None:

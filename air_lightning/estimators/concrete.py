@@ -12,7 +12,7 @@ class ConcreteCount(CountEstimator):
 
     Concrete or Gumbel-softmax (Maddison et al. 2017; Jang et al. 2017), in AIR as public implementations have it:
     ``z_i = sigmoid((logit_i + logistic noise) / temperature)``, slot i is there by ``m_i = prod_{j <= i} z_j``, and the
-    picture is explained by the canvases mixed in the shares ``s_n = m_n - m_{n + 1}``. The loss is that mixture's
+    image is explained by the canvases mixed in the shares ``s_n = m_n - m_{n + 1}``. The loss is that mixture's
     evidence less the KL of q(n) to p(n), which is exact. Biased but for a temperature towards 0.
 
     Args:

@@ -1,4 +1,4 @@
-"""Estimators for presence: how q(n | x) learns from the N + 1 explanations of a picture."""
+"""Estimators for presence: how q(n | x) learns from the N + 1 explanations of an image."""
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ class PosteriorCount(CountEstimator):
     """Cross-entropy to the exact posterior over n given the slots, ``r_n ~ p(n) exp F_n`` (inclusive KL).
 
     Its gradient does not vanish where presence is saturated, which the ELBO's does: the choice for renderers whose
-    misplaced objects make the picture worse. Slots are trained under r.
+    misplaced objects make the image worse. Slots are trained under r.
     """
 
     def estimate(self, log_q: Tensor, evidence: Tensor, log_prior: Tensor, context: Context) -> CountEstimate:
@@ -62,7 +62,7 @@ class NVILCount(CountEstimator):
     """Score function over one sampled count with a learnt baseline and variance normalisation.
 
     The paper's estimator (AIR section 2.3, appendix; NVIL, Mnih & Gregor 2014): the baseline is a regression of the
-    signal on the picture; the signal is centred by it and divided by its running standard deviation.
+    signal on the image; the signal is centred by it and divided by its running standard deviation.
     """
 
     def __init__(self, warmup: int = 0, decay: float = 0.95, power: float = 1.0, delay: int = 0) -> None:

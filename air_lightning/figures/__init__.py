@@ -1,1 +1,1 @@
-"""Pictures for people: scenes beside their reconstructions, with objects marked or their boxes as data."""
+"""Images for people: scenes beside their reconstructions, with objects marked or their boxes as data."""

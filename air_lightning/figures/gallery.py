@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from air_lightning.distributions import shown
-from air_lightning.figures.pictures import Picture, enlarged
+from air_lightning.distributions import presence_weights
+from air_lightning.figures.images import ImageArray, enlarged
 from datamodules.base import Batch
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -17,8 +17,8 @@ class Box(NamedTuple):
     """A box around an object.
 
     Attributes:
-        corners: x0, y0, x1, y1 in the exhibit's pixels, from the upper left corner.
-        kind: index into the exhibit's names. caption: what to write beside it.
+        corners: x0, y0, x1, y1 in pixels of the image, from the upper left corner.
+        kind: index into the scene's names. caption: what to write beside it.
         figures: numbers that belong to it: the pose, and of an inferred object its presence.
     """
 
@@ -28,16 +28,16 @@ class Box(NamedTuple):
     figures: dict[str, float]
 
 
-class Exhibit(NamedTuple):
+class BoxedScene(NamedTuple):
     """One scene.
 
     Attributes:
-        picture: (height, width, 3), the scene beside its reconstruction. caption: what it holds, in words.
+        image: (height, width, 3), the scene beside its reconstruction. caption: what it holds, in words.
         inferred, truth: boxes over the scene; no truth where it is not known.
         names: of the kinds; of the slots where the renderer has no kinds.
     """
 
-    picture: Picture
+    picture: ImageArray
     caption: str
     inferred: list[Box]
     truth: list[Box]
@@ -53,19 +53,23 @@ def gallery(
     where: Tensor,
     reconstruction: Tensor,
     zoom: int = 3,
-) -> list[Exhibit]:
+) -> list[BoxedScene]:
     """The scenes of a batch.
 
     An object's box is the extent of what the renderer draws of it alone, in 2D and in 3D.
 
     Args:
         count: (B,). posterior: (B, N + 1), q(n | x). what: (B, N, ...), where: (B, N, P), the inferred slots.
-        reconstruction: (B, C, H, W). zoom: the exhibit's pixels a pixel.
+        reconstruction: (B, C, H, W). zoom: pixels of the image a pixel.
     """
-    presence, boxes, truth = shown(posterior), renderer.boxes(what, where) * zoom, _true_boxes(renderer, batch)
+    presence, boxes, truth = (
+        presence_weights(posterior),
+        renderer.boxes(what, where) * zoom,
+        _true_boxes(renderer, batch),
+    )
     kinds = isinstance(renderer.what, Categorical)
     names = renderer.what.names if isinstance(renderer.what, Categorical) else _ordinals(boxes, batch.where)
-    exhibits = []
+    boxed_scenes = []
     for b in range(len(count)):
         figures = [{"presence": float(presence[b, i])} | _pose(renderer, where[b, i]) for i in range(int(count[b]))]
         found = _boxes(boxes[b], figures, what[b] if kinds else None, names)
@@ -76,8 +80,8 @@ def gallery(
         caption = f"{int(count[b])} inferred" + (f", {int(batch.count[b])} true" if int(batch.count[b]) >= 0 else "")
         if len(found) < int(count[b]):
             caption += f", {int(count[b]) - len(found)} inferred without a box (nothing of it is drawn)"
-        exhibits.append(Exhibit(np.concatenate(pair, 1), caption, found, real, names))
-    return exhibits
+        boxed_scenes.append(BoxedScene(np.concatenate(pair, 1), caption, found, real, names))
+    return boxed_scenes
 
 
 def _true_boxes(renderer: Renderer, batch: Batch) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Inference networks: what explains a picture slot by slot. ``InferenceNetwork`` is the contract."""
+"""Inference networks: what explains an image slot by slot. ``InferenceNetwork`` is the contract."""
 
 from air_lightning.inference.attention import ResidualAttention
 from air_lightning.inference.base import InferenceNetwork, Proposal

@@ -1,4 +1,4 @@
-"""Residual attention: look where the picture is not yet explained, then read the object from a glimpse there."""
+"""Residual attention: look where the image is not yet explained, then read the object from a glimpse there."""
 
 from typing import NamedTuple, cast
 
@@ -25,7 +25,7 @@ class Glimpsed(NamedTuple):
 
 
 class ResidualAttention(InferenceNetwork):
-    """Attention over picture and residual, committed to one peak; pose and identity from a glimpse there.
+    """Attention over image and residual, committed to one peak; pose and identity from a glimpse there.
 
     The attention logits are the log energy of the residual, smoothed to the size of an object, plus what a small
     convolutional network adds; so from the first step a slot points at something unexplained. What it adds at the
@@ -44,7 +44,7 @@ class ResidualAttention(InferenceNetwork):
             flat objects.
         hidden: width of the glimpse's features.
         glimpse: samples along a side, a multiple of 4.
-        glimpse_half: half its width in the picture, image coordinates.
+        glimpse_half: half its width in the image, image coordinates.
         position_sd, angle_sd: initial posterior sd, see PoseHead.
         window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
         signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and
@@ -53,7 +53,7 @@ class ResidualAttention(InferenceNetwork):
         surround: share of the energy's mean over 9 x 9 cells that is taken off. Between two objects that nearly touch
             there is as much energy as on either, but more around it: with 1 the peak is on one of them.
     Errors:
-        ValueError for pictures of a single cell, a glimpse that is no multiple of 4, smoothing or surround out of
+        ValueError for images of a single cell, a glimpse that is no multiple of 4, smoothing or surround out of
         range, and as PoseHead.
     """
 
@@ -90,7 +90,7 @@ class ResidualAttention(InferenceNetwork):
                 "at the whole picture"
             )
         self.cells = (-(-height // CELL), -(-width // CELL))
-        # pictures are filled up to whole cells, to the right and below
+        # images are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
         self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
         self.smoothing, self.surround = smoothing, surround
@@ -102,7 +102,7 @@ class ResidualAttention(InferenceNetwork):
             nn.Conv2d(channels, channels, 3, 1, 1),
             nn.ReLU(),
         )
-        self.promise = zero(nn.Conv2d(channels, 1, 1))
+        self.saliency = zero(nn.Conv2d(channels, 1, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
         self.read = _reader(2 * colors, glimpse, reader, hidden)
         self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
@@ -130,14 +130,14 @@ class ResidualAttention(InferenceNetwork):
         seen = torch.cat([images, residual, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
         features = self.map(F.pad(seen, self.padding))
         energy = self._energy(residual)
-        promise = self.promise(features).squeeze(1)
-        attention = self._attention(promise + self.sharpness * (energy + 1e-3).log())
+        saliency = self.saliency(features).squeeze(1)
+        attention = self._attention(saliency + self.sharpness * (energy + 1e-3).log())
         center = (attention.unsqueeze(1) * self.grid).sum((2, 3))
         half = torch.full_like(center[:, 0], self.glimpse_half)
         glimpse = crop(torch.cat([images, residual], 1), affine(half, half, center.detach()), self.glimpse)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
-        presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1) + (attention.detach() * promise).sum((1, 2))
+        presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1) + (attention.detach() * saliency).sum((1, 2))
         return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
@@ -194,7 +194,7 @@ def _reader(channels: int, glimpse: int, width: int, hidden: int) -> nn.Module:
 
 
 def _cell_grid(cells: tuple[int, int], height: int, width: int) -> Tensor:
-    """Image coordinates (2, h, w) of the cells' centres in a picture of height x width pixels."""
+    """Image coordinates (2, h, w) of the cells' centres in an image of height x width pixels."""
     grid = image_grid(*cells)
     scale = torch.tensor([cells[1] * CELL / width, cells[0] * CELL / height])[:, None, None]
     return (grid + 1) * scale - 1

@@ -25,7 +25,7 @@ class Proposal(NamedTuple):
 
 
 class InferenceNetwork(nn.Module, ABC):
-    """Explains a picture slot by slot. Subclasses take ``renderer`` first and their own options after it."""
+    """Explains an image slot by slot. Subclasses take ``renderer`` first and their own options after it."""
 
     needs_canvas: bool = True
     """Whether ``propose`` looks at the canvas so far; if not, nothing is drawn between slots."""

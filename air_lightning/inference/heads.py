@@ -28,9 +28,9 @@ def image_grid(height: int, width: int, device: torch.device | None = None) -> T
 
 
 def crop(picture: Tensor, window: Tensor, size: int) -> Tensor:
-    """Windows of pictures (B, C, H, W), resampled to (B, C, size, size) bilinearly.
+    """Windows of images (B, C, H, W), resampled to (B, C, size, size) bilinearly.
 
-    Differentiable in ``window``. What lies outside the picture shows its nearest border pixel.
+    Differentiable in ``window``. What lies outside the image shows its nearest border pixel.
 
     Args:
         window: (B, 2, 3), maps a window's coordinates (u, v, 1) in [-1, 1] to image coordinates (``Renderer.window``).
@@ -64,7 +64,7 @@ def _hold(raw: Tensor, share: Tensor) -> None:
 
 
 def look_size(what: What) -> int:
-    """How many numbers ``InferenceNetwork.appearance`` returns for a picture."""
+    """How many numbers ``InferenceNetwork.appearance`` returns for an image."""
     return 2 * what.dim if isinstance(what, Gaussian) else len(what)
 
 

@@ -1,4 +1,4 @@
-"""The paper's inference network: an LSTM over the whole picture, and a glimpse for what is there."""
+"""The paper's inference network: an LSTM over the whole image, and a glimpse for what is there."""
 
 import math
 from typing import Literal, NamedTuple
@@ -20,7 +20,7 @@ class Memory(NamedTuple):
     Attributes:
         hidden, cell: (B, lstm), the LSTM's state.
         previous: (B, Z), the sample of the slot before; zero before the first.
-        encoded: (B, E), the encoded picture where it is the same for every slot (AIR), else empty (DAIR).
+        encoded: (B, E), the encoded image where it is the same for every slot (AIR), else empty (DAIR).
     """
 
     hidden: Tensor
@@ -32,7 +32,7 @@ class Memory(NamedTuple):
 class RecurrentAIR(InferenceNetwork):
     """AIR's inference network (Eslami et al. 2016, section 2.1), and DAIR's (section 3.2), for any renderer.
 
-    Each step an LSTM sees the encoded picture and the slot before's sampled ``what`` and ``where``. Presence and the
+    Each step an LSTM sees the encoded image and the slot before's sampled ``what`` and ``where``. Presence and the
     pose's posterior are read from its hidden state through one hidden layer. ``what`` is read by an MLP from a
     glimpse: the window that the renderer says an object at the sampled ``where`` covers, so that what the glimpse
     shows has a gradient in ``where`` (spatial transformer).
@@ -44,7 +44,7 @@ class RecurrentAIR(InferenceNetwork):
     Args:
         renderer: for its spaces and geometry.
         lstm: units of the LSTM.
-        encoder: of the picture: ``raw`` pixels, an ``mlp`` of one hidden layer, or three convolutions (``conv``).
+        encoder: of the image: ``raw`` pixels, an ``mlp`` of one hidden layer, or three convolutions (``conv``).
         encoded: numbers that ``mlp`` and ``conv`` give.
         predict: units of the hidden layer before presence and pose.
         glimpse: samples along a side of the window.
@@ -53,10 +53,10 @@ class RecurrentAIR(InferenceNetwork):
         position_sd: initial posterior sd of unconstrained coordinates.
         angle_sd: of angles, as a share of the period.
         presence_bias: initial logit of presence: 2 starts with 88 % of objects there.
-        difference: DAIR. Picture and glimpses come with the residual, picture less canvas so far, as more channels.
-        residual_only: the residual instead of the picture, as the paper's DAIR.
+        difference: DAIR. Image and glimpses come with the residual, image less canvas so far, as more channels.
+        residual_only: the residual instead of the image, as the paper's DAIR.
     Errors:
-        ValueError for an unknown encoder, a picture too small for it, and ``residual_only`` without ``difference``.
+        ValueError for an unknown encoder, an image too small for it, and ``residual_only`` without ``difference``.
     """
 
     periods: Tensor
@@ -131,14 +131,14 @@ class RecurrentAIR(InferenceNetwork):
         return state._replace(previous=torch.cat([code, pose_features(self.where_space, where, periods)], 1))
 
     def _view(self, images: Tensor, canvas: Tensor) -> Tensor:
-        """What encoder and glimpse look at: picture, residual, or both."""
+        """What encoder and glimpse look at: image, residual, or both."""
         if not self.needs_canvas:
             return images
         return images - canvas if self.residual_only else torch.cat([images, images - canvas], 1)
 
 
 def _encoder(kind: str, shape: tuple[int, int, int], encoded: int) -> nn.Module:
-    """Pictures of ``shape`` (C, H, W) to (B, encoded), or to (B, C H W) for ``raw``."""
+    """Images of ``shape`` (C, H, W) to (B, encoded), or to (B, C H W) for ``raw``."""
     channels, height, width = shape
     if kind == "raw":
         return nn.Flatten()

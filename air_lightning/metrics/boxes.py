@@ -32,7 +32,7 @@ class BoxPrecision(Metric):
     is_differentiable = False
     higher_is_better = True
 
-    found: list[Tensor] | Tensor
+    inferred: list[Tensor] | Tensor
     confidences: list[Tensor] | Tensor
     truths: list[Tensor] | Tensor
     counts: list[Tensor] | Tensor
@@ -41,7 +41,7 @@ class BoxPrecision(Metric):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # flat and float: what a process that had no batch sends to the others is an empty tensor of that kind
-        for name in ("found", "confidences", "truths", "counts"):
+        for name in ("inferred", "confidences", "truths", "counts"):
             self.add_state(name, [], "cat")
         self.add_state("sizes", torch.zeros(2, dtype=torch.long), "max")
 
@@ -70,20 +70,28 @@ class BoxPrecision(Metric):
                 f"{sizes.tolist()}: pad with empty boxes"
             )
         self.sizes = sizes
-        rows = (self.found, boxes), (self.confidences, confidence), (self.truths, true_boxes), (self.counts, true_count)
+        rows = (
+            (self.inferred, boxes),
+            (self.confidences, confidence),
+            (self.truths, true_boxes),
+            (self.counts, true_count),
+        )
         for state, values in rows:
             assert isinstance(state, list)
             state.append(values.detach().float().flatten())
 
     def compute(self) -> dict[str, Tensor]:
         """The table above, of everything since the last `reset`, over all processes."""
-        found, confidence, truths, counts = (
+        inferred, confidence, truths, counts = (
             dim_zero_cat(state).cpu() if len(state) else torch.zeros(0)
-            for state in (self.found, self.confidences, self.truths, self.counts)
+            for state in (self.inferred, self.confidences, self.truths, self.counts)
         )
         scenes, (slots, objects) = len(counts), self.sizes.tolist()
         precision = average_precision(
-            found.view(scenes, slots, 4), confidence.view(scenes, slots), truths.view(scenes, objects, 4), counts.long()
+            inferred.view(scenes, slots, 4),
+            confidence.view(scenes, slots),
+            truths.view(scenes, objects, 4),
+            counts.long(),
         )
         figures = {"box_ap": precision.mean(), "box_ap50": precision[0], "box_ap75": precision[5]}
         return {name: value.to(self.device) for name, value in figures.items()}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from air_lightning.distributions import shown
+from air_lightning.distributions import presence_weights
 from air_lightning.metrics.averages import SceneMean
 from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.objects import Objects
@@ -77,7 +77,7 @@ class Evaluation(nn.Module):
             truth = self._placed(batch.count, batch.what, _centers(batch, renderer.image_shape))
         self.scenes.update(inferred, truth)
         if batch.boxes is not None:
-            self.boxes.update(renderer.boxes(what, where), shown(posterior), batch.boxes, batch.count)
+            self.boxes.update(renderer.boxes(what, where), presence_weights(posterior), batch.boxes, batch.count)
         if batch.masks is not None:
             found = segments(renderer.layers(what, where), count, renderer.compositing, renderer.image_shape[1])
             self.ari.update(foreground_ari(found, batch.masks))

@@ -1,7 +1,7 @@
 """From images to slots, evidence and loss."""
 
-from air_lightning.model.module import AIRModule, Explanation
+from air_lightning.model.module import AIRModule, Inference
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 
-__all__ = ["AIRModule", "Explanation", "Reconsideration", "Refinement"]
+__all__ = ["AIRModule", "Inference", "Reconsideration", "Refinement"]

@@ -1,4 +1,4 @@
-"""What each of the N + 1 explanations of a picture is worth: canvases, likelihoods, and the bound.
+"""What each of the N + 1 explanations of an image is worth: canvases, likelihoods, and the bound.
 
 ``F_n = log p(x | canvas_n) - sum_{i <= n} KL_i`` and ``ELBO = sum_n q(n) [F_n + log p(n) - log q(n)]``
 (AIR, equation 5, with the expectation over the count done exactly).
@@ -26,9 +26,9 @@ def log_likelihoods(canvases: Tensor, images: Tensor, sd: float) -> Tensor:
 def what_kl(renderer: Renderer, slots: Slots) -> Tensor:
     """KL of each slot's ``what`` to its prior, (B, N): uniform over identities, standard normal over codes."""
     if isinstance(renderer.what, Gaussian):
-        mean, log_sd = slots.looks.chunk(2, -1)
+        mean, log_sd = slots.what_parameters.chunk(2, -1)
         return gaussian_kl(mean, log_sd.exp()).sum(-1)
-    log_q = slots.looks.log_softmax(-1)
+    log_q = slots.what_parameters.log_softmax(-1)
     return categorical_kl(log_q, torch.full_like(log_q, -math.log(renderer.kinds)))
 
 
@@ -42,7 +42,7 @@ def of_sample(options: Tensor, what: Tensor) -> Tensor:
 
 def slot_kl(renderer: Renderer, slots: Slots) -> Tensor:
     """KL_i of every slot, (B, N): the sampled identity's pose, and ``what``."""
-    return of_sample(where_kl(renderer, slots.mean, slots.sd), slots.what) + what_kl(renderer, slots)
+    return of_sample(where_kl(renderer, slots.where_mean, slots.where_sd), slots.what) + what_kl(renderer, slots)
 
 
 def evidence(log_likelihood: Tensor, kl: Tensor) -> Tensor:
@@ -60,8 +60,8 @@ def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
 
     Densities are those of the unconstrained pose. An angle's is wrapped on its identity's period, as its KL is.
     """
-    mean, sd = of_sample(slots.mean, slots.what), of_sample(slots.sd, slots.what)
-    noise = slots.noise[:, :, 0]
+    mean, sd = of_sample(slots.where_mean, slots.what), of_sample(slots.where_sd, slots.what)
+    noise = slots.where_noise[:, :, 0]
     space = renderer.where
     straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
     total = pick(straight, space.straight).sum(-1)
@@ -74,20 +74,20 @@ def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
 def what_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
     """log q(what) - log p(what) of each slot's sample, (B, N); its mean is ``what_kl``."""
     if isinstance(renderer.what, Gaussian):
-        mean, log_sd = slots.looks.chunk(2, -1)
+        mean, log_sd = slots.what_parameters.chunk(2, -1)
         return (0.5 * (slots.what**2 - ((slots.what - mean) / log_sd.exp()) ** 2) - log_sd).sum(-1)
-    log_q = slots.looks.log_softmax(-1)
+    log_q = slots.what_parameters.log_softmax(-1)
     return log_q.gather(2, slots.what.unsqueeze(2)).squeeze(2) + math.log(renderer.kinds)
 
 
-def importance_bound(worths: Iterable[Tensor], log_prior: Tensor) -> Tensor:
+def importance_bound(evidences: Iterable[Tensor], log_prior: Tensor) -> Tensor:
     """``log 1/K sum_k sum_n p(n) exp F_n^k`` in nats, (B,): between the ELBO and log p(x), closer with more samples.
 
     Burda et al. 2016, equation 8, with the sum over the count done exactly.
 
     Args:
-        worths: for each of K samples of the slots F_n (B, N + 1), made of log ratios and not of KLs.
+        evidences: for each of K samples of the slots F_n (B, N + 1), made of log ratios and not of KLs.
         log_prior: log p(n), (N + 1,).
     """
-    logs = torch.stack([(worth + log_prior).logsumexp(1) for worth in worths])
+    logs = torch.stack([(evidence + log_prior).logsumexp(1) for evidence in evidences])
     return logs.logsumexp(0) - math.log(len(logs))

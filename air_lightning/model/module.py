@@ -13,8 +13,8 @@ from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
-from air_lightning.figures.gallery import Exhibit, gallery
-from air_lightning.figures.pictures import picture_rows, picture_steps
+from air_lightning.figures.gallery import BoxedScene, gallery
+from air_lightning.figures.images import image_rows, image_steps
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation, check_positions, figure_names
@@ -31,7 +31,8 @@ from air_lightning.model.evidence import (
 from air_lightning.model.objective import objective
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
-from air_lightning.model.slots import Slots, explain
+from air_lightning.model.slots import Slots, infer
+from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
@@ -40,8 +41,8 @@ from renderers.spaces import Categorical
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
-class Explanation(NamedTuple):
-    """What the model says of B pictures.
+class Inference(NamedTuple):
+    """What the model infers of B images.
 
     Attributes:
         count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x).
@@ -61,7 +62,7 @@ class AIRModule(pl.LightningModule):
     Args:
         renderer: the decoder.
         inference: the network, built for the renderer.
-        slots: N, the most objects a picture can be explained by.
+        slots: N, the most objects an image can be explained by.
         count: estimator that trains presence.
         identity: estimator that trains a categorical ``what``.
         angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
@@ -73,8 +74,8 @@ class AIRModule(pl.LightningModule):
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
-        reconsideration: explain pictures again from other slots' places when evaluating and keep what is worth more;
-            for a continuous ``what``. Null: the network's own explanation.
+        reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
+            for a continuous ``what``. Null: the network's own inferred.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
         lr: learning rate (Adam).
@@ -159,13 +160,13 @@ class AIRModule(pl.LightningModule):
         return self.likelihood_sd.last
 
     @torch.no_grad()
-    def infer(self, images: Tensor) -> Explanation:
+    def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
-        slots = self._improved(images, explain(self.renderer, self.network, images, self.slots, sample=False))
+        slots = self._improved(images, infer(self.renderer, self.network, images, self.slots, sample=False))
         canvases = self.renderer.render(slots.what, slots.where)
         log_q = count_log_posterior(slots.presence_logits)
         count = log_q.argmax(1)
-        return Explanation(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
+        return Inference(count, log_q.exp(), slots, canvases[torch.arange(len(images), device=count.device), count])
 
     def _improved(self, images: Tensor, slots: Slots) -> Slots:
         """The network's own explanation reconsidered and refined, where the model does that."""
@@ -182,7 +183,7 @@ class AIRModule(pl.LightningModule):
 
         Both at the poses and codes that `infer` takes, posterior means, and at the final likelihood scale.
         """
-        own = explain(self.renderer, self.network, images, self.slots, sample=False)
+        own = infer(self.renderer, self.network, images, self.slots, sample=False)
         return self._worth(images, own), self._worth(images, self._improved(images, own))
 
     def _worth(self, images: Tensor, slots: Slots) -> Tensor:
@@ -193,10 +194,10 @@ class AIRModule(pl.LightningModule):
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
         """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
-        slots = explain(self.renderer, self.network, images, self.slots)
+        slots = infer(self.renderer, self.network, images, self.slots)
         canvases = self.renderer.render(slots.what, slots.where)
-        worth = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
-        return bound(count_log_posterior(slots.presence_logits), worth, self.log_prior)
+        log_evidence = evidence(log_likelihoods(canvases, images, self.final_sd), slot_kl(self.renderer, slots))
+        return bound(count_log_posterior(slots.presence_logits), log_evidence, self.log_prior)
 
     @torch.no_grad()
     def log_evidence(self, images: Tensor, samples: int) -> Tensor:
@@ -204,20 +205,20 @@ class AIRModule(pl.LightningModule):
         if samples < 1:
             raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
 
-        def worth() -> Tensor:
-            slots = explain(self.renderer, self.network, images, self.slots)
+        def sample() -> Tensor:
+            slots = infer(self.renderer, self.network, images, self.slots)
             ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
             canvases = self.renderer.render(slots.what, slots.where)
             return evidence(log_likelihoods(canvases, images, self.final_sd), ratio)
 
-        return importance_bound((worth() for _ in range(samples)), self.log_prior)
+        return importance_bound((sample() for _ in range(samples)), self.log_prior)
 
     # ---- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
         sd, coarseness = self.likelihood_sd(step), self.coarseness(step)
-        slots = explain(self.renderer, self.network, batch.images, self.slots)
+        slots = infer(self.renderer, self.network, batch.images, self.slots)
         result = objective(
             self.renderer, slots, batch.images, self.log_prior, sd, self.count_estimator, self.identity_estimator,
             step, coarseness, self.balance * sd**2, self.angle,
@@ -299,7 +300,8 @@ class AIRModule(pl.LightningModule):
             checkpoint["renderer_digests"] = self.renderer.digests
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Warn where the renderer draws other things than those that the weights were trained on."""
+        """Take older names of weights; warn where the renderer draws other things than those they were trained on."""
+        checkpoint["state_dict"] = renamed_weights(checkpoint["state_dict"], self.state_dict())
         trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
         if changed:
@@ -351,19 +353,19 @@ class AIRModule(pl.LightningModule):
         """Scenes of the last evaluation by true count (row) and inferred count (column); None without a truth."""
         return None if self.evaluation is None else self.evaluation.confusion
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Explanation:
+    def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)
 
     def picture(self, batch: Batch) -> NDArray[Any]:
         """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
-        explanation = self.infer(batch.images.to(self.device))
-        window = self.renderer.window(explanation.slots.where)
+        inferred = self.infer(batch.images.to(self.device))
+        window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
-        kinds = explanation.slots.what if names else None
-        scenes, drawn = self._displayed(batch.images), self._displayed(explanation.reconstruction)
-        return picture_rows(scenes, drawn, explanation.count, window, kinds, names)
+        kinds = inferred.slots.what if names else None
+        scenes, drawn = self._displayed(batch.images), self._displayed(inferred.reconstruction)
+        return image_rows(scenes, drawn, inferred.count, window, kinds, names)
 
-    def gallery(self, batch: Batch) -> list[Exhibit]:
+    def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
         seen = self.infer(batch.images.to(self.device))
         what, where = seen.slots.what, seen.slots.where
@@ -372,10 +374,10 @@ class AIRModule(pl.LightningModule):
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
-        explanation = self.infer(batch.images.to(self.device))
-        canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
-        window = self.renderer.window(explanation.slots.where)
-        return list(picture_steps(self._displayed(batch.images), self._displayed(canvases), explanation.count, window))
+        inferred = self.infer(batch.images.to(self.device))
+        canvases = self.renderer.render(inferred.slots.what, inferred.slots.where)
+        window = self.renderer.window(inferred.slots.where)
+        return list(image_steps(self._displayed(batch.images), self._displayed(canvases), inferred.count, window))
 
     def _displayed(self, images: Tensor) -> Tensor:
         """Images as the data's figures show them."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air_lightning.distributions import count_log_posterior, shown
+from air_lightning.distributions import count_log_posterior, presence_weights
 from air_lightning.estimators.angle import AngleScan
 from air_lightning.estimators.base import Context, CountEstimator, IdentityEstimator, Score
 from air_lightning.model.evidence import bound, evidence, log_likelihoods, of_sample, what_kl
@@ -17,7 +17,7 @@ from renderers.spaces import Categorical
 
 class Objective(NamedTuple):
     """Attributes:
-    loss: scalar, nats a picture.
+    loss: scalar, nats an image.
     terms: its parts by name (scalars, sum to the loss).
     elbo: scalar, the mean bound at the present likelihood scale, without gradient.
     """
@@ -51,36 +51,38 @@ def objective(
         weight: factor on the terms that train where (and a continuous what), against presence and identity.
         angle: trains angles besides; null: they learn by the canvases alone.
     """
-    pose_kl, look_kl = where_kl(renderer, slots.mean, slots.sd), what_kl(renderer, slots)
+    kl_of_where, kl_of_what = where_kl(renderer, slots.where_mean, slots.where_sd), what_kl(renderer, slots)
     canvases = renderer.canvases(slots.what, slots.where, coarseness)
     likelihood = log_likelihoods(canvases, images, sd)
     log_q = count_log_posterior(slots.presence_logits)
-    kl = of_sample(pose_kl, slots.what) + look_kl
-    worth = evidence(likelihood, kl).detach()
+    kl = of_sample(kl_of_where, slots.what) + kl_of_what
+    log_evidence = evidence(likelihood, kl).detach()
 
     def mixed(shares: Tensor) -> Tensor:
-        return _mixed_likelihood(canvases.detach(), images, shares, sd) - (shown(shares) * kl.detach()).sum(1)
+        return _mixed_likelihood(canvases.detach(), images, shares, sd) - (presence_weights(shares) * kl.detach()).sum(
+            1
+        )
 
     context = Context(images, step, slots.presence_logits, mixed)
-    weights, presence_loss, relaxed = count(log_q, worth, log_prior, context)
+    weights, presence_loss, relaxed = count(log_q, log_evidence, log_prior, context)
     explained = _mixed_likelihood(canvases, images, weights, sd) if relaxed else (weights * likelihood).sum(1)
-    present = shown(weights)
+    present = presence_weights(weights)
     # a continuous what learns through the canvases, as where does; a categorical one by its estimator
-    look_weight = 1.0 if isinstance(renderer.what, Categorical) else weight
+    what_weight = 1.0 if isinstance(renderer.what, Categorical) else weight
     terms = {
         "reconstruction": -weight * explained.mean(),
-        "where_kl": weight * (present * _expected(pose_kl, slots, renderer)).sum(1).mean(),
-        "what_kl": look_weight * (present * look_kl).sum(1).mean(),
+        "where_kl": weight * (present * _expected(kl_of_where, slots, renderer)).sum(1).mean(),
+        "what_kl": what_weight * (present * kl_of_what).sum(1).mean(),
         "presence": presence_loss.mean(),
     }
     if isinstance(renderer.what, Categorical):
         assert identity is not None
-        score = _identity_score(renderer, slots, images, weights, pose_kl.detach(), sd)
-        losses = identity(slots.looks.log_softmax(-1), slots.what, score, context)
+        score = _identity_score(renderer, slots, images, weights, kl_of_where.detach(), sd)
+        losses = identity(slots.what_parameters.log_softmax(-1), slots.what, score, context)
         terms["identity"] = losses.sum(1).mean()
     if angle is not None and renderer.where.circular:
         terms["angle"] = _angle_loss(renderer, slots, images, weights, sd, angle).sum(1).mean()
-    return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, worth, log_prior).mean().detach())
+    return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, log_evidence, log_prior).mean().detach())
 
 
 def _mixed_likelihood(canvases: Tensor, images: Tensor, shares: Tensor, sd: float) -> Tensor:
@@ -89,15 +91,15 @@ def _mixed_likelihood(canvases: Tensor, images: Tensor, shares: Tensor, sd: floa
     return log_likelihoods(picture, images, sd).squeeze(1)
 
 
-def _expected(pose_kl: Tensor, slots: Slots, renderer: Renderer) -> Tensor:
+def _expected(kl_of_where: Tensor, slots: Slots, renderer: Renderer) -> Tensor:
     """The pose's KL (B, N) in expectation over identity, whose own gradient is the identity estimator's affair."""
     if not isinstance(renderer.what, Categorical):
-        return pose_kl[:, :, 0]
-    return (slots.looks.detach().softmax(-1) * pose_kl).sum(-1)
+        return kl_of_where[:, :, 0]
+    return (slots.what_parameters.detach().softmax(-1) * kl_of_where).sum(-1)
 
 
 def _identity_score(
-    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, pose_kl: Tensor, sd: float
+    renderer: Renderer, slots: Slots, images: Tensor, weights: Tensor, kl_of_where: Tensor, sd: float
 ) -> Score:
     """Identities (B, N, M) to ``F`` of the canvases that show slot i, weighted by w given that they do.
 
@@ -108,7 +110,7 @@ def _identity_score(
 
     def score(what: Tensor) -> Tensor:
         index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
-        return change(what, slots.where_options.detach().gather(2, index)) - pose_kl.gather(2, what)
+        return change(what, slots.where_by_identity.detach().gather(2, index)) - kl_of_where.gather(2, what)
 
     return score
 
@@ -126,7 +128,7 @@ def _angle_loss(
         return change(slots.what.unsqueeze(2).expand(-1, -1, where.shape[2], *slots.what.shape[2:]), where)
 
     periods = periods_of(renderer, slots.what, slots.where)
-    mean, deviation = (of_sample(part, slots.what) for part in (slots.mean, slots.sd))
+    mean, deviation = (of_sample(part, slots.what) for part in (slots.where_mean, slots.where_sd))
     return scan(renderer.where, periods, mean, deviation, slots.where, score)
 
 

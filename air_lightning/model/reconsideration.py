@@ -1,11 +1,11 @@
-"""Reconsideration: a picture explained again from the places of its other slots, and the better explanation kept."""
+"""Reconsideration: an image explained again from the places of its other slots, and the better explanation kept."""
 
 import torch
 from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
-from air_lightning.model.slots import Slots, explain
+from air_lightning.model.slots import Slots, infer
 from renderers.base import Renderer
 
 
@@ -38,16 +38,16 @@ class Reconsideration:
     ) -> Slots:
         """The best explanation of images (B, C, H, W), given the network's own. log_prior: (N + 1,). sd: likelihood."""
         count = slots.presence_logits.shape[1]
-        found = [slots]
+        inferences = [slots]
         for j in range(1, count):
-            start = slots.mean[:, j], slots.sd[:, j]
-            found.append(explain(renderer, network, images, count, sample=False, start=start))
-        worth = torch.stack([self._worth(renderer, images, other, log_prior, sd) for other in found])
-        worth[0] += self.margin
-        best, rows = worth.argmax(0), torch.arange(images.shape[0], device=images.device)
-        return Slots(*(torch.stack(column)[best, rows] for column in zip(*found)))
+            start = slots.where_mean[:, j], slots.where_sd[:, j]
+            inferences.append(infer(renderer, network, images, count, sample=False, start=start))
+        log_joint = torch.stack([self._log_joint(renderer, images, other, log_prior, sd) for other in inferences])
+        log_joint[0] += self.margin
+        best, rows = log_joint.argmax(0), torch.arange(images.shape[0], device=images.device)
+        return Slots(*(torch.stack(column)[best, rows] for column in zip(*inferences)))
 
-    def _worth(self, renderer: Renderer, images: Tensor, slots: Slots, log_prior: Tensor, sd: float) -> Tensor:
+    def _log_joint(self, renderer: Renderer, images: Tensor, slots: Slots, log_prior: Tensor, sd: float) -> Tensor:
         canvases = renderer.render(slots.what, slots.where)
         explained = evidence(log_likelihoods(canvases, images, sd), slot_kl(renderer, slots))
         return (self.power * explained + log_prior).logsumexp(1)

@@ -1,4 +1,4 @@
-"""The recurrent explanation of a picture: image -> slots, one object after another."""
+"""Slots, and the pass that infers them: image -> slots, one object after another."""
 
 from typing import NamedTuple
 
@@ -13,29 +13,30 @@ from renderers.spaces import Categorical, Gaussian
 
 
 class Slots(NamedTuple):
-    """N inferred slots of B pictures, every one of them drawn as if it were present.
+    """N inferred slots of B images, every one of them drawn as if it were present.
 
     Attributes:
         presence_logits: (B, N).
         what: sampled identity (B, N) or appearance (B, N, D).
         where: sampled pose (B, N, P), the one that goes with ``what``.
-        where_options: (B, N, K, P), the sampled pose for each identity (K = 1 for a continuous ``what``).
-        mean, sd: (B, N, K, P) of the unconstrained pose.
-        looks: parameters of ``what``'s posterior: identity logits (B, N, K), or mean and log sd (B, N, 2 D).
-        noise: (B, N, 1, P), standard normal, or 0 where the mode was taken: ``mean + sd noise`` is the sampled pose.
+        where_by_identity: (B, N, K, P), the sampled pose for each identity (K = 1 for a continuous ``what``).
+        where_mean, where_sd: (B, N, K, P) of the unconstrained pose.
+        what_parameters: parameters of ``what``'s posterior: identity logits (B, N, K), or mean and log sd (B, N, 2 D).
+        where_noise: (B, N, 1, P), standard normal, or 0 where the mode was taken; the sampled pose is
+            ``where_mean + where_sd where_noise``.
     """
 
     presence_logits: Tensor
     what: Tensor
     where: Tensor
-    where_options: Tensor
-    mean: Tensor
-    sd: Tensor
-    looks: Tensor
-    noise: Tensor
+    where_by_identity: Tensor
+    where_mean: Tensor
+    where_sd: Tensor
+    what_parameters: Tensor
+    where_noise: Tensor
 
 
-def explain(
+def infer(
     renderer: Renderer,
     network: InferenceNetwork,
     images: Tensor,
@@ -58,11 +59,13 @@ def explain(
             proposal = proposal._replace(mean=start[0], sd=start[1])
         noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
         options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
-        looks = network.appearance(images, canvas, options, state)
-        what = _draw_what(renderer, looks, sample)
+        what_parameters = network.appearance(images, canvas, options, state)
+        what = _draw_what(renderer, what_parameters, sample)
         where = options[rows, what] if renderer.kinds > 1 else options[:, 0]
         state = network.observe(state, what, where)
-        parts.append((proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, looks, noise))
+        parts.append(
+            (proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, what_parameters, noise)
+        )
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
                 so_far = [torch.stack([p[j] for p in parts], 1) for j in (1, 2)]
@@ -70,15 +73,15 @@ def explain(
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 
-def _draw_what(renderer: Renderer, looks: Tensor, sample: bool) -> Tensor:
+def _draw_what(renderer: Renderer, what_parameters: Tensor, sample: bool) -> Tensor:
     if isinstance(renderer.what, Gaussian):
-        mean, log_sd = looks.chunk(2, -1)
+        mean, log_sd = what_parameters.chunk(2, -1)
         return mean + log_sd.exp() * torch.randn_like(mean) if sample else mean
-    return draw(looks.softmax(-1), 1).squeeze(-1) if sample else looks.argmax(-1)
+    return draw(what_parameters.softmax(-1), 1).squeeze(-1) if sample else what_parameters.argmax(-1)
 
 
 def periods_of(renderer: Renderer, what: Tensor, where: Tensor) -> Tensor:
-    """The turns (..., P) that change nothing in a picture of objects ``what`` (...) or (..., D), poses (..., P)."""
+    """The turns (..., P) that change nothing in an image of objects ``what`` (...) or (..., D), poses (..., P)."""
     periods = renderer.where.periods(renderer.kinds, where)
     return periods[what] if isinstance(renderer.what, Categorical) else periods.expand(where.shape)
 

@@ -19,14 +19,14 @@ class Given(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def own_error(error: Exception) -> Exception:
+def root_cause(error: Exception) -> Exception:
     """What a constructor raised, of what jsonargparse made of it."""
     while str(error).startswith(UNION) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
 
 
-def told(error: Exception, arguments: Mapping[str, Any], classes: Mapping[str, type]) -> str:
+def named_message(error: Exception, arguments: Mapping[str, Any], classes: Mapping[str, type]) -> str:
     """What a constructor says of a wrong value, with the dotted name of the argument that it is about.
 
     A message that begins with a constructor's argument, as ours do, makes one name with where the class was given:
@@ -37,7 +37,7 @@ def told(error: Exception, arguments: Mapping[str, Any], classes: Mapping[str, t
         arguments: as a config has them.
         classes: those of its top entries that have no ``class_path``.
     """
-    error = own_error(error)
+    error = root_cause(error)
     message = str(error)
     given = _culprit(error, [*_given(arguments, classes)])
     if given is None or message.startswith(given.key):

@@ -4,7 +4,8 @@ from typing import Any
 
 from jsonargparse import _typehints
 
-from air_lightning.plugins.names import unknown
+from air_lightning.moved import new_name
+from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.registry import available, find, kind_of
 
 
@@ -29,7 +30,7 @@ _imported_subclasses = _typehints.resolve_class_path_by_name
 
 def _resolve(cls: Any, name: str) -> str:
     if "." in name:
-        return name
+        return new_name(name)
     classes = cls if isinstance(cls, tuple) else (cls,)
     for one in classes:
         kind = kind_of(one)
@@ -43,7 +44,7 @@ def _resolve(cls: Any, name: str) -> str:
 def _unknown(classes: tuple[Any, ...], name: str) -> str:
     known = sorted({other for one in classes for other in _names(one)})
     wanted = " or ".join(one.__name__ for one in classes)
-    return f"{unknown(wanted, name, known)}; a class_path (package.module.Class) works too"
+    return f"{unknown_name(wanted, name, known)}; a class_path (package.module.Class) works too"
 
 
 def _names(cls: Any) -> list[str]:

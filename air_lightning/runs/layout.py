@@ -84,6 +84,6 @@ def in_use(folder: Path) -> bool:
 
 
 def figures_of(folder: Path) -> list[tuple[int, Path]]:
-    """(step, file) of the pictures `step-000123.png` in a `figures/`, ascending; files of other names are not ours."""
+    """(step, file) of the images `step-000123.png` in a `figures/`, ascending; files of other names are not ours."""
     files = [(re.fullmatch(r"step-(\d+)\.png", path.name), path) for path in folder.glob("step-*.png")]
     return sorted((int(match[1]), path) for match, path in files if match is not None)

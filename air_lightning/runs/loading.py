@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 
 from air_lightning import runs
 from air_lightning.model.module import AIRModule
-from air_lightning.plugins.constructor_errors import told
+from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs import RunError
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
@@ -56,7 +56,7 @@ def load_module(
         given = f" with {' '.join(options)}" if options else ""
         raise ValueError(
             f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}{given}: "
-            + told(error, config, {"model": AIRModule})
+            + named_message(error, config, {"model": AIRModule})
         ) from error
     return model.to(device).eval().requires_grad_(False)
 

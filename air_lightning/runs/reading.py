@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from air_lightning.moved import renamed
+from air_lightning.moved import renamed, renamed_weights
 from air_lightning.runs.layout import CONFIG, RunError, config_of
 
 
@@ -65,7 +65,9 @@ def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
 
 def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     """Raise ValueError unless the weights of a checkpoint are of a model with this state."""
-    mine, theirs = ({name: value.shape for name, value in tensors.items()} for tensors in (state, weights))
+    mine, theirs = (
+        {name: value.shape for name, value in tensors.items()} for tensors in (state, renamed_weights(weights, state))
+    )
     other = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
     if other:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Laws of what is drawn: shapes, types, values, and that a picture depends on what and where alone."""
+"""Laws of what is drawn: shapes, types, values, and that an image depends on what and where alone."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from air_lightning.testing.report import Skipped
-from air_lightning.testing.subject import Subject, differences, told, worst
+from air_lightning.testing.subject import Subject, differences, in_words, worst
 from renderers.base import Renderer
 from renderers.compositing import Layer, coverage, each
 from renderers.spaces import Categorical
@@ -89,7 +89,7 @@ def accelerator(s: Subject) -> Findings:
         return
     parts = differences(each(lambda part: part.cpu(), layer), s.draw(what.cpu(), where.cpu()))
     if parts:
-        yield f"the GPU draws otherwise than the CPU, {told(parts)}", "draw with the same arithmetic on both"
+        yield f"the GPU draws otherwise than the CPU, {in_words(parts)}", "draw with the same arithmetic on both"
 
 
 def values(s: Subject) -> Findings:
@@ -115,7 +115,7 @@ def values(s: Subject) -> Findings:
 
 
 def visibility(s: Subject) -> Findings:
-    """Every kind shows in some pictures, and a picture is more than nothing."""
+    """Every kind shows in some images, and an image is more than nothing."""
     what, where = s.objects(64)
     shown = coverage(s.draw(what, where), s.renderer.compositing).flatten(1).amax(1) > 0
     names = s.renderer.what.names if isinstance(s.renderer.what, Categorical) else ("objects",)
@@ -129,7 +129,7 @@ def visibility(s: Subject) -> Findings:
 
 
 def determinism(s: Subject) -> Findings:
-    """The picture depends on what and where alone, and drawing leaves the random numbers of others as they are."""
+    """The image depends on what and where alone, and drawing leaves the random numbers of others as they are."""
     what, where = s.objects(8)
     first = s.draw(what, where)
     before = _random_states()
@@ -140,7 +140,7 @@ def determinism(s: Subject) -> Findings:
     if any(gaps.values()):
         parts = {name: gap for name, gap in gaps.items() if gap}
         yield (
-            f"drawn twice, pictures differ, {told(parts)}",
+            f"drawn twice, pictures differ, {in_words(parts)}",
             "make draw a pure function: no noise, no state, no dropout",
         )
 
@@ -157,13 +157,13 @@ def batching(s: Subject) -> Findings:
     parts = differences(each(lambda *rows: torch.cat(rows), *alone), whole)
     if parts:
         yield (
-            f"an object alone looks otherwise than in a batch, {told(parts)}",
+            f"an object alone looks otherwise than in a batch, {in_words(parts)}",
             "let each row depend on its own row only",
         )
     flipped = s.draw(what.flip(0), where.flip(0))
     parts = differences(each(lambda part: part.flip(0), flipped), whole)
     if parts:
-        yield f"the order of a batch changes pictures, {told(parts)}", "let each row depend on its own row only"
+        yield f"the order of a batch changes pictures, {in_words(parts)}", "let each row depend on its own row only"
 
 
 def inputs(s: Subject) -> Findings:

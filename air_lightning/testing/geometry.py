@@ -1,4 +1,4 @@
-"""Laws of places: where in the picture a pose lies, back, and the window and box around it."""
+"""Laws of places: where in the image a pose lies, back, and the window and box around it."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ Findings = Iterator[tuple[str, str]]
 
 
 def project(s: Subject) -> Findings:
-    """Centres (..., 2) in the picture and sizes (...), and there the object is."""
+    """Centres (..., 2) in the image and sizes (...), and there the object is."""
     _, where, shown = s.seen
     image, half = s.renderer.project(where.view(6, 8, -1))
     if tuple(image.shape) != (6, 8, 2) or tuple(half.shape) != (6, 8):
@@ -39,10 +39,10 @@ def project(s: Subject) -> Findings:
     astray = whole & (gap > half.view(-1) + pixel)
     if astray.sum() > 0.1 * whole.sum():
         i = int((gap * whole).argmax())
-        told = [f"({float(x):.2f}, {float(y):.2f})" for x, y in (image.view(-1, 2)[i], center[i])]
+        places = [f"({float(x):.2f}, {float(y):.2f})" for x, y in (image.view(-1, 2)[i], center[i])]
         yield (
             f"{int(astray.sum())} of {int(whole.sum())} objects lie outside the size that project gives, for example "
-            f"one at {told[1]} that is said to be at {told[0]}",
+            f"one at {places[1]} that is said to be at {places[0]}",
             "x goes right and y down, both in [-1, 1]: override project where the coordinates are not such",
         )
 
@@ -182,7 +182,7 @@ def _window_boxes(renderer: Renderer, where: Tensor) -> Tensor:
 
 
 def periods(s: Subject) -> Findings:
-    """A turn by an angle's period changes nothing in the picture, and one by half, a third or a quarter of it does."""
+    """A turn by an angle's period changes nothing in the image, and one by half, a third or a quarter of it does."""
     turning = [j for j, c in enumerate(s.renderer.where.coordinates) if c.circular]
     if not turning or not isinstance(s.renderer.what, Categorical):
         raise Skipped("no kinds that turn")

@@ -1,4 +1,4 @@
-"""Laws of gradients: what a renderer claims, measured against differences of whole pictures."""
+"""Laws of gradients: what a renderer claims, measured against differences of whole images."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ SINGLE = Precision(torch.float32, 5e-2, 2e-2, 5e-2)
 
 
 def gradient(s: Subject) -> Findings:
-    """Differentiable: autograd's derivative along random directions is that of the pictures, where these are smooth."""
+    """Differentiable: autograd's derivative along random directions is that of the images, where these are smooth."""
     if not s.renderer.differentiable:
         raise Skipped("a black box; `contract` is its gradient")
     objective, scenes, precision = _objective(s)
@@ -155,7 +155,7 @@ def parameters(s: Subject) -> Findings:
 
 
 def contract(s: Subject) -> Findings:
-    """Black box: the contraction equals that of differences of whole pictures, for steps small and large."""
+    """Black box: the contraction equals that of differences of whole images, for steps small and large."""
     if s.renderer.differentiable:
         raise Skipped("differentiable; autograd is its gradient")
     scenes = s.scenes()
@@ -198,7 +198,7 @@ def _same(s: Subject, name: str, found: Tensor, expected: Tensor, against: str) 
 
 
 def steps(s: Subject) -> Findings:
-    """A finite-difference step of each coordinate changes the picture (of an angle: of every kind where it shows)."""
+    """A finite-difference step of each coordinate changes the image (of an angle: of every kind where it shows)."""
     what, where = s.objects(60)
     for j, c in enumerate(s.renderer.where.coordinates):
         move = torch.zeros_like(where)

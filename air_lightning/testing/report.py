@@ -7,15 +7,15 @@ class Finding(NamedTuple):
     """One way in which one law is broken.
 
     Attributes:
-        law: its name. found: what was measured, with the values. remedy: what to do about it.
+        law: its name. measured: what was measured, with the values. remedy: what to do about it.
     """
 
     law: str
-    found: str
+    measured: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.law}: {self.found}: {self.remedy}"
+        return f"{self.law}: {self.measured}: {self.remedy}"
 
 
 class Report(NamedTuple):

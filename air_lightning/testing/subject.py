@@ -13,7 +13,7 @@ from renderers.spaces import Categorical, Gaussian
 
 
 class Scenes(NamedTuple):
-    """B scenes of N slots, each slot with M alternatives; pictures and incoming gradients are random."""
+    """B scenes of N slots, each slot with M alternatives; images and incoming gradients are random."""
 
     what: Tensor
     where: Tensor
@@ -93,7 +93,7 @@ class Subject:
 
     @cached_property
     def tolerance(self) -> float:
-        """Share of the largest number within which sums over pictures must agree.
+        """Share of the largest number within which sums over images must agree.
 
         Looser where an object's numbers depend on what is drawn beside it, if only by rounding.
         """
@@ -144,6 +144,6 @@ def differences(found: Layer, expected: Layer) -> dict[str, float]:
     return parts
 
 
-def told(parts: dict[str, float]) -> str:
+def in_words(parts: dict[str, float]) -> str:
     """``differences`` for people."""
     return ", ".join(f"{name} by up to {gap:.3g}" for name, gap in parts.items())

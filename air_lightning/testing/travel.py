@@ -10,7 +10,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from air_lightning.testing.report import Skipped
-from air_lightning.testing.subject import Subject, differences, told
+from air_lightning.testing.subject import Subject, differences, in_words
 from renderers.base import Renderer
 
 Findings = Iterator[tuple[str, str]]
@@ -82,4 +82,4 @@ def _draws_the_same(s: Subject, other: Renderer, which: str, remedy: str) -> Fin
     with torch.no_grad():
         parts = differences(other.draw(what, where), s.draw(what, where))
     if parts:
-        yield f"{which} draws otherwise, {told(parts)}", remedy
+        yield f"{which} draws otherwise, {in_words(parts)}", remedy

@@ -117,7 +117,7 @@ class RunLogger(WandbLogger):
             )
 
     @rank_zero_only
-    def end(self, status: int, checkpoint: Path) -> None:
+    def close(self, status: int, checkpoint: Path) -> None:
         """Close the run with the command's exit status; the best checkpoint goes with it, if there is one."""
         with self._guarded():
             if checkpoint.is_file():
@@ -227,4 +227,4 @@ def recorded(trainer: pl.Trainer, config: Mapping[str, Any]) -> Iterator[None]:
         raise
     finally:
         for logger in loggers:
-            logger.end(status, Path(trainer.default_root_dir) / CHECKPOINTS / "best.ckpt")
+            logger.close(status, Path(trainer.default_root_dir) / CHECKPOINTS / "best.ckpt")

@@ -1,4 +1,4 @@
-"""Accuracy over the number of labels as a picture, drawn with Pillow."""
+"""Accuracy over the number of labels as an image, drawn with Pillow."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ INK, FAINT = "#222222", "#dddddd"
 
 
 class _Axes:
-    """A frame in which x is logarithmic and y runs from 0 to 1, in pixels of the fine picture."""
+    """A frame in which x is logarithmic and y runs from 0 to 1, in pixels of the fine image."""
 
     def __init__(self, low: float, high: float) -> None:
         # a single number of labels still has a place, in the middle

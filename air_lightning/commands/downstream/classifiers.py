@@ -1,4 +1,4 @@
-"""The two classifiers that are compared: of a pair of inferred objects, and of the picture's pixels."""
+"""The two classifiers that are compared: of a pair of inferred objects, and of the image's pixels."""
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ def _codes(mean: Tensor, sd: Tensor) -> Tensor:
 
 
 class PixelClassifier(nn.Module):
-    """A convolutional network on pictures, the baseline.
+    """A convolutional network on images, the baseline.
 
     Args:
         shape: (C, H, W). classes: answers. dropout: of convolved and hidden features.

@@ -19,14 +19,14 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.ending import end
+from air_lightning.cli.ending import exit_with
 from air_lightning.cli.parsers import Parser
 from air_lightning.commands.downstream.chart import draw_chart
 from air_lightning.commands.downstream.latents import check_model
 from air_lightning.commands.downstream.study import Result, compare, material
 from air_lightning.commands.downstream.tasks import OBJECTS, Task
 from air_lightning.model.module import AIRModule
-from air_lightning.plugins.constructor_errors import told
+from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs.loading import best_device, load_module
 from datamodules.base import SceneDataModule
 
@@ -50,7 +50,7 @@ def main(args: Sequence[str]) -> None:
     except ValueError as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
-        end(2, f"error: {told(error, config.as_dict(), {})}")
+        exit_with(2, f"error: {named_message(error, config.as_dict(), {})}")
     report(config, run(config, model, data))
 
 

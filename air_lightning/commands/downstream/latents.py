@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.commands.downstream.tasks import OBJECTS
-from air_lightning.distributions import shown
+from air_lightning.distributions import presence_weights
 from air_lightning.model.module import AIRModule
 from renderers.spaces import Gaussian
 
@@ -39,12 +39,12 @@ def check_model(module: AIRModule) -> None:
 @torch.no_grad()
 def infer(module: AIRModule, images: Tensor) -> Latents:
     """Latents of images (B, C, H, W): the first two slots' posterior, its mode where slots build on one another."""
-    explanation = module.infer(images)
-    slots = explanation.slots
+    inferred = module.infer(images)
+    slots = inferred.slots
     where = slots.where[:, :OBJECTS]
-    mean, log_sd = slots.looks[:, :OBJECTS].chunk(2, -1)
+    mean, log_sd = slots.what_parameters[:, :OBJECTS].chunk(2, -1)
     center, half = module.renderer.project(where)
-    present = shown(explanation.posterior)[:, :OBJECTS]
+    present = presence_weights(inferred.posterior)[:, :OBJECTS]
     place = torch.cat([center, half.unsqueeze(-1), present.unsqueeze(-1)], -1)
     rank = center[..., 0].argsort(dim=1, stable=True).unsqueeze(-1)
     return Latents(*(part.gather(1, rank.expand_as(part)) for part in (mean, log_sd.exp(), place)))

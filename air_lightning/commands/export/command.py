@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.ending import end
+from air_lightning.cli.ending import exit_with
 from air_lightning.cli.trained import add_model_arguments, chosen_run
 from air_lightning.commands.export.formats import SUFFIXES, WRITERS, check_packages
 from air_lightning.commands.export.program import TOLERANCE, agrees, differences, metadata, trace
@@ -46,7 +46,7 @@ def main(args: Sequence[str]) -> None:
         else:
             write(run_dir, options)
     except ValueError as error:
-        end(2, f"error: {error}")
+        exit_with(2, f"error: {error}")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -94,7 +94,7 @@ def write(run_dir: Path, options: argparse.Namespace) -> None:
             f"{int((gaps > TOLERANCE).sum())} of {len(gaps)} pictures differ by more than {TOLERANCE:g}"
         )
         if not agrees(gaps):
-            end(1, f"error: the exported program is not the model: {comparison}. Nothing was written")
+            exit_with(1, f"error: the exported program is not the model: {comparison}. Nothing was written")
         os.replace(draft, output)
     finally:
         draft.unlink(missing_ok=True)

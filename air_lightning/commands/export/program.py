@@ -1,4 +1,4 @@
-"""A model's inference as one function of a batch of pictures, exported and compared with the original."""
+"""A model's inference as one function of a batch of images, exported and compared with the original."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from air_lightning.distributions import count_log_posterior
 from air_lightning.model.module import AIRModule
-from air_lightning.model.slots import explain
+from air_lightning.model.slots import infer
 from air_lightning.version import __version__
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -21,13 +21,13 @@ CHECKED = (1, 2, 29)
 TOLERANCE = 1e-3
 """Largest difference that is put down to rounding, of probabilities, codes and poses alike."""
 UNSTABLE = 0.05
-"""Share of pictures that may differ by more: rounding may turn a hard pixel or a close choice, above all in noise."""
+"""Share of images that may differ by more: rounding may turn a hard pixel or a close choice, above all in noise."""
 
 Program = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Inference(nn.Module):
-    """Pictures (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, reconsidered if the model is, not refined.
+    """Images (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, reconsidered if the model is, not refined.
 
     count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the kinds (B, N, K), or posterior
     means of appearance (B, N, D); object_where (B, N, P), the poses of the likeliest kinds in the renderer's units.
@@ -45,10 +45,10 @@ class Inference(nn.Module):
         self.register_buffer("log_prior", module.log_prior, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        slots = explain(self.renderer, self.network, images, self.slots, sample=False)
+        slots = infer(self.renderer, self.network, images, self.slots, sample=False)
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, images, slots, self.log_prior, self.final_sd)
-        what = slots.looks.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
+        what = slots.what_parameters.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
         return count_log_posterior(slots.presence_logits).exp(), what, slots.where
 
 
@@ -101,9 +101,9 @@ def metadata(module: AIRModule) -> dict[str, str]:
 
 
 def differences(program: Program, module: AIRModule, seed: int = 0) -> Tensor:
-    """For each of some pictures, the largest difference of any number from the original's; infinite for nan.
+    """For each of some images, the largest difference of any number from the original's; infinite for nan.
 
-    Half of the pictures are noise, half scenes that the model's renderer draws.
+    Half of the images are noise, half scenes that the model's renderer draws.
 
     Errors:
         ValueError where the program's answers have other shapes.
@@ -130,7 +130,7 @@ def agrees(gaps: Tensor) -> bool:
 
 
 def scenes(module: AIRModule, size: int, random: torch.Generator) -> Tensor:
-    """Pictures (size, C, H, W) of as many objects as the model has slots, with poses and looks from their priors."""
+    """Images (size, C, H, W) of as many objects as the model has slots, with poses and looks from their priors."""
     renderer, shape = module.renderer, (size, module.slots)
     where = renderer.where.clamp(renderer.where.constrain(torch.randn(*shape, len(renderer.where), generator=random)))
     if isinstance(renderer.what, Categorical):

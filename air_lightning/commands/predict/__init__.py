@@ -1,4 +1,4 @@
-"""Predictions: what a trained model says of pictures, for people and programs."""
+"""Predictions: what a trained model says of images, for people and programs."""
 
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.records import FoundObject, Prediction

@@ -1,4 +1,4 @@
-"""`python -m air_lightning predict`: what a trained model sees in pictures.
+"""`python -m air_lightning predict`: what a trained model sees in images.
 
     python -m air_lightning predict --run_dir DIR --input PICTURE_OR_FOLDER ... --output OUT [--overlay]
     python -m air_lightning predict --model scenes3d --input PICTURES --output OUT --format coco
@@ -11,8 +11,8 @@ x = (raw - offset) / scale: --scale and --offset are those that its run was trai
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
 --model.refinement null, --model.reconsideration.margin 1. docs/predict.md says what every field means.
 
-Exit status: 0 done; 1 some pictures could not be read, each said on stderr, and the others are done; 2 wrong
-arguments, or no picture could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
+Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done; 2 wrong
+arguments, or no image could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
 then nothing was written.
 """
 
@@ -24,11 +24,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from air_lightning.cli.checks import check_writable, positive
-from air_lightning.cli.ending import end, interrupt_status
+from air_lightning.cli.ending import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
+from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import FILES, OVERLAYS, Source, check_output, output
-from air_lightning.commands.predict.pictures import Picture, Wanted, from_file
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, found, is_image
 from datamodules.image_files.levels import Levels, dim
@@ -53,9 +53,9 @@ def main(args: Sequence[str]) -> None:
         model.stretch = options.stretch or model.stretch
         unread = run(model, files, options)
     except ValueError as error:
-        end(2, f"error: {error}")
+        exit_with(2, f"error: {error}")
     except KeyboardInterrupt as error:
-        end(interrupt_status(error), "interrupted; nothing was written")
+        exit_with(interrupt_status(error), "interrupted; nothing was written")
     if unread:
         raise SystemExit(1)
 
@@ -84,7 +84,7 @@ def input_files(given: Sequence[Path]) -> list[Path]:
     """The files to read, each once: those given, and those in the folders given.
 
     Raises:
-        ValueError: one is not there, or is no picture; or a folder holds none, or cannot be read.
+        ValueError: one is not there, or is no image; or a folder holds none, or cannot be read.
     """
     files: dict[Path, None] = {}
     for path in given:
@@ -112,7 +112,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     with output(options.output, options.format, options.overlay, model.kinds) as writer:
         pictures = iter(reader)
         while batch := list(itertools.islice(pictures, options.batch_size)):
-            seen = model.explain([picture for _, picture in batch], options.all_slots)
+            seen = model.infer_batch([picture for _, picture in batch], options.all_slots)
             for (source, picture), prediction in zip(batch, seen):
                 writer.add(source, picture, prediction)
         if not writer.written:
@@ -149,7 +149,7 @@ class Reader:
         self.files, self.wanted = files, wanted
         self.unread = self.scaled = self.stretched = self.peak = 0
 
-    def __iter__(self) -> Iterator[tuple[Source, Picture]]:
+    def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
         for file in self.files:
             try:
                 pictures, peak = from_file(file, self.wanted)

@@ -1,4 +1,4 @@
-"""A trained model that explains pictures of any kind."""
+"""A trained model that explains images of any kind."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from air_lightning.commands.predict.pictures import Picture, Wanted, from_given
+from air_lightning.commands.predict.images import GivenImage, Wanted, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.model.module import AIRModule
 from air_lightning.runs.loading import load_module, shipped, shipped_run
@@ -17,14 +17,14 @@ from renderers.spaces import Categorical
 
 
 class Model:
-    """Explains pictures: how many objects, where and what. Made by ``air_lightning.load``.
+    """Explains images: how many objects, where and what. Made by ``air_lightning.load``.
 
     Args:
         module: trained; it is set to evaluation.
         levels: which numbers of files and arrays are black and white (``datamodules.image_files.levels``).
         stretch: of what overlays show, ``linear`` or ``asinh``; the model sees linear values.
     Errors:
-        ValueError for a renderer of neither grey nor RGB pictures, of which there are no files.
+        ValueError for a renderer of neither grey nor RGB images, of which there are no files.
     """
 
     def __init__(self, module: AIRModule, levels: Levels = Levels(), stretch: Stretch = "linear") -> None:
@@ -55,7 +55,7 @@ class Model:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the pictures that the model looks at; others are scaled to it."""
+        """(C, H, W) of the images that the model looks at; others are scaled to it."""
         colors, height, width = self.module.renderer.image_shape
         return colors, height, width
 
@@ -94,9 +94,9 @@ class Model:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
         pictures = from_given(images, self.wanted)
         batches = (pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size))
-        return [prediction for batch in batches for prediction in self.explain(batch, all_slots)]
+        return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots)]
 
-    def explain(self, batch: Sequence[Picture], all_slots: bool = False) -> list[Prediction]:
+    def infer_batch(self, batch: Sequence[GivenImage], all_slots: bool = False) -> list[Prediction]:
         """Explain one batch of pictures that are as the model wants them."""
         images = torch.stack([picture.image for picture in batch]).to(self.module.device)
         sizes = [picture.original.size for picture in batch]

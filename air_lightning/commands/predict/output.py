@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from air_lightning.commands.predict.images import GivenImage
 from air_lightning.commands.predict.overlay import draw_overlay
-from air_lightning.commands.predict.pictures import Picture
 from air_lightning.commands.predict.records import Prediction
 
 FILES = {"jsonl": "predictions.jsonl", "coco": "predictions.json"}
@@ -62,7 +62,7 @@ class Writer:
     """Writes predictions into a folder, one after another.
 
     Args:
-        folder: an empty one. form: ``jsonl`` or ``coco``. overlay: whether pictures with boxes are drawn too.
+        folder: an empty one. form: ``jsonl`` or ``coco``. overlay: whether images with boxes are drawn too.
         kinds: names of the identities; None where there are none.
     """
 
@@ -75,7 +75,7 @@ class Writer:
         if overlay:
             (folder / OVERLAYS).mkdir()
 
-    def add(self, source: Source, picture: Picture, prediction: Prediction) -> None:
+    def add(self, source: Source, picture: GivenImage, prediction: Prediction) -> None:
         """Write what was seen in an image."""
         self.objects += len(prediction.objects)
         self.boxless += sum(found.box is None for found in prediction.objects)

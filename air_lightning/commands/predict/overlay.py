@@ -1,16 +1,16 @@
-"""Pictures with the inferred objects marked."""
+"""Images with the inferred objects marked."""
 
 from PIL import Image, ImageDraw
 
 from air_lightning.commands.predict.records import FoundObject, Prediction
-from air_lightning.figures.pictures import COLORS
+from air_lightning.figures.images import COLORS
 
 LEAST = 320
-"""Screen pixels that the longer side of an overlay has at least: smaller pictures are enlarged."""
+"""Screen pixels that the longer side of an overlay has at least: smaller images are enlarged."""
 
 
 def draw_overlay(original: Image.Image, prediction: Prediction) -> Image.Image:
-    """The picture with a box around each object and what it is, told apart by colour in the order they were found."""
+    """The image with a box around each object and what it is, told apart by colour in the order they were found."""
     zoom = max(1, -(-LEAST // max(original.size)))
     size = original.width * zoom, original.height * zoom
     scene = original.convert("RGB").resize(size, Image.Resampling.NEAREST)
@@ -30,7 +30,7 @@ def label(found: FoundObject, number: int) -> str:
 
 
 def _frame(draw: ImageDraw.ImageDraw, box: tuple[float, ...], color: str) -> None:
-    # a dark line to both sides keeps it apart from a bright picture
+    # a dark line to both sides keeps it apart from a bright image
     x0, y0, x1, y1 = _drawn(box)
     draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline="black")
     draw.rectangle((x0, y0, x1, y1), outline=color)

@@ -1,4 +1,4 @@
-"""What a model says of one picture, as records that go to JSON as they are."""
+"""What a model says of one image, as records that go to JSON as they are."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from air_lightning.distributions import shown
-from air_lightning.model.module import Explanation
+from air_lightning.distributions import presence_weights
+from air_lightning.model.module import Inference
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -27,8 +27,8 @@ class FoundObject:
         code: posterior mean of its appearance; None for a renderer with kinds.
         pose: the renderer's coordinates by name, in the renderer's units. An angle lies within half its kind's period
             of 0; it is None where the kind looks the same from all sides.
-        window: corners (x, y) of the region where the network reads appearance, pixels of the picture given.
-        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the picture
+        window: corners (x, y) of the region where the network reads appearance, pixels of the image given.
+        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the image
             given, from the upper left corner, ends excluded; None if it draws nothing.
         confidence: posterior probability that it is there, q(n >= i | x) for the i-th object.
     """
@@ -44,10 +44,10 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture.
+    """What a model says of one image.
 
     Attributes:
-        width, height: of the picture given, pixels.
+        width, height: of the image given, pixels.
         count: number of objects, the likeliest one.
         count_probabilities: q(n | x) for n = 0 to the model's slots.
         objects: the objects, ``count`` of them, in the order they were found.
@@ -68,14 +68,18 @@ class Prediction:
 
 
 def predictions(
-    renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]], all_slots: bool = False
+    renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]], all_slots: bool = False
 ) -> list[Prediction]:
     """The records of B explained pictures, whose own sizes (width, height) in pixels are given.
 
     Errors:
         ValueError where the model's answer is not finite.
     """
-    for name, value in (("count", seen.posterior), ("pose", seen.slots.where), ("identity", seen.slots.looks)):
+    for name, value in (
+        ("count", seen.posterior),
+        ("pose", seen.slots.where),
+        ("identity", seen.slots.what_parameters),
+    ):
         if not bool(value.isfinite().all()):
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
     kinds = renderer.what.names if isinstance(renderer.what, Categorical) else None
@@ -91,14 +95,14 @@ def predictions(
     return results
 
 
-def _columns(renderer: Renderer, seen: Explanation, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """(B, N, ...) of what, looks, where, windows and boxes in the pictures' own pixels, and confidence; on the CPU."""
+def _columns(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """(B, N, ...) of what, looks, where, windows and boxes in the images' own pixels, and confidence; on the CPU."""
     what, where = seen.slots.what, seen.slots.where
     size = torch.tensor(sizes, dtype=torch.float32, device=where.device)
     window = (renderer.window(where) @ CORNERS.to(where) + 1) * (size[:, None, :, None] / 2)
     shown_at = size / torch.tensor(renderer.image_shape[:0:-1], dtype=size.dtype, device=size.device)
     boxes = renderer.boxes(what, where) * shown_at.repeat(1, 2).unsqueeze(1)
-    parts = what, seen.slots.looks, where, window.transpose(2, 3), boxes, shown(seen.posterior)
+    parts = what, seen.slots.what_parameters, where, window.transpose(2, 3), boxes, presence_weights(seen.posterior)
     return [part.cpu() for part in parts]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.ending import end
+from air_lightning.cli.ending import exit_with
 from air_lightning.commands.report.figures import FIGURES
 from air_lightning.commands.report.overview import Goal, overview_page
 from air_lightning.commands.report.page import run_page
@@ -47,7 +47,7 @@ def main(args: Sequence[str]) -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
-        end(2, f"error: {error}")
+        exit_with(2, f"error: {error}")
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 

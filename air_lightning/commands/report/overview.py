@@ -15,7 +15,7 @@ SAID_BY_OTHERS = ("position_error_share", "position_error_mean", "box_ap", "box_
 """Columns that have no chart over several runs."""
 TRAINED = ("train/elbo", "train/loss")
 PICTURES = 6 * 2**20
-"""Bytes of all the runs' pictures together."""
+"""Bytes of all the runs' images together."""
 ROUNDING = 1e-6
 """What figures, which are float32, may lack of a goal as a share of it: 95 of 100 is logged as 0.94999999."""
 
@@ -101,7 +101,7 @@ def overlaid(shown: Sequence[Run]) -> dict[str, list[Plan]]:
 
 
 def pictures(shown: Sequence[Run]) -> list[tuple[Run, str, str]]:
-    """(run, data URI or nothing, caption) of the last picture of every run that has any, of limited size in all."""
+    """(run, data URI or nothing, caption) of the last image of every run that has any, of limited size in all."""
     found, left = [], PICTURES
     for run in shown:
         drawn = runs.figures_of(run.folder / runs.FIGURES)

@@ -1,4 +1,4 @@
-"""Pages: what the templates show, in words, numbers and pictures that are ready to be shown."""
+"""Pages: what the templates show, in words, numbers and images that are ready to be shown."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ from air_lightning.commands.report.chart import Chart, Line, line_chart
 from air_lightning.commands.report.figures import Plan, duration, figure_of, number, ordered, plans
 from air_lightning.commands.report.record import Evaluation, Run, section
 from air_lightning.commands.report.scenes import Judged, Judgement
-from air_lightning.figures.pictures import COLORS, Picture
+from air_lightning.figures.images import COLORS, ImageArray
 from air_lightning.runs import machine
 from air_lightning.version import __version__
 
@@ -26,7 +26,7 @@ AIR = "python -m air_lightning"
 TILES = ("count_accuracy", "scene_accuracy", "identity_accuracy", "box_ap50", "elbo", "position_error")
 MOST_TILES = 4
 LARGEST = 4 * 2**20
-"""Bytes of a picture or animation that a page takes in."""
+"""Bytes of an image or animation that a page takes in."""
 ACROSS = {"steps": "training steps", "seconds": "seconds of training"}
 
 
@@ -185,18 +185,18 @@ def scene_groups(judgement: Judgement) -> list[tuple[str, list[dict[str, Any]]]]
 
 def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     """What is shown of a scene."""
-    exhibit = scene.exhibit
-    height, both = exhibit.picture.shape[:2]
+    boxed = scene.boxed
+    height, both = boxed.picture.shape[:2]
     width = both // 2
-    parts = exhibit.picture[:, :width], exhibit.picture[:, width:]
+    parts = boxed.picture[:, :width], boxed.picture[:, width:]
     pictures = [data_uri(png(part), "image/png") for part in parts]
-    views = [("inferred", pictures[0], exhibit.inferred), ("reconstruction", pictures[1], [])]
+    views = [("inferred", pictures[0], boxed.inferred), ("reconstruction", pictures[1], [])]
     if known:
-        views.insert(0, ("truth", pictures[0], exhibit.truth))
+        views.insert(0, ("truth", pictures[0], boxed.truth))
     return {
         "scene": scene,
         "known": known,
-        "wrong": known and scene.found != scene.truth,
+        "wrong": known and scene.inferred != scene.truth,
         "width": width,
         "height": height,
         "views": views,
@@ -205,7 +205,7 @@ def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
 
 
 def animations(run: Run) -> list[tuple[str, str, str]]:
-    """(caption, data URI or nothing, file) of the run's own pictures; without a URI it is too large for a page."""
+    """(caption, data URI or nothing, file) of the run's own images; without a URI it is too large for a page."""
     folder = run.folder / runs.FIGURES
     known = {"steps.gif": "Scenes explained object by object", "training.gif": "The same scenes as training went on"}
     found = [(caption, folder / name) for name, caption in known.items() if (folder / name).is_file()]
@@ -259,8 +259,8 @@ def thousands(value: int | float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
-def png(picture: Picture) -> bytes:
-    """A picture (H, W, 3) as a PNG file."""
+def png(picture: ImageArray) -> bytes:
+    """An image (H, W, 3) as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(file, format="PNG", optimize=True)
     return file.getvalue()
@@ -272,7 +272,7 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 def inlined(path: Path) -> str:
-    """A picture's file as an address; nothing where it is too large."""
+    """An image's file as an address; nothing where it is too large."""
     if path.stat().st_size > LARGEST:
         return ""
     return data_uri(path.read_bytes(), "image/gif" if path.suffix == ".gif" else "image/png")

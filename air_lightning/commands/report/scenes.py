@@ -13,9 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from scipy.optimize import linear_sum_assignment
 
 from air_lightning.commands.report.record import Run
-from air_lightning.figures.gallery import Box, Exhibit, gallery
-from air_lightning.model.module import AIRModule, Explanation
-from air_lightning.plugins.constructor_errors import own_error, told
+from air_lightning.figures.gallery import Box, BoxedScene, gallery
+from air_lightning.model.module import AIRModule, Inference
+from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs.loading import restore
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
@@ -34,16 +34,16 @@ class Judged(NamedTuple):
 
     Attributes:
         number: in the test split. score: see ``Judgement.criterion``.
-        found: how many objects were inferred. truth: how many there are, -1: unknown.
-        error: root mean square error of the reconstruction. exhibit: the pictures, a pixel for each of theirs.
+        inferred: how many objects were inferred. truth: how many there are, -1: unknown.
+        error: root mean square error of the reconstruction. boxed: the images, a pixel for each of theirs.
     """
 
     number: int
     score: float
-    found: int
+    inferred: int
     truth: int
     error: float
-    exhibit: Exhibit
+    boxed: BoxedScene
 
 
 class Judgement(NamedTuple):
@@ -72,12 +72,12 @@ def judge(run: Run, most: int, shown: int) -> Judgement:
     """
     model, data = load(run)
     judged = judge_all(model, data, most)
-    known = any(scene.exhibit.truth for scene in judged)
+    known = any(scene.boxed.truth for scene in judged)
     if not known:
         judged = [scene._replace(score=scene.error) for scene in judged]
     ranked = sorted(judged, key=lambda scene: (-scene.score if known else 0.0, scene.error))
     # of an empty scene there is little to get right: the best ones hold something
-    best = [scene for scene in ranked if (scene.truth if known else scene.found) > 0]
+    best = [scene for scene in ranked if (scene.truth if known else scene.inferred) > 0]
     criterion = OVERLAP if known else ERROR
     return Judgement(len(judged), criterion, known, best[:shown], ranked[::-1][:shown], judged[:shown])
 
@@ -101,8 +101,8 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
         built.model.check_data(built.data)
         built.data.prepare_data()
     except Exception as error:  # jsonargparse, constructors, torch and downloads all have their own
-        own = own_error(error)
-        raise ValueError(f"{type(own).__name__}: {told(own, run.config, {'model': AIRModule})}") from error
+        own = root_cause(error)
+        raise ValueError(f"{type(own).__name__}: {named_message(own, run.config, {'model': AIRModule})}") from error
     return built.model, built.data
 
 
@@ -150,17 +150,17 @@ def judge_all(model: AIRModule, data: SceneDataModule, most: int) -> list[Judged
     return judge.judged
 
 
-def judge_batch(renderer: Renderer, batch: Batch, seen: Explanation, start: int) -> list[Judged]:
+def judge_batch(renderer: Renderer, batch: Batch, seen: Inference, start: int) -> list[Judged]:
     """The scenes of a batch, numbered from ``start``, as the model has explained them."""
-    exhibits = gallery(
+    boxed_scenes = gallery(
         renderer, batch, seen.count, seen.posterior, seen.slots.what, seen.slots.where, seen.reconstruction, zoom=1
     )
     errors = (seen.reconstruction - batch.images).pow(2).flatten(1).mean(1).sqrt().tolist()
     kinds = isinstance(renderer.what, Categorical)
     judged = []
-    for b, (exhibit, count, truth) in enumerate(zip(exhibits, seen.count.tolist(), batch.count.tolist())):
-        score = overlap(exhibit.truth, exhibit.inferred, max(truth, count), kinds)
-        judged.append(Judged(start + b, score, count, truth, errors[b], exhibit))
+    for b, (boxed, count, truth) in enumerate(zip(boxed_scenes, seen.count.tolist(), batch.count.tolist())):
+        score = overlap(boxed.truth, boxed.inferred, max(truth, count), kinds)
+        judged.append(Judged(start + b, score, count, truth, errors[b], boxed))
     return judged
 
 
@@ -174,8 +174,8 @@ def overlap(truth: Sequence[Box], inferred: Sequence[Box], most: int, kinds: boo
         return 1.0
     if not truth or not inferred:
         return 0.0
-    worth = np.array([[_iou(t, i) if t.kind == i.kind or not kinds else 0.0 for i in inferred] for t in truth])
-    return float(worth[linear_sum_assignment(-worth)].sum()) / most
+    overlaps = np.array([[_iou(t, i) if t.kind == i.kind or not kinds else 0.0 for i in inferred] for t in truth])
+    return float(overlaps[linear_sum_assignment(-overlaps)].sum()) / most
 
 
 def _iou(one: Box, other: Box) -> float:

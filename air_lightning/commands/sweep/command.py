@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from air_lightning.cli.checks import check_writable, positive
-from air_lightning.cli.ending import end, interrupt_status
+from air_lightning.cli.ending import exit_with, interrupt_status
 from air_lightning.commands.sweep import parameters
 from air_lightning.commands.sweep.definition import Sweep, load
 from air_lightning.commands.sweep.parameters import Choice
@@ -50,7 +50,7 @@ def main(args: Sequence[str]) -> None:
             return
         run(sweep, options, further)
     except ValueError as error:
-        end(2, f"error: {error}")
+        exit_with(2, f"error: {error}")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -108,12 +108,12 @@ def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> No
         try:
             records = local.run()
         except TooManyFailures as error:
-            end(1, f"error: {error}")
+            exit_with(1, f"error: {error}")
         except KeyboardInterrupt as error:
-            end(interrupt_status(error), "interrupted; the same command goes on with the sweep")
+            exit_with(interrupt_status(error), "interrupted; the same command goes on with the sweep")
     print(f"{table(sweep, records)}\nwrote {folder}/  results.csv, results.json")
     if records and all(record.state == "failed" for record in records):
-        end(1, f"error: every run has failed; their logs are {folder}/*.log")
+        exit_with(1, f"error: every run has failed; their logs are {folder}/*.log")
 
 
 def run_count(sweep: Sweep, count: int | None) -> int:

@@ -110,7 +110,7 @@ class LocalSweep:
     def _end(self, job: _Job, status: int) -> None:
         self._running.remove(job)
         state, error = self._outcome(job, status)
-        self._study.end(job.trial, state, job.curve, job.fit.seconds, error)
+        self._study.finish(job.trial, state, job.curve, job.fit.seconds, error)
         self._failed.append(state == "failed")
         metric = self.sweep.metric
         best = "" if not job.curve else f", {metric.name} {_short(metric.best(job.curve)[1])}"

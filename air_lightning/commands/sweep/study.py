@@ -102,7 +102,7 @@ class Study:
                 return True
         return False
 
-    def end(self, trial: Trial, state: str, curve: Sequence[tuple[int, float]], seconds: float, error: str) -> None:
+    def finish(self, trial: Trial, state: str, curve: Sequence[tuple[int, float]], seconds: float, error: str) -> None:
         """Note what became of a run."""
         step, value = self.sweep.metric.best(curve) if curve else (None, None)
         for key, item in {"step": step, "value": value, "seconds": round(seconds, 1), "error": error}.items():

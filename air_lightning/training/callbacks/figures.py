@@ -19,7 +19,7 @@ from air_lightning.runs import FIGURES, figures_of
 
 
 @runtime_checkable
-class ExplainsInSteps(Protocol):
+class InfersInSteps(Protocol):
     """A module that can show how it explains scenes, object after object. Modules need not have this."""
 
     def steps(self, batch: Any) -> Sequence[np.ndarray]:
@@ -30,10 +30,10 @@ class Figures(Callback):
     """Draws the first scenes of the validation data at the start of fit, in between, and at its end.
 
     In between is every few minutes, and at steps spread over training, denser at its start, where most changes. At
-    the end of fit `figures/training.gif` shows all pictures in the folder, those from before a break too, and
-    `figures/steps.gif` how some scenes are explained, for a module that `ExplainsInSteps`.
+    the end of fit `figures/training.gif` shows all images in the folder, those from before a break too, and
+    `figures/steps.gif` how some scenes are explained, for a module that `InfersInSteps`.
 
-    The picture is the module's: `pl_module.picture(batch)` returns an array (H, W, 3) of uint8, the scenes
+    The image is the module's: `pl_module.picture(batch)` returns an array (H, W, 3) of uint8, the scenes
     beside their reconstructions with the inferred objects marked. It is called with the module in evaluation
     mode, without gradients, on the first process only, and may draw random numbers, which do not change those
     of training. Files are `figures/step-000123.png` in the run folder.
@@ -42,9 +42,9 @@ class Figures(Callback):
     def __init__(self, every_minutes: float = 3.0, scenes: int = 8, frames: int = 24) -> None:
         """
         Args:
-            every_minutes: wall-clock time between two pictures; 0 draws none at all.
+            every_minutes: wall-clock time between two images; 0 draws none at all.
             scenes: how many scenes of the first validation batch are shown.
-            frames: pictures that are spread over training besides, where its last step is known; 0: none.
+            frames: images that are spread over training besides, where its last step is known; 0: none.
 
         Raises:
             ValueError: `every_minutes` or `frames` is negative or `scenes` is not positive.
@@ -87,7 +87,7 @@ class Figures(Callback):
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The last picture, and the animations."""
+        """The last image, and the animations."""
         self._draw(trainer, pl_module)
         if self._batch is not None:
             self._animate(Path(trainer.default_root_dir) / FIGURES, pl_module)
@@ -105,11 +105,11 @@ class Figures(Callback):
         return due
 
     def _animate(self, folder: Path, pl_module: pl.LightningModule) -> None:
-        from air_lightning.figures.pictures import write_gif  # brings Pillow, as in `write_png`
+        from air_lightning.figures.images import write_gif  # brings Pillow, as in `write_png`
 
         drawn = figures_of(folder)
         write_gif(folder / "training.gif", (read_png(file) for _, file in drawn), [f"step {step}" for step, _ in drawn])
-        if isinstance(pl_module, ExplainsInSteps):
+        if isinstance(pl_module, InfersInSteps):
             frames = [_checked(frame) for frame in isolated(pl_module, pl_module.steps, self._batch)]
             captions = [f"{n} of {len(frames) - 1}" for n in range(len(frames))]
             write_gif(folder / "steps.gif", frames, captions, milliseconds=700)
@@ -142,7 +142,7 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     Raises:
         ValueError: the array has another shape or type.
     """
-    from PIL import Image  # heavy, and needed only where pictures are drawn
+    from PIL import Image  # heavy, and needed only where images are drawn
 
     Image.fromarray(np.ascontiguousarray(_checked(picture))).save(path, format="PNG")
 

@@ -1,4 +1,4 @@
-"""`WandbMedia`: pictures with boxes, the count confusion matrix and the best figures, for Weights & Biases."""
+"""`WandbMedia`: images with boxes, the count confusion matrix and the best figures, for Weights & Biases."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from air_lightning.training.callbacks.checkpoints import best_of
-from air_lightning.training.callbacks.figures import ExplainsInSteps, first_scenes, isolated
+from air_lightning.training.callbacks.figures import InfersInSteps, first_scenes, isolated
 from air_lightning.training.wandb import run_loggers
 
 if TYPE_CHECKING:
-    from air_lightning.figures.gallery import Box, Exhibit
+    from air_lightning.figures.gallery import Box, BoxedScene
 
 SCENES = 8
 FRAMES = 24
-"""With the scenes and the confusion matrix, fewer than 50 pictures a step."""
+"""With the scenes and the confusion matrix, fewer than 50 images a step."""
 
 
 @runtime_checkable
 class ShowsBoxes(Protocol):
     """A module that can mark objects in scenes. Modules need not have this."""
 
-    def gallery(self, batch: Any) -> Sequence[Exhibit]:
+    def gallery(self, batch: Any) -> Sequence[BoxedScene]:
         """Called as `picture` is, see `Figures`."""
 
 
@@ -46,7 +46,7 @@ class WandbMedia(Callback):
     - `count_confusion`: how many scenes of each true count got which;
     - in the run's summary, `best/...`: the best validation's figures.
 
-    The first two need a module that `ShowsBoxes` and `ExplainsInSteps`, the third one that `CountsObjects`. On the
+    The first two need a module that `ShowsBoxes` and `InfersInSteps`, the third one that `CountsObjects`. On the
     first process only, and without a trace in training's random numbers.
     """
 
@@ -85,7 +85,7 @@ class WandbMedia(Callback):
         media: dict[str, Any] = {}
         if isinstance(pl_module, ShowsBoxes) and self._batch is not None:
             media["scenes/boxes"] = [_image(e) for e in isolated(pl_module, pl_module.gallery, self._batch)]
-        if isinstance(pl_module, ExplainsInSteps) and self._batch is not None:
+        if isinstance(pl_module, InfersInSteps) and self._batch is not None:
             media["scenes/attention"] = _frames(isolated(pl_module, pl_module.steps, self._batch))
         if isinstance(pl_module, CountsObjects) and pl_module.count_confusion is not None:
             media["count_confusion"] = _chart(pl_module.count_confusion.cpu())
@@ -100,12 +100,12 @@ class WandbMedia(Callback):
         self._noted = best.step
 
 
-def _image(exhibit: Exhibit) -> Any:
+def _image(boxed: BoxedScene) -> Any:
     import wandb
 
-    layers = {"inferred": exhibit.inferred, "truth": exhibit.truth}
-    boxes = {name: _layer(shown, exhibit.names) for name, shown in layers.items() if shown}
-    return wandb.Image(exhibit.picture, caption=exhibit.caption, boxes=boxes or None)
+    layers = {"inferred": boxed.inferred, "truth": boxed.truth}
+    boxes = {name: _layer(shown, boxed.names) for name, shown in layers.items() if shown}
+    return wandb.Image(boxed.picture, caption=boxed.caption, boxes=boxes or None)
 
 
 def _layer(boxes: Sequence[Box], names: Sequence[str]) -> dict[str, Any]:

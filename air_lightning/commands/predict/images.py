@@ -20,7 +20,7 @@ Shape = tuple[int, int, int]
 CHANNELS = (1, 3, 4)
 
 
-class Picture(NamedTuple):
+class GivenImage(NamedTuple):
     """An image.
 
     Attributes:
@@ -42,10 +42,10 @@ class Wanted(NamedTuple):
     levels: Levels = Levels()
     stretch: Stretch = "linear"
 
-    def __call__(self, raw: RawImage) -> Picture:
+    def __call__(self, raw: RawImage) -> GivenImage:
         pixels = self.levels(raw)
         image = np.array(finished(pixels, self.shape[1:], color=self.shape[0] == 3), np.float32)
-        return Picture(
+        return GivenImage(
             torch.from_numpy(image / np.float32(255) if pixels.dtype == np.uint8 else image),
             displayed(pixels, self.stretch),
         )
@@ -54,7 +54,7 @@ class Wanted(NamedTuple):
 class FileImages(NamedTuple):
     """The images of a file, and the largest value of those of 16 bits (``Levels.peak``)."""
 
-    pictures: list[Picture]
+    pictures: list[GivenImage]
     peak: int
 
 
@@ -69,7 +69,7 @@ def from_file(path: Path, wanted: Wanted) -> FileImages:
         return FileImages([wanted(raw) for raw in raws], max(wanted.levels.peak(raw) for raw in raws))
 
 
-def from_given(given: Any, wanted: Wanted) -> list[Picture]:
+def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
     """The images of an array, a tensor, a PIL image, or of a list of these.
 
     Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), one of three dimensions being a single image where its

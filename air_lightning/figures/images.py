@@ -1,4 +1,4 @@
-"""Pictures for people: scenes beside their reconstructions, with the inferred objects marked; and their animations."""
+"""Images for people: scenes beside their reconstructions, with the inferred objects marked; and their animations."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
 COLORS = ("#ffffff", "#00e5ff", "#ffea00", "#ff40ff", "#76ff03", "#ff9100")
 MARGIN = 4
@@ -21,7 +21,7 @@ CAPTION = 16
 """Height of the strip above an animation's frames, screen pixels."""
 
 
-def picture_rows(
+def image_rows(
     images: Tensor,
     reconstructions: Tensor,
     count: Tensor,
@@ -30,7 +30,7 @@ def picture_rows(
     names: Sequence[str] | None = None,
     columns: int = 4,
     zoom: int = 3,
-) -> Picture:
+) -> ImageArray:
     """A grid of pairs (scene with marks, reconstruction), ``columns`` pairs a row, (height, width, 3) uint8.
 
     Args:
@@ -48,17 +48,17 @@ def picture_rows(
     return _grid(pairs, columns)
 
 
-def picture_steps(
+def image_steps(
     images: Tensor, canvases: Tensor, count: Tensor, window: Tensor, most: int = 4, zoom: int = 4
-) -> list[Picture]:
-    """Pictures explained step by step: frames (height, width, 3) of the scenes above their canvases so far.
+) -> list[ImageArray]:
+    """Images explained step by step: frames (height, width, 3) of the scenes above their canvases so far.
 
     The first frame shows the empty canvas; then each slot gives two, one with its window in scene and canvas, and one
     with the canvas on which it is drawn. A scene of fewer objects than others waits for them.
 
     Args:
         images: (B, C, H, W) in [0, 1]. canvases: (B, N + 1, C, H, W), the first n slots on canvas n.
-        count: (B,), objects to show. window: (B, N, 2, 3), as in ``picture_rows``. zoom: screen pixels a pixel.
+        count: (B,), objects to show. window: (B, N, 2, 3), as in ``image_rows``. zoom: screen pixels a pixel.
         most: show no more than so many scenes, those of most objects, in their order.
     """
     frames = []
@@ -78,16 +78,16 @@ def picture_steps(
 
 
 def write_gif(
-    path: Path, pictures: Iterable[Picture], captions: Sequence[str], milliseconds: int = 250, rest: int = 2000
+    path: Path, pictures: Iterable[ImageArray], captions: Sequence[str], milliseconds: int = 250, rest: int = 2000
 ) -> None:
-    """Write pictures (H, W, 3) of uint8, each below its caption, as an animation that starts over and over.
+    """Write images (H, W, 3) of uint8, each below its caption, as an animation that starts over and over.
 
     Args:
-        path: of the GIF file. captions: one for each picture; where neighbours have the same, frames of equal
-            pictures become one. milliseconds: time each frame is shown. rest: that of the last one.
+        path: of the GIF file. captions: one for each image; where neighbours have the same, frames of equal
+            images become one. milliseconds: time each frame is shown. rest: that of the last one.
 
     Raises:
-        ValueError: there is no picture.
+        ValueError: there is no image.
     """
     frames = [_captioned(picture, caption) for picture, caption in zip(pictures, captions)]
     if not frames:
@@ -98,8 +98,8 @@ def write_gif(
     frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
 
 
-def _captioned(picture: Picture, caption: str) -> Image.Image:
-    """The picture below a strip with the caption, in a palette of its own, as GIF has it."""
+def _captioned(picture: ImageArray, caption: str) -> Image.Image:
+    """The image below a strip with the caption, in a palette of its own, as GIF has it."""
     font = ImageFont.load_default()
     height, width = picture.shape[:2]
     frame = Image.new("RGB", (max(width, round(font.getlength(caption)) + 2 * MARGIN), height + CAPTION), "white")
@@ -117,8 +117,8 @@ def _padded(frame: Image.Image, size: tuple[int, ...]) -> Image.Image:
     return whole.quantize(256, dither=Image.Dither.NONE)
 
 
-def _grid(parts: Sequence[Picture], columns: int) -> Picture:
-    """Pictures of one size, each in a white frame, ``columns`` a row."""
+def _grid(parts: Sequence[ImageArray], columns: int) -> ImageArray:
+    """Images of one size, each in a white frame, ``columns`` a row."""
     parts = [*parts, *[np.zeros_like(parts[0])] * (-len(parts) % columns)]
     framed = [np.pad(part, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), constant_values=255) for part in parts]
     rows = [np.concatenate(framed[i : i + columns], 1) for i in range(0, len(framed), columns)]
@@ -126,7 +126,7 @@ def _grid(parts: Sequence[Picture], columns: int) -> Picture:
 
 
 def enlarged(image: Tensor, zoom: int) -> Image.Image:
-    """A picture (C, H, W) in [0, 1], grey or colour, with ``zoom`` x ``zoom`` screen pixels for each of its own."""
+    """An image (C, H, W) in [0, 1], grey or colour, with ``zoom`` x ``zoom`` screen pixels for each of its own."""
     pixels = image.detach().float().cpu().clamp(0, 1)
     if pixels.shape[0] == 1:
         pixels = pixels.expand(3, -1, -1)
