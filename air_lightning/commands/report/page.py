@@ -188,13 +188,13 @@ def scene_groups(judgement: Judgement) -> list[tuple[str, list[dict[str, Any]]]]
 def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     """What is shown of a scene."""
     boxed = scene.boxed
-    height, both = boxed.picture.shape[:2]
+    height, both = boxed.image.shape[:2]
     width = both // 2
-    parts = boxed.picture[:, :width], boxed.picture[:, width:]
-    pictures = [data_uri(png(part), "image/png") for part in parts]
-    views = [("inferred", pictures[0], boxed.inferred), ("reconstruction", pictures[1], [])]
+    parts = boxed.image[:, :width], boxed.image[:, width:]
+    images = [data_uri(png(part), "image/png") for part in parts]
+    views = [("inferred", images[0], boxed.inferred), ("reconstruction", images[1], [])]
     if known:
-        views.insert(0, ("truth", pictures[0], boxed.truth))
+        views.insert(0, ("truth", images[0], boxed.truth))
     return {
         "scene": scene,
         "known": known,
@@ -261,10 +261,10 @@ def thousands(value: int | float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
-def png(picture: ImageArray) -> bytes:
+def png(image: ImageArray) -> bytes:
     """An image (H, W, 3) as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(file, format="PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(file, format="PNG", optimize=True)
     return file.getvalue()
 
 
