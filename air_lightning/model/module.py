@@ -36,6 +36,7 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
+from air_lightning.model.search import Search
 from air_lightning.model.slots import Slots, infer
 from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
@@ -50,7 +51,8 @@ class Inference(NamedTuple):
     """What the model infers of B images.
 
     Attributes:
-        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x) to the model's power.
+        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x), or that of what a search
+            has found, to the model's power.
         slots: the inferred objects; those from ``count`` on are not there.
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
@@ -85,6 +87,8 @@ class AIRModule(pl.LightningModule):
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
             for a continuous ``what``. Null: the network's own inferred.
+        search: drop, merge and add objects by their evidence when evaluating; counts and their posterior are then those
+            of what was found. Null: the network's own.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
         lr: learning rate (Adam).
@@ -111,6 +115,7 @@ class AIRModule(pl.LightningModule):
         balance: float = 0.1,
         refinement: Refinement | None = None,
         reconsideration: Reconsideration | None = None,
+        search: Search | None = None,
         evidence_samples: int = 0,
         lr: float = 1e-3,
         baseline_lr: float | None = None,
@@ -145,7 +150,7 @@ class AIRModule(pl.LightningModule):
         self.likelihood.prepare(renderer.image_shape)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
         check_positive("coarseness", self.coarseness, 1)
-        self.refinement, self.reconsideration = refinement, reconsideration
+        self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
@@ -175,24 +180,39 @@ class AIRModule(pl.LightningModule):
         observation = self.observed(images)
         slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
         canvases = self.renderer.render(slots.what, slots.where)
-        log_q = count_log_posterior(slots.presence_logits)
+        log_q = self._log_count(observation, slots, canvases)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(images), device=count.device), count]
         spread = self._where_sd(observation, slots, canvases)
-        return Inference(count, self.powers.of_count(log_q), slots, reconstruction, spread)
+        posterior = self.powers.of_count(log_q, self.search is not None)
+        return Inference(count, posterior, slots, reconstruction, spread)
 
     def _improved(self, observation: Observation, slots: Slots) -> Slots:
-        """The network's own inference reconsidered and refined, where the model does that."""
+        """The network's own inference reconsidered, searched and refined, where the model does that."""
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
+        if self.search is not None:
+            slots = self.search(self.renderer, self.network, observation, slots, self.log_prior)
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
         return slots
 
+    def _log_count(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
+        """log q(n | x), (B, N + 1): the network's, or that of what a search has found."""
+        if self.search is None:
+            return count_log_posterior(slots.presence_logits)
+        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        return self.search.log_posterior(log_evidence, self.log_prior)
+
+    @property
+    def _refines(self) -> bool:
+        """Whether poses are other than the network's own."""
+        return self.refinement is not None or self.search is not None
+
     def _where_sd(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
         """See ``Inference``."""
-        refined = self.refinement is not None
+        refined = self._refines
         sd = of_sample(slots.where_sd, slots.what)
         if refined:
             log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
@@ -352,7 +372,7 @@ class AIRModule(pl.LightningModule):
             slots = seen.slots
             found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.what_parameters)
             self.evaluation.update(self.renderer, found, batch)
-        elif split == "test" and (self.refinement is not None or self.reconsideration is not None):
+        elif split == "test" and (self._refines or self.reconsideration is not None):
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
                 mean.update(log_joint)
         self.mean_elbo.update(self.elbo(batch.images))
@@ -399,7 +419,9 @@ class AIRModule(pl.LightningModule):
     def fitted_powers(self) -> Powers | None:
         """The powers that would have made the last evaluation's posteriors as sure as right; None without a truth."""
         fit = None if self.evaluation is None else self.evaluation.fit
-        return None if fit is None else self.powers.times(fit.count, fit.pose, self.refinement is not None)
+        if fit is None:
+            return None
+        return self.powers.times(fit.count, fit.pose, self._refines, self.search is not None)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)

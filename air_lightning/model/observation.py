@@ -18,6 +18,10 @@ class Observation(NamedTuple):
     images: Tensor
     loss: PixelLoss
 
+    def of(self, images: Tensor) -> "Observation":
+        """Some of the images, (M,) indices."""
+        return self._replace(images=self.images[images])
+
     @property
     def variance(self) -> Tensor | float:
         """Of the noise, the mean over pixels; without gradient."""

@@ -27,7 +27,7 @@ Program = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Inference(nn.Module):
-    """Images (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, reconsidered if the model is, not refined.
+    """Images (B, C, H, W) to ``OUTPUTS``: the network's answer, reconsidered if the model is, no search or refinement.
 
     count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the kinds (B, N, K), or posterior
     means of appearance (B, N, D); object_where (B, N, P), the poses of the likeliest kinds in the renderer's units.
