@@ -19,15 +19,18 @@ class Layer(NamedTuple):
             looks at it.
         alpha: (..., H, W), the share of each pixel that the object covers, by which its colour is already multiplied.
             Only ``over`` looks at it, and needs it.
+        shade: (..., H, W), the share in [0, 1] of the background's light that the object lets through, a shadow where
+            it is below 1. It darkens the background alone, in front of which every object stands. None: 1.
     """
 
     color: Tensor
     depth: Tensor
     alpha: Tensor | None = None
+    shade: Tensor | None = None
 
 
 def each(change: Callable[..., Tensor], *layers: Layer) -> Layer:
-    """``change`` applied to the colours, to the depths, and to the alphas where there are any."""
+    """``change`` applied to the colours, to the depths, and to the alphas and shades where there are any."""
     parts = [None if columns[0] is None else change(*columns) for columns in zip(*layers)]
     return Layer(*parts)  # type: ignore[arg-type]  # colour and depth are never None
 
@@ -35,7 +38,8 @@ def each(change: Callable[..., Tensor], *layers: Layer) -> Layer:
 def blank(like: Layer) -> Layer:
     """Layers of the same shape on which there is no object."""
     alpha = None if like.alpha is None else torch.zeros_like(like.alpha)
-    return Layer(torch.zeros_like(like.color), torch.full_like(like.depth, torch.inf), alpha)
+    shade = None if like.shade is None else torch.ones_like(like.shade)
+    return Layer(torch.zeros_like(like.color), torch.full_like(like.depth, torch.inf), alpha, shade)
 
 
 def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
@@ -43,9 +47,14 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
 
     ``additive``: background plus the sum of the layers (a prefix sum). ``zbuffer``: each pixel shows the nearest of
     the layers so far (a prefix z-buffer; of equals the earlier). ``over``: each layer lies over those before it and
-    lets through what it does not cover (Porter & Duff 1984).
+    lets through what it does not cover (Porter & Duff 1984). Shades multiply what is seen of the background, each from
+    its own slot's canvas on.
     """
-    color, depth, alpha = layers
+    if layers.shade is not None:
+        ground = background * _since(layers.shade.cumprod(-3)).unsqueeze(-3)
+        front = compose(layers._replace(shade=None), torch.zeros_like(background), rule)
+        return front + transmittance(layers, rule).unsqueeze(-3) * ground
+    color, depth, alpha, _ = layers
     start = background.expand(*color.shape[:-4], *background.shape)
     if rule == "additive":
         return torch.cat([start.unsqueeze(-4), start.unsqueeze(-4) + color.cumsum(-4)], -4)
@@ -62,6 +71,20 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
         nearest = torch.where(closer, depth[..., n, :, :], nearest)
         canvases.append(torch.where(closer.unsqueeze(-3), color[..., n, :, :, :], canvases[-1]))
     return torch.stack(canvases, -4)
+
+
+def transmittance(layers: Layer, rule: Compositing) -> Tensor:
+    """The share (..., N + 1, H, W) of the background that is seen in each prefix canvas of N layers."""
+    if rule == "zbuffer":
+        return _since(layers.depth.cummin(-3).values.isinf().to(layers.color))
+    if rule == "over" and layers.alpha is not None:
+        return _since((1 - layers.alpha).cumprod(-3))
+    return _since(torch.ones_like(layers.depth).to(layers.color))
+
+
+def _since(products: Tensor) -> Tensor:
+    """Prefix products (..., N, H, W) with 1 before the first."""
+    return torch.cat([products.new_ones(*products.shape[:-3], 1, *products.shape[-2:]), products], -3)
 
 
 def coverage(layers: Layer, rule: Compositing) -> Tensor:

@@ -16,7 +16,7 @@ from air_lightning.testing import check_renderer
 from air_lightning.testing.subject import Scenes
 from renderers import MeshRenderer, Renderer
 from renderers.finite_differences import central, perturb
-from renderers.mesh import Camera
+from renderers.mesh import Camera, Light, Shadow
 from renderers.pixel_loss import Mixture, Normal, PixelLoss, PoissonGaussian, StudentT
 
 KINDS = ("cube", "sphere", "cylinder", "cone")
@@ -51,7 +51,10 @@ CASES: dict[str, Callable[[], Renderer]] = {
     "mesh, only yaw": mesh(x=0.5, z=0.2),
     "mesh, close": mesh(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
     "mesh, big": mesh(sizes=dict.fromkeys(KINDS, 1.8), supersample=2),
+    "mesh, shadows": mesh(light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(0.6, 10.0, 3))),
+    "mesh, shadows, 2 samples": mesh(light=Light(shadow=Shadow(samples=1)), supersample=2, y=(0.0, 1.0)),
     "pytorch3d": pytorch3d(),
+    "pytorch3d, shadows": pytorch3d(light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(0.6, 10.0, 3))),
     "pytorch3d, wide, 2 samples": pytorch3d(image_size=(14, 25), supersample=2),
     "pytorch3d, one pixel": pytorch3d(image_size=(1, 1)),
 }

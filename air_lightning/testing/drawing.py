@@ -19,7 +19,7 @@ Findings = Iterator[tuple[str, str]]
 
 
 def shapes(s: Subject) -> Findings:
-    """Colour (M, C, S H, S W), depth (M, S H, S W), for ``over`` alpha, the background (C, S H, S W)."""
+    """Colour (M, C, S H, S W), depth (M, S H, S W), for ``over`` alpha, any shade, the background (C, S H, S W)."""
     channels, height, width = s.renderer.image_shape
     for number in (1, 5):
         layer = s.draw(*s.objects(number))
@@ -28,7 +28,7 @@ def shapes(s: Subject) -> Findings:
             return
         samples = layer.color.shape[-2] // height if layer.color.dim() == 4 else 1
         plane = (max(1, samples) * height, max(1, samples) * width)
-        expected = {"color": (number, channels, *plane), "depth": (number, *plane), "alpha": (number, *plane)}
+        expected = dict.fromkeys(Layer._fields, (number, *plane)) | {"color": (number, channels, *plane)}
         for name, part in zip(Layer._fields, layer):
             if part is not None and tuple(part.shape) != expected[name]:
                 yield (
@@ -95,8 +95,9 @@ def accelerator(s: Subject) -> Findings:
 def values(s: Subject) -> Findings:
     """Colours in [0, 1], finite; depth a number or infinite; nothing painted where there is nothing."""
     layer = s.draw(*s.objects(64))
-    color, depth, alpha = layer
-    for name, part in (("color", color), ("alpha", alpha), ("background", s.renderer.background())):
+    color, depth, alpha, shade = layer
+    shares = {"color": color, "alpha": alpha, "shade": shade, "background": s.renderer.background()}
+    for name, part in shares.items():
         if part is not None and not (part.min() >= -1e-4 and part.max() <= 1 + 1e-4):  # nor NaN
             yield f"{name} spans {float(part.min()):.3g} to {float(part.max()):.3g}", "keep it within [0, 1]"
     if depth.isnan().any() or (depth == -torch.inf).any():

@@ -3,7 +3,7 @@
 from renderers.mesh.camera import Camera
 from renderers.mesh.files import MeshFile, read_mesh
 from renderers.mesh.renderer import MeshRenderer
-from renderers.mesh.scenery import Light, Table
+from renderers.mesh.scenery import Light, Shadow, Table
 from renderers.mesh.shapes import Mesh
 
-__all__ = ["Camera", "Light", "Mesh", "MeshFile", "MeshRenderer", "Table", "read_mesh"]
+__all__ = ["Camera", "Light", "Mesh", "MeshFile", "MeshRenderer", "Shadow", "Table", "read_mesh"]

@@ -55,6 +55,11 @@ class DenseMeshes(Renderer):
         self._keep("rotation", s.rotation)
         self._keep("eye", s.eye)
         self._keep("light", s.light)
+        self._keep("ambient", s.ambient)
+        self._keep("diffuse", s.diffuse)
+        self._keep("table", s.table.reshape(s.height, s.width))
+        ones = np.ones_like(s.leans[:, :1])
+        self._keep("leans", np.concatenate([s.leans[:, :1], ones, s.leans[:, 1:]], 1))
 
     def _keep(self, name: str, value: NDArray[np.generic]) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value)), persistent=False)
@@ -65,11 +70,11 @@ class DenseMeshes(Renderer):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         s, pose = self._scenery, self._full_pose(where)
         screen, nearness = self._projected(what, pose)
-        outside, shade = self._lit(what, pose)
+        outside, light = self._lit(what, pose)
         edges, area = _barycentric(screen)
         drawn = (nearness > 0).all(2) & (area.abs() >= float(LEAST_AREA)) & (outside | ~self.closed[what, None])
         drawn = drawn & (pose.abs().sum(1) <= FAR).unsqueeze(1)
-        paint = self.paint[what] * (shade[..., None] * nearness).unsqueeze(-1)
+        paint = self.paint[what] * (light * nearness.unsqueeze(-1))
         best = torch.zeros_like(nearness[:, :1, 0]) * self.samples[0]
         color = torch.zeros_like(best).unsqueeze(1).repeat(1, 3, 1)
         for start in range(0, self.corners.shape[1], AT_ONCE):
@@ -78,14 +83,37 @@ class DenseMeshes(Renderer):
             color = torch.where((near > best).unsqueeze(1), shown, color)
             best = torch.maximum(near, best)
         depth = torch.where(best > 0, 1 / torch.where(best > 0, best, 1.0), torch.inf)
-        return Layer(color.view(-1, 3, s.height, s.width), depth.view(-1, s.height, s.width))
+        shade = self._shade(what, pose) if len(s.leans) else None
+        return Layer(color.view(-1, 3, s.height, s.width), depth.view(-1, s.height, s.width), shade=shade)
 
-    def _projected(self, what: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Faces' corners (M, F, 3, 2) in samples, and their 1 / depth (M, F, 3), -1 for those nearer than NEAR."""
+    def _shade(self, what: Tensor, pose: Tensor) -> Tensor:
+        """What the objects let through of the table's light, (M, SH, SW)."""
+        s = self._scenery
+        covered = torch.zeros_like(pose[:, :1]) * self.samples[0]
+        for lean in self.get_buffer("leans").unbind():
+            screen, nearness = self._projected(what, pose, lean)
+            edges, area = _barycentric(screen)
+            drawn = (nearness > 0).all(2) & (area.abs() >= float(LEAST_AREA)) & (pose.abs().sum(1) <= FAR).unsqueeze(1)
+            dark = torch.zeros_like(covered, dtype=torch.bool)
+            for start in range(0, self.corners.shape[1], AT_ONCE):
+                part = slice(start, start + AT_ONCE)
+                inside = (edges[:, part] @ self.samples >= -EDGE).all(2)
+                dark = dark | (inside & drawn[:, part].unsqueeze(-1)).any(1)
+            covered = covered + dark
+        return 1 - float(s.darkening) * covered.view(-1, s.height, s.width) * self.get_buffer("table")
+
+    def _projected(self, what: Tensor, pose: Tensor, lean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Faces' corners (M, F, 3, 2) in samples, and their 1 / depth (M, F, 3), -1 for those nearer than NEAR.
+
+        With a ``lean`` (3,) those of the shadow: where a point is y high, y times that less.
+        """
         s = self._scenery
         cos, sin = pose[:, 3].cos()[:, None, None], pose[:, 3].sin()[:, None, None]
         x, y, z = self.corners[what].unbind(-1)
         turned = torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
+        if lean is not None:
+            foot = turned + pose[:, None, None, :3]
+            turned = foot - foot[..., 1:2] * lean - pose[:, None, None, :3]
         seen = (turned + (pose[:, :3] - self.get_buffer("eye"))[:, None, None]) @ self.get_buffer("rotation").T
         right, up, depth = seen.unbind(-1)
         inverse = 1 / torch.where(depth >= NEAR, depth, 1.0)
@@ -93,13 +121,13 @@ class DenseMeshes(Renderer):
         return torch.stack([across, down], -1), torch.where(depth >= NEAR, inverse, -1.0)
 
     def _lit(self, what: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether the eye is outside of each face (M, F), and the share of its colour that it shows (M, F)."""
+        """Whether the eye is outside of each face (M, F), and the shares (M, F, 1, 3) of its colour that it shows."""
         planes = self.planes[what]
         eye, light = self.get_buffer("eye") - pose[:, :3], self.get_buffer("light").expand_as(pose[:, :3])
         outside = (planes[..., :3] * _turned_back(eye, pose).unsqueeze(1)).sum(-1) > planes[..., 3]
         facing = (planes[..., :3] * _turned_back(light, pose).unsqueeze(1)).sum(-1)
         towards = torch.where(outside, facing, -facing).clamp_min(0)
-        return outside, float(self._scenery.ambient) + float(self._scenery.diffuse) * towards
+        return outside, self.get_buffer("ambient") + self.get_buffer("diffuse") * towards[..., None, None]
 
 
 def _turned_back(vector: Tensor, pose: Tensor) -> Tensor:

@@ -52,7 +52,9 @@ class Scenery(NamedTuple):
     are indices local to the kind. A face's plane is its outward unit normal n and ``n . p`` of its points p; its
     colours are (corner, rgb). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped.
     ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
-    towards the light, ``background`` (3, height * width), these two in samples.
+    towards the light, ``ambient`` and ``diffuse`` (3,) its RGB shares, ``background`` (3, height * width) in samples.
+    Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
+    each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
     """
 
     vertices: Float
@@ -67,12 +69,15 @@ class Scenery(NamedTuple):
     eye: Float
     focal: np.float32
     light: Float
-    ambient: np.float32
-    diffuse: np.float32
+    ambient: Float
+    diffuse: Float
     background: Float
     height: int
     width: int
     supersample: int
+    leans: Float
+    darkening: np.float32
+    table: NDArray[np.bool_]
 
 
 @inner
@@ -107,6 +112,28 @@ def _project(s: Any, kind: int, pose: Any, screen: Any) -> int:
         py[v] = middle_y - inverse * (y0 + yx * x + yy * y + yz * z)
         pw[v] = inverse if seen else -ONE
     return stop - start
+
+
+@inner
+def _project_shadow(s: Any, kind: int, pose: Any, k: int, screen: Any) -> int:
+    """As ``_project``, of the shadow that the k-th direction of the light casts on the table."""
+    if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
+        return 0
+    cos, sin, lean_x, lean_z = np.cos(pose[3]), np.sin(pose[3]), s.leans[k, 0], s.leans[k, 1]
+    r, f = s.rotation, s.focal
+    x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
+    middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
+    start = s.vertex_start[kind]
+    for v in range(s.vertex_start[kind + 1] - start):
+        x, z, tall = s.vertices[0, start + v], s.vertices[2, start + v], pose[1] + s.vertices[1, start + v]
+        a, c = x0 + cos * x + sin * z - lean_x * tall, z0 - sin * x + cos * z - lean_z * tall
+        depth = r[2, 0] * a + r[2, 1] * y0 + r[2, 2] * c
+        seen = depth >= NEAREST
+        inverse = ONE / (depth if seen else ONE)
+        screen[0, v] = middle_x + inverse * f * (r[0, 0] * a + r[0, 1] * y0 + r[0, 2] * c)
+        screen[1, v] = middle_y - inverse * f * (r[1, 0] * a + r[1, 1] * y0 + r[1, 2] * c)
+        screen[2, v] = inverse if seen else -ONE
+    return int(s.vertex_start[kind + 1] - start)
 
 
 @inner
@@ -166,7 +193,7 @@ def _fill(
     wx, wy = _gradient(bx, by, cx, cy, aw, bw, cw)
     wx, wy = wx / area, wy / area
     w0 = aw - wx * (ax - HALF) - wy * (ay - HALF)
-    red, green, blue = shade * paint[0, 0], shade * paint[0, 1], shade * paint[0, 2]
+    red, green, blue = shade[0] * paint[0, 0], shade[1] * paint[0, 1], shade[2] * paint[0, 2]
     for y in range(first, last + 1):
         row, line = (y - window[1]) * (window[2] - window[0]) - window[0], np.float32(y)
         left = max(max(l0 + l0y * line, l1 + l1y * line), max(l2 + l2y * line, start))
@@ -184,7 +211,7 @@ def _fill(
                     for n in range(3):
                         a, b, c = aw * paint[0, n], bw * paint[1, n], cw * paint[2, n]
                         gx, gy = _gradient(bx, by, cx, cy, a, b, c)
-                        picture[n, row + x] = shade * (a + (gx * dx + gy * dy) / area) / w
+                        picture[n, row + x] = shade[n] * (a + (gx * dx + gy * dy) / area) / w
 
 
 @inner
@@ -216,9 +243,70 @@ def _draw(s: Any, kind: int, pose: Any, window: Any, screen: Any, picture: Any, 
         if closed and not outside:
             continue
         facing = nx * lx + ny * ly + nz * lz
-        shade = s.ambient + s.diffuse * max(ZERO, facing if outside else -facing)
+        lit, a, d = max(ZERO, facing if outside else -facing), s.ambient, s.diffuse
+        shade = a[0] + d[0] * lit, a[1] + d[1] * lit, a[2] + d[2] * lit
         i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, k, s.colors[face], flat, shade, picture, window, box)
+
+
+@inner
+def _widen(box: Any, by: Any) -> None:
+    """``box`` becomes the smallest around it and another; those of nothing are all 0."""
+    if box[2] == 0:
+        box[0], box[1], box[2], box[3] = by[0], by[1], by[2], by[3]
+    elif by[2] > 0:
+        box[0], box[1], box[2], box[3] = min(box[0], by[0]), min(box[1], by[1]), max(box[2], by[2]), max(box[3], by[3])
+
+
+@inner
+def _silhouette(s: Any, kind: int, pose: Any, k: int, screen: Any, picture: Any, window: Any, box: Any) -> None:
+    """Nearness in the ``box`` of the shadow that the k-th direction of the light casts; ``box`` from ``_bound``."""
+    for p in range(*_rows(window, box)):
+        picture[3, p] = ZERO
+    cos, sin = np.cos(pose[3]), np.sin(pose[3])
+    lx, lz = cos * s.leans[k, 0] - sin * s.leans[k, 1], sin * s.leans[k, 0] + cos * s.leans[k, 1]
+    black = ZERO, ZERO, ZERO
+    for face in range(s.face_start[kind], s.face_start[kind + 1] if box[2] else 0):
+        # the lit side of a closed mesh casts all of its shadow
+        if s.closed[kind] and not s.planes[0, face] * lx + s.planes[1, face] + s.planes[2, face] * lz > 0:
+            continue
+        i, j, m = s.faces[0, face], s.faces[1, face], s.faces[2, face]
+        _fill(screen, i, j, m, s.colors[face], True, black, picture, window, box)
+
+
+@inner
+def _shadow(s: Any, kind: int, pose: Any, window: Any, dark: Any, screen: Any, part: Any, shade: Any, box: Any) -> None:
+    """What one object lets through of the table's light, ``shade`` of ``window``; ``box`` becomes the shadow's bounds.
+
+    ``dark`` is a picture to work in, ``part`` a box.
+    """
+    width = window[2] - window[0]
+    for p in range(width * (window[3] - window[1])):
+        shade[p] = ONE
+    box[:] = 0
+    for k in range(s.leans.shape[0]):
+        count = _project_shadow(s, kind, pose, k, screen)
+        _bound(screen, count, window, s.supersample, part)
+        _widen(box, part)
+        _silhouette(s, kind, pose, k, screen, dark, window, part)
+        for y in range(part[1], part[3]):
+            for x in range(part[0], part[2]):
+                p = (y - window[1]) * width + x - window[0]
+                if dark[3, p] > 0 and s.table[y * s.width + x]:
+                    shade[p] -= s.darkening
+
+
+@inner
+def _dim(shade: Any, shade_width: int, box: Any, window: Any, picture: Any) -> None:
+    """Darken the ground that is seen in a ``picture`` of ``window`` by the ``box`` of a whole picture's ``shade``."""
+    width = window[2] - window[0]
+    for y in range(max(box[1], window[1]), min(box[3], window[3])):
+        for x in range(max(box[0], window[0]), min(box[2], window[2])):
+            q = (y - window[1]) * width + x - window[0]
+            if picture[3, q] == 0:
+                factor = shade[y * shade_width + x]
+                for c in range(3):
+                    picture[c, q] *= factor
 
 
 @njit(cache=True)
@@ -231,10 +319,21 @@ def _workspace(s: Any) -> Any:
     return whole, np.empty((3, most), np.float32), np.empty((4, s.height * s.width), np.float32), box
 
 
+@njit(cache=True)
+def _darkroom(s: Any) -> Any:
+    """For one thread that draws shadows: a picture to work in, and space for a box; nothing where there are none."""
+    samples = s.height * s.width if s.leans.shape[0] else 0
+    return np.empty((4, samples), np.float32), np.zeros(4, np.int64)
+
+
 @outer
 def draw_layers(start: int, stop: int, s: Any, kinds: Any, poses: Any, layers: Any) -> None:
-    """Draw M objects, kinds (M,) and poses (M, 4), as ``layers`` (M, 4, SH * SW): red, green, blue, depth."""
+    """Draw M objects, kinds (M,) and poses (M, 4), as ``layers`` (M, 4 or 5, SH * SW): red, green, blue, depth, shade.
+
+    The shade is there if the light casts shadows.
+    """
     whole, screen, _, box = _workspace(s)
+    dark, part = _darkroom(s)
     for m in range(start, stop):
         layer = layers[m]
         layer[:] = ZERO
@@ -242,6 +341,8 @@ def draw_layers(start: int, stop: int, s: Any, kinds: Any, poses: Any, layers: A
         _draw(s, kinds[m], poses[m], whole, screen, layer, box)
         for p in range(*_rows(whole, box)):
             layer[3, p] = ONE / layer[3, p]
+        if s.leans.shape[0]:
+            _shadow(s, kinds[m], poses[m], whole, dark, screen, part, layer[4], box)
 
 
 @inner
@@ -291,7 +392,13 @@ def _reduce(picture: Any, box: Any, width: int, factor: int, image: Any) -> None
 def draw_canvases(start: int, stop: int, s: Any, kinds: Any, poses: Any, canvases: Any) -> None:
     """Prefix canvases (B, N + 1, 3, H, W) of kinds (B, N) and poses (B, N, 4); canvas n shows the first n slots."""
     whole, screen, picture, box = _workspace(s)
-    scene, empty = np.empty_like(picture), np.empty_like(canvases[0, 0])
+    dark, part = _darkroom(s)
+    scene, empty, shade, cast = (
+        np.empty_like(picture),
+        np.empty_like(canvases[0, 0]),
+        np.empty_like(dark[0]),
+        part.copy(),
+    )
     _reduce(s.background, whole, s.width, s.supersample, empty)
     for b in range(start, stop):
         _copy(s.background.reshape(-1), scene[:3].reshape(-1))
@@ -301,21 +408,28 @@ def draw_canvases(start: int, stop: int, s: Any, kinds: Any, poses: Any, canvase
             _draw(s, kinds[b, n], poses[b, n], whole, screen, picture, box)
             _overlay(picture, s.width, box, whole, scene)
             _copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
+            if s.leans.shape[0]:
+                _shadow(s, kinds[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
+                _dim(shade, s.width, cast, whole, scene)
+                _reduce(scene, cast, s.width, s.supersample, canvases[b, n + 1])
             _reduce(scene, box, s.width, s.supersample, canvases[b, n + 1])
 
 
 @inner
 def _surround(s: Any, kinds: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
-    """``window`` becomes the smallest box around objects of kinds (M,) and poses (M, 4); all 0 if none is seen."""
-    window[0], window[1], window[2], window[3] = s.width, s.height, 0, 0
+    """``window`` becomes the smallest box around objects of kinds (M,) and poses (M, 4), and their shadows.
+
+    All 0 if none is seen.
+    """
+    window[:] = 0
     for m in range(kinds.shape[0]):
         count = _project(s, kinds[m], poses[m], screen)
         _bound(screen, count, whole, s.supersample, box)
-        if box[2] > 0:
-            window[0], window[1] = min(window[0], box[0]), min(window[1], box[1])
-            window[2], window[3] = max(window[2], box[2]), max(window[3], box[3])
-    if window[2] == 0:
-        window[:] = 0
+        _widen(window, box)
+        for k in range(s.leans.shape[0]):
+            count = _project_shadow(s, kinds[m], poses[m], k, screen)
+            _bound(screen, count, whole, s.supersample, box)
+            _widen(window, box)
 
 
 @inner
@@ -364,7 +478,18 @@ def _aim(picture: Any, scoring: Any, wanted: Any, scale: Any, window: Any, facto
 
 @inner
 def _stage(
-    s: Any, i: int, layers: Any, boxes: Any, target: Any, scoring: Any, window: Any, old: Any, aim: Any, goal: Any
+    s: Any,
+    i: int,
+    layers: Any,
+    boxes: Any,
+    shades: Any,
+    casts: Any,
+    target: Any,
+    scoring: Any,
+    window: Any,
+    old: Any,
+    aim: Any,
+    goal: Any,
 ) -> None:
     """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``.
 
@@ -389,6 +514,8 @@ def _stage(
                 _copy(old[n - 1, c], old[n, c, : width * height])
         if j != i:
             _overlay(layers[j], s.width, boxes[j], window, old[n])
+            if s.leans.shape[0]:
+                _dim(shades[j], s.width, casts[j], window, old[n])
         if n == j and linear:
             _crop(target[n + 1], window, s.supersample, aim[n])
         elif n == j:
@@ -433,41 +560,70 @@ def _effect_of_means(picture: Any, old: Any, slope: Any, squared: bool, window: 
     return total
 
 
-@inner
-def _effect_on_loss(
-    picture: Any, old: Any, was: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
-) -> Any:
-    """Change of the loss where an alternative is drawn over ``old``, in the pixels of ``box``; ``was`` it is now."""
+@inlined
+def _worth(scoring: Any, aim: Any, goal: Any, c: int, q: int, change: Any, value: Any) -> Any:
+    """Of channel c of pixel q, what its ``change`` to ``value`` makes of the objective."""
     code, parameter, _ = scoring
-    width, total = window[2] - window[0], ZERO
+    if code == LINEAR:
+        return change * aim[c, q]
+    if code == SQUARED:
+        return change * (aim[c, q] + change)
+    return _loss(code, parameter, value, goal[0, c, q], goal[1, c, q]) - aim[c, q]
+
+
+@inner
+def _effect_at_large(
+    picture: Any, shade: Any, old: Any, aim: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
+) -> Any:
+    """As ``_effect``, of every objective and with the object's shadow, in the pixels of ``box``.
+
+    ``shade`` is empty where no shadows are cast.
+    """
+    width, total, shaded = window[2] - window[0], ZERO, shade.shape[0] > 0
     share = ONE / np.float32(factor * factor)
     for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
         for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
-            r, g, b, seen, q = ZERO, ZERO, ZERO, False, y * (width // factor) + x
+            r0, g0, b0, r, g, b, q = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, y * (width // factor) + x
+            changed = False
             for j in range(y * factor, (y + 1) * factor):
                 for p in range(j * width + x * factor, j * width + (x + 1) * factor):
-                    shown = picture[3, p] > old[3, p]
-                    seen = seen or shown
-                    r += picture[0, p] if shown else old[0, p]
-                    g += picture[1, p] if shown else old[1, p]
-                    b += picture[2, p] if shown else old[2, p]
-            if seen:
-                total += _loss(code, parameter, r * share, goal[0, 0, q], goal[1, 0, q]) - was[0, q]
-                total += _loss(code, parameter, g * share, goal[0, 1, q], goal[1, 1, q]) - was[1, q]
-                total += _loss(code, parameter, b * share, goal[0, 2, q], goal[1, 2, q]) - was[2, q]
+                    r0, g0, b0 = r0 + old[0, p], g0 + old[1, p], b0 + old[2, p]
+                    if picture[3, p] > old[3, p]:
+                        changed = True
+                        r += picture[0, p] - old[0, p]
+                        g += picture[1, p] - old[1, p]
+                        b += picture[2, p] - old[2, p]
+                    elif shaded and old[3, p] == 0 and shade[p] < 1:
+                        changed, dark = True, shade[p] - ONE
+                        r, g, b = r + dark * old[0, p], g + dark * old[1, p], b + dark * old[2, p]
+            if changed:
+                r, g, b = r * share, g * share, b * share
+                total += _worth(scoring, aim, goal, 0, q, r, r0 * share + r)
+                total += _worth(scoring, aim, goal, 1, q, g, g0 * share + g)
+                total += _worth(scoring, aim, goal, 2, q, b, b0 * share + b)
     return total
 
 
 @inner
 def _effects(
-    factor: int, picture: Any, window: Any, box: Any, i: int, old: Any, aim: Any, scoring: Any, goal: Any, scores: Any
+    factor: int,
+    picture: Any,
+    shade: Any,
+    window: Any,
+    box: Any,
+    i: int,
+    old: Any,
+    aim: Any,
+    scoring: Any,
+    goal: Any,
+    scores: Any,
 ) -> None:
     """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it."""
     start, stop = _rows(window, box)
     squared = scoring[0] == SQUARED
     for n in range(i, old.shape[0] if box[2] else 0):
-        if scoring[0] > SQUARED:
-            scores[n + 1] = _effect_on_loss(picture, old[n], aim[n], scoring, goal, window, box, factor)
+        if scoring[0] > SQUARED or shade.shape[0]:
+            scores[n + 1] = _effect_at_large(picture, shade, old[n], aim[n], scoring, goal, window, box, factor)
         elif factor == 1:
             scores[n + 1] = _effect(picture, old[n], aim[n], squared, start, stop)
         else:
@@ -493,13 +649,24 @@ def score_swaps(start: int, stop: int, s: Any, slots: Any, others: Any, target: 
     boxes, window, old = np.empty((count, 4), np.int64), np.empty(4, np.int64), np.empty_like(layers)
     pixels = s.height * s.width // (s.supersample * s.supersample)
     aim, goal = np.empty((count, 3, pixels), np.float32), np.empty((2, 3, pixels), np.float32)
+    dark, part = _darkroom(s)
+    shade, shades, casts = np.empty_like(dark[0]), np.empty((count, dark.shape[1]), np.float32), np.empty_like(boxes)
+    shaded, cast = s.leans.shape[0] > 0, part.copy()
     for b in range(start, stop):
         scores[b] = ZERO
         for j in range(count):
             _draw(s, kinds[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
+            if shaded:
+                _shadow(s, kinds[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
         for i in range(count):
             _surround(s, other_kinds[b, i], other_poses[b, i], whole, screen, box, window)
-            _stage(s, i, layers, boxes, target[b], scoring, window, old, aim, goal)
+            _stage(s, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
             for m in range(choices):
-                _draw(s, other_kinds[b, i, m], other_poses[b, i, m], window, screen, picture, box)
-                _effects(s.supersample, picture, window, box, i, old, aim, scoring, goal, scores[b, i, m])
+                kind, pose = other_kinds[b, i, m], other_poses[b, i, m]
+                if shaded:
+                    picture[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
+                _draw(s, kind, pose, window, screen, picture, box)
+                if shaded:
+                    _shadow(s, kind, pose, window, dark, screen, part, shade, cast)
+                    _widen(box, cast)
+                _effects(s.supersample, picture, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])

@@ -36,7 +36,7 @@ class MeshRenderer(Renderer):
         sizes: factor by kind on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
         image_size: height and width in pixels.
         camera: where from, where to, how wide.
-        light: direction and strength of the light.
+        light: direction, strength and colour of the light, and whether objects cast shadows on the table.
         table: the ground in the background.
         x, y, z: a pair [low, high] frees the coordinate over that support, a number fixes it.
         yaw: null frees it, a number (radians) fixes it.
@@ -75,6 +75,10 @@ class MeshRenderer(Renderer):
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
         kinds = tuple(kinds if kinds is not None else meshes or KINDS)
         check_eye(camera, table)
+        if light.shadow is not None and not table.width > 0:
+            raise ValueError(
+                "light.shadow falls on the table, and table width is 0: draw a table, or leave the shadow out"
+            )
         sources = _sources(kinds, meshes or {})
         drawn = _meshes(sources, colors or {}, sizes or {})
         self._digests = {
@@ -102,7 +106,7 @@ class MeshRenderer(Renderer):
         self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
         self._check_view()
         background = paint_background(camera, table, height * supersample, width * supersample)
-        self._backend = make_backend(backend, pack(drawn, camera, light, background, supersample))
+        self._backend = make_backend(backend, pack(drawn, camera, light, background, supersample, table))
         self.register_buffer("_background", torch.from_numpy(background), persistent=False)
 
     @property
@@ -115,7 +119,7 @@ class MeshRenderer(Renderer):
     @torch.no_grad()
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         layers = self._backend.layers(*self._objects(what, where)).to(where.dtype)
-        return Layer(layers[:, :3], layers[:, 3])
+        return Layer(layers[:, :3], layers[:, 3], shade=layers[:, 4] if layers.shape[1] > 4 else None)
 
     @torch.no_grad()
     def render(self, what: Tensor, where: Tensor) -> Tensor:

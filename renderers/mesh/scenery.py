@@ -19,19 +19,55 @@ def check_color(name: str, color: RGB) -> None:
         raise ValueError(f"{name} must be red, green and blue between 0 and 1, got {tuple(color)}")
 
 
+WHITE = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """Each object's shadow on the table: its mesh, cast along the light onto ``y = 0``, darkens what is table there.
+
+    An edge is soft by the light's size: the shadow is the mean of those of ``samples`` directions over the light's
+    disc, so it blurs with the height of what casts it (distributed ray tracing, Cook et al. 1984). Shadows of several
+    objects multiply. They fall on the table alone, not on objects, and objects hide them.
+
+    Attributes:
+        strength: the share of the table's colour that a full shadow takes away, in [0, 1].
+        softness: the light's angular radius, degrees; the sun's is 0.27, a lamp's some 5 to 20.
+        samples: directions; 1: hard edges, whatever the softness. Each costs about as much as drawing the object.
+    """
+
+    strength: float = 0.5
+    softness: float = 6.0
+    samples: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"shadow strength must lie between 0 and 1, got {self.strength}: 1 leaves no light")
+        if not 0 <= self.softness < 45:
+            raise ValueError(f"shadow softness must lie between 0 and 45 degrees, got {self.softness}: 6 is a lamp's")
+        if self.samples < 1:
+            raise ValueError(f"shadow samples must be at least 1 (hard edges), got {self.samples}")
+
+
 @dataclass(frozen=True)
 class Light:
-    """A distant light. A face shines with ``ambient + diffuse max(0, cos)`` times its colour.
+    """A distant light. A face shines with ``ambient + diffuse color max(0, cos)`` times its colour.
 
     Attributes:
         direction: from the scene towards the light, any length.
         ambient: share of the colour that shines from everywhere, in [0, 1].
         diffuse: share that shines from the light's side; together at most 1. Null: what ``ambient`` leaves of 1.
+        color: RGB factor of what shines from the light's side, each in [0, 1].
+        ambient_color: RGB factor of what shines from everywhere.
+        shadow: which objects cast on the table; null: none.
     """
 
     direction: tuple[float, float, float] = (0.5, 0.8, 0.35)
     ambient: float = 0.4
     diffuse: float | None = None
+    color: RGB = WHITE
+    ambient_color: RGB = WHITE
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         if not 1e-6 < np.linalg.norm(self.direction) < np.inf:
@@ -43,11 +79,34 @@ class Light:
                 f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient:g} and "
                 f"{self.directed:g}: a picture's colours end at 1"
             )
+        check_color("light color", self.color)
+        check_color("light ambient_color", self.ambient_color)
+        if self.shadow is not None and not self.directions()[:, 1].min() > 0.05:
+            height = np.degrees(np.arcsin(self.directions()[0, 1]))
+            raise ValueError(
+                "a light that casts shadows must stand above the table, its whole disc by 3 degrees at least, got "
+                f"direction {self.direction}, {height:.0f} degrees high, and softness {self.shadow.softness:g}: raise "
+                "its y"
+            )
 
     @property
     def directed(self) -> float:
         """``diffuse``, or what ``ambient`` leaves of 1."""
         return 1 - self.ambient if self.diffuse is None else self.diffuse
+
+    def directions(self) -> NDArray[np.float64]:
+        """Unit vectors (samples, 3) towards the light's disc, evenly spread (Vogel 1979); its middle where hard."""
+        middle = np.asarray(self.direction, np.float64) / np.linalg.norm(self.direction)
+        if self.shadow is None or self.shadow.samples == 1:
+            return middle[None]
+        # two directions across: the first level, or along x where the light stands straight above
+        level = np.cross(middle, (0.0, 1.0, 0.0) if abs(middle[1]) < 0.999 else (1.0, 0.0, 0.0))
+        level /= np.linalg.norm(level)
+        order = np.arange(self.shadow.samples)[:, None]
+        radius = np.tan(np.radians(self.shadow.softness)) * np.sqrt((order + 0.5) / self.shadow.samples)
+        turn = order * np.pi * (3 - np.sqrt(5))
+        rays = middle + radius * (np.cos(turn) * level + np.sin(turn) * np.cross(middle, level))
+        return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -89,13 +148,8 @@ def check_eye(camera: Camera, table: Table) -> None:
 
 def paint_background(camera: Camera, table: Table, height: int, width: int) -> NDArray[np.float32]:
     """The empty scene (3, height, width): each pixel's ray met with the table."""
-    rotation, focal = camera.rotation(), camera.focal()
-    y, x = np.mgrid[:height, :width] + 0.5
-    rays = np.stack([(2 * x - width) / height / focal, (1 - 2 * y / height) / focal, np.ones_like(x)], -1) @ rotation
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = -camera.position[1] / rays[..., 1]
-        ground = np.asarray(camera.position) + reach[..., None] * rays
-        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]).max(-1) <= table.width / 2)
+    ground, inside = _ground(camera, table, height, width)
+    with np.errstate(invalid="ignore"):
         cell = np.floor((np.where(inside[..., None], ground, 0) / max(table.width, 1e-9) + 0.5) * table.squares)
     odd = (cell[..., 0] + cell[..., 2]) % 2 == 1
     image = np.where(inside[..., None], table.color, table.beyond)
@@ -104,12 +158,30 @@ def paint_background(camera: Camera, table: Table, height: int, width: int) -> N
     return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
 
 
+def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where each pixel's ray meets the plane ``y = 0``, (height, width, 3), and whether the table is there."""
+    rotation, focal = camera.rotation(), camera.focal()
+    y, x = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([(2 * x - width) / height / focal, (1 - 2 * y / height) / focal, np.ones_like(x)], -1) @ rotation
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = -camera.position[1] / rays[..., 1]
+        ground = np.asarray(camera.position) + reach[..., None] * rays
+        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]).max(-1) <= table.width / 2)
+    return ground, inside
+
+
 def pack(
-    meshes: Sequence[Mesh], camera: Camera, light: Light, background: NDArray[np.float32], supersample: int
+    meshes: Sequence[Mesh],
+    camera: Camera,
+    light: Light,
+    background: NDArray[np.float32],
+    supersample: int,
+    table: Table = Table(),
 ) -> Scenery:
     """All that the kernels read, for pictures of ``background``'s size."""
     direction = np.asarray(light.direction, np.float32)
     _, height, width = background.shape
+    rays = light.directions()[: 0 if light.shadow is None else None]
     return Scenery(
         vertices=np.ascontiguousarray(np.concatenate([m.vertices for m in meshes]).T),
         faces=np.ascontiguousarray(np.concatenate([m.faces for m in meshes]).T),
@@ -123,8 +195,11 @@ def pack(
         eye=np.asarray(camera.position, np.float32),
         focal=np.float32(camera.focal() * height / 2),
         light=direction / np.linalg.norm(direction),
-        ambient=np.float32(light.ambient),
-        diffuse=np.float32(light.directed),
+        ambient=np.float32(light.ambient) * np.asarray(light.ambient_color, np.float32),
+        diffuse=np.float32(light.directed) * np.asarray(light.color, np.float32),
+        leans=(rays[:, [0, 2]] / rays[:, 1:2]).astype(np.float32),
+        darkening=np.float32(light.shadow.strength / light.shadow.samples if light.shadow else 0),
+        table=_ground(camera, table, height, width)[1].ravel(),
         background=background.reshape(3, -1),
         height=height,
         width=width,

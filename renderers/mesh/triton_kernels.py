@@ -6,7 +6,7 @@ written, and differences (draw, composite, contract, forget) need no memory for 
 
 A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
 the order (pixel, sample). Meshes, camera and light come as in ``rasterizer.Scenery``; ``camera`` is one array of
-rotation (9), eye (3), light (3), focal, ambient, diffuse.
+rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening and ``LEANS`` times lean (2).
 """
 
 import triton
@@ -53,8 +53,11 @@ def _means(values, factor, SIDE: tl.constexpr, SUB: tl.constexpr):
 
 
 @triton.jit
-def _corner(vertices, total, index, known, pose, camera, height, width):
-    """Vertices of an object to the screen: column, row, nearness (-1: nearer than NEAR)."""
+def _corner(vertices, total, index, known, pose, lean_x, lean_z, camera, height, width, FLAT: tl.constexpr):
+    """Vertices of an object to the screen: column, row, nearness (-1: nearer than NEAR).
+
+    ``FLAT``: those of its shadow, flat on the table, where what is y high lies ``lean`` y back.
+    """
     x0, y0 = tl.load(pose) - tl.load(camera + 9), tl.load(pose + 1) - tl.load(camera + 10)
     z0, focal = tl.load(pose + 2) - tl.load(camera + 11), tl.load(camera + 15)
     cos, sin = tl.cos(tl.load(pose + 3)), tl.sin(tl.load(pose + 3))
@@ -62,6 +65,9 @@ def _corner(vertices, total, index, known, pose, camera, height, width):
     y = tl.load(vertices + total + index, known, 0.0)
     z = tl.load(vertices + 2 * total + index, known, 0.0)
     a, b, c = x0 + cos * x + sin * z, y0 + y, z0 - sin * x + cos * z
+    if FLAT:
+        tall = tl.load(pose + 1) + y
+        a, b, c = a - lean_x * tall, b - tall, c - lean_z * tall
     right = tl.load(camera) * a + tl.load(camera + 1) * b + tl.load(camera + 2) * c
     up = tl.load(camera + 3) * a + tl.load(camera + 4) * b + tl.load(camera + 5) * c
     depth = tl.load(camera + 6) * a + tl.load(camera + 7) * b + tl.load(camera + 8) * c
@@ -71,14 +77,29 @@ def _corner(vertices, total, index, known, pose, camera, height, width):
 
 
 @triton.jit
-def _corners(vertices, vertex_total, faces, face_total, base, face, known, pose, camera, height, width):
+def _corners(
+    vertices,
+    vertex_total,
+    faces,
+    face_total,
+    base,
+    face,
+    known,
+    pose,
+    lean_x,
+    lean_z,
+    camera,
+    height,
+    width,
+    FLAT: tl.constexpr,
+):
     """The three corners of faces on the screen, each as ``_corner`` gives it."""
     i = base + tl.load(faces + face, known, 0)
     j = base + tl.load(faces + face_total + face, known, 0)
     k = base + tl.load(faces + 2 * face_total + face, known, 0)
-    ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, camera, height, width)
-    bx, by, bw = _corner(vertices, vertex_total, j, known, pose, camera, height, width)
-    cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, camera, height, width)
+    ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, lean_x, lean_z, camera, height, width, FLAT)
+    bx, by, bw = _corner(vertices, vertex_total, j, known, pose, lean_x, lean_z, camera, height, width, FLAT)
+    cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, lean_x, lean_z, camera, height, width, FLAT)
     return ax, ay, aw, bx, by, bw, cx, cy, cw
 
 
@@ -103,8 +124,76 @@ def _beyond(x, y, ax, ay, bx, by, turn):
 
 
 @triton.jit
-def _mix(paint, shown, a, b, c):
-    """A colour between those of a face's three corners."""
+def _span(x, real):
+    """The first and the last of a tile's columns, or rows, of samples."""
+    return tl.min(tl.where(real, x, 1 << 30)), tl.max(tl.where(real, x, -1))
+
+
+@triton.jit
+def _touches(low_x, high_x, low_y, high_y, ax, ay, aw, bx, by, bw, cx, cy, cw):
+    """Which faces are in front of the camera, have an area, and may cover one of a tile's samples."""
+    left, right = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
+    top, bottom = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    near = (tl.minimum(aw, tl.minimum(bw, cw)) > 0) & (tl.abs(area) >= LEAST_AREA)
+    return near & (right >= low_x) & (left <= high_x + 1) & (bottom >= low_y) & (top <= high_y + 1)
+
+
+@triton.jit
+def _nearness(x, y, drawn, ax, ay, aw, bx, by, bw, cx, cy, cw):
+    """Of each of the faces that are ``drawn`` in each sample, (P, F); 0 where it is not."""
+    column, row = x.to(tl.float32)[:, None], y.to(tl.float32)[:, None]
+    left, right = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
+    top, bottom = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
+    ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
+    area = tl.where(drawn, ux * vy - uy * vx, 1.0)
+    wx, wy = ((bw - aw) * vy - (cw - aw) * uy) / area, ((cw - aw) * ux - (bw - aw) * vx) / area
+    w0 = aw - wx * (ax - 0.5) - wy * (ay - 0.5)
+    turn = area > 0
+    miss = _beyond(column, row, ax[None, :], ay[None, :], cx[None, :], cy[None, :], turn[None, :])
+    miss |= _beyond(column, row, bx[None, :], by[None, :], ax[None, :], ay[None, :], turn[None, :])
+    miss |= _beyond(column, row, cx[None, :], cy[None, :], bx[None, :], by[None, :], turn[None, :])
+    miss |= (column < left[None, :] - 0.5) | (column > right[None, :] - 0.5)
+    miss |= (row < top[None, :] - 0.5) | (row > bottom[None, :] - 0.5)
+    return tl.where(drawn[None, :] & (~miss), w0[None, :] + wy[None, :] * row + wx[None, :] * column, 0.0)
+
+
+@triton.jit
+def _shadow(
+    kind, pose, vertices, faces, vertex_start, face_start, vertex_total, face_total, camera, table, height, width,
+    x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
+):  # fmt: skip
+    """What one object lets through of the table's light in a tile's samples."""
+    shade = tl.full((COUNT,), 1.0, tl.float32)
+    start, stop, base = tl.load(face_start + kind), tl.load(face_start + kind + 1), tl.load(vertex_start + kind)
+    size = tl.abs(tl.load(pose)) + tl.abs(tl.load(pose + 1)) + tl.abs(tl.load(pose + 2)) + tl.abs(tl.load(pose + 3))
+    if size <= FAR:  # not if one is NaN
+        darkening = tl.where(real, tl.load(table + y * width + x, real, 0.0), 0.0) * tl.load(camera + 22)
+        low_x, high_x = _span(x, real)
+        low_y, high_y = _span(y, real)
+        for k in range(LEANS):
+            lean_x, lean_z = tl.load(camera + 23 + 2 * k), tl.load(camera + 24 + 2 * k)
+            covered = tl.zeros((COUNT,), tl.float32)
+            for first in range(start, stop, FACES):
+                face = first + tl.arange(0, FACES)
+                known = face < stop
+                ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
+                    vertices, vertex_total, faces, face_total, base, face, known, pose, lean_x, lean_z, camera,
+                    height, width, True,
+                )  # fmt: skip
+                drawn = known & _touches(low_x, high_x, low_y, high_y, ax, ay, aw, bx, by, bw, cx, cy, cw)
+                if tl.max(drawn.to(tl.int32)) > 0:
+                    w = _nearness(x, y, drawn, ax, ay, aw, bx, by, bw, cx, cy, cw)
+                    covered = tl.maximum(covered, tl.max(w, 1))
+            shade -= tl.where(covered > 0, darkening, 0.0)
+    return shade
+
+
+@triton.jit
+def _mix(paint, shown, a, b, c, light, nearness):
+    """A colour between those of a face's three corners, in such light."""
+    scale = tl.where(shown, light / tl.where(shown, nearness, 1.0), 0.0)
+    a, b, c = a * scale, b * scale, c * scale
     first, second, third = tl.load(paint, shown, 0.0), tl.load(paint + 3, shown, 0.0), tl.load(paint + 6, shown, 0.0)
     return a * first + b * second + c * third
 
@@ -124,34 +213,32 @@ def _draw(
         hidden_back = tl.load(closed + kind) != 0
         ex, ey, ez = tl.load(camera + 9) - px, tl.load(camera + 10) - py, tl.load(camera + 11) - pz
         eye_x, eye_z = cos * ex - sin * ez, sin * ex + cos * ez
-        column, row = x.to(tl.float32)[:, None], y.to(tl.float32)[:, None]
-        low_x, high_x = tl.min(tl.where(real, x, 1 << 30)), tl.max(tl.where(real, x, -1))
-        low_y, high_y = tl.min(tl.where(real, y, 1 << 30)), tl.max(tl.where(real, y, -1))
+        low_x, high_x = _span(x, real)
+        low_y, high_y = _span(y, real)
         for first in range(start, stop, FACES):
             face = first + tl.arange(0, FACES)
             known = face < stop
             _, _, _, outside = _side(planes, face_total, face, known, eye_x, ey, eye_z)
             ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
-                vertices, vertex_total, faces, face_total, base, face, known, pose, camera, height, width
+                vertices,
+                vertex_total,
+                faces,
+                face_total,
+                base,
+                face,
+                known,
+                pose,
+                0.0,
+                0.0,
+                camera,
+                height,
+                width,
+                False,
             )
-            left, right = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
-            top, bottom = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
-            ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
-            area = ux * vy - uy * vx
-            drawn = known & (tl.minimum(aw, tl.minimum(bw, cw)) > 0) & (tl.abs(area) >= LEAST_AREA)
-            drawn &= outside | (not hidden_back)
-            drawn &= (right >= low_x) & (left <= high_x + 1) & (bottom >= low_y) & (top <= high_y + 1)
+            drawn = known & (outside | (not hidden_back))
+            drawn &= _touches(low_x, high_x, low_y, high_y, ax, ay, aw, bx, by, bw, cx, cy, cw)
             if tl.max(drawn.to(tl.int32)) > 0:
-                area = tl.where(drawn, area, 1.0)
-                wx, wy = ((bw - aw) * vy - (cw - aw) * uy) / area, ((cw - aw) * ux - (bw - aw) * vx) / area
-                w0 = aw - wx * (ax - 0.5) - wy * (ay - 0.5)
-                turn = area > 0
-                miss = _beyond(column, row, ax[None, :], ay[None, :], cx[None, :], cy[None, :], turn[None, :])
-                miss |= _beyond(column, row, bx[None, :], by[None, :], ax[None, :], ay[None, :], turn[None, :])
-                miss |= _beyond(column, row, cx[None, :], cy[None, :], bx[None, :], by[None, :], turn[None, :])
-                miss |= (column < left[None, :] - 0.5) | (column > right[None, :] - 0.5)
-                miss |= (row < top[None, :] - 0.5) | (row > bottom[None, :] - 0.5)
-                w = tl.where(drawn[None, :] & (~miss), w0[None, :] + wy[None, :] * row + wx[None, :] * column, 0.0)
+                w = _nearness(x, y, drawn, ax, ay, aw, bx, by, bw, cx, cy, cw)
                 nearest, which = tl.max(w, 1, return_indices=True)
                 closer = nearest > nearness
                 best = tl.where(closer, first + which.to(tl.int32), best)
@@ -163,30 +250,35 @@ def _draw(
         lx, ly, lz = tl.load(camera + 12), tl.load(camera + 13), tl.load(camera + 14)
         facing = nx * (cos * lx - sin * lz) + ny * ly + nz * (sin * lx + cos * lz)
         facing = tl.where(outside, facing, -facing)
-        shade = tl.load(camera + 16) + tl.load(camera + 17) * tl.maximum(facing, 0.0)
+        lit = tl.maximum(facing, 0.0)
+        red = tl.load(camera + 16) + tl.load(camera + 19) * lit
+        green = tl.load(camera + 17) + tl.load(camera + 20) * lit
+        blue = tl.load(camera + 18) + tl.load(camera + 21) * lit
         ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
-            vertices, vertex_total, faces, face_total, base, face, shown, pose, camera, height, width
+            vertices, vertex_total, faces, face_total, base, face, shown, pose, 0.0, 0.0, camera, height, width, False
         )
         dx, dy = x.to(tl.float32) + 0.5 - ax, y.to(tl.float32) + 0.5 - ay
         ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
         area = tl.where(shown, ux * vy - uy * vx, 1.0)
         b = (dx * vy - dy * vx) / area * bw  # the corners' shares, with perspective
         c = (dy * ux - dx * uy) / area * cw
-        scale = tl.where(shown, shade / tl.where(shown, nearness, 1.0), 0.0)
         a = tl.where(shown, nearness, 1.0) - b - c
-        paint = colors + face * 9
-        red = _mix(paint, shown, a * scale, b * scale, c * scale)
-        green = _mix(paint + 1, shown, a * scale, b * scale, c * scale)
-        blue = _mix(paint + 2, shown, a * scale, b * scale, c * scale)
+        red = _mix(colors + face * 9, shown, a, b, c, red, nearness)
+        green = _mix(colors + face * 9 + 1, shown, a, b, c, green, nearness)
+        blue = _mix(colors + face * 9 + 2, shown, a, b, c, blue, nearness)
     return red, green, blue, nearness
 
 
 @triton.jit
 def draw_layers(
     kinds, poses, layers, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total,
-    camera, height, width, factor, inverse, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+    camera, table, height, width, factor, inverse,
+    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
-    """Program m T + tile: object m's red, green, blue and nearness (``inverse``: depth) into layers (M, 4, SH * SW)."""
+    """Program m T + tile: object m's red, green, blue and nearness (``inverse``: depth) into layers (M, 4, SH * SW).
+
+    With ``LEANS`` shadows into (M, 5, SH * SW), the last the shade.
+    """
     tile, m, _ = _where(height, width, factor, SIDE)
     x, y, place, real, _, _ = _samples(tile, height, width, factor, SIDE, SUB)
     red, green, blue, nearness = _draw(
@@ -194,20 +286,26 @@ def draw_layers(
         vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
     )  # fmt: skip
     size = height * width
-    out = layers + m * 4 * size + place
+    out = layers + m * (4 if LEANS == 0 else 5) * size + place
     tl.store(out, red, real)
     tl.store(out + size, green, real)
     tl.store(out + 2 * size, blue, real)
     if inverse:
         nearness = tl.where(nearness > 0, 1.0 / tl.where(nearness > 0, nearness, 1.0), float("inf"))
     tl.store(out + 3 * size, nearness, real)
+    if LEANS > 0:
+        shade = _shadow(
+            tl.load(kinds + m), poses + m * 4, vertices, faces, vertex_start, face_start, vertex_total, face_total,
+            camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
+        )  # fmt: skip
+        tl.store(out + 4 * size, shade, real)
 
 
 @triton.jit
 def draw_canvases(
     kinds, poses, canvases, background, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total,
-    face_total, camera, height, width, factor, slots,
-    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+    face_total, camera, table, height, width, factor, slots,
+    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
     """Program b T + tile: scene b's prefix canvases into canvases (B, N + 1, 3, H * W)."""
     tile, b, _ = _where(height, width, factor, SIDE)
@@ -232,6 +330,13 @@ def draw_canvases(
             nearer = w > nearness
             red, green = tl.where(nearer, r, red), tl.where(nearer, g, green)
             blue, nearness = tl.where(nearer, u, blue), tl.where(nearer, w, nearness)
+            if LEANS > 0:
+                shade = _shadow(
+                    tl.load(kinds + slot), poses + slot * 4, vertices, faces, vertex_start, face_start, vertex_total,
+                    face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
+                )  # fmt: skip
+                shade = tl.where(nearness == 0, shade, 1.0)
+                red, green, blue = red * shade, green * shade, blue * shade
 
 
 @triton.jit
@@ -269,12 +374,12 @@ def _change(old, by, wanted, scale, parameter, inside, CODE: tl.constexpr):
 @triton.jit
 def score_swaps(
     other_kinds, other_poses, layers, target, scores, scale, background, vertices, faces, planes, colors, vertex_start,
-    face_start, closed, vertex_total, face_total, camera, height, width, factor, slots, others, parameter,
-    CODE: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr,
+    face_start, closed, vertex_total, face_total, camera, table, height, width, factor, slots, others, parameter,
+    CODE: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
     """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
 
-    These are (B, N, M, N + 1, T), ``layers`` (B, N, 4, SH * SW) the slots as they are, with nearness; ``target``,
+    These are (B, N, M, N + 1, T), ``layers`` (B, N, 4 or 5, SH * SW) the slots as they are, with nearness; ``target``,
     ``scale``, ``parameter`` and ``CODE`` as in ``rasterizer``.
     """
     tile, number, tiles = _where(height, width, factor, SIDE)
@@ -285,24 +390,40 @@ def score_swaps(
         tl.load(other_kinds + number), other_poses + number * 4, vertices, faces, planes, colors, vertex_start,
         face_start, closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
     )  # fmt: skip
-    if tl.max(nearness) > 0:
+    seen, planes_held = tl.max(nearness) > 0, (4 if LEANS == 0 else 5)
+    if LEANS > 0:
+        shade = _shadow(
+            tl.load(other_kinds + number), other_poses + number * 4, vertices, faces, vertex_start, face_start,
+            vertex_total, face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
+        )  # fmt: skip
+        seen |= tl.min(shade) < 1
+    if seen:
         old_red = tl.load(background + place, real, 0.0)
         old_green = tl.load(background + size + place, real, 0.0)
         old_blue = tl.load(background + 2 * size + place, real, 0.0)
         old = tl.zeros((SIDE * SIDE * SUB,), tl.float32)
         for n in range(slots):
-            layer = layers + (b * slots + n) * 4 * size + place
+            layer = layers + (b * slots + n) * planes_held * size + place
             w = tl.where(n == i, 0.0, tl.load(layer + 3 * size, real, 0.0))
             nearer = w > old
             old_red = tl.where(nearer, tl.load(layer, nearer, 0.0), old_red)
             old_green = tl.where(nearer, tl.load(layer + size, nearer, 0.0), old_green)
             old_blue = tl.where(nearer, tl.load(layer + 2 * size, nearer, 0.0), old_blue)
             old = tl.where(nearer, w, old)
+            if LEANS > 0:
+                dim = tl.where((n == i) | (old > 0), 1.0, tl.load(layer + 4 * size, real, 1.0))
+                old_red, old_green, old_blue = old_red * dim, old_green * dim, old_blue * dim
             if n >= i:
                 shown = nearness > old
-                r = _means(tl.where(shown, red - old_red, 0.0), factor, SIDE, SUB)
-                g = _means(tl.where(shown, green - old_green, 0.0), factor, SIDE, SUB)
-                u = _means(tl.where(shown, blue - old_blue, 0.0), factor, SIDE, SUB)
+                dr, dg, du = red - old_red, green - old_green, blue - old_blue
+                if LEANS > 0:
+                    dark = tl.where(old > 0, 0.0, shade - 1)
+                    dr, dg = tl.where(shown, dr, dark * old_red), tl.where(shown, dg, dark * old_green)
+                    du = tl.where(shown, du, dark * old_blue)
+                else:
+                    dr, dg, du = tl.where(shown, dr, 0.0), tl.where(shown, dg, 0.0), tl.where(shown, du, 0.0)
+                r, g = _means(dr, factor, SIDE, SUB), _means(dg, factor, SIDE, SUB)
+                u = _means(du, factor, SIDE, SUB)
                 if CODE == LINEAR:
                     wanted = target + (b * (slots + 1) + n + 1) * 3 * pixels + pixel
                 else:

@@ -62,7 +62,10 @@ class Backend(ABC):
 
     @abstractmethod
     def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
-        """M objects, each alone: kinds (M,) and poses (M, 4) to (M, 4, SH, SW), red, green, blue and depth."""
+        """M objects, each alone: kinds (M,) and poses (M, 4) to (M, 4, SH, SW), red, green, blue and depth.
+
+        (M, 5, SH, SW) where the light casts shadows, with the shade.
+        """
 
     @abstractmethod
     def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:

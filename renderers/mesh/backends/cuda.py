@@ -31,6 +31,7 @@ class _Held(NamedTuple):
     vertex_total: int
     face_total: int
     camera: Tensor
+    table: Tensor
 
 
 class Triton(Backend):
@@ -43,11 +44,17 @@ class Triton(Backend):
         super().__init__(scenery)
         self._held = Holdings(scenery, _hold)
         root = 1 << (scenery.supersample - 1).bit_length()  # samples a pixel and direction, filled up
-        self._tile = {"SIDE": max(1, int(SAMPLES**0.5) // root), "SUB": root * root, "FACES": FACES}
+        self._tile = {
+            "SIDE": max(1, int(SAMPLES**0.5) // root),
+            "SUB": root * root,
+            "FACES": FACES,
+            "LEANS": len(scenery.leans),
+        }
 
     def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
         self._check(kinds)
-        return self._layers(kinds, poses, depth=True).view(-1, 4, self.scenery.height, self.scenery.width)
+        layers = self._layers(kinds, poses, depth=True)
+        return layers.view(*layers.shape[:2], self.scenery.height, self.scenery.width)
 
     def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
         self._check(kinds)
@@ -86,7 +93,9 @@ class Triton(Backend):
         torch._assert_async(((kinds >= 0) & (kinds < known)).all(), message)
 
     def _layers(self, kinds: Tensor, poses: Tensor, depth: bool) -> Tensor:
-        layers = poses.new_empty(len(kinds), 4, self.scenery.height * self.scenery.width)
+        layers = poses.new_empty(
+            len(kinds), 5 if len(self.scenery.leans) else 4, self.scenery.height * self.scenery.width
+        )
         if len(kinds):
             scene = self._scene(poses)[1:]  # no background
             self._launch(kernels.draw_layers, len(kinds), (kinds, poses, layers), scene, int(depth))
@@ -116,8 +125,8 @@ class Triton(Backend):
 
 
 def _hold(s: Scenery, device: torch.device) -> _Held:
-    camera = np.concatenate([s.rotation.ravel(), s.eye, s.light, [s.focal, s.ambient, s.diffuse]]).astype(np.float32)
-
+    light = [s.focal], s.ambient, s.diffuse, [s.darkening], s.leans.ravel()
+    camera = np.concatenate([s.rotation.ravel(), s.eye, s.light, *light]).astype(np.float32)
     return _Held(
         background=put(s.background, device),
         vertices=put(s.vertices, device),
@@ -130,4 +139,5 @@ def _hold(s: Scenery, device: torch.device) -> _Held:
         vertex_total=s.vertices.shape[1],
         face_total=s.faces.shape[1],
         camera=put(camera, device),
+        table=put(s.table.astype(np.float32), device),
     )

@@ -63,9 +63,9 @@ class CPU(Backend):
 
     def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
         s = self.scenery
-        layers = np.empty((len(kinds), 4, s.height * s.width), np.float32)
+        layers = np.empty((len(kinds), 5 if len(s.leans) else 4, s.height * s.width), np.float32)
         deal(rasterizer.draw_layers, len(kinds), s, _array(kinds), _array(poses), layers)
-        return torch.from_numpy(layers).to(poses.device).view(len(kinds), 4, s.height, s.width)
+        return torch.from_numpy(layers).to(poses.device).view(*layers.shape[:2], s.height, s.width)
 
     def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
         s, (batch, slots) = self.scenery, kinds.shape

@@ -40,7 +40,7 @@ class PyTorch3D(Backend):
 
     def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
         parts = [self._draw(kinds[part], poses[part]) for part in _parts(len(kinds), self._objects)]
-        return torch.cat([torch.cat([color, depth.unsqueeze(1)], 1) for color, depth, _ in parts])
+        return torch.cat([_channels(part) for part in parts])
 
     def canvases(self, kinds: Tensor, poses: Tensor) -> Tensor:
         scenes = max(1, self._objects // max(1, kinds.shape[1]))
@@ -76,7 +76,8 @@ class PyTorch3D(Backend):
         slots, layers = kinds.shape[1], self._layers(kinds, poses)
         itself = torch.eye(slots, dtype=torch.bool, device=poses.device)[..., None, None]
         depth = layers.depth.unsqueeze(1).masked_fill(itself, torch.inf)
-        others = Layer(layers.color.unsqueeze(1).expand(-1, slots, -1, -1, -1, -1), depth)
+        shade = None if layers.shade is None else layers.shade.unsqueeze(1).masked_fill(itself, 1)
+        others = Layer(layers.color.unsqueeze(1).expand(-1, slots, -1, -1, -1, -1), depth, shade=shade)
         canvases = compose(others, self._stock(poses.device).background, "zbuffer")[:, :, 1:]
         shown = slots if loss is None else 1
         wanted = target[:, None, -shown:].expand(-1, slots, slots, -1, -1, -1)
@@ -88,13 +89,11 @@ class PyTorch3D(Backend):
         layers = self._draw(kinds.flatten(), poses.flatten(0, -2))
         return each(lambda part: part.view(*kinds.shape, *part.shape[1:]), layers)
 
-    def _draw(self, kinds: Tensor, poses: Tensor) -> Layer:
-        """Kinds (M,) and poses (M, 4) to layers, all at once."""
-        s, stock = self.scenery, self._stock(poses.device)
-        visible = _visible(s, stock, kinds, poses)
+    def _found(self, visible: "_Visible") -> tuple[Tensor, Tensor, Tensor]:
+        """What ``rasterize_meshes`` sees in every sample: face (-1: none), depth, and the corners' shares."""
         found, depth, weights, _ = self._rasterize(
             visible,
-            image_size=(s.height, s.width),
+            image_size=(self.scenery.height, self.scenery.width),
             blur_radius=EDGE,
             faces_per_pixel=1,
             bin_size=0,  # the default reserves megabytes for each picture on CUDA
@@ -102,11 +101,27 @@ class PyTorch3D(Backend):
             perspective_correct=True,
             clip_barycentric_coords=True,
         )
-        drawn, face = found.squeeze(-1) >= 0, found.squeeze(-1).clamp(min=0)
+        return found.squeeze(-1), depth.squeeze(-1), weights.squeeze(-2)
+
+    def _draw(self, kinds: Tensor, poses: Tensor) -> Layer:
+        """Kinds (M,) and poses (M, 4) to layers, all at once."""
+        s, stock = self.scenery, self._stock(poses.device)
+        visible = _visible(s, stock, kinds, poses)
+        found, depth, weights = self._found(visible)
+        drawn, face = found >= 0, found.clamp(min=0)
         paint = stock.colors[visible.places.flatten()[face]]
-        color = torch.einsum("...c,...cr->...r", weights.squeeze(-2), paint) * visible.shade.flatten()[face][..., None]
+        color = torch.einsum("...c,...cr->...r", weights, paint) * visible.shade.flatten(0, 1)[face]
         color = color.masked_fill(~drawn.unsqueeze(-1), 0).movedim(-1, 1)
-        return Layer(color, depth.squeeze(-1).masked_fill(~drawn, torch.inf))
+        shade = self._shade(visible, kinds, poses) if len(s.leans) else None
+        return Layer(color, depth.masked_fill(~drawn, torch.inf), shade=shade)
+
+    def _shade(self, visible: "_Visible", kinds: Tensor, poses: Tensor) -> Tensor:
+        """What each object lets through of the table's light, (M, SH, SW)."""
+        s, stock = self.scenery, self._stock(poses.device)
+        covered = poses.new_zeros(len(kinds), s.height, s.width)
+        for lean in stock.leans.unbind():
+            covered += self._found(_cast(s, stock, kinds, poses, lean))[0] >= 0
+        return 1 - float(s.darkening) * covered * stock.table
 
     @property
     def _height(self) -> int:
@@ -143,6 +158,10 @@ class _Stock(NamedTuple):
     eye: Tensor
     light: Tensor
     background: Tensor
+    ambient: Tensor
+    diffuse: Tensor
+    leans: Tensor
+    table: Tensor
 
     @classmethod
     def of(cls, s: Scenery, device: torch.device) -> "_Stock":
@@ -158,6 +177,10 @@ class _Stock(NamedTuple):
             eye=put(s.eye, device),
             light=put(s.light, device),
             background=put(s.background, device).view(3, s.height, s.width),
+            ambient=put(s.ambient, device),
+            diffuse=put(s.diffuse, device),
+            leans=put(np.insert(s.leans, 1, 1, axis=1), device),  # of y: all of it
+            table=put(s.table, device).view(s.height, s.width),
         )
 
 
@@ -168,7 +191,7 @@ class _Visible(NamedTuple):
     largest kind: the ``number`` to be drawn first, then others that are never looked at, so they cost no drawing.
 
     ``vertices`` (M, V, 3) x, y and depth; ``faces`` (M, F, 3) indices into all vertices, one after another; ``number``
-    (M,); ``places`` (M, F), the faces' indices in ``_Stock``; ``shade`` (M, F), the light's factor on their colours.
+    (M,); ``places`` (M, F), the faces' indices in ``_Stock``; ``shade`` (M, F, 3), the light's factor on their colours.
     """
 
     vertices: Tensor
@@ -197,15 +220,30 @@ class _Visible(NamedTuple):
 def _visible(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor) -> _Visible:
     vertices = _project(s, stock, kinds, poses)
     places, drawn = _owned(stock.face_start, kinds, int(np.diff(s.face_start).max()))
-    outside, shade = _light(s, stock, places, poses)
+    outside, shade = _light(stock, places, poses)
     faces = stock.faces[places]
     near = vertices[..., 2].gather(1, faces.flatten(1)).view(faces.shape) < NEAR
     drawn &= (outside | ~stock.closed[kinds].unsqueeze(1)) & ~near.any(-1)
     drawn &= poses.abs().sum(-1, keepdim=True) <= FAR  # nor NaN
     order = drawn.sort(stable=True, dim=1, descending=True).indices  # of equal depths the first face is seen
-    places, shade = places.gather(1, order), shade.gather(1, order)
-    first = torch.arange(len(kinds), device=kinds.device)[:, None, None] * vertices.shape[1]
-    return _Visible(vertices, stock.faces[places] + first, drawn.sum(1), places, shade)
+    places, shade = places.gather(1, order), shade.gather(1, order.unsqueeze(-1).expand(-1, -1, 3))
+    return _Visible(vertices, stock.faces[places] + _first(vertices), drawn.sum(1), places, shade)
+
+
+def _cast(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor, lean: Tensor) -> _Visible:
+    """The shadows: all faces, flat on the table, where a point is y high, ``lean`` (3,) times y less."""
+    vertices = _project(s, stock, kinds, poses, lean)
+    places, drawn = _owned(stock.face_start, kinds, int(np.diff(s.face_start).max()))
+    near = vertices[..., 2].gather(1, stock.faces[places].flatten(1)).view(*places.shape, 3) < NEAR
+    drawn &= ~near.any(-1) & (poses.abs().sum(-1, keepdim=True) <= FAR)  # nor NaN
+    places = places.gather(1, drawn.sort(stable=True, dim=1, descending=True).indices)
+    unlit = poses.new_zeros(*places.shape, 3)
+    return _Visible(vertices, stock.faces[places] + _first(vertices), drawn.sum(1), places, unlit)
+
+
+def _first(vertices: Tensor) -> Tensor:
+    """Where each object's vertices (M, V, 3) begin among all, (M, 1, 1)."""
+    return torch.arange(len(vertices), device=vertices.device)[:, None, None] * vertices.shape[1]
 
 
 def _owned(start: Tensor, kinds: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -214,25 +252,31 @@ def _owned(start: Tensor, kinds: Tensor, most: int) -> tuple[Tensor, Tensor]:
     return torch.minimum(places, start[-1] - 1), places < start[kinds + 1].unsqueeze(1)
 
 
-def _project(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor) -> Tensor:
-    """Vertices (M, V, 3) of each object as PyTorch3D's camera sees them: x to the left, y up, depth."""
+def _project(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor, lean: Tensor | None = None) -> Tensor:
+    """Vertices (M, V, 3) of each object as PyTorch3D's camera sees them: x to the left, y up, depth.
+
+    With a ``lean`` (3,) those of its shadow.
+    """
     places, _ = _owned(stock.vertex_start, kinds, int(np.diff(s.vertex_start).max()))
     x, y, z = stock.vertices[places].unbind(-1)
     yaw = poses[:, 3:]
     turned = torch.stack([yaw.cos() * x + yaw.sin() * z, y, yaw.cos() * z - yaw.sin() * x], -1)
+    if lean is not None:
+        turned = turned - (turned[..., 1:2] + poses[:, None, 1:2]) * lean
     across, up, depth = (turned @ stock.rotation.T + (poses[:, None, :3] - stock.eye) @ stock.rotation.T).unbind(-1)
     scale = 2 * float(s.focal) / min(s.height, s.width) / torch.where(depth < NEAR, 1, depth)
     return torch.stack([-across * scale, up * scale, depth], -1)
 
 
-def _light(s: Scenery, stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether the camera is on the outer side of each face (M, F), and how brightly the seen side shines (M, F)."""
+def _light(stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether the camera is on the outer side of each face (M, F), and how brightly the seen side shines (M, F, 3)."""
     planes = stock.planes[places]
     normal, offset = planes[..., :3], planes[..., 3]
     eye, light = _to_object(stock.eye - poses[:, :3], poses), _to_object(stock.light.expand(len(poses), 3), poses)
     outside = (normal * eye.unsqueeze(1)).sum(-1) > offset
     facing = (normal * light.unsqueeze(1)).sum(-1)
-    return outside, float(s.ambient) + float(s.diffuse) * torch.where(outside, facing, -facing).clamp(min=0)
+    lit = torch.where(outside, facing, -facing).clamp(min=0).unsqueeze(-1)
+    return outside, stock.ambient + stock.diffuse * lit
 
 
 def _to_object(vectors: Tensor, poses: Tensor) -> Tensor:
@@ -240,6 +284,12 @@ def _to_object(vectors: Tensor, poses: Tensor) -> Tensor:
     x, y, z = vectors.unbind(-1)
     cos, sin = poses[:, 3].cos(), poses[:, 3].sin()
     return torch.stack([cos * x - sin * z, y, sin * x + cos * z], -1)
+
+
+def _channels(layers: Layer) -> Tensor:
+    """Red, green, blue, depth, and shade where there is one, (M, 4 or 5, SH, SW)."""
+    planes = [part.unsqueeze(1) for part in (layers.depth, layers.shade) if part is not None]
+    return torch.cat([layers.color, *planes], 1)
 
 
 def _parts(count: int, most: int) -> list[slice]:
@@ -253,6 +303,9 @@ def _score(pictures: Layer, stage: _Stage, loss: PixelLoss | None, scores: Tenso
         color, depth, means, target = (part[:, : n + 1, n].unsqueeze(2) for part in stage)
         shown = pictures.depth[:, : n + 1] < depth
         change = (pictures.color[:, : n + 1] - color).masked_fill(~shown.unsqueeze(3), 0)
+        if pictures.shade is not None:  # of the ground that is seen
+            dark = (pictures.shade[:, : n + 1] - 1).masked_fill(shown | depth.isfinite(), 0)
+            change = change + dark.unsqueeze(3) * color
         change = downsample(change, target.shape[-2])
         scores[:, : n + 1, :, n + 1] = _effect(change, means, target, loss).flatten(3).sum(3)
 
