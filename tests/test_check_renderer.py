@@ -110,6 +110,14 @@ BROKEN: list[tuple[str, Any, str]] = [
         "under the loss Normal from the base class's: leave swap_scores to the base class",
     ),
     ("swap_scores", broken.AllLossesNormal, "under the loss Mixture from the base class's: leave swap_scores to"),
+    ("backgrounds", broken.OldRender, "render takes no background: give it `background: Tensor | None = None`, and"),
+    (
+        "backgrounds",
+        broken.OwnBackgroundOnly,
+        "with a background, one for each image, render differs from the composed layers by up to ",
+    ),
+    ("backgrounds", broken.BlackBackgroundInScores, "with a background from the base class's: leave swap_scores to"),
+    ("backgrounds", broken.SeesBackgroundThroughObjects, "canvases' gradient in the background differs by up to "),
     (
         "steps",
         broken.TinySteps,
