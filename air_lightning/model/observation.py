@@ -1,4 +1,4 @@
-"""What an image is explained by besides the objects: the noise about its numbers."""
+"""What an image is explained by besides the objects: the noise about its numbers, and what lies behind them."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,14 @@ class Observation(NamedTuple):
     Attributes:
         images: (B, C, H, W).
         loss: -log p(x | canvas) of each number.
+        background: behind all objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
+        background_kl: (B,) nats, of what was inferred of it, to its prior; it counts in every F_n. None: nothing was.
     """
 
     images: Tensor
     loss: PixelLoss
+    background: Tensor | None = None
+    background_kl: Tensor | None = None
 
     @property
     def variance(self) -> Tensor | float:

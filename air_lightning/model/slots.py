@@ -52,7 +52,8 @@ def infer(
     """
     images = observation.images
     rows = torch.arange(images.shape[0], device=images.device)
-    canvas = renderer.image_background().expand_as(images)
+    behind = None if observation.background is None else observation.background.detach()
+    canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
     state = network.start(images, observation.whitening)
     parts: list[tuple[Tensor, ...]] = []
     for _ in range(slots):
@@ -71,7 +72,7 @@ def infer(
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
                 so_far = [torch.stack([p[j] for p in parts], 1) for j in (1, 2)]
-                canvas = renderer.render(*so_far)[:, -1]
+                canvas = renderer.render(*so_far, behind)[:, -1]
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 

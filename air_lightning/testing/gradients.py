@@ -194,7 +194,10 @@ def backgrounds(s: Subject) -> Findings:
         if "background" not in inspect.signature(getattr(s.renderer, name)).parameters:
             yield f"{name} takes no background", "give it `background: Tensor | None = None`, and hand it on"
             return
-    scenes, remedy = s.scenes(), "compose over self.ground(batch, background), or hand `background` on to the base class"
+    scenes, remedy = (
+        s.scenes(),
+        "compose over self.ground(batch, background), or hand `background` on to the base class",
+    )
     what, where, given = scenes.what, scenes.where, scenes.images.flip(0)
     for said, behind in (("one for each image", given), ("one for all images", given[0])):
         with torch.no_grad():
@@ -203,7 +206,9 @@ def backgrounds(s: Subject) -> Findings:
         if share > 0.002:
             yield f"with a background, {said}, render differs from the composed layers by up to {gap:.3g}", remedy
     if s.overrides("swap_scores"):
-        changes = [own(s.renderer, *scenes[:4], scenes.incoming, None, given) for own in (_own(s), Renderer.swap_scores)]
+        changes = [
+            own(s.renderer, *scenes[:4], scenes.incoming, None, given) for own in (_own(s), Renderer.swap_scores)
+        ]
         yield from _same(s, "swap_scores", *changes, "with a background from the base class's")
     yield from _same(s, "canvases' gradient in the background", *_in_background(s, scenes, given), "from what is seen")
 

@@ -80,9 +80,7 @@ class PyTorch3D(Backend):
     def _canvases(self, kinds: Tensor, poses: Tensor, grounds: Tensor) -> Tensor:
         return downsample(compose(self._layers(kinds, poses), grounds, "zbuffer"), self._height)
 
-    def _stage(
-        self, kinds: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None, grounds: Tensor
-    ) -> "_Stage":
+    def _stage(self, kinds: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None, grounds: Tensor) -> "_Stage":
         slots, layers = kinds.shape[1], self._layers(kinds, poses)
         itself = torch.eye(slots, dtype=torch.bool, device=poses.device)[..., None, None]
         depth = layers.depth.unsqueeze(1).masked_fill(itself, torch.inf)
