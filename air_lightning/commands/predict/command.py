@@ -10,7 +10,8 @@ whatever their proportions; boxes are in the pixels of the image as it was given
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
 --model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
-each pixel's median over the images that are given, three at least, whatever background the model had. docs/predict.md says what every field means.
+each pixel's median over the images that are given, three at least, whatever background the model had. docs/predict.md
+says what every field means.
 
 Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done; 2 wrong
 arguments, or no image could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
