@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from renderers_for_tests import Bumps, BumpScenes
+from runs_for_tests import GLIMPSES, write_run
 from torch import Tensor
 
 from air_lightning.backgrounds import (
@@ -22,12 +23,13 @@ from air_lightning.backgrounds import (
     MedianBackground,
     NoBackground,
 )
+from air_lightning.cli import main
 from air_lightning.distributions import count_log_posterior
 from air_lightning.inference import ResidualAttention
 from air_lightning.likelihoods import NormalLikelihood
 from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_kl
 from air_lightning.model.laplace import laplace_sd
-from air_lightning.model.module import AIRModule
+from air_lightning.model.module import AIRModule, drawn
 from air_lightning.model.observation import Observation
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
@@ -325,3 +327,63 @@ def test_all_that_scores_explanations_sees_the_background() -> None:
     moved = slots._replace(where=slots.where + 0.05)
     refined = [Refinement(2)(renderer, observation, moved, kl, plain.log_prior) for observation in observations]
     torch.testing.assert_close(refined[1].where, refined[0].where, rtol=1e-3, atol=1e-3)
+
+
+# ---- figures, commands
+
+
+def test_figures_show_background_and_objects_apart() -> None:
+    module = model(MedianBackground())
+    assert module.background is not None
+    module.background.fit(ramp().expand(3, -1, -1, -1))
+    what, where = torch.zeros(2, 1, 2), torch.zeros(2, 1, 2)
+    batch = Batch(module.renderer.render(what, where, ramp())[:, 1], *torch.zeros(3, 2, 1, 1).long().unbind())
+    plain = model(None).picture(batch)
+    picture = module.picture(batch)
+    assert picture.shape[0] == plain.shape[0] and picture.shape[1] > 1.8 * plain.shape[1]
+    seen = module.infer(batch.images)
+    reconstruction, behind, objects = drawn(module.renderer, seen).chunk(3, -1)
+    torch.testing.assert_close(behind + objects, reconstruction)  # of layers that add up
+    assert torch.equal(behind[0], ramp()) and (objects > -1e-6).all()
+
+
+def fitted(folder: Path, *arguments: object) -> None:
+    small = ["--trainer.max_steps", 1, "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", False]
+    small += ["--trainer.val_check_interval", 1, "--trainer.check_val_every_n_epoch", None, "--model.slots", 1]
+    glimpses = ["--model.renderer", "renderers.GlimpseRenderer", "--model.renderer.image_shape", "[1,12,12]"]
+    glimpses += ["--model.renderer.what", 2, "--model.renderer.glimpse", 4, "--model.renderer.hidden", 4]
+    data = ["--data", "datamodules.ImageFolder", "--data.batch_size", 2, "--data.train_scenes", 2]
+    main(["fit", *(str(a) for a in (*small, *glimpses, *data, "--checkpoint.monitor", "val/elbo", *arguments))])
+
+
+def images(folder: Path, number: int) -> Path:
+    folder.mkdir()
+    for i in range(number):
+        written(folder, (ramp() + 0.2 * torch.rand(1, 12, 12)).clamp(0, 1), f"{i}.png")
+    return folder
+
+
+def test_a_file_is_not_needed_again_after_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, folder = written(tmp_path, ramp()), images(tmp_path / "images", 6)
+    chosen = ["--model.background", "ImageFileBackground", "--model.background.path", file]
+    fitted(tmp_path, "--run_dir", tmp_path / "run", "--data.folder", folder, *chosen)
+    file.unlink()
+    main(["test", "--run_dir", str(tmp_path / "run"), "--trainer.accelerator", "cpu"])
+    main(["export", "--run_dir", str(tmp_path / "run"), "--output", str(tmp_path / "small"), "--format", "weights"])
+    given = ["--input", str(folder), "--output", str(tmp_path / "out"), "--accelerator", "cpu"]
+    main(["predict", "--run_dir", str(tmp_path / "small"), *given])
+    main(["predict", "--run_dir", str(tmp_path / "small"), *given, "--background", "median", "--overwrite"])
+    with pytest.raises(SystemExit) as stop:
+        fitted(tmp_path, "--run_dir", tmp_path / "again", "--data.folder", folder, *chosen)
+    assert stop.value.code == 2 and not (tmp_path / "again").exists()
+    assert f"error: model.background: could not read {file}: " in capsys.readouterr().err
+
+
+def test_a_median_of_two_given_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "run", GLIMPSES)
+    given = ["--input", str(images(tmp_path / "images", 2)), "--output", str(tmp_path / "out"), "--accelerator", "cpu"]
+    for option in (["--background", "median"], ["--model.background", "air_lightning.backgrounds.MedianBackground"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["predict", "--run_dir", str(run), *given, *option])
+        assert stop.value.code == 2 and not (tmp_path / "out").exists()
+        assert "error: a median background needs at least 3 images, got 2: give more images" in capsys.readouterr().err

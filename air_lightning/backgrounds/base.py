@@ -10,7 +10,7 @@ from renderers.base import Renderer
 
 PREFIX = "background."
 """Beginning of the names of a model's weights that are its background's."""
-KEPT = "background"
+RECORD = "background"
 """Where checkpoints say whose background they hold."""
 
 

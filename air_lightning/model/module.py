@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.backgrounds import Background, NoBackground
-from air_lightning.backgrounds.base import KEPT, record, with_own
+from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.figures.gallery import BoxedScene, gallery
@@ -392,11 +392,11 @@ class AIRModule(pl.LightningModule):
     def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
         weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
-        return with_own(weights, self.background, checkpoint.get(KEPT))
+        return with_own(weights, self.background, checkpoint.get(RECORD))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.background is not None:
-            checkpoint[KEPT] = record(self.background)
+            checkpoint[RECORD] = record(self.background)
         if self.renderer.digests:
             checkpoint["renderer_digests"] = self.renderer.digests
         if self.powers != Powers():
@@ -405,7 +405,7 @@ class AIRModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take older names of weights, and the powers; warn where the renderer draws other than it was trained on."""
         checkpoint["state_dict"] = self.weights_of(checkpoint)
-        kept = checkpoint.get(KEPT)
+        kept = checkpoint.get(RECORD)
         if self.background is not None and kept is not None and kept["source"] == self.background.source:
             self.background.adopted(kept["state"])
         self.powers = Powers(**checkpoint.get(POWERS, {}))
@@ -481,15 +481,18 @@ class AIRModule(pl.LightningModule):
         window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         kinds = inferred.slots.what if names else None
-        scenes, drawn = self._displayed(batch.images), self._displayed(inferred.reconstruction)
-        return image_rows(scenes, drawn, inferred.count, window, kinds, names)
+        scenes, beside = self._displayed(batch.images), self._displayed(drawn(self.renderer, inferred))
+        return image_rows(scenes, beside, inferred.count, window, kinds, names)
 
     def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
         seen = self.infer(batch.images.to(self.device))
         what, where = seen.slots.what, seen.slots.where
-        shown, drawn = batch._replace(images=self._displayed(batch.images)), self._displayed(seen.reconstruction)
-        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, drawn)
+        shown, beside = (
+            batch._replace(images=self._displayed(batch.images)),
+            self._displayed(drawn(self.renderer, seen)),
+        )
+        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, beside)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
@@ -503,6 +506,16 @@ class AIRModule(pl.LightningModule):
         """Images as the data's figures show them."""
         data = getattr(self._trainer, "datamodule", None)
         return data.displayed(images) if isinstance(data, SceneDataModule) else images
+
+
+def drawn(renderer: Renderer, seen: Inference) -> Tensor:
+    """Reconstructions (B, C, H, W); beside each, where the background is a plug-in's, that and the objects alone."""
+    if seen.background is None:
+        return seen.reconstruction
+    behind = seen.background.expand_as(seen.reconstruction)
+    share = renderer.transmittance(seen.slots.what, seen.slots.where)
+    share = share[torch.arange(len(share), device=share.device), seen.count].unsqueeze(1)
+    return torch.cat([seen.reconstruction, behind, seen.reconstruction - share * behind], -1)
 
 
 def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:
