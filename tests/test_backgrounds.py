@@ -347,7 +347,7 @@ def test_figures_show_background_and_objects_apart() -> None:
     assert torch.equal(behind[0], ramp()) and (objects > -1e-6).all()
 
 
-def fitted(folder: Path, *arguments: object) -> None:
+def fitted(*arguments: object) -> None:
     small = ["--trainer.max_steps", 1, "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", False]
     small += ["--trainer.val_check_interval", 1, "--trainer.check_val_every_n_epoch", None, "--model.slots", 1]
     glimpses = ["--model.renderer", "renderers.GlimpseRenderer", "--model.renderer.image_shape", "[1,12,12]"]
@@ -366,7 +366,7 @@ def images(folder: Path, number: int) -> Path:
 def test_a_file_is_not_needed_again_after_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, folder = written(tmp_path, ramp()), images(tmp_path / "images", 6)
     chosen = ["--model.background", "ImageFileBackground", "--model.background.path", file]
-    fitted(tmp_path, "--run_dir", tmp_path / "run", "--data.folder", folder, *chosen)
+    fitted("--run_dir", tmp_path / "run", "--data.folder", folder, *chosen)
     file.unlink()
     main(["test", "--run_dir", str(tmp_path / "run"), "--trainer.accelerator", "cpu"])
     main(["export", "--run_dir", str(tmp_path / "run"), "--output", str(tmp_path / "small"), "--format", "weights"])
@@ -374,9 +374,17 @@ def test_a_file_is_not_needed_again_after_training(tmp_path: Path, capsys: pytes
     main(["predict", "--run_dir", str(tmp_path / "small"), *given])
     main(["predict", "--run_dir", str(tmp_path / "small"), *given, "--background", "median", "--overwrite"])
     with pytest.raises(SystemExit) as stop:
-        fitted(tmp_path, "--run_dir", tmp_path / "again", "--data.folder", folder, *chosen)
+        fitted("--run_dir", tmp_path / "again", "--data.folder", folder, *chosen)
     assert stop.value.code == 2 and not (tmp_path / "again").exists()
     assert f"error: model.background: could not read {file}: " in capsys.readouterr().err
+
+
+def test_a_median_of_two_training_images_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = images(tmp_path / "images", 4)  # two of which are held out
+    with pytest.raises(SystemExit) as stop:
+        fitted("--run_dir", tmp_path / "run", "--data.folder", folder, "--model.background", "MedianBackground")
+    assert stop.value.code == 2 and not (tmp_path / "run").exists()
+    assert "error: a median background needs at least 3 images, got 2: give more images" in capsys.readouterr().err
 
 
 def test_a_median_of_two_given_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

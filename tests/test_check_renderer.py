@@ -259,7 +259,7 @@ def test_reports_are_readable() -> None:
 
 def test_check_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", "--renderer", "disc_plugin.Discs", "--renderer.size", "24"])
-    assert capsys.readouterr().out.startswith("Discs keeps 18 laws and breaks 0\n")
+    assert capsys.readouterr().out.startswith("Discs keeps 19 laws and breaks 0\n")
 
 
 class Bare(Discs):
@@ -271,7 +271,7 @@ class Bare(Discs):
 
 def test_check_of_a_renderer_without_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", "--renderer", "test_check_renderer.Bare"])
-    assert capsys.readouterr().out.startswith("Bare keeps 18 laws and breaks 0\n")
+    assert capsys.readouterr().out.startswith("Bare keeps 19 laws and breaks 0\n")
 
 
 @pytest.mark.parametrize(
