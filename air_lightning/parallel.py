@@ -31,8 +31,25 @@ def rank() -> int:
 
 def started_outside() -> bool:
     """Whether this is one of several processes that Lightning has not started."""
-    several = any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
-    return several and RUN_DIR_VARIABLE not in os.environ
+    return _several() and RUN_DIR_VARIABLE not in os.environ
+
+
+def forget_launches(nodes: int) -> None:
+    """Where this process is alone, drop what the environment says of others.
+
+    That may be left there by a launch before; or by SLURM, in the shell of a job with room for several processes, which
+    are started by `srun` alone. Lightning would take this process for one of them.
+
+    Args:
+        nodes: how many machines the trainer is to have.
+    """
+    if nodes > 1 or _several() or RUN_DIR_VARIABLE in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
+        return
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"):
+        os.environ.pop(name, None)
+    setattr(rank_zero_only, "rank", 0)  # noqa: B010  # where Lightning keeps it
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        os.environ["SLURM_JOB_NAME"] = "bash"  # by which Lightning knows a shell
 
 
 def check_world(size: int) -> None:
@@ -90,6 +107,11 @@ def average(values: torch.Tensor) -> torch.Tensor:
     total = values.clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
+
+
+def _several() -> bool:
+    """Whether a launcher says that it has started several processes."""
+    return any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
 
 
 def _has_store() -> bool:

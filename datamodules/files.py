@@ -16,6 +16,7 @@ class Source(NamedTuple):
         files: their names there.
         mirrors: addresses to which a file's name is appended, tried in order.
         hashes: of each file as it is downloaded, ``md5:...``; None where they differ between mirrors.
+        other_folders: where else under a data root all files may lie. other_names: of each file.
     """
 
     name: str
@@ -23,6 +24,8 @@ class Source(NamedTuple):
     files: tuple[str, ...]
     mirrors: tuple[str, ...]
     hashes: tuple[str | None, ...]
+    other_folders: tuple[str, ...] = ()
+    other_names: tuple[tuple[str, ...], ...] = ()
 
 
 def find(source: Source, root: str | None) -> list[Path] | None:
@@ -77,7 +80,19 @@ def _download(pooch: Any, source: Source, file: str, known: str | None) -> Path:
 
 
 def _under(root: str, source: Source) -> list[Path]:
-    return [Path(root).expanduser() / source.folder / file for file in source.files]
+    """The files in the first folder that has all of them, or else most."""
+    folders = (Path(root).expanduser() / folder for folder in (source.folder, *source.other_folders))
+    return min((_within(folder, source) for folder in folders), key=lambda paths: len(_absent(paths)))
+
+
+def _within(folder: Path, source: Source) -> list[Path]:
+    names = source.other_names or ((),) * len(source.files)
+    return [_first(folder, (file, *others)) for file, others in zip(source.files, names)]
+
+
+def _first(folder: Path, names: Sequence[str]) -> Path:
+    """The first of these files that is there; where none is, the first."""
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
 def _absent(paths: Sequence[Path]) -> list[str]:

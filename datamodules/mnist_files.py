@@ -23,6 +23,13 @@ SOURCE = Source(
     tuple(f"{part}-{kind}-ubyte.gz" for part in PARTS for kind in ("images-idx3", "labels-idx1")),
     ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     (None, None, None, None),
+    # torchvision's layout, in the root or in our folder; or the files in the root itself
+    other_folders=("MNIST/raw", "mnist/MNIST/raw", ""),
+    other_names=tuple(
+        (f"{part}-{kind}-ubyte", f"{part}-{kind.replace('-', '.')}-ubyte")  # unpacked; the dot is Kaggle's
+        for part in PARTS
+        for kind in ("images-idx3", "labels-idx1")
+    ),
 )
 # Of the decompressed content: the same numbers are about in several compressions.
 CONTENT = (
@@ -100,7 +107,10 @@ def _array(path: Path, magic: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _decompressed(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data.startswith(b"\0\0") or (path.suffix != ".gz" and not data.startswith(b"\x1f\x8b")):
+        return data  # some programs unpack what they download and leave its name as it was
     try:
-        return gzip.decompress(path.read_bytes())
+        return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is truncated or not a gzip file ({error}): get it again") from error

@@ -28,8 +28,9 @@ class MultiMNIST(CanvasModule):
     Args:
         counts: the numbers of digits a scene may hold, equally likely; repeat one to make it likelier.
         test_counts: those of test scenes; null: as counts.
-        root: folder that holds `mnist/` with MNIST's four `.gz` files; null: $AIR_DATA_ROOT if it has them, otherwise
-            they are downloaded to the user's cache (which needs the package `pooch`).
+        root: folder that holds `mnist/` with MNIST's four files, packed (`.gz`) or unpacked, or torchvision's
+            `MNIST/raw/` with them; null: $AIR_DATA_ROOT if it has them, otherwise they are downloaded to the user's
+            cache (which needs the package `pooch`).
         canvas: the picture's side, pixels.
         sizes: smallest and largest side, in pixels, to which a digit's 28x28 frame is scaled; equally likely.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.

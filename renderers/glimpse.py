@@ -119,7 +119,7 @@ class GlimpseRenderer(Renderer):
 
     def _placed(self, glimpses: Tensor, window: Tensor) -> Tensor:
         """(M, C, H, W): the picture's pixel shows the glimpse at the window's own coordinates of it."""
-        inverse = torch.linalg.inv(window[..., :2])
+        inverse = _inverse(window[..., :2])
         theta = torch.cat([inverse, -inverse @ window[..., 2:]], -1)
         size = [*glimpses.shape[:2], *self.image_shape[1:]]
         return F.grid_sample(glimpses, F.affine_grid(theta, size, align_corners=False), align_corners=False)
@@ -130,6 +130,13 @@ class GlimpseRenderer(Renderer):
         down = _weights(window[:, 1, 1], window[:, 1, 2], height, self.glimpse)
         across = _weights(window[:, 0, 0], window[:, 0, 2], width, self.glimpse)
         return down.unsqueeze(1) @ (glimpses @ across.transpose(1, 2).unsqueeze(1))
+
+
+def _inverse(linear: Tensor) -> Tensor:
+    """Of matrices (..., 2, 2), in closed form: ONNX has no operation for it."""
+    (a, b), (c, d) = linear[..., 0, :].unbind(-1), linear[..., 1, :].unbind(-1)
+    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return adjugate / (a * d - b * c)[..., None, None]
 
 
 def _weights(scale: Tensor, center: Tensor, pixels: int, samples: int) -> Tensor:

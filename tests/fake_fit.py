@@ -1,9 +1,10 @@
 """A stand-in for `fit`, for tests of sweeps: a run folder with a curve that its arguments give, and no training.
 
     python fake_fit.py fit --run_dir DIR [--resume] --x=0.5 [--points=3] [--pause=0.0]
-        [--fail=true] [--metric=val/score]
+        [--fail=true] [--metric=val/score] [--spoil=nan]
 
-The curve rises to x. The state that it goes on from is the number of points, in `last.ckpt`.
+The curve rises to x; from its second point on it is what ``spoil`` says. The state that it goes on from is the number
+of points, in `last.ckpt`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ parser.add_argument("--x", type=float, default=0.0)
 parser.add_argument("--points", type=int, default=3)
 parser.add_argument("--pause", type=float, default=0.0)
 parser.add_argument("--fail", default="False")
+parser.add_argument("--spoil", default="")
 parser.add_argument("--metric", default="val/score")
 parser.add_argument("--no_wandb", action="store_true")
 parser.add_argument("--trainer.logger")
@@ -42,7 +44,8 @@ def main() -> None:
     for point in range(done + 1, given.points + 1):
         time.sleep(given.pause)
         with metrics.open("a") as file:
-            file.write(f"0,{10 * point},{given.x * point / given.points}\n")
+            value = given.spoil if given.spoil and point > 1 else given.x * point / given.points
+            file.write(f"0,{10 * point},{value}\n")
         state.write_text(str(point))
 
 

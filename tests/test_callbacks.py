@@ -178,6 +178,22 @@ def test_figures_refuse_values_that_mean_nothing():
         Figures(frames=-2)
 
 
+# ---- WeightAveraging
+
+
+@pytest.mark.parametrize("name", ["WeightAveraging", "EMAWeightAveraging"])
+def test_lightnings_weight_averaging_leaves_buffers_of_whole_numbers_alone_and_resumes(tmp_path, name):
+    given = ["--trainer.callbacks", name, "--trainer.num_sanity_val_steps", 0]
+    straight = toy.fit("--run_dir", tmp_path / "a", *given)
+    assert straight.model.used.tolist() == [True, False, True] and straight.model.places.tolist() == [0, 5, 7]
+    with pytest.raises(SystemExit):
+        toy.fit("--run_dir", tmp_path / "b", *given, "--model.sigterm_at", "train 10")
+    ended = toy.run("fit", "--resume", "--run_dir", tmp_path / "b", "--model.sigterm_at", "")
+    assert same_weights(straight, ended)
+    plain = toy.fit("--run_dir", tmp_path / "c")
+    assert plain.model.losses == straight.model.losses and not same_weights(plain, straight)
+
+
 # ---- FinalValidation
 
 
@@ -201,6 +217,20 @@ def test_last_weights_are_validated_and_saved(tmp_path, end):
         assert torch.equal(checkpoint["state_dict"]["line.weight"], cli.model.line.weight)
     with (tmp_path / "metrics.csv").open(newline="") as file:
         assert sum(row["val/position_error"] != "" for row in csv.DictReader(file)) == 1  # once, and once only
+
+
+def test_a_resumed_run_without_time_left_says_so(tmp_path, capsys):
+    toy.fit(
+        "--run_dir", tmp_path, "--trainer.max_epochs", -1, "--trainer.max_time", "00:00:00:01", "--model.seconds", 0.2
+    )
+    capsys.readouterr()
+    step = toy.run("fit", "--resume", "--run_dir", tmp_path).trainer.global_step
+    said = capsys.readouterr().err
+    assert f"nothing was trained: the run had used up its max_time by step {step}; give more with --trainer.max" in said
+    toy.run(
+        "fit", "--resume", "--run_dir", tmp_path, "--trainer.max_time", "00:01:00:00", "--trainer.max_steps", step + 1
+    )
+    assert "nothing was trained" not in capsys.readouterr().err
 
 
 # ---- NonFiniteGuard
@@ -325,31 +355,55 @@ def test_metric_that_is_nan_is_never_the_best(tmp_path):
 
 EPOCHS, STEPS = ["--trainer.max_epochs"], ["--trainer.max_epochs", -1, "--trainer.max_steps"]
 EVERY_3 = ["--trainer.val_check_interval", 3, "--trainer.check_val_every_n_epoch", "null"]
+OF_3 = ["--trainer.accumulate_grad_batches", 3]  # steps of three batches, and of the last two of an epoch's eight
 
 
 @pytest.mark.parametrize(
-    "limit, first, whole, more",
+    "limit, ends, more",
     [
-        (EPOCHS, 1, 2, []),
-        (EPOCHS, 2, 4, ["--data.shuffle", "true"]),
-        (EPOCHS, 1, 3, ["--trainer.val_check_interval", 0.5]),
-        (EPOCHS, 1, 3, ["--trainer.check_val_every_n_epoch", 2]),
-        (STEPS, 8, 24, []),
-        (STEPS, 8, 24, ["--data.shuffle", "true"]),
-        (STEPS, 5, 16, []),
-        (STEPS, 6, 16, EVERY_3),
-        (STEPS, 8, 16, EVERY_3),
-        (STEPS, 13, 30, EVERY_3),
+        (EPOCHS, [1, 2], []),
+        (EPOCHS, [1, 2, 3, 4], []),
+        (EPOCHS, [2, 4], ["--data.shuffle", "true"]),
+        (EPOCHS, [1, 3], ["--trainer.val_check_interval", 0.5]),
+        (EPOCHS, [1, 3], ["--trainer.check_val_every_n_epoch", 2]),
+        (STEPS, [8, 24], []),
+        (STEPS, [8, 16, 24, 28], []),  # at an epoch's end, after its validation
+        (STEPS, [8, 16, 24, 28], ["--trainer.limit_val_batches", 0]),
+        (STEPS, [8, 24], ["--data.shuffle", "true"]),
+        (STEPS, [5, 16], []),
+        (STEPS, [3, 6, 7, 8, 9, 20], []),  # within epochs, and at the end of one that was begun before
+        (STEPS, [4, 8, 20], ["--trainer.val_check_interval", 4]),
+        (STEPS, [4, 6, 8, 14], ["--trainer.val_check_interval", 0.25]),
+        (STEPS, [6, 16], EVERY_3),
+        (STEPS, [8, 16], EVERY_3),
+        (STEPS, [13, 30], EVERY_3),
+        (STEPS, [6, 9, 16, 24, 30], EVERY_3),  # just after validations
+        (STEPS, [1, 3, 5, 8], OF_3),
+        (EPOCHS, [1, 3], OF_3),
     ],
 )
-def test_resumed_run_is_the_run_without_a_break_bit_for_bit(tmp_path, limit, first, whole, more):
-    straight = toy.fit("--run_dir", tmp_path / "straight", *more, *limit, whole)
-    begun = toy.fit("--run_dir", tmp_path / "broken", *more, *limit, first)
-    ended = toy.run("fit", "--resume", "--run_dir", tmp_path / "broken", *limit, whole)
-    assert straight.model.losses == begun.model.losses + ended.model.losses
-    assert same_weights(straight, ended)
-    assert straight.trainer.global_step == ended.trainer.global_step
-    assert straight.trainer.current_epoch == ended.trainer.current_epoch
+def test_resumed_run_is_the_run_without_a_break_bit_for_bit(tmp_path, limit, ends, more):
+    straight = toy.fit("--run_dir", tmp_path / "straight", *more, *limit, ends[-1])
+    parts = [toy.fit("--run_dir", tmp_path / "broken", *more, *limit, ends[0])]
+    parts += [toy.run("fit", "--resume", "--run_dir", tmp_path / "broken", *limit, end) for end in ends[1:]]
+    assert straight.model.losses == [loss for part in parts for loss in part.model.losses]
+    assert same_weights(straight, parts[-1])
+    for count in ("global_step", "current_epoch"):
+        assert getattr(straight.trainer, count) == getattr(parts[-1].trainer, count)
+    first, rest = (load(tmp_path / name / "checkpoints" / "last.ckpt")["loops"] for name in ("straight", "broken"))
+    assert first["fit_loop"]["epoch_loop.state_dict"] == rest["fit_loop"]["epoch_loop.state_dict"]
+
+
+@pytest.mark.parametrize("limit", [["--trainer.max_epochs", 3], [*STEPS, 8]])
+def test_a_run_that_is_stopped_between_two_steps_of_the_optimizer_goes_on_bit_for_bit(tmp_path, limit):
+    """Its gradients so far, of two batches of three, are in the checkpoint."""
+    more = [*OF_3, "--trainer.num_sanity_val_steps", 0]
+    straight = toy.fit("--run_dir", tmp_path / "a", *more, *limit)
+    with pytest.raises(SystemExit):
+        toy.fit("--run_dir", tmp_path / "b", *more, *limit, "--model.sigterm_at", "batch 12")
+    assert load(tmp_path / "b" / "checkpoints" / "last.ckpt")["gradients"]
+    ended = toy.run("fit", "--resume", "--run_dir", tmp_path / "b", "--model.sigterm_at", "")
+    assert straight.model.losses[13:] == ended.model.losses and same_weights(straight, ended)
 
 
 def test_training_is_the_same_however_often_it_is_validated(tmp_path):

@@ -109,6 +109,28 @@ def test_second_process_takes_the_folder_of_the_first(tmp_path, monkeypatch, cap
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"NODE_RANK": "1"},
+        {"GROUP_RANK": "1"},
+        {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "1"},
+        {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "sweep"},  # the shell of a job of four tasks
+    ],
+)
+def test_one_process_is_the_first_whatever_a_launch_before_has_left(tmp_path, monkeypatch, left):
+    monkeypatch.chdir(tmp_path)
+    for name in ("NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "SLURM_JOB_NAME"):
+        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("pytorch_lightning.utilities.rank_zero_only.rank", int(left.get("LOCAL_RANK", 0)))
+    toy.fit()
+    (folder,) = Path("runs/run").iterdir()
+    assert names(folder) == ["checkpoints", "config.yaml", "metrics.csv"]
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, capsys, monkeypatch):
     def denied(self, *_, **__):
         raise PermissionError(13, "Permission denied", str(self))
@@ -117,6 +139,15 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, capsys, monkeyp
     for given, path in ((["--run_dir", "here"], "here"), ([], "runs/run/")):
         error = refused(capsys, *toy.FIT, *given)
         assert error.startswith(f"run_dir '{path}") and "cannot be written to (Permission denied): name" in error
+
+
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_half_precision_throughout_is_refused_before_a_folder_is_made(tmp_path, capsys, precision):
+    error = refused(capsys, *toy.FIT, "--run_dir", tmp_path / "run", "--trainer.precision", precision)
+    assert error.startswith(
+        f"trainer.precision '{precision}' is not supported, scenes and evidence need 32 bits: choose"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_data_that_cannot_be_had_is_an_error_before_a_folder_is_made(tmp_path, capsys, monkeypatch):

@@ -17,6 +17,7 @@ from air_lightning.cli import main
 from air_lightning.commands.export.formats import quantile
 from air_lightning.runs.loading import load_module
 from renderers import Layer, MeshRenderer, Renderer
+from renderers.mesh import Light, Shadow
 from renderers.mesh.dense import DenseMeshes
 
 
@@ -88,7 +89,7 @@ print(json.dumps([shapes, ours, json.loads(extra["metadata.json"])]))
     assert known["where"][2]["periods"][1] == 0 and "not refined" in facts["description"]
 
 
-@pytest.mark.parametrize("case", ["glimpses", "meshes"])
+@pytest.mark.parametrize("case", ["glimpses", "turned glimpses", "meshes"])
 def test_onnx(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxscript", reason="needs the extra `export`")
     runtime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
@@ -116,11 +117,13 @@ def test_the_quantile_in_operations_of_onnx() -> None:
 
 # ---- the mesh renderer in torch operations
 
+SLANT = Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2))
 
-@pytest.mark.parametrize("supersample", [1, 2])
-def test_dense_meshes_are_the_renderers(supersample: int) -> None:
+
+@pytest.mark.parametrize("supersample, light", [(1, SLANT), (2, Light())], ids=["shadows", "2 samples"])
+def test_dense_meshes_are_the_renderers(supersample: int, light: Light) -> None:
     kinds = ["cube", "sphere", "cylinder", "cone"]
-    renderer = MeshRenderer(kinds=kinds, image_size=(24, 32), supersample=supersample, y=(0.0, 0.3))
+    renderer = MeshRenderer(kinds=kinds, image_size=(24, 32), supersample=supersample, y=(0.0, 0.3), light=light)
     dense = renderer.traceable()
     assert isinstance(dense, DenseMeshes)
     torch.manual_seed(0)
@@ -131,6 +134,9 @@ def test_dense_meshes_are_the_renderers(supersample: int) -> None:
     assert torch.equal(mine.depth.isfinite(), shown) and shown.any(2).any(1).sum() >= 37
     torch.testing.assert_close(mine.depth[shown], theirs.depth[shown], atol=0, rtol=1e-3)
     torch.testing.assert_close(mine.color, theirs.color, atol=1 / 255, rtol=0)
+    if theirs.shade is not None:
+        assert mine.shade is not None and (theirs.shade < 1).any()
+        assert ((mine.shade - theirs.shade).abs() > 1e-5).float().mean() < 1e-3
     slots = what[4:].view(18, 2), where[4:].view(18, 2, 4)
     different = (dense.render(*slots) - renderer.render(*slots)).abs().amax(2) > 1e-3
     assert different.float().mean() < 1e-4  # where two objects cut one another

@@ -17,6 +17,7 @@ from gltf_for_tests import BLUE, FACES, FLAG, GREEN, RED, SQUARE, UV, YELLOW, Gl
 from numpy.typing import NDArray
 from PIL import Image
 
+from renderers.mesh import read_mesh
 from renderers.mesh.files import gltf
 from renderers.mesh.files.painting import painted
 from renderers.mesh.files.part import Part
@@ -43,7 +44,7 @@ def mean(parts: list[Part]) -> list[float]:
     soup = painted(parts, 0.1)
     edges = soup.corners[:, 1:] - soup.corners[:, :1]
     areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-    return np.average(soup.colors.mean(1), 0, areas).tolist()
+    return np.average(soup.srgb.mean(1), 0, areas).tolist()
 
 
 def quarters(parts: list[Part]) -> dict[tuple[int, int], list[float]]:
@@ -51,7 +52,7 @@ def quarters(parts: list[Part]) -> dict[tuple[int, int], list[float]]:
     soup = painted(parts, 0.02)
     middle = soup.corners.mean(1)
     near = {q: np.abs(middle[:, [0, 2]] - np.array(q) / 2).max(1) < 0.2 for q in QUARTERS}
-    return {q: (255 * soup.colors[rows].mean((0, 1))).round().tolist() for q, rows in near.items()}
+    return {q: (255 * soup.srgb[rows].mean((0, 1))).round().tolist() for q, rows in near.items()}
 
 
 def encoded(linear: float) -> float:
@@ -686,3 +687,18 @@ def test_what_is_no_gltf(data: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "m.glb").write_bytes(data)
     with pytest.raises(ValueError, match=re.escape(said)):
         gltf.read(tmp_path / "m.glb")
+
+
+def test_a_mesh_keeps_linear_numbers_and_draws_them_as_srgb(tmp_path: Path) -> None:
+    file = Gltf()
+    texture = file.texture(np.full((2, 2, 3), 128, np.uint8))
+    file.mesh(
+        file.primitive(TEXCOORD_0=UV, material=file.material([1, 1, 1, 1], texture)),
+        file.primitive(material=file.material([0.2, 0.4, 0.6, 1])),
+    )
+    mesh = read_mesh(file.write(tmp_path / "m.glb"))
+    assert mesh.linear is not None and mesh.linear.tolist() == [False, False, True, True]
+    assert mesh.colors[-1, 0].tolist() == pytest.approx([0.2, 0.4, 0.6])
+    assert mesh.drawn[-1, 0].tolist() == pytest.approx([encoded(c) for c in (0.2, 0.4, 0.6)])
+    assert np.allclose(mesh.colors[0], 128 / 255) and np.allclose(mesh.drawn[0], 128 / 255)
+    assert mesh.scaled(2.0).linear is mesh.linear

@@ -193,13 +193,15 @@ REFUSED = {
     SQUARE
     + "f 0 1 2\n": "line 6, 'f 0 1 2': '0' is out of range, there are 4 vertices, counted from 1: the file is bro",
     SQUARE + "f 1 2 -5\n": "line 6, 'f 1 2 -5': '-5' is out of range, there are 4 vertices",
-    SQUARE + f"f 1 2 {10**30}\n": "is out of range, there are 4 vertices",
+    SQUARE + f"f 1 2 {10**12}\n": "'1000000000000' is out of range, there are 4 vertices",
+    SQUARE + f"f 1 2 {10**30}\n": "a corner is v, v/vt, v//vn or v/vt/vn, whole numbers",
     CORNERS + UV + "f 1/1 2/2 3/9\n": "line 9, 'f 1/1 2/2 3/9': '3/9' is out of range, there are 4 texture coordinates",
     SQUARE + "f 1 2\n": "line 6, 'f 1 2': a face has at least three corners: the file is broken, export it again",
     SQUARE + "f 1 2 x\n": "line 6, 'f 1 2 x': a corner is v, v/vt, v//vn or v/vt/vn, whole numbers: the file is broken",
     SQUARE + "f 1 2 /3\n": "line 6, 'f 1 2 /3': a corner is v, v/vt",
     SQUARE + "f 1 2 3/1/1/1\n": "line 6, 'f 1 2 3/1/1/1': a corner is v, v/vt",
     SQUARE + "f 1 2 1-3\n": "line 6, 'f 1 2 1-3': a corner is v, v/vt",
+    SQUARE + "f 1 2\x00 3\n": "a corner is v, v/vt, v//vn or v/vt/vn, whole numbers",
     SQUARE + "f 1 2 3.5\n": "line 6, 'f 1 2 3.5': a corner is v, v/vt",
     "v 1 2\n"
     + SQUARE: "line 1, 'v 1 2': a vertex has x y z, or x y z w, or x y z r g b, or x y z r g b a: the file is",

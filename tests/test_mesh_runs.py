@@ -50,10 +50,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_run_finds_its_meshes_from_anywhere(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    fit(mine)
+    fit(mine, "--model.renderer.meshes.box.symmetry", "4")  # an option is added to the path
     saved = yaml.safe_load(Path("run/config.yaml").read_text())["model"]["renderer"]["init_args"]["meshes"]
     box = str(mine / "shapes" / "box.stl")
-    assert saved["box"] == box and saved["same"]["path"] == box and saved["ball"] == "sphere"
+    assert saved["box"] == saved["same"] and saved["ball"] == "sphere"
+    assert (saved["box"]["path"], saved["box"]["symmetry"]) == (box, 4)
     run = Path("run").absolute()
     monkeypatch.chdir(tmp_path)
     main(["test", "--run_dir", str(run)])

@@ -184,6 +184,19 @@ def test_root_of_the_environment(root: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert torch.equal(batch(MultiMNIST()).images, batch(MultiMNIST(root=root)).images)
 
 
+@pytest.mark.parametrize("folder", ["mnist", "MNIST/raw", "mnist/MNIST/raw", "."])
+@pytest.mark.parametrize("name", ["{}.gz", "{}", "dots", "unpacked.gz"])
+def test_layouts_of_other_programs(root: str, folder: str, name: str, tmp_path: Path) -> None:
+    place = tmp_path / "other" / folder
+    place.mkdir(parents=True)
+    for packed in (Path(root) / "mnist").iterdir():
+        content = packed.read_bytes() if name == "{}.gz" else gzip.decompress(packed.read_bytes())
+        named = {"dots": packed.stem.replace("-idx", ".idx"), "unpacked.gz": packed.name}
+        (place / named.get(name, name.format(packed.stem))).write_bytes(content)
+    module = MultiMNIST(root=str(tmp_path / "other"))
+    assert torch.equal(batch(module, n=4).images, batch(MultiMNIST(root=root), n=4).images)
+
+
 def test_a_file_that_is_absent(root: str) -> None:
     (Path(root) / "mnist/t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(ValueError, match="has no mnist/t10k-labels-idx1-ubyte.gz") as error:
@@ -198,7 +211,7 @@ def wrong_files() -> list[Any]:
     whole = 16 + 48 * 784
     return [
         ("images", pack(images)[:-20], "is truncated or not a gzip file"),
-        ("images", images, "is truncated or not a gzip file"),
+        ("images", b"something else", "is truncated or not a gzip file"),
         ("images", pack(images[:-1]), f"expected {whole} bytes for 48 entries, found {whole - 1}"),
         ("images", pack(images[:9]), "expected an IDX header of 16 bytes, found 9 bytes"),
         ("images", pack(labels), "expected the magic number 2051, found 2049"),

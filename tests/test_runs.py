@@ -150,6 +150,23 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_half_a_row_of_a_killed_run_is_cut_off(tmp_path):
+    first = MetricsFile(tmp_path)
+    first.log_metrics({"loss": 1.0}, step=0)
+    first.save()
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("0.51")
+    again = MetricsFile(tmp_path)
+    again.log_metrics({"loss": 0.5}, step=1)
+    again.save()
+    assert [row["loss"] for row in rows(tmp_path / "metrics.csv")] == ["1.0", "0.5"]
+    (tmp_path / "metrics.csv").write_text("lo")  # not even the head
+    third = MetricsFile(tmp_path)
+    third.log_metrics({"loss": 0.25}, step=2)
+    third.save()
+    assert rows(tmp_path / "metrics.csv") == [{"loss": "0.25", "step": "2"}]
+
+
 def test_metrics_file_is_in_the_folder_and_appended_to(tmp_path):
     first = MetricsFile(tmp_path)
     first.log_metrics({"loss": 1.0}, step=0)

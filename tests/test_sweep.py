@@ -21,6 +21,7 @@ from air_lightning.commands.sweep import Choice, Halving, Metric, Range, load
 from air_lightning.commands.sweep.command import run_count
 from air_lightning.commands.sweep.fits import environment
 from air_lightning.commands.sweep.parameters import grid, nth, read, size
+from air_lightning.commands.sweep.shares import Shaped, Weighted
 from air_lightning.runs.curves import curve
 
 TESTS = Path(__file__).parent
@@ -59,6 +60,13 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"min": 0, "max": 9, "distribution": "q_uniform"}, Range(0, 9, quantum=1)),
         ({"min": 0, "max": 9, "q": 0.5, "distribution": "q_uniform"}, Range(0, 9, quantum=0.5)),
         ({"min": -5, "max": 0, "distribution": "log_uniform"}, Range(-5, 0, exponent=True)),
+        ({"min": 1, "max": 5, "distribution": "inv_log_uniform"}, Range(-5, -1, exponent=True)),
+        ({"min": 1e-3, "max": 1.0, "distribution": "inv_log_uniform_values"}, Range(1e-3, 1.0, log=True)),
+        ({"distribution": "normal"}, Shaped("normal", 0, 1)),
+        ({"mu": 1, "sigma": 2, "distribution": "q_normal"}, Shaped("normal", 1, 2, 1)),
+        ({"sigma": 0.5, "distribution": "log_normal"}, Shaped("log_normal", 0, 0.5)),
+        ({"a": 2, "b": 3, "q": 0.1, "distribution": "q_beta"}, Shaped("beta", 2, 3, 0.1)),
+        ({"values": [1, "b"], "probabilities": [0.25, 0.75]}, Weighted((1, "b"), (0.25, 0.75))),
     ],
 )
 def test_kinds_of_parameters_are_wandbs(settings: dict[str, Any], parameter: Choice | Range) -> None:
@@ -70,11 +78,16 @@ def test_kinds_of_parameters_are_wandbs(settings: dict[str, Any], parameter: Cho
     [
         (3, r"parameter 'a.b' must be a mapping such as \{values: \[1, 2\]\}, got 3"),
         ({"min": 1}, r"parameter 'a.b' needs `value`, `values`, or `min` and `max`, got \{'min': 1\}"),
-        ({"distribution": "beta"}, "parameter 'a.b' has the distribution 'beta': known here are constant, categorical"),
-        ({"parameters": {"c": {"value": 1}}}, "parameter 'a.b' is nested: write it flat, as `a.b.<argument>`"),
+        ({"distribution": "gamma"}, "parameter 'a.b' has the distribution 'gamma': known here are constant, categ"),
+        ({"distribution": "normal", "min": 1}, "parameter 'a.b': normal knows no min: known are mu, sigma"),
+        ({"distribution": "normal", "sigma": 0}, "parameter 'a.b': sigma must be positive, got 0"),
+        ({"distribution": "beta", "a": "2"}, "parameter 'a.b': a must be a number .*, got '2'"),
+        ({"min": -800, "max": 0, "distribution": "inv_log_uniform"}, "min of inv_log_uniform is a logarithm, and e to"),
+        ({"values": [1, 2], "probabilities": [0.5, 0.4]}, "probabilities must be 2 numbers >= 0 that add up to 1, one"),
+        ({"value": {"c": [None]}}, "parameter 'a.b' has the value null, which `wandb agent` cannot pass on: leave it"),
         ({"values": []}, "parameter 'a.b' must have a list of values, not empty, got "),
         ({"values": [1, None]}, "parameter 'a.b' has the value null, which `wandb agent` cannot pass on: leave it out"),
-        ({"values": [1], "probabilities": [1.0]}, "parameter 'a.b': categorical knows no probabilities: leave it out"),
+        ({"value": 1, "probabilities": [1.0]}, "parameter 'a.b': categorical_w_probabilities needs values, got"),
         ({"min": 2, "max": 1}, "parameter 'a.b': min must be below max, got 2 and 1"),
         ({"min": "1e-3", "max": 1}, "parameter 'a.b': min must be a number .*, got '1e-3'"),
         ({"min": 1.5, "max": 2, "distribution": "int_uniform"}, "min must be a whole number, got 1.5"),
@@ -97,6 +110,17 @@ def test_values_are_rounded_and_exponentiated() -> None:
     assert Range(-5, 0, exponent=True).value(-2.0) == math.exp(-2.0)
 
 
+def test_shares_of_distributions_are_wandbs() -> None:
+    """As W&B's own package `sweeps` 0.3.0 computes them."""
+    assert Shaped("normal", 1, 2).value(0.9) == pytest.approx(3.5631031310892007)
+    assert Shaped("normal", 1, 2, quantum=1).value(0.9) == 4
+    assert Shaped("log_normal", 0.5, 2).value(0.1) == pytest.approx(0.12705907653820686)
+    assert Shaped("beta", 2, 3).value(0.3) == pytest.approx(0.27238394207510536)
+    assert Shaped("beta", 2, 3, quantum=0.1).value(0.3) == 0.3
+    choice = Weighted(("a", "b", "c"), (0.2, 0.0, 0.8))
+    assert [choice.value(share) for share in (0.0, 0.19, 0.21, 1.0)] == ["a", "a", "c", "c"]
+
+
 def test_grid_goes_through_every_combination_once() -> None:
     choices = grid({"a": Choice(("x", "y")), "b": Range(1, 3, integer=True), "c": Range(0.0, 0.2, quantum=0.1)})
     combinations = [tuple(nth(choices, n).values()) for n in range(size(choices))]
@@ -104,6 +128,10 @@ def test_grid_goes_through_every_combination_once() -> None:
     assert combinations[:4] == [("x", 1, 0.0), ("x", 1, 0.1), ("x", 1, 0.2), ("x", 2, 0.0)]
     with pytest.raises(ValueError, match="parameter 'a' has no end of values, and method grid goes through all"):
         grid({"a": Range(0.0, 1.0)})
+    with pytest.raises(ValueError, match="parameter 'a' has no end of values"):
+        grid({"a": Shaped("normal", 0, 1)})
+    with pytest.raises(ValueError, match="parameter 'a' has probabilities, which method grid has no use for: leave"):
+        grid({"a": Weighted((1, 2), (0.5, 0.5))})
     with pytest.raises(ValueError, match="parameter 'a' has more than 10000 values"):
         grid({"a": Range(1, 10**12, integer=True)})
     with pytest.raises(ValueError, match="parameter 'a' has the value 1 twice, and method grid would run it twice"):
@@ -119,8 +147,17 @@ def test_file_is_read(tmp_path: Path) -> None:
     assert sweep.early == Halving(2, 3) and sweep.parameters == {"x": Choice((0.25, 1.0, 0.5))}
     command = sweep.argv("python", {"x": 1e-05, "flag": True}, ["--more", "1"])
     assert command == ["python", SWEEP["program"], "fit", "--more", "1", "--x=1e-05", "--flag=True"]
+    assert sweep.argv("python", {"model": {"a": [True, "it's"]}})[-1] == '--model={"a": [true, "it\'s"]}'
     other = load(write(tmp_path, early_terminate={"type": "hyperband", "max_iter": 27, "s": 2, "eta": 3}))
     assert other.early == Halving(3, 3)
+
+
+def test_nested_parameters_are_arguments_by_dotted_name(tmp_path: Path) -> None:
+    nested = {"model": {"parameters": {"lr": {"value": 1}, "count": {"parameters": {"power": {"min": 1, "max": 2}}}}}}
+    assert load(write(tmp_path, parameters=nested, method="random")).parameters == {
+        "model.lr": Choice((1,)),
+        "model.count.power": Range(1, 2, integer=True),
+    }
 
 
 @pytest.mark.parametrize(
@@ -129,6 +166,13 @@ def test_file_is_read(tmp_path: Path) -> None:
         ({"controller": {}}, "unknown key 'controller': known are method, metric"),
         ({"method": "guess"}, "method must be one of grid, random, bayes, got 'guess'"),
         ({"metric": {"goal": "maximize"}}, "metric must have a name and a goal"),
+        ({"metric": {"name": "a", "impute": "best"}}, "metric knows no 'impute': known are name, goal, target"),
+        ({"metric": {"name": "a", "target": "high"}}, "metric.target must be a number .*, got 'high'"),
+        ({"parameters": {"x": {"parameters": {}}}}, "parameter 'x' must have `parameters` by name and no other key"),
+        (
+            {"parameters": {"x": {"parameters": {"y": {"value": 1}}}, "x.y": {"value": 2}}},
+            "parameter 'x.y' comes twice",
+        ),
         ({"metric": {"name": "a", "goal": "up"}}, "metric.goal must be one of minimize, maximize, got 'up'"),
         ({"parameters": {}}, "parameters must be a mapping of dotted names"),
         ({"command": None}, r"command must be a list that ends in \$\{args\}, got None"),
@@ -140,6 +184,7 @@ def test_file_is_read(tmp_path: Path) -> None:
         ({"early_terminate": {"type": "hyperband"}}, "early_terminate needs min_iter, or max_iter and s, got"),
         ({"early_terminate": {"type": "hyperband", "min_iter": 0}}, "min_iter must be a whole number of at least 1"),
         ({"early_terminate": {"type": "hyperband", "x": 1}}, "early_terminate knows no 'x'"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "strict": True}}, "strict must be false, got True"),
         ({"run_cap": 0}, "run_cap must be a whole number of at least 1, got 0"),
         ({"parameters": {"x": {"min": 0.0, "max": 1.0}}}, "parameter 'x' has no end of values"),
         ({"parameters": {"--x": {"value": 1}}}, "parameter '--x' is no dotted name of an argument"),
@@ -285,6 +330,75 @@ def test_failed_run_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     runs = sweep(write(tmp_path, parameters={"x": {"value": 1.0}, "fail": {"values": [True, False]}}), tmp_path / "out")
     assert [(r["run"], r["state"], r["value"]) for r in runs] == [(2, "finished", 1.0), (1, "failed", None)]
     assert runs[1]["error"] == "exit status 1: error: it was told to fail"
+
+
+@pytest.mark.usefixtures("optuna")
+@pytest.mark.parametrize("spoil", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("early", [None, {"type": "hyperband", "min_iter": 1, "eta": 2}])
+def test_a_run_that_diverges_is_ended_and_recorded_as_failed(spoil: str, early: Any, tmp_path: Path) -> None:
+    parameters = {
+        "x": {"value": 1.0},
+        "points": {"value": 20},
+        "pause": {"value": 0.02},
+        "spoil": {"values": [spoil, ""]},
+    }
+    changes = {"parameters": parameters, "early_terminate": early, "metric": {"name": "val/score", "goal": "minimize"}}
+    runs = sweep(write(tmp_path, **changes), tmp_path / "out")
+    assert [(r["run"], r["value"]) for r in runs] == [(2, 0.05), (1, 0.05)]
+    assert runs[1]["state"] == "failed" and runs[1]["error"] == f"it has diverged: val/score is {spoil} at step 20"
+
+
+@pytest.mark.usefixtures("optuna")
+def test_a_metric_that_is_never_finite_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, parameters={"x": {"value": "inf"}})
+    refused(capsys, path, "--local", "--out", tmp_path / "out", status=1)
+    assert results(tmp_path / "out")[0]["error"] == "val/score has never been finite"
+
+
+@pytest.mark.usefixtures("optuna")
+def test_no_more_runs_begin_once_the_target_is_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metric = {"name": "val/score", "goal": "maximize", "target": 1.0}
+    path, out = write(tmp_path, metric=metric), tmp_path / "out"  # the second of x 0.25, 1.0, 0.5 reaches it
+    assert [r["run"] for r in sweep(path, out)] == [2, 1]
+    assert "run 2 has reached metric.target 1: no more runs begin" in capsys.readouterr().out
+    assert [r["run"] for r in sweep(path, out)] == [2, 1]  # nor when it goes on
+    assert sorted(r["run"] for r in sweep(write(tmp_path, metric=metric | {"target": 2}), out)) == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("optuna")
+def test_a_lock_that_a_killed_sweep_has_left_behind_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("air_lightning.sweep.study.GRACE", 3)
+    monkeypatch.chdir(tmp_path)
+    path, out = write(tmp_path), Path("runs/out")  # relative, as the default is
+    sweep(path, out, "--count", 1)
+    (out / "journal.log.lock").touch()
+    assert sorted(r["run"] for r in sweep(path, out, "--count", 2)) == [1, 2]
+
+
+@pytest.mark.usefixtures("optuna")
+def test_a_run_is_put_in_line_once_however_often_the_sweep_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from air_lightning.sweep.study import Study
+    from optuna import Study as OptunaStudy
+
+    definition = load(write(tmp_path))
+    Study(definition, tmp_path, 1, []).begin(3)
+    with monkeypatch.context() as killed, pytest.raises(InterruptedError):
+        killed.setattr(OptunaStudy, "tell", raises)
+        Study(definition, tmp_path, 1, []).resume()
+    again = Study(definition, tmp_path, 1, [])
+    again.resume()
+    numbers = []
+    while (begun := again.begin(3)) is not None:
+        numbers.append(begun[1])
+    assert numbers == [1, 2, 3]
+
+
+def raises(*_: object, **__: object) -> None:
+    raise InterruptedError
 
 
 @pytest.mark.usefixtures("optuna")

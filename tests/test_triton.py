@@ -9,7 +9,7 @@ import torch
 from test_swaps import KINDS, losses, scenes
 
 from renderers import MeshRenderer
-from renderers.mesh import Camera
+from renderers.mesh import Camera, Light, Shadow
 from renderers.mesh.backends.embedded import CPU
 from renderers.pixel_loss import Normal
 
@@ -27,6 +27,9 @@ CASES: dict[str, dict[str, Any]] = {
     "wide": dict(image_size=(12, 19), x=(-1.2, 1.2)),
     "2 samples": dict(image_size=(11, 8), supersample=2, x=(-1.2, 1.2)),
     "3 samples": dict(image_size=(5, 6), supersample=3, x=(-1.2, 1.2)),
+    "shadows": dict(
+        image_size=(8, 9), x=(-1.2, 1.2), light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2))
+    ),
     "close": dict(
         image_size=(12, 12), camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)
     ),
@@ -51,7 +54,7 @@ def test_layers_agree(drawn: tuple[CPU, Triton, dict[str, Any]]) -> None:
     expected, found = cpu.layers(kinds, poses), gpu.layers(kinds.to(DEVICE), poses.to(DEVICE)).cpu()
     here, there = expected[:, 3].isfinite(), found[:, 3].isfinite()
     assert here.any() and (here != there).sum() <= 0.005 * here.sum()  # centres that lie on an edge, to rounding
-    both = (here & there).unsqueeze(1).expand(-1, 4, -1, -1)
+    both = (here & there).unsqueeze(1).expand_as(expected)
     assert torch.allclose(found[both], expected[both], rtol=1e-5, atol=1e-5)
     assert (found[:, :3][~there.unsqueeze(1).expand(-1, 3, -1, -1)] == 0).all()
 

@@ -185,7 +185,7 @@ def test_started_from_outside_without_a_store_a_folder_must_be_named(
 ) -> None:
     """As by SLURM: the first process would make a folder that the others cannot know."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     with pytest.raises(SystemExit) as stop:
         main(["fit", *TINY, *TWO])
     assert stop.value.code == 2 and not list(tmp_path.iterdir())

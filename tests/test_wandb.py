@@ -106,6 +106,7 @@ def test_offline_run_holds_curves_pictures_and_config_and_resumes(tmp_path: Path
     assert first.name.endswith(identity) and second.name.endswith(identity)
     later = [entries(r.history.item) for r in records(second) if r.HasField("history")]
     assert min(row["trainer/global_step"] for row in later) >= 2
+    assert [row["_step"] for row in (*rows, *later)] == list(range(len(rows) + len(later)))
 
 
 def settings_2d(tmp_path: Path) -> list[object]:
@@ -138,6 +139,8 @@ def test_a_killed_run_goes_on_as_the_same_run(
     assert max(row["trainer/global_step"] for row in before) >= step - 1 > 0  # a step is logged under the one before it
     assert min(row["trainer/global_step"] for row in after) == step
     assert max(row["trainer/global_step"] for row in after) == step + 3
+    steps = [row["_step"] for row in (*before, *after)]
+    assert steps == sorted(set(steps))  # each of them once; those of rows that W&B has not written are left out
     for part in (before, after):
         logged = {name: value for row in part for name, value in row.items()}
         assert {"train/loss", "val/elbo", "lr/model", "speed/steps_per_second"} <= set(logged)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from air_lightning.cli.dispatch import ignore_warnings
 from air_lightning.cli.lightning import AIRCLI
+from datamodules.base import CounterSampler
 
 
 class Bias:
@@ -33,7 +34,7 @@ class ToyModule(pl.LightningModule):
         bad_step: step whose loss is NaN (-1: none).
         bad_gradient: step whose gradient alone is NaN (-1: none).
         seconds: how long a training step takes at least.
-        sigterm_at: where the process sends itself SIGTERM: `train 5` (a step), `val 0`, `test 1` (a batch).
+        sigterm_at: where the process sends itself SIGTERM: `train 5` (a step), `batch 5`, `val 0`, `test 1` (a batch).
     """
 
     def __init__(
@@ -53,10 +54,13 @@ class ToyModule(pl.LightningModule):
         self.bad_step, self.bad_gradient, self.sigterm_at = bad_step, bad_gradient, sigterm_at
         self.line = torch.nn.Linear(3, 1)
         self.losses: list[float] = []
+        self.register_buffer("used", torch.tensor([True, False, True]), persistent=False)
+        self.register_buffer("places", torch.tensor([0, 5, 7]), persistent=False)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, Any]:
         time.sleep(self.seconds)
         self._terminate(f"train {self.global_step}")
+        self._terminate(f"batch {self.trainer.fit_loop.total_batch_idx}")
         noise = torch.randn(()) + float(np.random.randn())
         fit = (self.line(batch["image"]).squeeze(-1) - batch["target"] + 0.1 * noise).square().mean()
         prior = self.line.weight.square().mean()
@@ -141,8 +145,11 @@ class ToyData(pl.LightningDataModule):
         self.size, self.noise, self.shuffle = size, noise, shuffle
 
     def train_dataloader(self) -> DataLoader:
-        loader = DataLoader if self.shuffle else Resumable
-        return loader(Points(self.size, 1, self.noise), batch_size=4, shuffle=self.shuffle)
+        points = Points(self.size, 1, self.noise)
+        if self.shuffle:
+            return DataLoader(points, batch_size=4, shuffle=True)
+        share = CounterSampler(self.size, self.trainer.world_size, self.trainer.global_rank)  # other points each epoch
+        return Resumable(points, batch_size=4, sampler=share)
 
     def val_dataloader(self) -> DataLoader:
         # A generator of its own, as RandomState advises; the training loader above does without, which is harder.

@@ -24,6 +24,7 @@ from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_confi
 from air_lightning.cli.commands import COMMANDS
 from air_lightning.cli.ending import INTERRUPTED, exit_with
 from air_lightning.cli.parsers import CLIParser
+from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import MetricsFile, RunError, RunFolder
 from air_lightning.runs.machine import describe
@@ -175,6 +176,7 @@ class AIRCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Find or make the run folder, and the checkpoint to start from."""
+        parallel.forget_launches(self._arguments.trainer.num_nodes)
         try:
             if self.subcommand == "fit":
                 self._open_fit()
@@ -210,6 +212,7 @@ class AIRCLI(LightningCLI):
         try:
             super().instantiate_classes()
             parallel.check_world(self.trainer.world_size)
+            check_precision(self.trainer)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
             calibration.check_truth(self._arguments, self.datamodule)
@@ -258,6 +261,7 @@ class AIRCLI(LightningCLI):
         """The trainer, which writes to the run folder and has our callbacks besides the user's."""
         trainer = self._get(self.config_init, "trainer")
         kwargs["callbacks"] = [*loggers.listed(trainer.get("callbacks")), *self._callbacks()]
+        callbacks.keep_whole_numbers(kwargs["callbacks"])
         if self.run_dir is not None and self.subcommand == "fit":
             kwargs["default_root_dir"] = self.run_dir
             if trainer.get("logger") is not False:
@@ -271,6 +275,7 @@ class AIRCLI(LightningCLI):
     def _callbacks(self) -> list[Callback]:
         """Those that have no arguments; Lightning adds the others."""
         always: list[Callback] = [
+            callbacks.Resumption(),
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),
             callbacks.FinalValidation(),

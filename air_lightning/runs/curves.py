@@ -16,7 +16,7 @@ class Point(NamedTuple):
 
     Attributes:
         step: as Lightning logs it, from 0. seconds: of training; NaN where the row does not say.
-        value: finite or infinite.
+        value: finite or infinite, or NaN where that was asked for.
     """
 
     step: int
@@ -24,8 +24,10 @@ class Point(NamedTuple):
     value: float
 
 
-def curves(path: Path) -> dict[str, list[Point]]:
-    """The points of every column of a `metrics.csv` that may be being written, ascending in steps; NaN is left out.
+def curves(path: Path, nan: bool = False) -> dict[str, list[Point]]:
+    """The points of every column of a `metrics.csv` that may be being written, ascending in steps.
+
+    NaN is left out, unless ``nan``: then those that were logged are points too.
 
     Of a step that a resumed run logged again, the later row is in force. A column of which nothing is known is left
     out, and a file that is not there has none.
@@ -37,14 +39,14 @@ def curves(path: Path) -> dict[str, list[Point]]:
             continue
         for name, text in row.items():
             value = _number(text)
-            if value == value:
+            if value == value or (nan and _is_nan(text)):
                 points.setdefault(name, {})[int(step)] = Point(int(step), seconds, value)
     return {name: [known[step] for step in sorted(known)] for name, known in points.items()}
 
 
-def curve(path: Path, name: str) -> list[Point]:
+def curve(path: Path, name: str, nan: bool = False) -> list[Point]:
     """That of one column, see `curves`; empty where it has none."""
-    return curves(path).get(name, [])
+    return curves(path, nan).get(name, [])
 
 
 def columns(path: Path) -> list[str]:
@@ -67,3 +69,8 @@ def _number(text: object) -> float:
         return float(text) if isinstance(text, str) else float("nan")
     except ValueError:
         return float("nan")
+
+
+def _is_nan(text: object) -> bool:
+    """Whether it is what a NaN is written as, and not an empty cell."""
+    return isinstance(text, str) and text.strip().lower() == "nan"

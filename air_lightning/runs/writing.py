@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -40,12 +41,27 @@ class MetricsFile(CSVLogger):
 
 
 class _AppendingWriter(ExperimentWriter):
+    """A process may be killed at any moment: half a row is cut off; a new head comes with all rows or not at all."""
+
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
         path = Path(self.metrics_file_path)
         if path.exists():
+            cut_half_line(path)
             with path.open(newline="") as file:
                 self.metrics_keys = next(csv.reader(file), [])
+            if not self.metrics_keys:  # killed as it wrote the head
+                path.unlink()
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(path, text.getvalue())
 
     def _check_log_dir_exists(self) -> None:
         """Lightning's deletes what an earlier session wrote."""
@@ -54,7 +70,7 @@ class _AppendingWriter(ExperimentWriter):
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never half of one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
+    draft.write_text(text, newline="")
     os.replace(draft, path)
 
 
@@ -67,6 +83,13 @@ def amend_checkpoint(path: Path, entries: Mapping[str, Any]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     torch.save(read_checkpoint(path) | dict(entries), draft)
     os.replace(draft, path)
+
+
+def cut_half_line(path: Path) -> None:
+    """Cut off what comes after the last whole line: a process that was killed had not written it to its end."""
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Weights & Biases: a run folder recorded there too. Nothing that goes wrong there stops a training.
 
     DIR/wandb_id    the id of the W&B run, which `fit --resume` continues
+    DIR/wandb_step  the W&B step (`_step`, one a row) from which it goes on
     DIR/wandb/      what the `wandb` package writes
 
 The `wandb` package is an extra, imported when a run is opened: `pip install 'air-lightning[wandb]'`.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from air_lightning.training.callbacks.checkpoints import Best
 
 RUN_ID = "wandb_id"
+STEP = "wandb_step"
 PROJECT = "air-lightning"
 """The project of runs for which neither the command line nor `WANDB_PROJECT` names one."""
 LOCAL_MODES = ("offline", "dryrun", "disabled")
@@ -98,6 +100,8 @@ class RunLogger(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with self._guarded():
+            if not self.experiment.disabled:
+                count_row(Path(self._wandb_init["dir"]))
             super().log_metrics(metrics, step)
 
     @rank_zero_only
@@ -168,9 +172,22 @@ def open_run(arguments: Mapping[str, Any], offline: bool) -> Any:
     run = _init(given | {"mode": mode, "settings": given.get("settings") or _settings()}, folder)
     if mode != "disabled":
         write_atomically(folder / RUN_ID, f"{run.id}\n")
+    if (start := next_step(folder)) > run.starting_step:
+        run.log({}, step=start, commit=False)  # offline W&B does not know that there are rows already
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     return run
+
+
+def next_step(folder: Path) -> int:
+    """The W&B step after all rows that a run folder's run has, uploaded or not."""
+    file = folder / STEP
+    return int(file.read_text()) if file.is_file() else 0
+
+
+def count_row(folder: Path) -> None:
+    """Note that one more row is about to be logged: a process that is killed then leaves a gap, and nothing twice."""
+    write_atomically(folder / STEP, f"{next_step(folder) + 1}\n")
 
 
 def _init(arguments: dict[str, Any], folder: Path) -> Any:

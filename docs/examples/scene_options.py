@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from renderers import MeshRenderer
-from renderers.mesh import Camera, Light, Table
+from renderers.mesh import Camera, Light, Shadow, Table
 
 KINDS = ("cube", "sphere", "cylinder", "cone")
 POSES = [[-0.9, -0.5, 0.4], [0.8, -0.8, 0.0], [0.7, 0.7, 2.2], [-0.5, 0.9, 0.8]]
@@ -26,6 +26,10 @@ OPTIONS: dict[str, dict[str, Camera | Light | Table]] = {
     "light.ambient 0.1": {"light": Light(ambient=0.1)},
     "light.ambient 1": {"light": Light(ambient=1.0)},
     "light.diffuse 0.2": {"light": Light(diffuse=0.2)},
+    "light.color [1, .7, .4]": {"light": Light(color=(1.0, 0.7, 0.4))},
+    "light.shadow.strength .5": {"light": Light(shadow=Shadow())},
+    "... softness 15, samples 12": {"light": Light(shadow=Shadow(softness=15.0, samples=12))},
+    "... softness 0, samples 1": {"light": Light(shadow=Shadow(softness=0.0, samples=1))},
     "table.width 3": {"table": Table(width=3.0)},
     "table.width 0": {"table": Table(width=0.0)},
     "table.color [.4, .25, .15]": {"table": Table(color=(0.4, 0.25, 0.15))},

@@ -12,7 +12,7 @@ from renderers.compositing import Layer
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
-from renderers.mesh.files import MeshFile, MeshPath
+from renderers.mesh.files import BareMesh, MeshFile
 from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
@@ -53,7 +53,7 @@ class MeshRenderer(Renderer):
     def __init__(
         self,
         kinds: Sequence[str] | None = None,
-        meshes: dict[str, MeshPath | MeshFile | str] | None = None,
+        meshes: dict[str, BareMesh | MeshFile | str] | None = None,
         colors: dict[str, RGB] | None = None,
         sizes: dict[str, float] | None = None,
         image_size: tuple[int, int] = (64, 64),
@@ -216,7 +216,7 @@ class MeshRenderer(Renderer):
                 )
 
 
-def _sources(kinds: Sequence[str], meshes: dict[str, MeshPath | MeshFile | str]) -> dict[str, MeshFile | str]:
+def _sources(kinds: Sequence[str], meshes: dict[str, BareMesh | MeshFile | str]) -> dict[str, MeshFile | str]:
     """By kind, the file or the built-in shape that it is drawn from."""
     _check_names("meshes", meshes, kinds)
     for kind in kinds:

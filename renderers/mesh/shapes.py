@@ -6,11 +6,13 @@ outside, and is about one unit wide before scaling.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
+
+from renderers.mesh.srgb import encoded
 
 Array = NDArray[np.float32]
 FULL_TURN = 2 * math.pi
@@ -27,6 +29,8 @@ class Mesh:
         symmetry: smallest yaw (radians) that maps the coloured shape to itself: 2 pi where there is none, 0
             where no yaw changes anything.
         closed: whether back faces can never be seen, and so need not be drawn.
+        linear: (F,), the faces whose colours are linear numbers, as glTF's factors and vertex colours are; the others'
+            are sRGB. None: all are sRGB. Images are sRGB: ``drawn`` has what is drawn.
     """
 
     vertices: Array
@@ -34,15 +38,25 @@ class Mesh:
     colors: Array
     symmetry: float
     closed: bool = True
+    linear: NDArray[np.bool_] | None = None
 
     def scaled(self, size: float) -> "Mesh":
         """The mesh with its vertices multiplied by ``size``."""
-        return Mesh(self.vertices * np.float32(size), self.faces, self.colors, self.symmetry, self.closed)
+        return replace(self, vertices=self.vertices * np.float32(size))
+
+    @property
+    def drawn(self) -> Array:
+        """(F, 3, 3) float32: ``colors`` as sRGB."""
+        if self.linear is None:
+            return self.colors
+        return np.where(self.linear[:, None, None], encoded(self.colors.astype(np.float64)), self.colors).astype(
+            np.float32
+        )
 
     @property
     def digest(self) -> str:
         """The same for meshes that agree to a ten thousandth, in length and colour."""
-        parts = [np.round(array * 1e4).astype(np.int64) for array in (self.vertices[self.faces], self.colors)]
+        parts = [np.round(array * 1e4).astype(np.int64) for array in (self.vertices[self.faces], self.drawn)]
         return sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     @property

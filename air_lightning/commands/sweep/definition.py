@@ -1,8 +1,10 @@
 """A sweep as a W&B sweep file defines it (https://docs.wandb.ai/models/sweeps/sweep-config-keys)."""
 
+import json
+import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,14 +26,28 @@ FOR_PEOPLE = ("name", "description", "project", "entity")
 
 @dataclass(frozen=True)
 class Metric:
-    """What is optimised: a column of the runs' ``metrics.csv``."""
+    """What is optimised: a column of the runs' ``metrics.csv``.
+
+    Attributes:
+        target: no more runs begin once one has reached this value; None: they go on.
+    """
 
     name: str
     goal: Literal["minimize", "maximize"]
+    target: float | None = field(default=None, repr=False)  # a sweep stays the same with another one
 
-    def best(self, curve: Sequence[tuple[int, float]]) -> tuple[int, float]:
-        """(step, value) of the best of a curve that is not empty."""
-        return (max if self.goal == "maximize" else min)(curve, key=lambda point: point[1])
+    def best(self, curve: Sequence[tuple[int, float]]) -> tuple[int | None, float | None]:
+        """(step, value) of the best that is finite of a curve, (None, None) where there is none."""
+        finite = [point for point in curve if math.isfinite(point[1])]
+        if not finite:
+            return None, None
+        return (max if self.goal == "maximize" else min)(finite, key=lambda point: point[1])
+
+    def reached(self, value: float | None) -> bool:
+        """Whether a value is as good as the target, or better."""
+        if self.target is None or value is None:
+            return False
+        return value >= self.target if self.goal == "maximize" else value <= self.target
 
 
 @dataclass(frozen=True)
@@ -64,9 +80,14 @@ class Sweep:
 
         They are written as `wandb agent` does. ``${env}`` is left out.
         """
-        flags = [*further, *(f"--{name}={value}" for name, value in values.items())]
+        flags = [*further, *(f"--{name}={_written(value)}" for name, value in values.items())]
         macros = {"${env}": [], "${interpreter}": [interpreter], "${program}": [self.program], ARGS: flags}
         return [part for word in self.command for part in macros.get(word, [word])]
+
+
+def _written(value: Any) -> str:
+    """Lists and mappings as JSON, which YAML reads as it was meant, whatever texts they hold."""
+    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else str(value)
 
 
 def load(path: Path) -> Sweep:
@@ -104,7 +125,7 @@ def _sweep(content: Any) -> Sweep:
     given = content.get("parameters")
     if not isinstance(given, Mapping) or not given:
         raise ValueError(f"parameters must be a mapping of dotted names, model.lr for example, got {given!r}")
-    parameters: dict[str, Parameter] = {_name(name): kinds.read(str(name), entry) for name, entry in given.items()}
+    parameters = _parameters(given)
     if method == "grid":
         parameters = {**kinds.grid(parameters)}
     return Sweep(
@@ -118,8 +139,16 @@ def _sweep(content: Any) -> Sweep:
     )
 
 
-def _name(given: Any) -> str:
-    name = str(given)
+def _parameters(given: Mapping[Any, Any]) -> dict[str, Parameter]:
+    parameters = dict[str, Parameter]()
+    for name, parameter in kinds.read_all(given):
+        if name in parameters:
+            raise ValueError(f"parameter {name!r} comes twice, nested and by its dotted name: leave one out")
+        parameters[_name(name)] = parameter
+    return parameters
+
+
+def _name(name: str) -> str:
     if name in OURS:
         raise ValueError(f"parameter {name!r} is not yours to give, every run has its own: leave it out")
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -128,12 +157,17 @@ def _name(given: Any) -> str:
 
 
 def _metric(given: Any) -> Metric:
-    if not isinstance(given, Mapping) or set(given) - {"name", "goal"} or "name" not in given:
+    if not isinstance(given, Mapping) or "name" not in given:
         raise ValueError(f"metric must have a name and a goal, {{name: val/elbo, goal: maximize}}, got {given!r}")
+    if unknown := sorted(set(given) - {"name", "goal", "target"}):
+        raise ValueError(f"metric knows no {unknown[0]!r}: known are name, goal, target")
     goal = given.get("goal", "minimize")  # W&B's own default
     if goal not in GOALS:
         raise ValueError(f"metric.goal must be one of {', '.join(GOALS)}, got {goal!r}")
-    return Metric(str(given["name"]), cast(Literal["minimize", "maximize"], goal))
+    target = given.get("target")
+    if target is not None and (isinstance(target, bool) or not isinstance(target, (int, float)) or target != target):
+        raise ValueError(f"metric.target must be a number (with a point and a sign: 1.0e-3), got {target!r}")
+    return Metric(str(given["name"]), cast(Literal["minimize", "maximize"], goal), target)
 
 
 def _command(given: Any, program: Any) -> tuple[str, ...]:
@@ -159,6 +193,10 @@ def _halving(given: Any) -> Halving | None:
         raise ValueError(f"early_terminate must be of type hyperband, got {given!r}")
     if unknown := sorted(set(given) - {"type", "min_iter", "max_iter", "s", "eta", "strict"}):
         raise ValueError(f"early_terminate knows no {unknown[0]!r}: known are min_iter, max_iter, s, eta, strict")
+    if given.get("strict"):
+        raise ValueError(
+            f"early_terminate.strict must be false, got {given['strict']!r}: no stricter rule is known here"
+        )
     eta = _whole("early_terminate.eta", given.get("eta", 3), 2)
     if "min_iter" in given:
         return Halving(_whole("early_terminate.min_iter", given["min_iter"], 1), eta)

@@ -48,8 +48,8 @@ class Fit:
         return self._process.poll()
 
     def curve(self, name: str) -> Curve:
-        """(step, value) of a metric, in the order it was logged."""
-        return [(point.step, point.value) for point in curves.curve(self.folder / runs.METRICS, name)]
+        """(step, value) of a metric, NaN included, in the order it was logged."""
+        return [(point.step, point.value) for point in curves.curve(self.folder / runs.METRICS, name, nan=True)]
 
     def terminate(self) -> None:
         """Ask it to end; it saves its state."""

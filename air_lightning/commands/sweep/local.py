@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 import time
 from collections import deque
@@ -37,6 +38,7 @@ class _Job:
     fit: Fit
     known: int = 0
     stopped: bool = False
+    diverged: str = ""
     curve: Curve = field(default_factory=list)
 
 
@@ -61,6 +63,7 @@ class LocalSweep:
         self._study.resume()
         self._environment = environment(jobs)
         self._running: list[_Job] = []
+        self._said_target = False
         self._failed: deque[bool] = deque(maxlen=FAILURES)
 
     def run(self) -> list[Record]:
@@ -87,6 +90,8 @@ class LocalSweep:
     def _begin(self) -> bool:
         """Begin as many runs as there is room for; whether any began."""
         began = False
+        if self._target_reached():
+            return False
         while len(self._running) < self.jobs and (begun := self._study.begin(self.most)) is not None:
             trial, number, values = begun
             command = self.sweep.argv(sys.executable, values, self._further)
@@ -100,12 +105,30 @@ class LocalSweep:
         for job in list(self._running):
             status = job.fit.status()  # before the file is read: what an ended fit has written is whole
             job.curve = job.fit.curve(self.sweep.metric.name)
-            if not job.stopped and self._study.report(job.trial, job.curve, job.known):
-                job.stopped = True
-                job.fit.terminate()
-            job.known = len(job.curve)
+            self._judge(job)
             if status is not None:
                 self._end(job, status)
+
+    def _judge(self, job: _Job) -> None:
+        """End a run that has diverged, or is poor."""
+        if job.stopped or job.diverged:
+            return
+        job.diverged = divergence(self.sweep.metric.name, job.curve)
+        job.stopped = not job.diverged and self._study.report(job.trial, job.curve, job.known)
+        job.known = len(job.curve)
+        if job.diverged or job.stopped:
+            job.fit.terminate()
+
+    def _target_reached(self) -> bool:
+        """Whether a run has reached the metric's target; the word of it is said once."""
+        metric = self.sweep.metric
+        going_on = [(job.number, metric.best(job.curve)[1]) for job in self._running]
+        known = going_on + [(r.run, r.value) for r in self._study.records() if r.state != "failed"]
+        first = next((number for number, value in known if metric.reached(value)), None)
+        if first is not None and not self._said_target:
+            self._said_target = True
+            print(f"run {first} has reached metric.target {_short(metric.target)}: no more runs begin", flush=True)
+        return first is not None
 
     def _end(self, job: _Job, status: int) -> None:
         self._running.remove(job)
@@ -113,17 +136,22 @@ class LocalSweep:
         self._study.finish(job.trial, state, job.curve, job.fit.seconds, error)
         self._failed.append(state == "failed")
         metric = self.sweep.metric
-        best = "" if not job.curve else f", {metric.name} {_short(metric.best(job.curve)[1])}"
+        value = metric.best(job.curve)[1]
+        best = "" if value is None else f", {metric.name} {_short(value)}"
         print(f"run {job.number} {state}{best}{': ' + error if error else ''}", flush=True)
         self.write()
 
     def _outcome(self, job: _Job, status: int) -> tuple[str, str]:
         """What became of a run, and why it failed."""
+        if job.diverged:
+            return "failed", job.diverged
         if status != 0 and not job.stopped:
             return "failed", f"exit status {status}: {job.fit.last_words()}"
         if not job.curve:
             there = sorted(n for n in columns(job.fit.folder / runs.METRICS) if n.startswith("val/"))
             return "failed", f"it has logged no metric {self.sweep.metric.name!r}; logged were {there}"
+        if self.sweep.metric.best(job.curve)[1] is None:
+            return "failed", f"{self.sweep.metric.name} has never been finite"
         return ("finished" if status == 0 else "stopped early"), ""
 
     def _check_failures(self) -> None:
@@ -138,6 +166,16 @@ class LocalSweep:
 
     def _folder(self, number: int) -> Path:
         return self.folder / f"{number:03d}"
+
+
+def divergence(metric: str, curve: Curve) -> str:
+    """What to say of a run whose metric has become NaN, or infinite after it had been finite; "" of any other."""
+    finite = False
+    for step, value in curve:
+        if math.isnan(value) or (finite and math.isinf(value)):
+            return f"it has diverged: {metric} is {value} at step {step}"
+        finite = finite or math.isfinite(value)
+    return ""
 
 
 def write_results(folder: Path, sweep: Sweep, records: Sequence[Record]) -> None:

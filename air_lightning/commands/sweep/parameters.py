@@ -5,9 +5,11 @@ Names and meanings are W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-k
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from air_lightning.commands.sweep.shares import SHAPES, WEIGHTED, Shaped, Weighted, rounded, shaped, weighted
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,7 @@ class Range:
 
     def value(self, drawn: float) -> float:
         """The parameter's value for a number drawn between the ends."""
-        value = math.exp(drawn) if self.exponent else drawn
-        if self.quantum is None:
-            return value
-        rounded = round(value / self.quantum) * self.quantum
-        return int(rounded) if isinstance(self.quantum, int) else float(f"{rounded:.12g}")  # 0.3, not 0.1 * 3
+        return rounded(math.exp(drawn) if self.exponent else drawn, self.quantum)
 
     def points(self, name: str) -> tuple[float, ...]:
         """What a grid goes through.
@@ -53,18 +51,19 @@ class Range:
         """
         step = 1 if self.integer else self.quantum
         if step is None or self.log or self.exponent:
-            raise ValueError(
-                f"parameter {name!r} has no end of values, and method grid goes through all: "
-                "give its `values`, or choose method random or bayes"
-            )
+            raise ValueError(ENDLESS.format(name))
         if (self.high - self.low) / step > MOST:
             raise ValueError(f"parameter {name!r} has more than {MOST} values, and method grid goes through all")
         inner = Range(self.low, self.high, quantum=step)
         return tuple(inner.value(n * step) for n in range(round(self.low / step), round(self.high / step) + 1))
 
 
-Parameter = Choice | Range
+Parameter = Choice | Range | Shaped | Weighted
 
+ENDLESS = (
+    "parameter {!r} has no end of values, and method grid goes through all: "
+    "give its `values`, or choose method random or bayes"
+)
 RANGES: dict[str, dict[str, bool]] = {
     "uniform": {},
     "int_uniform": {"integer": True},
@@ -73,12 +72,33 @@ RANGES: dict[str, dict[str, bool]] = {
     "q_log_uniform_values": {"log": True},
     "log_uniform": {"exponent": True},
     "q_log_uniform": {"exponent": True},
+    "inv_log_uniform": {"exponent": True},
+    "inv_log_uniform_values": {"log": True},
 }
 MOST = 10_000
 """Values of one parameter in a grid: nobody means to have more runs."""
 LARGEST = 700.0
 """Of a logarithm: e to it is still a number."""
-KNOWN = ("constant", "categorical", *RANGES)
+KNOWN = ("constant", "categorical", WEIGHTED, *RANGES, *SHAPES)
+
+
+def read_all(given: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+    """Names and parameters of a sweep file's `parameters`; of nested ones the names are joined by dots.
+
+    Raises:
+        ValueError: an entry is none that we know.
+    """
+    for key, settings in given.items():
+        name = f"{prefix}{key}"
+        if not isinstance(settings, Mapping) or "parameters" not in settings:
+            yield name, read(name, settings)
+            continue
+        nested = settings["parameters"]
+        if len(settings) > 1 or not isinstance(nested, Mapping) or not nested:
+            raise ValueError(
+                f"parameter {name!r} must have `parameters` by name and no other key, got {dict(settings)}"
+            )
+        yield from read_all(nested, f"{name}.")
 
 
 def read(name: str, settings: Any) -> Parameter:
@@ -89,11 +109,11 @@ def read(name: str, settings: Any) -> Parameter:
     """
     if not isinstance(settings, Mapping):
         raise ValueError(f"parameter {name!r} must be a mapping such as {{values: [1, 2]}}, got {settings!r}")
-    if "parameters" in settings:
-        raise ValueError(f"parameter {name!r} is nested: write it flat, as `{name}.<argument>`")
     kind = str(settings["distribution"] if "distribution" in settings else _implied(name, settings))
     if kind not in KNOWN:
         raise ValueError(f"parameter {name!r} has the distribution {kind!r}: known here are {', '.join(KNOWN)}")
+    if kind in SHAPES:
+        return shaped(name, kind, settings)
     return _range(name, kind, settings) if kind in RANGES else _choice(name, kind, settings)
 
 
@@ -103,7 +123,15 @@ def grid(parameters: Mapping[str, Parameter]) -> dict[str, Choice]:
     Raises:
         ValueError: there is no end of them, or one comes twice.
     """
-    choices = {name: Choice(parameter.points(name)) for name, parameter in parameters.items()}
+    choices = dict[str, Choice]()
+    for name, parameter in parameters.items():
+        if isinstance(parameter, (Shaped, Weighted)):
+            raise ValueError(
+                f"parameter {name!r} has probabilities, which method grid has no use for: leave them out"
+                if isinstance(parameter, Weighted)
+                else ENDLESS.format(name)
+            )
+        choices[name] = Choice(parameter.points(name))
     for name, choice in choices.items():
         texts = [json.dumps(value) for value in choice.values]
         if twice := [text for text in texts if texts.count(text) > 1]:
@@ -127,6 +155,8 @@ def nth(choices: Mapping[str, Choice], n: int) -> dict[str, Any]:
 
 def _implied(name: str, settings: Mapping[str, Any]) -> str:
     """The distribution that W&B takes where none is given."""
+    if "probabilities" in settings:
+        return WEIGHTED
     for key, kind in (("value", "constant"), ("values", "categorical")):
         if key in settings:
             return kind
@@ -136,13 +166,13 @@ def _implied(name: str, settings: Mapping[str, Any]) -> str:
     raise ValueError(f"parameter {name!r} needs `value`, `values`, or `min` and `max`, got {dict(settings)}")
 
 
-def _choice(name: str, kind: str, settings: Mapping[str, Any]) -> Choice:
-    key = {"constant": "value", "categorical": "values"}[kind]
-    _check_keys(name, kind, settings, {key})
+def _choice(name: str, kind: str, settings: Mapping[str, Any]) -> Choice | Weighted:
+    key = "value" if kind == "constant" else "values"
+    _check_keys(name, kind, settings, {key, "probabilities"} if kind == WEIGHTED else {key})
     values = [settings[key]] if kind == "constant" else settings[key]
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"parameter {name!r} must have a list of values, not empty, got {values!r}")
-    if None in values:
+    if _holds_null(values):
         raise ValueError(f"parameter {name!r} has the value null, which `wandb agent` cannot pass on: leave it out")
     try:
         json.dumps(values)
@@ -150,7 +180,14 @@ def _choice(name: str, kind: str, settings: Mapping[str, Any]) -> Choice:
         raise ValueError(
             f"parameter {name!r} has a value that is no number nor text, write it in quotes: {error}"
         ) from error
-    return Choice(tuple(values))
+    return weighted(name, tuple(values), settings["probabilities"]) if kind == WEIGHTED else Choice(tuple(values))
+
+
+def _holds_null(value: Any) -> bool:
+    """Whether there is a null anywhere in a value: `wandb agent` writes it as None, which YAML takes for a word."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_null, (*value, *value.values())))
+    return any(map(_holds_null, value)) if isinstance(value, (list, tuple)) else value is None
 
 
 def _range(name: str, kind: str, settings: Mapping[str, Any]) -> Range:
@@ -164,9 +201,10 @@ def _range(name: str, kind: str, settings: Mapping[str, Any]) -> Range:
             raise ValueError(f"parameter {name!r}: {key} must be {wanted}, got {value!r}")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"parameter {name!r}: min and max must be finite, got {low} and {high}")
-    if RANGES[kind].get("exponent") and high > LARGEST:
+    end, largest = ("min", -low) if kind == "inv_log_uniform" else ("max", high)
+    if RANGES[kind].get("exponent") and largest > LARGEST:
         raise ValueError(
-            f"parameter {name!r}: max of {kind} is a logarithm, and e to {high} is too large: "
+            f"parameter {name!r}: {end} of {kind} is a logarithm, and e to {largest} is too large: "
             f"log_uniform_values takes the values themselves"
         )
     if not low < high:
@@ -175,6 +213,8 @@ def _range(name: str, kind: str, settings: Mapping[str, Any]) -> Range:
         raise ValueError(f"parameter {name!r}: q must be positive, got {quantum}")
     if RANGES[kind].get("log") and not low > 0:
         raise ValueError(f"parameter {name!r}: {kind} needs a positive min, got {low}")
+    if kind == "inv_log_uniform":  # the logarithm of the number's inverse lies between the ends
+        low, high = -high, -low
     return Range(low, high, quantum=quantum, **RANGES[kind])
 
 

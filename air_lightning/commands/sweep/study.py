@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from air_lightning.commands.sweep import parameters
 from air_lightning.commands.sweep.definition import Sweep
 from air_lightning.commands.sweep.parameters import Choice, Parameter
+from air_lightning.commands.sweep.shares import LEAST, Shaped, Weighted
 
 JOURNAL = "journal.log"
 DEFINITION = "definition"
+GRACE = 30
+"""Seconds after which the journal's lock is nobody's: it is held for as long as it takes to write a line."""
 STATES = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "stopped early",
@@ -76,9 +79,12 @@ class Study:
 
     def resume(self) -> None:
         """Put runs that were in progress when the sweep was interrupted in line again, with what they had."""
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        in_line = {trial.user_attrs.get("run") for trial in waiting}
         for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
-            attributes = {"run": trial.user_attrs.get("run", self._next_number())}
-            self._study.enqueue_trial(trial.params, user_attrs=attributes)
+            number = trial.user_attrs.get("run", self._next_number())
+            if number not in in_line:  # a sweep may have been killed right after this
+                self._study.enqueue_trial(trial.params, user_attrs={"run": number})
             self._study.tell(trial.number, state=TrialState.FAIL)
 
     def begin(self, most: int) -> tuple[Trial, int, dict[str, Any]] | None:
@@ -104,7 +110,7 @@ class Study:
 
     def finish(self, trial: Trial, state: str, curve: Sequence[tuple[int, float]], seconds: float, error: str) -> None:
         """Note what became of a run."""
-        step, value = self.sweep.metric.best(curve) if curve else (None, None)
+        step, value = self.sweep.metric.best(curve)
         for key, item in {"step": step, "value": value, "seconds": round(seconds, 1), "error": error}.items():
             trial.set_user_attr(key, item)
         finished = {name: key for key, name in STATES.items()}[state]
@@ -141,9 +147,8 @@ def _open(sweep: Sweep, journal: Path) -> optuna.Study:
     Raises:
         ValueError: it is damaged.
     """
-    _cut_unfinished(journal)
     try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+        storage = JournalStorage(JournalFileBackend(str(journal), _Lock(journal)))
         return optuna.create_study(
             study_name="sweep", storage=storage, direction=sweep.metric.goal, load_if_exists=True, pruner=_pruner(sweep)
         )
@@ -151,10 +156,35 @@ def _open(sweep: Sweep, journal: Path) -> optuna.Study:
         raise ValueError(f"{str(journal)!r} is damaged ({error}): give another --out") from error
 
 
+class _Lock(JournalFileOpenLock):
+    """Optuna's lock of a journal, which processes on several machines may share.
+
+    One that a killed process has left behind is taken over after ``GRACE`` seconds. Half a line that it has left behind
+    is cut off before the next is written.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal.absolute()  # Optuna's default lock waits for ever for a relative path's
+        super().__init__(str(self._journal), GRACE)
+
+    def acquire(self) -> bool:
+        acquired = super().acquire()
+        _cut_unfinished(self._journal)
+        return acquired
+
+
 def _cut_unfinished(journal: Path) -> None:
     """Cut off half a line at the end, left by a process that ended as it wrote: the next would be written behind it."""
-    if journal.is_file() and not (text := journal.read_bytes()).endswith(b"\n"):
-        os.truncate(journal, text.rfind(b"\n") + 1)
+    if journal.is_file() and not _ends_line(journal):
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _sampler(sweep: Sweep, seed: int) -> optuna.samplers.BaseSampler:
@@ -172,6 +202,8 @@ def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
 def _distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, Choice):
         return CategoricalDistribution([_encoded(value) for value in parameter.values])
+    if isinstance(parameter, (Shaped, Weighted)):
+        return FloatDistribution(LEAST, 1 - LEAST)
     if parameter.integer:
         return IntDistribution(int(parameter.low), int(parameter.high))
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log)

@@ -91,9 +91,6 @@ class Checkpoints(callbacks.Checkpoint):
     ) -> None:
         if self.best is not None:
             checkpoint[KEY] = vars(self.best)
-        by_steps = trainer.max_steps != -1 and self._validated_at != trainer.global_step
-        if by_steps and trainer.is_last_batch and epoch_ends(trainer):
-            _reopen_epoch(checkpoint["loops"]["fit_loop"])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not _writes(trainer):
@@ -104,18 +101,16 @@ class Checkpoints(callbacks.Checkpoint):
         self._validated_at = trainer.global_step
         if self._improved(trainer):
             _save(trainer, "best")
-        if not (trainer.is_last_batch or epoch_ends(trainer)):  # else the state after it is the one to go on from
+        if not trainer.is_last_batch or epoch_ended(trainer):  # else the state after it is the one to go on from
             self._save_last(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        # At `max_steps`, save before Lightning counts a part of an epoch for the whole: a resumed run
-        # completes it.
-        ends = trainer.global_step == trainer.max_steps
-        if not trainer.is_last_batch and (ends or self._overdue(trainer)):
+        # Where a validation follows, it saves: a run that is killed in it makes it again.
+        if not trainer.is_last_batch and self._overdue(trainer) and not _validates_next(trainer):
             self._save_last(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_last_batch and trainer.global_step in (self._validated_at, trainer.max_steps):
+        if trainer.is_last_batch and trainer.global_step == self._validated_at:
             self._save_last(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -203,23 +198,16 @@ def _writes(trainer: pl.Trainer) -> bool:
     return trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
 
 
-def epoch_ends(trainer: pl.Trainer) -> bool:
+def epoch_ended(trainer: pl.Trainer) -> bool:
     """Whether Lightning has closed an epoch, be it complete or broken off, and not opened another."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     return epochs.processed == epochs.ready
 
 
-def _reopen_epoch(loop: dict[str, Any]) -> None:
-    """Turn the saved progress of a complete epoch back to just after its last batch.
-
-    Where training is limited by steps, Lightning resumes a complete epoch by taking one more batch of it,
-    unless a validation was due at its end. From just after the last batch it goes on with the next epoch.
-    """
-    for extent in ("total", "current"):
-        epochs, batches = loop["epoch_progress"][extent], loop["epoch_loop.batch_progress"][extent]
-        epochs["processed"] = epochs["completed"] = epochs["ready"] - 1
-        batches["completed"] = batches["processed"] - 1
-    loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+def _validates_next(trainer: pl.Trainer) -> bool:
+    """Whether there is a validation between the batch just trained on and the next, or the end of training."""
+    loop = trainer.fit_loop
+    return loop.epoch_loop.done or loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
 
 
 def _save(trainer: pl.Trainer, name: str) -> None:

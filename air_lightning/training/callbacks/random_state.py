@@ -12,7 +12,6 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from air_lightning.parallel import gather
-from air_lightning.training.callbacks.checkpoints import epoch_ends
 
 KEY = "random_state"
 
@@ -52,7 +51,7 @@ class RandomState(Callback):
         # A validation that SIGTERM cuts short has drawn, but counts for nothing.
         state = self._before_validation if trainer.validating and self._before_validation else collect()
         checkpoint[KEY] = {
-            "between_epochs": trainer.is_last_batch or epoch_ends(trainer),
+            "between_epochs": trainer.is_last_batch,
             "processes": gather(state),
         }
 
@@ -76,15 +75,6 @@ class RandomState(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The loader has just been started."""
         if self._saved is not None and not self._between_epochs:
-            restore(self._saved)
-            self._saved = None
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """In the first epoch after a resumption the loader runs already; in others it is about to be started.
-
-        Where training is limited by steps, Lightning passes through the end of the finished epoch first.
-        """
-        if self._saved is not None and not trainer.fit_loop.is_resuming:
             restore(self._saved)
             self._saved = None
 

@@ -152,8 +152,13 @@ class _Drawer:
     def __init__(self, xml: str, size: tuple[int, int]) -> None:
         try:
             import mujoco
-
-            self.mujoco, self.size = mujoco, size
+        except Exception as error:  # a library that does not load is no ImportError everywhere
+            raise ValueError(
+                f"MuJoCo cannot be imported: {' '.join(str(error).split())}. Where an upgrade to 4.0 has removed files "
+                "of the new version with the old one, this brings them back: pip install --force-reinstall mujoco"
+            ) from error
+        self.mujoco, self.size = mujoco, size
+        try:
             self.model = mujoco.MjModel.from_xml_string(xml)
             self.gl = mujoco.GLContext(TILES * size[1], TILES * size[0])
             self.gl.make_current()

@@ -4,6 +4,6 @@ Each format has a reader that gives ``part.Part``; ``building`` makes a ``Mesh``
 is drawn, and not before.
 """
 
-from renderers.mesh.files.source import MeshFile, MeshPath, read_mesh
+from renderers.mesh.files.source import BareMesh, MeshFile, MeshPath, read_mesh
 
-__all__ = ["MeshFile", "MeshPath", "read_mesh"]
+__all__ = ["BareMesh", "MeshFile", "MeshPath", "read_mesh"]

@@ -48,7 +48,7 @@ def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
         ]
     shape, soup = _triangles(parts, source)
     closed, clockwise = sides(shape)
-    return _mesh(Soup(soup.corners, soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)
+    return _mesh(soup._replace(colors=soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)
 
 
 def _seen(parts: list[Part]) -> list[Part]:
@@ -80,4 +80,4 @@ def _mesh(soup: Soup, symmetry: int | None, closed: bool, clockwise: bool) -> Me
     order = slice(None, None, -1) if clockwise else slice(None)
     vertices, faces = weld(soup.corners[:, order])
     colors = np.ascontiguousarray(soup.colors[:, order], np.float32)
-    return Mesh(vertices.astype(np.float32), faces.astype(np.int32), colors, period, closed)
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32), colors, period, closed, soup.linear)

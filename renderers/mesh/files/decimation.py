@@ -1,22 +1,26 @@
 """Fewer triangles for a coloured mesh: its shape by quadric error metrics, its colours from the nearest surface."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from renderers.mesh.files.painting import Soup, colors_at
+from renderers.mesh.files.painting import Soup, colors_at, of_srgb
 from renderers.mesh.files.part import Array, Part
-from renderers.mesh.files.placing import areas, weld
+from renderers.mesh.files.placing import ALIKE, areas, weld
 from renderers.mesh.files.sampling import at, scattered
 
 Indices = NDArray[np.int64]
 
 PACKAGES = "pip install 'air-lightning[meshes]', or pip install"
-SAMPLES = 50_000  # on the surface whose colours are taken over, and half as many on what takes them
+SAMPLES = 50_000  # on the surface whose colours are taken over, and a quarter as many on what takes them
 SIDE = 0.05  # of the object's size: a surface that faces the other way counts as up to twice so much farther
 SPOTS = (
     np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6
 )  # of a face, where its colour is asked for in any case
+STAGE = 8  # how many times fewer triangles there are after a stage, at most
+GRAIN = 0.05  # of the edge of a triangle that comes out
 FIN = 0.1  # height of what stands on open edges, as a share of their length
 
 
@@ -28,19 +32,23 @@ def decimated(parts: list[Part], most: int) -> Soup:
     Errors:
         ValueError where the package that does it is not installed, or too little is left.
     """
-    vertices, faces = weld(np.concatenate([part.corners for part in parts]))
+    shape = np.concatenate([part.corners for part in parts])
+    # needles, as around the poles of a ball, are never taken away: those much finer than what comes out are merged
+    fine = GRAIN * math.sqrt(areas(shape).sum() / most) if len(shape) > STAGE * most else ALIKE
+    vertices, faces = weld(shape, max(fine, ALIKE))
     faces = faces[(faces != np.roll(faces, 1, 1)).all(1)]
     corners = _simplified(vertices, faces, most)
     if not 4 <= len(corners) <= most:
         raise ValueError(
-            f"decimating its {len(faces)} triangles to at most {most} leaves {len(corners)}: allow more `faces`, or "
+            f"decimating its {len(shape)} triangles to at most {most} leaves {len(corners)}: allow more `faces`, or "
             "simplify it in a mesh editor"
         )
-    return Soup(corners, np.repeat(_colors(corners, parts)[:, None], 3, 1))
+    return of_srgb(corners, np.repeat(_colors(corners, parts)[:, None], 3, 1))
 
 
 def _simplified(vertices: Array, faces: Indices, most: int) -> Array:
-    """The triangles (F, 3, 3) that are left; the package stops early where edges do not allow more at once."""
+    """The triangles (F, 3, 3) that are left. In stages: of many at once, the package takes edges away in any order in
+    the end, and stops where none can go."""
     try:
         import fast_simplification as package  # optional, and wanted only here
     except ImportError:
@@ -52,7 +60,8 @@ def _simplified(vertices: Array, faces: Indices, most: int) -> Array:
     while most < len(faces) < before:
         before, count = len(faces), len(vertices)
         fenced = _fenced(vertices, faces)
-        vertices, faces, collapses = package.simplify(*fenced, target_count=most, return_collapses=True)
+        goal = max(most, before // STAGE)
+        vertices, faces, collapses = package.simplify(*fenced, target_count=goal, return_collapses=True)
         if len(fenced[0]) > count:
             vertices, faces, place = package.replay_simplification(*fenced, collapses)
             of_surface = np.zeros(len(vertices), bool)
@@ -82,7 +91,7 @@ def _colors(corners: Array, parts: list[Part]) -> Array:
     shape = np.concatenate([part.corners for part in parts])
     face, shares = scattered(shape, SAMPLES)
     known = cKDTree(_sided(at(shares, shape[face]), shape[face]))
-    spot, weights = scattered(corners, SAMPLES // 2)
+    spot, weights = scattered(corners, SAMPLES // 4)
     owner = np.concatenate([np.repeat(np.arange(len(corners)), len(SPOTS)), spot])
     places = np.concatenate([(SPOTS @ corners).reshape(-1, 3), at(weights, corners[spot])])
     _, nearest = known.query(_sided(places, corners[owner]))

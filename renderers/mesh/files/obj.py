@@ -22,6 +22,7 @@ Indices = NDArray[np.int64]
 CURVED = ("surf", "bzp", "bsp", "cdp", "cdc", "res", "call")
 WANTED = {"v", "vt", "mtllib", "usemtl", "f", "fo", *CURVED}  # "fo" is an old name of "f"
 WIDTHS = {3: "x y z", 4: "x y z w", 6: "x y z r g b", 7: "x y z r g b a"}
+DIGITS = 16  # of a whole number that is none any more
 AT_ONCE = 200_000  # faces whose words are in memory together
 
 
@@ -160,20 +161,21 @@ def _words(rows: Rows, texts: list[str], start: int) -> tuple[Indices, Indices]:
     """
     text = "\n".join(texts) + "\n"
     data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
-    digit, slash, minus, blank = (data - 48) < 10, data == 47, data == 45, data <= 32
+    digit, slash, minus = (data - 48) < 10, data == 47, data == 45
+    blank = (data == 32) | ((data >= 9) & (data <= 13))
     after = np.append(digit[1:], False)
     ends = np.flatnonzero(data == 10)
     first, word = digit & ~_before(digit, False), ~blank & _before(blank, True)
     allowed = digit | slash | blank | (minus & after & ~_before(digit | minus, False))
-    words, slashes, number = np.cumsum(word), np.cumsum(slash), np.flatnonzero(first)
+    words, slashes, number = np.cumsum(word, dtype=np.int32), np.cumsum(slash, dtype=np.int32), np.flatnonzero(first)
+    long = number[np.flatnonzero(digit & ~after) - number >= DIGITS]
     of, begins = words[number] - 1, np.flatnonzero(word)
     place = slashes[number] - (slashes - slash)[begins][of]
     numbers = np.zeros((len(begins), 3), np.int64)
-    if allowed.all() and (place < 3).all():
-        found = np.fromstring(text.replace("/", " "), np.float64, sep=" ")  # no whole number is too large for these
-        numbers[of, place] = found.clip(-1e15, 1e15)
+    if allowed.all() and (place < 3).all() and not len(long):
+        numbers[of, place] = np.fromstring(text.replace("/", " "), np.int64, sep=" ")
     headless = begins[np.bincount(of[place == 0], minlength=len(begins)) == 0]
-    wrong = np.concatenate([np.flatnonzero(~allowed), number[place > 2], headless])
+    wrong = np.concatenate([np.flatnonzero(~allowed), number[place > 2], long, headless])
     if len(wrong):
         which = start + int(np.searchsorted(ends, wrong.min()))
         raise _broken(rows, which, "f", "a corner is v, v/vt, v//vn or v/vt/vn, whole numbers")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.mesh.files.part import Array, Part
-from renderers.mesh.files.srgb import decoded, encoded
+from renderers.mesh.srgb import decoded, encoded
 
 SAMPLES = 12  # along a face's edge, when its texture is looked at
 COARSE = 4  # a textured face is not longer than so many times the detail, lest its samples overlook something
@@ -25,10 +25,26 @@ GRID = _grid()
 
 
 class Soup(NamedTuple):
-    """Triangles without neighbours: ``corners`` (F, 3, 3) and the RGB at each, ``colors`` (F, 3, 3)."""
+    """Triangles without neighbours.
+
+    Attributes:
+        corners: (F, 3, 3). colors: (F, 3, 3), the RGB at each.
+        linear: (F,), whose colours are linear numbers; the others' are sRGB.
+    """
 
     corners: Array
     colors: Array
+    linear: NDArray[np.bool_]
+
+    @property
+    def srgb(self) -> Array:
+        """The colours (F, 3, 3) as sRGB."""
+        return np.where(self.linear[:, None, None], encoded(self.colors), self.colors)
+
+
+def of_srgb(corners: Array, colors: Array) -> Soup:
+    """Triangles (F, 3, 3) with sRGB colours (F, 3, 3)."""
+    return Soup(corners, colors, np.zeros(len(corners), bool))
 
 
 def painted(parts: list[Part], detail: float) -> Soup:
@@ -42,17 +58,17 @@ def painted(parts: list[Part], detail: float) -> Soup:
 
 
 def _together(soups: list[Soup]) -> Soup:
-    return Soup(np.concatenate([s.corners for s in soups]), np.concatenate([s.colors for s in soups]))
+    return Soup(*(np.concatenate(arrays) for arrays in zip(*soups)))
 
 
 def _part(part: Part, detail: float) -> list[Soup]:
     if part.texture is None or part.uv is None:
-        return [Soup(part.corners, encoded(part.tint) if part.linear else part.tint)]
+        return [Soup(part.corners, part.tint, np.full(len(part.corners), part.linear))]
     return [soup for some in portions(part) for soup in _baked(some, detail)]
 
 
 def colors_at(part: Part, face: NDArray[np.int64], shares: Array) -> Array:
-    """The RGB (N, 3) at points of a part: on the faces (N,), at shares (N, 3) of these faces' corners."""
+    """The sRGB (N, 3) at points of a part: on the faces (N,), at shares (N, 3) of these faces' corners."""
     tint = np.einsum("nc,ncd->nd", shares, part.tint[face])
     if part.texture is None or part.uv is None:
         return encoded(tint) if part.linear else tint
@@ -78,7 +94,7 @@ def _baked(part: Part, detail: float) -> list[Soup]:
         varied = np.abs(seen - mean[:, None]).max((1, 2)) > ENOUGH
         longest = lengths(part.corners).max(1)
         cut = (varied & (longest > detail)) | ((longest > COARSE * detail) & ~uniform)
-        done.append(Soup(part.corners[~cut], _tinted(mean[~cut, None], part.tint[~cut], part.linear)))
+        done.append(of_srgb(part.corners[~cut], _tinted(mean[~cut, None], part.tint[~cut], part.linear)))
         part = halves(part.some(cut))
     return done
 

@@ -93,10 +93,10 @@ def _through(points: Points) -> tuple[Points, float]:
     return points[0] + middle, float(np.linalg.norm(middle))
 
 
-def weld(corners: Points) -> tuple[Points, Faces]:
+def weld(corners: Points, alike: float = ALIKE) -> tuple[Points, Faces]:
     """Triangles (F, 3, 3) of an object of size 1 to vertices (V, 3), each there once, and faces (F, 3)."""
     flat = corners.reshape(-1, 3)
-    steps = np.round((flat - flat.min(0)) / ALIKE).astype(np.int64)
+    steps = np.round((flat - flat.min(0)) / alike).astype(np.int64)
     x, y, z = steps.max(0) + 1  # about a million each, so that one number has room for all three
     number = (steps[:, 0] * y + steps[:, 1]) * z + steps[:, 2]
     _, first, index = np.unique(number, return_index=True, return_inverse=True)

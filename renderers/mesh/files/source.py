@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
+from jsonargparse import Namespace
 from jsonargparse.typing import Path as ConfigPath
 from jsonargparse.typing import register_type
 
@@ -32,6 +33,18 @@ def _to_config(value: Any) -> str:
 
 
 register_type(MeshPath, _to_config, _from_config)
+
+
+class BareMesh(str):
+    """A mesh file's path in the place of a ``MeshFile``, for which it is taken, so that options may be added to it."""
+
+
+def _as_mesh_file(value: Any) -> Namespace | MeshPath:
+    path = _from_config(value)
+    return path if path in BUILT_IN or not path else Namespace(path=path)  # type: ignore[no-untyped-call]
+
+
+register_type(BareMesh, _to_config, _as_mesh_file)
 
 
 @dataclass(frozen=True)

@@ -56,4 +56,4 @@ def _yaw(turn: float) -> Array:
 def _surface(soup: Soup, count: int) -> tuple[Array, Array]:
     """Points (count, 3) on the surface, and their colours (count, 3) in the unit of length."""
     face, shares = scattered(soup.corners, count)
-    return at(shares, soup.corners[face]), COLOR * at(shares, soup.colors[face])
+    return at(shares, soup.corners[face]), COLOR * at(shares, soup.srgb[face])

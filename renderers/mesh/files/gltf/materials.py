@@ -9,8 +9,8 @@ from scipy.ndimage import distance_transform_edt
 from renderers.mesh.files.gltf.document import Document, Item, vector
 from renderers.mesh.files.part import GREY, Array, Texture, Wrap
 from renderers.mesh.files.pictures import Pixels, read_picture
-from renderers.mesh.files.srgb import decoded
 from renderers.mesh.files.texts import short
+from renderers.mesh.srgb import decoded
 
 WRAPS: dict[int, Wrap] = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"

@@ -1,8 +1,9 @@
 """Between linear RGB and sRGB: IEC 61966-2-1."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from renderers.mesh.files.part import Array
+Array = NDArray[np.float64]
 
 
 def encoded(linear: Array) -> Array:
