@@ -349,7 +349,7 @@ def test_figures_show_background_and_objects_apart() -> None:
 
 def fitted(*arguments: object) -> None:
     small = ["--trainer.max_steps", 1, "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", False]
-    small += ["--trainer.val_check_interval", 1, "--trainer.check_val_every_n_epoch", None, "--model.slots", 1]
+    small += ["--trainer.val_check_interval", 1, "--trainer.check_val_every_n_epoch", "null", "--model.slots", 1]
     glimpses = ["--model.renderer", "renderers.GlimpseRenderer", "--model.renderer.image_shape", "[1,12,12]"]
     glimpses += ["--model.renderer.what", 2, "--model.renderer.glimpse", 4, "--model.renderer.hidden", 4]
     data = ["--data", "datamodules.ImageFolder", "--data.batch_size", 2, "--data.train_scenes", 2]
@@ -369,7 +369,7 @@ def test_a_file_is_not_needed_again_after_training(tmp_path: Path, capsys: pytes
     fitted("--run_dir", tmp_path / "run", "--data.folder", folder, *chosen)
     file.unlink()
     main(["test", "--run_dir", str(tmp_path / "run"), "--trainer.accelerator", "cpu"])
-    main(["export", "--run_dir", str(tmp_path / "run"), "--output", str(tmp_path / "small"), "--format", "weights"])
+    main(["export", "--run_dir", str(tmp_path / "run"), "--output", str(tmp_path / "small"), "--format", "checkpoint"])
     given = ["--input", str(folder), "--output", str(tmp_path / "out"), "--accelerator", "cpu"]
     main(["predict", "--run_dir", str(tmp_path / "small"), *given])
     main(["predict", "--run_dir", str(tmp_path / "small"), *given, "--background", "median", "--overwrite"])

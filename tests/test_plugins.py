@@ -126,7 +126,7 @@ def test_names_of_different_kinds_do_not_meet(packages: Packages) -> None:
     packages.install("air-discs", {"discs": DISCS})
     packages.install("air-discs", {"discs": "datamodules:Scenes3D"}, "air_lightning.datamodules")
     found = [find(kind, "discs") for kind in KINDS]
-    assert [plugin and plugin.cls for plugin in found] == [Discs, None, None, Scenes3D]
+    assert [plugin and plugin.cls for plugin in found] == [Discs, *[None] * 4, Scenes3D]
 
 
 def test_kinds() -> None:

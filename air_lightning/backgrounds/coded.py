@@ -53,7 +53,7 @@ class CodedBackground(MedianBackground):
         sd = F.softplus(raw) + 1e-3
         noise = torch.randn_like(mean) if sample else torch.zeros_like(mean)
         code = mean + sd * noise
-        change = self.decode(code).unflatten(1, (-1, COARSE, COARSE))
+        change = self.decode(code).view(-1, images.shape[1], COARSE, COARSE)
         smooth = F.interpolate(change, images.shape[-2:], mode="bilinear", align_corners=False)
         ratio = (0.5 * (code**2 - noise**2) - sd.log()).sum(1)
         return Backdrop(self.image + smooth, gaussian_kl(mean, sd).sum(1), ratio)
@@ -63,5 +63,6 @@ def _cell_medians(images: Tensor) -> Tensor:
     """The median of each of ``COARSE`` x ``COARSE`` cells of images (B, C, H, W): a small object leaves it as it is."""
     height, width = (-(-size // COARSE) for size in images.shape[-2:])
     whole = F.interpolate(images, (height * COARSE, width * COARSE), mode="nearest")
-    cells = whole.unflatten(3, (COARSE, width)).unflatten(2, (COARSE, height)).transpose(3, 4).flatten(4)
+    split = whole.view(-1, images.shape[1], COARSE, height, COARSE, width)
+    cells = split.transpose(3, 4).flatten(4)
     return cells.sort(-1).values[..., cells.shape[-1] // 2]

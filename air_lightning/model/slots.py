@@ -71,8 +71,8 @@ def infer(
         )
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
-                so_far = [torch.stack([p[j] for p in parts], 1) for j in (1, 2)]
-                canvas = renderer.render(*so_far, behind)[:, -1]
+                all_what, all_where = (torch.stack([p[j] for p in parts], 1) for j in (1, 2))
+                canvas = renderer.render(all_what, all_where, behind)[:, -1]
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 

@@ -206,15 +206,13 @@ def backgrounds(s: Subject) -> Findings:
         if share > 0.002:
             yield f"with a background, {said}, render differs from the composed layers by up to {gap:.3g}", remedy
     if s.overrides("swap_scores"):
-        changes = [
-            own(s.renderer, *scenes[:4], scenes.incoming, None, given) for own in (_own(s), Renderer.swap_scores)
-        ]
-        yield from _same(s, "swap_scores", *changes, "with a background from the base class's")
-    yield from _same(s, "canvases' gradient in the background", *_in_background(s, scenes, given), "from what is seen")
-
-
-def _own(s: Subject) -> Callable[..., Tensor]:
-    return type(s.renderer).swap_scores
+        found, expected = (
+            scores(s.renderer, *scenes[:4], scenes.incoming, None, given)
+            for scores in (type(s.renderer).swap_scores, Renderer.swap_scores)
+        )
+        yield from _same(s, "swap_scores", found, expected, "with a background from the base class's")
+    found, expected = _in_background(s, scenes, given)
+    yield from _same(s, "canvases' gradient in the background", found, expected, "from what is seen")
 
 
 def _in_background(s: Subject, scenes: Scenes, background: Tensor) -> tuple[Tensor, Tensor]:
