@@ -1,7 +1,7 @@
 """AIRModule: the LightningModule that wires renderer, inference network, estimators and metrics together."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
@@ -11,6 +11,8 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from air_lightning.backgrounds import Background, NoBackground
+from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.figures.gallery import BoxedScene, gallery
@@ -44,6 +46,8 @@ from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
+LOOKED_AT = 256
+"""Of so many, the first by number, a background looks at most."""
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
@@ -57,6 +61,7 @@ class Inference(NamedTuple):
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
             renderer's curvature around them (``laplace_sd``); to the model's powers.
+        background: behind the objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
@@ -64,6 +69,7 @@ class Inference(NamedTuple):
     slots: Slots
     reconstruction: Tensor
     where_sd: Tensor
+    background: Tensor | None = None
 
 
 class AIRModule(pl.LightningModule):
@@ -77,6 +83,7 @@ class AIRModule(pl.LightningModule):
         identity: estimator that trains a categorical ``what``.
         angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
+        background: what lies behind all objects; null: the renderer's own background.
         likelihood: of an image's numbers given a canvas; null: normal, of ``likelihood_sd``.
         likelihood_sd: standard deviation of the normal likelihood over training; evaluation uses its last value.
             Null: always 0.3.
@@ -109,6 +116,7 @@ class AIRModule(pl.LightningModule):
         identity: IdentityEstimator | None = None,
         angle: AngleScan | None = None,
         count_prior: float | list[float] = 0.3,
+        background: Background | None = None,
         likelihood: Likelihood | None = None,
         likelihood_sd: Schedule | None = None,
         coarseness: Schedule | None = None,
@@ -146,6 +154,9 @@ class AIRModule(pl.LightningModule):
             if estimator is not None:
                 estimator.prepare(renderer.image_shape, slots)
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
+        self.background = background
+        if background is not None:
+            background.prepare(renderer)
         self.likelihood = _likelihood(likelihood, likelihood_sd)
         self.likelihood.prepare(renderer.image_shape)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
@@ -170,22 +181,37 @@ class AIRModule(pl.LightningModule):
 
     # ---- inference
 
-    def observed(self, images: Tensor, step: int | None = None) -> Observation:
-        """Images (B, C, H, W) with the noise of a training step; by default the final one, for evaluation."""
-        return Observation(images, self.likelihood.final() if step is None else self.likelihood.at(step))
+    def observed(self, images: Tensor, step: int | None = None, sample: bool = False) -> Observation:
+        """Images (B, C, H, W) with the noise of a training step; by default the final one, for evaluation.
+
+        ``sample``: draw what is inferred of the backgrounds; otherwise take its mode.
+        """
+        loss = self.likelihood.final() if step is None else self.likelihood.at(step)
+        if self.background is None:
+            return Observation(images, loss)
+        backdrop = self.background(images, sample)
+        return Observation(images, loss, backdrop.image, backdrop.kl)
+
+    def _sampled(self, images: Tensor) -> Observation:
+        """As ``observed``, with one sample of the backgrounds, and its log ratio in the place of the KL."""
+        observation = Observation(images, self.likelihood.final())
+        if self.background is None:
+            return observation
+        backdrop = self.background(images, sample=True)
+        return observation._replace(background=backdrop.image, background_kl=backdrop.log_ratio)
 
     @torch.no_grad()
     def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
         observation = self.observed(images)
         slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
-        canvases = self.renderer.render(slots.what, slots.where)
+        canvases = self.renderer.render(slots.what, slots.where, observation.background)
         log_q = self._log_count(observation, slots, canvases)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(images), device=count.device), count]
         spread = self._where_sd(observation, slots, canvases)
         posterior = self.powers.of_count(log_q, self.search is not None)
-        return Inference(count, posterior, slots, reconstruction, spread)
+        return Inference(count, posterior, slots, reconstruction, spread, observation.background)
 
     def _improved(self, observation: Observation, slots: Slots) -> Slots:
         """The network's own inference reconsidered, searched and refined, where the model does that."""
@@ -231,17 +257,19 @@ class AIRModule(pl.LightningModule):
         return self._log_joint(observation, own), self._log_joint(observation, self._improved(observation, own))
 
     def _log_joint(self, observation: Observation, slots: Slots) -> Tensor:
-        canvases = self.renderer.render(slots.what, slots.where)
-        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
-        return (log_evidence + self.log_prior).logsumexp(1)
+        return (self._evidence(observation, slots, slot_kl(self.renderer, slots)) + self.log_prior).logsumexp(1)
+
+    def _evidence(self, observation: Observation, slots: Slots, kl: Tensor) -> Tensor:
+        """F_n (B, N + 1), with KLs or log ratios of the slots (B, N)."""
+        canvases = self.renderer.render(slots.what, slots.where, observation.background)
+        return evidence(log_likelihoods(canvases, observation), kl, observation.background_kl)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
         """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
-        observation = self.observed(images)
+        observation = self.observed(images, sample=True)
         slots = infer(self.renderer, self.network, observation, self.slots)
-        canvases = self.renderer.render(slots.what, slots.where)
-        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        log_evidence = self._evidence(observation, slots, slot_kl(self.renderer, slots))
         return bound(count_log_posterior(slots.presence_logits), log_evidence, self.log_prior)
 
     @torch.no_grad()
@@ -250,13 +278,11 @@ class AIRModule(pl.LightningModule):
         if samples < 1:
             raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
 
-        observation = self.observed(images)
-
         def sample() -> Tensor:
+            observation = self._sampled(images)
             slots = infer(self.renderer, self.network, observation, self.slots)
             ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
-            canvases = self.renderer.render(slots.what, slots.where)
-            return evidence(log_likelihoods(canvases, observation), ratio)
+            return self._evidence(observation, slots, ratio)
 
         return importance_bound((sample() for _ in range(samples)), self.log_prior)
 
@@ -264,7 +290,7 @@ class AIRModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
-        observation, coarseness = self.observed(batch.images, step), self.coarseness(step)
+        observation, coarseness = self.observed(batch.images, step, sample=True), self.coarseness(step)
         slots = infer(self.renderer, self.network, observation, self.slots)
         variance = observation.variance
         result = objective(
@@ -345,10 +371,51 @@ class AIRModule(pl.LightningModule):
             return
         self.evaluation = Evaluation(self.renderer, self.slots, data)
 
+    def start_background(self, split: str) -> None:
+        """Show a background that waits for images those of a split of the data, in all processes the same.
+
+        Errors:
+            NoBackground, a ValueError, where the data does not give one, or its file cannot be read.
+        """
+        if self.background is None:
+            return
+        self.background.check()
+        if not self.background.waits:
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SceneDataModule):
+            raise NoBackground(
+                f"{type(self.background).__name__} looks at images before the first step, and there is no "
+                "SceneDataModule to take them from: call model.background.fit(images) yourself"
+            )
+        scenes = data.scenes(split)
+        there = min(LOOKED_AT, len(scenes) if isinstance(scenes, Sized) else data.scene_count(split))
+        numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
+        self.background.fit(torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device))
+
+    def on_fit_start(self) -> None:
+        self.start_background("train")
+
+    def on_validation_start(self) -> None:
+        self.start_background("val")
+
+    def on_test_start(self) -> None:
+        self.start_background("test")
+
+    def on_predict_start(self) -> None:
+        self.start_background("predict")
+
     def on_train_start(self) -> None:
         self.powers = Powers()  # of other weights than those that are learnt from now on
 
+    def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+        """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
+        weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
+        return with_own(weights, self.background, checkpoint.get(RECORD))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.background is not None:
+            checkpoint[RECORD] = record(self.background)
         if self.renderer.digests:
             checkpoint["renderer_digests"] = self.renderer.digests
         if self.powers != Powers():
@@ -356,7 +423,10 @@ class AIRModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take older names of weights, and the powers; warn where the renderer draws other than it was trained on."""
-        checkpoint["state_dict"] = renamed_weights(checkpoint["state_dict"], self.state_dict())
+        checkpoint["state_dict"] = self.weights_of(checkpoint)
+        kept = checkpoint.get(RECORD)
+        if self.background is not None and kept is not None and kept["source"] == self.background.source:
+            self.background.adopted(kept["state"])
         self.powers = Powers(**checkpoint.get(POWERS, {}))
         trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
@@ -432,20 +502,24 @@ class AIRModule(pl.LightningModule):
         window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         kinds = inferred.slots.what if names else None
-        scenes, drawn = self._displayed(batch.images), self._displayed(inferred.reconstruction)
-        return image_rows(scenes, drawn, inferred.count, window, kinds, names)
+        scenes, beside = self._displayed(batch.images), self._displayed(drawn(self.renderer, inferred))
+        return image_rows(scenes, beside, inferred.count, window, kinds, names)
 
     def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
         seen = self.infer(batch.images.to(self.device))
         what, where = seen.slots.what, seen.slots.where
-        shown, drawn = batch._replace(images=self._displayed(batch.images)), self._displayed(seen.reconstruction)
-        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, drawn)
+        shown, beside = (
+            batch._replace(images=self._displayed(batch.images)),
+            self._displayed(drawn(self.renderer, seen)),
+        )
+        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, beside)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
         explanation = self.infer(batch.images.to(self.device))
-        canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
+        slots, behind = explanation.slots, explanation.background
+        canvases = self.renderer.render(slots.what, slots.where, behind)
         window = self.renderer.window(explanation.slots.where)
         return list(image_steps(self._displayed(batch.images), self._displayed(canvases), explanation.count, window))
 
@@ -453,6 +527,16 @@ class AIRModule(pl.LightningModule):
         """Images as the data's figures show them."""
         data = getattr(self._trainer, "datamodule", None)
         return data.displayed(images) if isinstance(data, SceneDataModule) else images
+
+
+def drawn(renderer: Renderer, seen: Inference) -> Tensor:
+    """Reconstructions (B, C, H, W); beside each, where the background is a plug-in's, that and the objects alone."""
+    if seen.background is None:
+        return seen.reconstruction
+    behind = seen.background.expand_as(seen.reconstruction)
+    share = renderer.transmittance(seen.slots.what, seen.slots.where)
+    share = share[torch.arange(len(share), device=share.device), seen.count].unsqueeze(1)
+    return torch.cat([seen.reconstruction, behind, seen.reconstruction - share * behind], -1)
 
 
 def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:

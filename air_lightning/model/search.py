@@ -26,7 +26,7 @@ class Scene(NamedTuple):
 
     def evidence(self, slots: Slots) -> Tensor:
         """F_n, (B, N + 1), of the slots as they stand."""
-        canvases = self.renderer.render(slots.what, slots.where)
+        canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
         return evidence(log_likelihoods(canvases, self.observation), slot_kl(self.renderer, slots))
 
 
@@ -153,14 +153,15 @@ class Search:
 
 def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
     """Slots (B, N) in the order in which they are missed, most first, and what each adds to F given those before it."""
-    images, loss = scene.observation.images, scene.observation.loss
+    images, loss, background, _ = scene.observation
     kl = slot_kl(scene.renderer, slots)
     left = torch.arange(kl.shape[1], device=kl.device).expand_as(kl)
     order, gains = [], []
     while left.shape[1]:
         here = slots.at(left)
         own = here.what.unsqueeze(2), here.where.unsqueeze(2)
-        gain = -scene.renderer.swap_losses(images, here.what, here.where, *own, loss)[:, :, 0, -1] - kl.gather(1, left)
+        losses = scene.renderer.swap_losses(images, here.what, here.where, *own, loss, background)
+        gain = -losses[:, :, 0, -1] - kl.gather(1, left)
         weakest = gain.argmin(1, keepdim=True)
         order.append(left.gather(1, weakest))
         gains.append(gain.gather(1, weakest))
@@ -175,7 +176,7 @@ def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool) -> Slots:
     ``hide``: what these cover is hidden from it.
     """
     renderer, network, images = scene.renderer, scene.network, scene.observation.images
-    canvases = renderer.render(slots.what, slots.where)
+    canvases = renderer.render(slots.what, slots.where, scene.observation.background)
     if hide:
         canvases = torch.where(_covered(renderer, slots), images.unsqueeze(1), canvases)
     state = network.start(images, scene.observation.whitening)

@@ -72,7 +72,8 @@ def infer(
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
     images = observation.images
-    canvas = renderer.image_background().expand_as(images)
+    behind = None if observation.background is None else observation.background.detach()
+    canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
     state = network.start(images, observation.whitening)
     parts: list[Slots] = []
     for _ in range(slots):
@@ -82,7 +83,7 @@ def infer(
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
                 so_far = [torch.stack(column, 1) for column in ([p.what for p in parts], [p.where for p in parts])]
-                canvas = renderer.render(*so_far)[:, -1]
+                canvas = renderer.render(*so_far, behind)[:, -1]
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 

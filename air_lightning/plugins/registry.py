@@ -46,6 +46,8 @@ KINDS = (
     Kind("renderers", "renderers", ("Renderer",)),
     Kind("inference", "air_lightning.inference", ("InferenceNetwork",)),
     Kind("estimators", "air_lightning.estimators", ("CountEstimator", "IdentityEstimator")),
+    Kind("likelihoods", "air_lightning.likelihoods", ("Likelihood",)),
+    Kind("backgrounds", "air_lightning.backgrounds", ("Background",)),
     Kind("datamodules", "datamodules", ("SceneDataModule",)),
 )
 

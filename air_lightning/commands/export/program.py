@@ -41,6 +41,7 @@ class Inference(nn.Module):
     def __init__(self, module: AIRModule, renderer: Renderer) -> None:
         super().__init__()
         self.network, self.renderer, self.slots = module.network, renderer, module.slots
+        self.likelihood, self.background = module.likelihood, module.background
         self.reconsideration, self.observed = module.reconsideration, module.observed
         self.powers = module.powers
         self.register_buffer("log_prior", module.log_prior, persistent=False)

@@ -188,11 +188,11 @@ def scene_groups(judgement: Judgement) -> list[tuple[str, list[dict[str, Any]]]]
 def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     """What is shown of a scene."""
     boxed = scene.boxed
-    height, both = boxed.picture.shape[:2]
-    width = both // 2
-    parts = boxed.picture[:, :width], boxed.picture[:, width:]
+    parts = np.split(boxed.picture, scene.panels, axis=1)
+    height, width = parts[0].shape[:2]
     pictures = [data_uri(png(part), "image/png") for part in parts]
-    views = [("inferred", pictures[0], boxed.inferred), ("reconstruction", pictures[1], [])]
+    views = [("inferred", pictures[0], boxed.inferred)]
+    views += [(name, picture, []) for name, picture in zip(("reconstruction", "background", "objects"), pictures[1:])]
     if known:
         views.insert(0, ("truth", pictures[0], boxed.truth))
     return {
