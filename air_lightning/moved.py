@@ -38,6 +38,12 @@ CLASSES = {
 }
 """Old class path: new one, where the class is exported above the module that it has moved to."""
 
+ARGUMENTS = {
+    path: {"kinds": "identities"}
+    for path in ("MeshRenderer", "renderers.MeshRenderer", "renderers.mesh.renderer.MeshRenderer")
+}
+"""Class path, or short name: old names of the class's arguments, and the present ones."""
+
 WEIGHTS = {"network.promise.": "network.saliency."}
 """Beginning of a weight's name in older checkpoints: at present."""
 
@@ -55,12 +61,16 @@ def new_name(name: str) -> str:
 
 
 def renamed(arguments: Any) -> Any:
-    """Arguments as a config has them, with the present class paths."""
+    """Arguments as a config has them, with the present class paths and names of arguments."""
     if isinstance(arguments, dict):
-        return {
+        present = {
             key: new_name(value) if key == "class_path" and isinstance(value, str) else renamed(value)
             for key, value in arguments.items()
         }
+        names, given = ARGUMENTS.get(str(present.get("class_path")), {}), present.get("init_args")
+        if names and isinstance(given, dict):
+            present["init_args"] = {names.get(name, name): value for name, value in given.items()}
+        return present
     return [renamed(item) for item in arguments] if isinstance(arguments, list) else arguments
 
 

@@ -27,7 +27,7 @@ from renderers.mesh.backends.base import BACKENDS
 from renderers.mesh.shapes import BUILT_IN
 from renderers.pixel_loss import Normal
 
-KINDS = tuple(BUILT_IN)
+IDENTITIES = tuple(BUILT_IN)
 SCENES, SLOTS, SIZE = 64, 3, 64
 FREE: dict[str, dict[str, Any]] = {
     "x": dict(z=0.0, yaw=0.0),
@@ -48,10 +48,10 @@ class Batch(NamedTuple):
     gradient: Tensor
 
 
-def batch(renderer: MeshRenderer, kinds: tuple[str, ...] = KINDS) -> Batch:
+def batch(renderer: MeshRenderer, identities: tuple[str, ...] = IDENTITIES) -> Batch:
     random = torch.Generator().manual_seed(0)
-    what = torch.tensor([KINDS.index(kind) for kind in kinds])
-    what = what[torch.randint(len(kinds), (SCENES, SLOTS), generator=random)]
+    what = torch.tensor([IDENTITIES.index(identity) for identity in identities])
+    what = what[torch.randint(len(identities), (SCENES, SLOTS), generator=random)]
     free, steps = len(renderer.where), renderer.where.steps(torch.zeros(()))
     where = renderer.where.constrain(torch.randn(SCENES, SLOTS, free, generator=random))
     others = where.unsqueeze(2) + torch.cat([torch.diag(steps), -torch.diag(steps)])
@@ -60,10 +60,10 @@ def batch(renderer: MeshRenderer, kinds: tuple[str, ...] = KINDS) -> Batch:
     return Batch(images, what, where, what.unsqueeze(2).expand(others.shape[:3]), others, gradient)
 
 
-def actions(kinds: tuple[str, ...], backend: str) -> dict[str, tuple[int, Callable[[], object]]]:
+def actions(identities: tuple[str, ...], backend: str) -> dict[str, tuple[int, Callable[[], object]]]:
     """By name, the number of objects drawn and what draws them. Slots drawn once to be drawn over do not count."""
-    renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE), backend=backend)
-    b, objects = batch(renderer, kinds), SCENES * SLOTS
+    renderer = MeshRenderer(identities=IDENTITIES, image_size=(SIZE, SIZE), backend=backend)
+    b, objects = batch(renderer, identities), SCENES * SLOTS
     perturbed = b.other_what.numel()
     return {
         "layers": (objects, lambda: renderer.draw(b.what.flatten(), b.where.flatten(0, 1))),
@@ -87,17 +87,17 @@ def fastest(tasks: dict[Any, tuple[int, int, Callable[[], object]]], rounds: int
 
 
 def speed(rounds: int, backends: list[str]) -> list[dict[str, Any]]:
-    mixes = {"all four": KINDS, **{kind: (kind,) for kind in KINDS}}
+    mixes = {"all four": IDENTITIES, **{identity: (identity,) for identity in IDENTITIES}}
     tasks = {
         ((backend, mix, name), threads): (threads, count, action)
         for backend in backends
-        for mix, kinds in mixes.items()
-        for name, (count, action) in actions(kinds, backend).items()
+        for mix, identities in mixes.items()
+        for name, (count, action) in actions(identities, backend).items()
         for threads in (1, 2)
     }
     rates = fastest(tasks, rounds)
     return [
-        {**dict(zip(("backend", "kinds", "draws"), row)), "one thread": rate, "two threads": rates[row, 2]}
+        {**dict(zip(("backend", "identities", "draws"), row)), "one thread": rate, "two threads": rates[row, 2]}
         for (row, threads), rate in rates.items()
         if threads == 1
     ]
@@ -118,7 +118,7 @@ def memory(backend: str) -> list[dict[str, Any]]:
     """Peak of the fused finite differences against the number of free coordinates, beside that of keeping layers."""
     rows = []
     for free, fixed in FREE.items():
-        renderer = MeshRenderer(kinds=KINDS, image_size=(SIZE, SIZE), backend=backend, **fixed)
+        renderer = MeshRenderer(identities=IDENTITIES, image_size=(SIZE, SIZE), backend=backend, **fixed)
         b = batch(renderer)
         run = partial(renderer.contract, b.what, b.where, b.gradient)
         run()  # once unmeasured: loading kernels and starting threads take memory of their own
@@ -138,10 +138,12 @@ def main() -> None:
     if Path("/proc/self/clear_refs").exists():
         peaks = [row for backend in arguments.backend for row in memory(backend)]
     print(f"{SCENES} scenes of {SLOTS} objects, {SIZE}x{SIZE}, x, z and yaw free; objects drawn a second")
-    print(f"{'backend':10} {'kinds':10} {'draws':15} {'one thread':>12} {'two threads':>12} {'ratio':>6}")
+    print(f"{'backend':10} {'identities':10} {'draws':15} {'one thread':>12} {'two threads':>12} {'ratio':>6}")
     for row in rows:
         one, two = row["one thread"], row["two threads"]
-        print(f"{row['backend']:10} {row['kinds']:10} {row['draws']:15} {one:12,.0f} {two:12,.0f} {two / one:6.2f}")
+        print(
+            f"{row['backend']:10} {row['identities']:10} {row['draws']:15} {one:12,.0f} {two:12,.0f} {two / one:6.2f}"
+        )
     print("\npeak memory of the fused finite differences")
     print(f"{'backend':10} {'free':14} {'fused':>10} {'layers kept':>12}")
     for row in peaks:

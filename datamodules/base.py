@@ -1,4 +1,4 @@
-"""What every data module gives: batches with pictures, and the truth for evaluation only."""
+"""What every data module gives: batches with images, and the truth for evaluation only."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence, Sized
@@ -181,7 +181,7 @@ class SceneDataModule(pl.LightningDataModule, ABC):
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        """(C, H, W) of the pictures; None where the model's renderer decides it."""
+        """(C, H, W) of the images; None where the model's renderer decides it."""
         return None
 
     @property

@@ -27,7 +27,7 @@ Range = tuple[int, int]
 
 
 class Patch(NamedTuple):
-    """An object before it has a place: its kind, colour (C,) and coverage (h, w) in [0, 1], up to the box's edges."""
+    """An object without a place: its identity, colour (C,) and coverage (h, w) in [0, 1], up to the box's edges."""
 
     label: int
     color: NDArray[np.float32]
@@ -38,16 +38,16 @@ class CanvasModule(SceneDataModule):
     """Scenes of flat objects at uniform places, wholly on the canvas.
 
     ``where`` is scale, x, y: x and y in [-1, 1] are the centre of the object's box (x right, y down), the scale is
-    the box's longer side as a share of the canvas's. ``what`` is the object's kind.
+    the box's longer side as a share of the canvas's. ``what`` is the object's identity.
 
     Args:
         counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
         test_counts: those of test scenes, to see whether a model counts what it was not trained on; null: as counts.
-        canvas: the picture's side, pixels. channels: 1 or 3.
+        canvas: the image's side, pixels. channels: 1 or 3.
         occlusion: the largest share of an object that others may hide; 0: boxes do not overlap.
         sides: bounds of the longer side of an object's box, pixels, to check the counts by.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
-        degradation: what is done to the pictures; the truth stays that of the objects.
+        degradation: what is done to the images; the truth stays that of the objects.
     Errors:
         ValueError for counts that are negative, missing, or too large for the canvas.
     """

@@ -18,7 +18,7 @@ WHITE = np.ones(1, np.float32)
 
 
 class MultiMNIST(CanvasModule):
-    """Scenes of MNIST digits whose ink does not overlap; grey pictures (1, canvas, canvas).
+    """Scenes of MNIST digits whose ink does not overlap; grey images (1, canvas, canvas).
 
     ``what`` is the digit, 0-9; boxes and ``where`` are those of its ink (see CanvasModule for the coordinates).
     Training and validation scenes use digits of MNIST's training file, validation the last twelfth (5 000) and
@@ -32,7 +32,7 @@ class MultiMNIST(CanvasModule):
         root: folder that holds `mnist/` with MNIST's four files, packed (`.gz`) or unpacked, or torchvision's
             `MNIST/raw/` with them; null: $AIR_DATA_ROOT if it has them, otherwise they are downloaded to the user's
             cache (which needs the package `pooch`).
-        canvas: the picture's side, pixels.
+        canvas: the image's side, pixels.
         sizes: smallest and largest side, in pixels, to which a digit's 28x28 frame is scaled; equally likely.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
         contrast, noise, grid, pitch: see Degradation.

@@ -31,7 +31,7 @@ COLORS = {
 
 
 class MultiSprites(CanvasModule):
-    """Scenes of coloured shapes; pictures (3, canvas, canvas), boxes and masks of visible pixels.
+    """Scenes of coloured shapes; images (3, canvas, canvas), boxes and masks of visible pixels.
 
     ``what`` is the place of the object's shape in ``shapes`` (its colour is no part of it). Where shapes overlap,
     later ones lie in front; a box is that of the whole shape. See CanvasModule for ``where``.
@@ -43,7 +43,7 @@ class MultiSprites(CanvasModule):
         colors: of red, green, blue, yellow, magenta, cyan.
         sizes: smallest and largest side of a shape's box, pixels; equally likely.
         occlusion: the largest share of a shape that others may hide; 0: boxes do not overlap.
-        canvas: the picture's side, pixels.
+        canvas: the image's side, pixels.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
     Errors:
         ValueError for names that are not known, and for counts that do not fit the canvas.
@@ -88,10 +88,12 @@ class SpriteScenes(CanvasScenes):
         self.colors = [np.array(COLORS[name], np.float32) for name in module.colors]
 
     def patches(self, random: np.random.Generator, n: int) -> list[Patch]:
-        kinds = random.integers(len(self.shapes), size=n).tolist()
+        identities = random.integers(len(self.shapes), size=n).tolist()
         colors = random.integers(len(self.colors), size=n).tolist()
         sides = random.integers(self.sides[0], self.sides[1] + 1, size=n).tolist()
-        return [Patch(k, self.colors[c], coverage(self.shapes[k], side)) for k, c, side in zip(kinds, colors, sides)]
+        return [
+            Patch(k, self.colors[c], coverage(self.shapes[k], side)) for k, c, side in zip(identities, colors, sides)
+        ]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Omniglot: handwritten characters of many alphabets, one a picture; their strokes are what AIR may count."""
+"""Omniglot: handwritten characters of many alphabets, one an image; their strokes are what AIR may count."""
 
 import zipfile
 from functools import lru_cache
@@ -27,7 +27,7 @@ VAL_DRAWERS, TEST_DRAWERS = (17, 18), (19, 20)
 
 
 class Characters(NamedTuple):
-    """Pictures (N, 1, size, size), white on black; the character's number in ``names`` and its drawer, (N,)."""
+    """Images (N, 1, size, size), white on black; the character's number in ``names`` and its drawer, (N,)."""
 
     pixels: Pixels
     labels: NDArray[np.int64]
@@ -36,7 +36,7 @@ class Characters(NamedTuple):
 
 
 class Omniglot(StillModule):
-    """Characters of Lake et al.'s background set, white on black, pictures (1, size, size).
+    """Characters of Lake et al.'s background set, white on black, images (1, size, size).
 
     The number of strokes is not told, so there is no truth (see StillModule); ``what`` (B, 1) is the character's
     number in ``names()``, for whoever probes the codes. Each character was drawn by 20 people: training has the
@@ -46,11 +46,11 @@ class Omniglot(StillModule):
     Args:
         root: folder that holds `omniglot/` with the archive; null: $AIR_DATA_ROOT if it has it, otherwise it is
             downloaded to the user's cache (which needs the package `pooch`).
-        subset: small1 (2 720 pictures), small2 (3 120), or full (19 280): the archive
+        subset: small1 (2 720 images), small2 (3 120), or full (19 280): the archive
             `images_background_small1.zip`, `images_background_small2.zip` or `images_background.zip`.
-        size: the picture's side, pixels; the drawings' 105 pixels are averaged over areas.
+        size: the image's side, pixels; the drawings' 105 pixels are averaged over areas.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule; held-out splits have no more
-            scenes than pictures.
+            scenes than images.
     Errors:
         ValueError for an archive that is absent, damaged or without characters.
     """
@@ -100,7 +100,7 @@ class Omniglot(StillModule):
 
 
 def rows_of(drawers: NDArray[np.int64], split: str) -> NDArray[np.bool_]:
-    """Which pictures (N,) belong to a split."""
+    """Which images (N,) belong to a split."""
     val, test = np.isin(drawers, VAL_DRAWERS), np.isin(drawers, TEST_DRAWERS)
     if split == "train":
         return ~(val | test)
@@ -113,7 +113,7 @@ def read(path: Path, size: int) -> Characters:
     try:
         with zipfile.ZipFile(path) as archive:
             members = sorted(name for name in archive.namelist() if _is_drawing(name))
-            pixels = [_picture(archive, member, size) for member in members]
+            pixels = [_image(archive, member, size) for member in members]
     except (OSError, SyntaxError, zipfile.BadZipFile) as error:  # Pillow raises the second for a damaged PNG
         raise ValueError(f"{path} could not be read ({error}): it is damaged or no zip file, get it again") from error
     drawers = np.array([int(PurePosixPath(member).stem.split("_")[1]) for member in members], np.int64)
@@ -137,7 +137,7 @@ def _is_drawing(name: str) -> bool:
     return path.suffix == ".png" and len(path.parts) >= 3 and drawer.isdigit() and not hidden
 
 
-def _picture(archive: zipfile.ZipFile, member: str, size: int) -> Pixels:
+def _image(archive: zipfile.ZipFile, member: str, size: int) -> Pixels:
     with Image.open(BytesIO(archive.read(member))) as image:
         small = image.convert("L").resize((size, size), Image.Resampling.BOX)
     return 255 - np.asarray(small)

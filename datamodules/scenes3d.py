@@ -18,7 +18,7 @@ PROBES, FAILURES = 20, 5
 
 
 class Scenes3D(SceneDataModule):
-    """Scenes with objects apart on the table; kinds, poses and counts uniform.
+    """Scenes with objects apart on the table; identities, poses and counts uniform.
 
     Scene i of a split is a pure function of ``seed`` and i: nothing is stored and nothing repeats.
 
@@ -26,7 +26,7 @@ class Scenes3D(SceneDataModule):
         renderer: draws the scenes; null: the model's own renderer.
         counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
         apart: least distance between two objects' centres, in the unit of their position.
-        noise: standard deviation of independent pixel noise (pictures are then clipped to [0, 1]).
+        noise: standard deviation of independent pixel noise (images are then clipped to [0, 1]).
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
     Errors:
         ValueError for counts that are negative or missing, and for objects that do not fit the table.
@@ -99,7 +99,7 @@ class RenderedScenes(Scenes):
     def __init__(
         self, renderer: Renderer, counts: Sequence[int], apart: float, noise: float, seed: int, split: str
     ) -> None:
-        check_kinds(renderer)
+        check_identities(renderer)
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
         self.seed, self.split = seed, split
         self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
@@ -116,24 +116,24 @@ class RenderedScenes(Scenes):
         what = np.zeros((len(indices), most), np.int64)
         where = np.zeros((len(indices), most, len(self.renderer.where)), np.float32)
         for row, index in enumerate(indices):
-            kinds, poses = self._scene(self._generator(index, 0))
-            count[row] = len(kinds)
-            what[row, : len(kinds)], where[row, : len(kinds)] = kinds, poses
+            identities, poses = self._scene(self._generator(index, 0))
+            count[row] = len(identities)
+            what[row, : len(identities)], where[row, : len(identities)] = identities, poses
         device = self.renderer.device  # where all of it stays: on a GPU nothing comes back
         tensors = [torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where)]
-        return Batch(self._pictures(indices, *tensors), *tensors)
+        return Batch(self._images(indices, *tensors), *tensors)
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
         """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
         return stream(self.seed, self.split, index, purpose)
 
     def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Kinds (n,) and poses (n, P) of one scene."""
+        """Identities (n,) and poses (n, P) of one scene."""
         n = int(random.choice(self.counts))
         for _ in range(RESTARTS):
             poses = self._poses(random, n)
             if poses is not None:
-                return random.integers(self.renderer.kinds, size=n), poses
+                return random.integers(self.renderer.identity_count, size=n), poses
         raise self._crowded(n)
 
     def _poses(self, random: np.random.Generator, n: int) -> NDArray[np.float32] | None:
@@ -156,9 +156,7 @@ class RenderedScenes(Scenes):
             f"largest of `counts` ({max(self.counts)}), or widen the renderer's pose support"
         )
 
-    def _pictures(
-        self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor
-    ) -> torch.Tensor:
+    def _images(self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
         images = self.renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
         if self.noise:
             shape = self.renderer.image_shape
@@ -168,10 +166,10 @@ class RenderedScenes(Scenes):
         return images
 
 
-def check_kinds(renderer: Renderer) -> None:
-    """ValueError where scenes cannot be drawn from a renderer, for it has no kinds to draw at random."""
+def check_identities(renderer: Renderer) -> None:
+    """ValueError where scenes cannot be drawn from a renderer, for it has no identities to draw at random."""
     if not isinstance(renderer.what, Categorical):
         raise ValueError(
-            f"scenes are drawn from a renderer with named kinds, {type(renderer).__name__} has appearance codes "
+            f"scenes are drawn from a renderer with named identities, {type(renderer).__name__} has appearance codes "
             f"of dimension {renderer.what.dim}: choose another renderer for the data"
         )

@@ -13,10 +13,10 @@ from datamodules.truth.told import Told
 
 
 class StillModule(SceneDataModule):
-    """Pictures of unknown contents: ``has_truth`` is False, every ``count`` is -1, ``where`` means nothing.
+    """Images of unknown contents: ``has_truth`` is False, every ``count`` is -1, ``where`` means nothing.
 
-    Scene i of a split is its picture i modulo their number, each pass over them in an order of its own. A held-out
-    split has no more scenes than pictures, so none counts twice.
+    Scene i of a split is its image i modulo their number, each pass over them in an order of its own. A held-out
+    split has no more scenes than images, so none counts twice.
     """
 
     @property
@@ -38,11 +38,11 @@ class StillModule(SceneDataModule):
 
     @abstractmethod
     def scenes(self, split: str) -> "Stills":
-        """The pictures of one split."""
+        """The images of one split."""
 
 
 class Stills(Scenes):
-    """Pictures in a random order.
+    """Images in a random order.
 
     Args:
         pixels: (N, C, H, W), N at least 1; uint8, of which 255 is 1, or float32 as they are.

@@ -52,10 +52,10 @@ class Renderer(nn.Module, ABC):
         self.what, self.where, self.image_shape = what, Where(where), tuple(image_shape)
         self.differentiable, self.compositing = differentiable, compositing
         for c in self.where.coordinates:
-            if c.periods and len(c.periods) != self.kinds:
+            if c.periods and len(c.periods) != self.identity_count:
                 raise ValueError(
-                    f"coordinate {c.name!r}: periods must hold one turn for each of the {self.kinds} identities, "
-                    f"or none at all, got {len(c.periods)}"
+                    f"coordinate {c.name!r}: periods must hold one turn for each of the {self.identity_count} "
+                    f"identities, or none at all, got {len(c.periods)}"
                 )
 
     @abstractmethod
@@ -70,7 +70,7 @@ class Renderer(nn.Module, ABC):
         return torch.zeros(self.image_shape, device=self.device)
 
     def image_background(self) -> Tensor:
-        """The empty scene at the pictures' own size, (C, H, W)."""
+        """The empty scene at the images' own size, (C, H, W)."""
         return downsample(self.background().unsqueeze(0), self.image_shape[1])[0]
 
     def ground(self, batch: int, background: Tensor | None = None) -> Tensor:
@@ -95,7 +95,7 @@ class Renderer(nn.Module, ABC):
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """Poses (..., P) to image coordinates of the object's centre (..., 2), in [-1, 1], x right and y down, and
-        half its size in the picture (...), in the same unit.
+        half its size in the image (...), in the same unit.
 
         Default: the coordinates ``x`` and ``y`` are such image coordinates, and half the size is ``scale`` or 0.25.
         """
@@ -152,9 +152,14 @@ class Renderer(nn.Module, ABC):
         return {}
 
     @property
-    def kinds(self) -> int:
+    def identity_count(self) -> int:
         """Number of identities; 1 for a continuous ``what``."""
         return len(self.what) if isinstance(self.what, Categorical) else 1
+
+    @property
+    def kinds(self) -> int:
+        """``identity_count`` by its name of before, for plug-ins that read it."""
+        return self.identity_count
 
     def canvases(
         self, what: Tensor, where: Tensor, coarseness: float = 1.0, background: Tensor | None = None
@@ -287,7 +292,7 @@ class Renderer(nn.Module, ABC):
         if name not in self.where.names:
             raise ValueError(
                 f"{type(self).__name__} has no coordinate {name!r} (it has {', '.join(self.where.names)}): "
-                "override project and unproject to say where in the picture a pose lies"
+                "override project and unproject to say where in the image a pose lies"
             )
         return where[..., self.where.names.index(name)]
 
@@ -313,9 +318,9 @@ class Renderer(nn.Module, ABC):
             )
 
     def _check_others(self, images: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor) -> None:
-        pictures = (where.shape[0], *self.image_shape)
-        if images.shape != pictures:
-            raise ValueError(f"`images` must have shape {pictures}, got {tuple(images.shape)}")
+        expected = (where.shape[0], *self.image_shape)
+        if images.shape != expected:
+            raise ValueError(f"`images` must have shape {expected}, got {tuple(images.shape)}")
         if other_where.dim() != 4 or (*other_where.shape[:2], other_where.shape[3]) != tuple(where.shape):
             raise ValueError(
                 f"`other_where` must have shape ({where.shape[0]}, {where.shape[1]}, alternatives, {where.shape[2]}), "

@@ -1,6 +1,6 @@
-"""Central finite differences through a black box: gradients in pose for pictures that have none.
+"""Central finite differences through a black box: gradients in pose for images that have none.
 
-``d picture / d pose_j ~ [R(pose + e_j) - R(pose - e_j)] / (2 e_j)``, contracted with the incoming gradient
+``d image / d pose_j ~ [R(pose + e_j) - R(pose - e_j)] / (2 e_j)``, contracted with the incoming gradient
 (AIR, Eslami et al. 2016, section 3.3). The error falls with the square of the step where R is smooth.
 """
 
@@ -27,11 +27,11 @@ def central(scores: Tensor, steps: Tensor) -> Tensor:
 
 
 def contract_whole(render: Render, pose: Tensor, steps: Tensor, gradient: Tensor) -> Tensor:
-    """Gradient in ``pose`` by drawing the whole picture 2 times for each of its numbers.
+    """Gradient in ``pose`` by drawing the whole image 2 times for each of its numbers.
 
     Args:
-        render: poses (B, N, P) to a picture (B, ...).
-        pose: (B, N, P). steps: (P,). gradient: (B, ...), the incoming gradient of the picture.
+        render: poses (B, N, P) to an image (B, ...).
+        pose: (B, N, P). steps: (P,). gradient: (B, ...), the incoming gradient of the image.
     Returns:
         (B, N, P).
     """

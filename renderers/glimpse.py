@@ -18,7 +18,7 @@ class GlimpseRenderer(Renderer):
     """Decodes ``what`` to a square glimpse and pastes it where ``where`` says; learns by backpropagation.
 
     ``what`` is a code with a standard normal prior. ``where`` is scale (half a glimpse's width as a share of half the
-    picture's shorter side), x and y (image coordinates of its centre, in [-1, 1]); with ``anisotropic`` scale_x and
+    image's shorter side), x and y (image coordinates of its centre, in [-1, 1]); with ``anisotropic`` scale_x and
     scale_y instead of scale; with ``turn`` also rotation (radians, from x towards y). Decoder and placement are AIR's
     (Eslami et al. 2016, section 3.1; Jaderberg et al. 2015, equation 1), and ``window`` is the placement's inverse.
 
@@ -34,10 +34,10 @@ class GlimpseRenderer(Renderer):
         compositing: ``additive``: layers add up. ``over``: the decoder also gives alpha, and later slots hide
             earlier ones.
         bias: the decoder's initial output, in logits: negative ones start with dark (or transparent) glimpses.
-        background: colour of the empty picture, a value in [0, 1] for each channel; null: black. Objects darker than
+        background: colour of the empty image, a value in [0, 1] for each channel; null: black. Objects darker than
             it need ``over``, for additive layers only add light.
     Errors:
-        ValueError for scales and rotations out of their range, and for a background that is no colour of the picture.
+        ValueError for scales and rotations out of their range, and for a background that is no colour of the image.
     """
 
     empty: Tensor
@@ -58,8 +58,8 @@ class GlimpseRenderer(Renderer):
     ) -> None:
         pixel = 2 / min(image_shape[1:])
         names = ("scale_x", "scale_y") if anisotropic else ("scale",)
-        place = [Coordinate(name, "half pictures", scale[0], scale[1], pixel / 2) for name in names]
-        place += [Coordinate(name, "half pictures", -reach, reach, pixel) for name in ("x", "y")]
+        place = [Coordinate(name, "half images", scale[0], scale[1], pixel / 2) for name in names]
+        place += [Coordinate(name, "half images", -reach, reach, pixel) for name in ("x", "y")]
         if not 0 <= turn < torch.pi:
             raise ValueError(f"turn must lie in [0, pi) radians, got {turn}: 0 keeps glimpses upright")
         if turn:
@@ -118,7 +118,7 @@ class GlimpseRenderer(Renderer):
         return self._column(where, name if name in self.where.names else "scale")
 
     def _placed(self, glimpses: Tensor, window: Tensor) -> Tensor:
-        """(M, C, H, W): the picture's pixel shows the glimpse at the window's own coordinates of it."""
+        """(M, C, H, W): the image's pixel shows the glimpse at the window's own coordinates of it."""
         inverse = _inverse(window[..., :2])
         theta = torch.cat([inverse, -inverse @ window[..., 2:]], -1)
         size = [*glimpses.shape[:2], *self.image_shape[1:]]

@@ -58,12 +58,12 @@ class Coordinate:
 
     Attributes:
         name, unit: for people (``x``, ``world units``).
-        low, high: the support. For a normal prior it is only what pictures and refinement clamp to.
+        low, high: the support. For a normal prior it is only what images and refinement clamp to.
         step: central finite-difference step, in ``unit``.
         prior: ``uniform`` over the support, or ``normal``.
         mean, sd: of a normal prior.
         circular: an angle; ``periods`` then holds, for each identity of a categorical ``what``, the smallest turn
-            that changes nothing in the picture: 2 pi without symmetry, 0 where the angle cannot be seen. Empty:
+            that changes nothing in the image: 2 pi without symmetry, 0 where the angle cannot be seen. Empty:
             2 pi for all.
     """
 
@@ -195,11 +195,11 @@ class Where:
         """(P,) finite-difference steps, of ``like``'s type and device."""
         return constant(tuple(c.step for c in self.coordinates), like.dtype, like.device)
 
-    def periods(self, kinds: int, like: Tensor) -> Tensor:
-        """(kinds, P) turn that changes nothing, for circular coordinates; 2 pi elsewhere."""
+    def periods(self, identity_count: int, like: Tensor) -> Tensor:
+        """(K, P) turn of each of K identities that changes nothing, for circular coordinates; 2 pi elsewhere."""
         rows = tuple(
             tuple(c.periods[k] if c.circular and c.periods else FULL_TURN for c in self.coordinates)
-            for k in range(kinds)
+            for k in range(identity_count)
         )
         return constant(rows, like.dtype, like.device)
 

@@ -129,7 +129,7 @@ class Smooth(Renderer):
     """Bumps that give what gradient the option says."""
 
     def __init__(self, fault: str = "", differentiable: bool = True) -> None:
-        where = tuple(Coordinate(n, "half pictures", -0.8, 0.8, 0.1) for n in ("x", "y"))
+        where = tuple(Coordinate(n, "half images", -0.8, 0.8, 0.1) for n in ("x", "y"))
         super().__init__(Gaussian(1), where, (1, 12, 12), differentiable, compositing="additive")
         self.fault = fault
         self.gain = nn.Parameter(torch.tensor(1.0)) if fault in ("idle", "black") else 1.0
@@ -198,7 +198,7 @@ class SeesBackgroundThroughObjects(Discs):
 class TinySteps(Discs):
     def __init__(self) -> None:
         super().__init__()
-        place = tuple(Coordinate(n, "half pictures", -0.8, 0.8, step=1e-5) for n in ("x", "y"))
+        place = tuple(Coordinate(n, "half images", -0.8, 0.8, step=1e-5) for n in ("x", "y"))
         Renderer.__init__(self, Categorical(("blue", "green", "red")), place, (3, 32, 32))
         for name, value in Discs().named_buffers():
             self.register_buffer(name, value, persistent=False)

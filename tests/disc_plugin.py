@@ -12,7 +12,7 @@ class Discs(Renderer):
     """Discs of three colours on black; those later in the alphabet lie on top."""
 
     def __init__(self, size: int = 32, radius: float = 0.25) -> None:
-        place = [Coordinate(name, "half pictures", -0.8, 0.8, step=2 / size) for name in ("x", "y")]
+        place = [Coordinate(name, "half images", -0.8, 0.8, step=2 / size) for name in ("x", "y")]
         super().__init__(Categorical(("blue", "green", "red")), tuple(place), (3, size, size))
         axis = (torch.arange(size) + 0.5) * 2 / size - 1
         self.register_buffer("axis", axis, persistent=False)

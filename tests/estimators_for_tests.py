@@ -25,10 +25,8 @@ VALUES = torch.tensor([[1.0, -2.0, 0.5, 3.0], [-4.0, 0.0, 2.0, 1.0]])
 
 def context(rows: int, step: int = 0, images: Tensor | None = None, logits: Tensor | None = None) -> Context:
     """A world in which a mixture of canvases is worth the mean of what they are worth."""
-    pictures = torch.zeros(rows, *SHAPE) if images is None else images
-    return Context(
-        pictures, step, LOGITS.repeat(rows, 1) if logits is None else logits, lambda s: (s * EVIDENCE).sum(1)
-    )
+    images = torch.zeros(rows, *SHAPE) if images is None else images
+    return Context(images, step, LOGITS.repeat(rows, 1) if logits is None else logits, lambda s: (s * EVIDENCE).sum(1))
 
 
 def agrees(samples: Tensor, expected: Tensor) -> None:

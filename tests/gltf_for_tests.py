@@ -15,7 +15,7 @@ TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 
 SQUARE = np.array([[-1, 0, 1], [1, 0, 1], [1, 0, -1], [-1, 0, -1]], np.float32)  # on the table, seen from above
 FACES = np.array([0, 1, 2, 0, 2, 3], np.uint16)
-UV = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)  # the picture upright, seen from above
+UV = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)  # the image upright, seen from above
 RED, GREEN, BLUE, YELLOW = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]
 FLAG = np.array([[RED, GREEN], [BLUE, YELLOW]], np.uint8)
 
@@ -56,10 +56,10 @@ class Gltf:
     def mesh(self, *primitives: dict[str, Any], **more: Any) -> int:
         return self.add("meshes", {"primitives": list(primitives), **more})
 
-    def texture(self, picture: NDArray[Any] | bytes, **sampler: Any) -> int:
-        if not isinstance(picture, bytes):
-            picture = png(Image.fromarray(picture))
-        image = self.add("images", {"bufferView": self.view(picture), "mimeType": "image/png"})
+    def texture(self, given: NDArray[Any] | bytes, **sampler: Any) -> int:
+        if not isinstance(given, bytes):
+            given = png(Image.fromarray(given))
+        image = self.add("images", {"bufferView": self.view(given), "mimeType": "image/png"})
         texture = {"source": image, "sampler": self.add("samplers", sampler)} if sampler else {"source": image}
         return self.add("textures", texture)
 

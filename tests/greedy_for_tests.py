@@ -14,7 +14,7 @@ APART = 5 / 12  # on the centres of pixels, either side of the middle
 
 
 class Greedy(InferenceNetwork):
-    """Knows brightness and size; looks at the picture's middle first, and then at the brightest of what is left."""
+    """Knows brightness and size; looks at the image's middle first, and then at the brightest of what is left."""
 
     def __init__(self, renderer: Any, first: float = 0.0) -> None:
         super().__init__(renderer)
@@ -45,8 +45,8 @@ class Greedy(InferenceNetwork):
         return state
 
 
-def pictures(*places: tuple[float, ...]) -> Tensor:
-    """(B, 1, 9, 12): bumps of brightness 1 at each picture's x, on its middle row."""
+def images(*places: tuple[float, ...]) -> Tensor:
+    """(B, 1, 9, 12): bumps of brightness 1 at each image's x, on its middle row."""
     renderer = Blobs()
     rows = []
     for xs in places:

@@ -13,7 +13,7 @@ QUARTERS = {(-1, 1): (0, 0, 1), (1, 1): (1, 1, 0), (1, -1): (0, 1, 0), (-1, -1):
 GREY = (0.7, 0.7, 0.7)
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     """Red and green above, blue and yellow below."""
     path.parent.mkdir(exist_ok=True)
     quarters = [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]]
@@ -37,7 +37,7 @@ def mean(mesh: Mesh, where: Any = slice(None)) -> tuple[float, ...]:
 
 
 def shows_quarters(mesh: Mesh) -> bool:
-    """Whether a lying square has the picture's colours where they belong."""
+    """Whether a lying square has the image's colours where they belong."""
     middle = mesh.vertices[mesh.faces].mean(1)
     return all(
         mean(mesh, (np.sign(middle[:, 0]) == x) & (np.sign(middle[:, 2]) == z)) == color

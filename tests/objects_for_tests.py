@@ -14,12 +14,12 @@ UNREAD = 1e9  # what absent slots hold
 
 
 def scene(*objects: tuple[int, float, float, float], slots: int = 3) -> Objects:
-    """One scene of (kind, x, z, degrees) objects; absent slots hold rubbish."""
+    """One scene of (identity, x, z, degrees) objects; absent slots hold rubbish."""
     rows = list(objects) + [(-7, NAN, UNREAD, NAN)] * (slots - len(objects))
-    kind, x, z, degrees = zip(*rows, strict=True)
+    identity, x, z, degrees = zip(*rows, strict=True)
     return Objects(
         torch.tensor([len(objects)]),
-        torch.tensor([kind]),
+        torch.tensor([identity]),
         torch.tensor([list(zip(x, z, strict=True))]),
         torch.deg2rad(torch.tensor([degrees])),
     )
@@ -42,7 +42,7 @@ def metrics(**changes: Any) -> SceneMetrics:
     return SceneMetrics(**{"extent": 4.0, "periods": PERIODS, "slots": 3, **changes})
 
 
-# By hand, on a table 4 wide (position limit 0.2): right; one too many, wrong kind; one missing, far; empty.
+# By hand, on a table 4 wide (position limit 0.2): right; one too many, wrong identity; one missing, far; empty.
 TRUE = batch(
     scene((CUBE, 0, 0, 10), (ARROW, 1, 1, 0)),
     scene((CUBE, -1, 0, 0)),
@@ -57,5 +57,5 @@ INFERRED = batch(
 )
 
 
-def one_arrow(kind: int = ARROW, x: float = 0.0, degrees: float = 0.0) -> Objects:
-    return scene((kind, x, 0, degrees))
+def one_arrow(identity: int = ARROW, x: float = 0.0, degrees: float = 0.0) -> Objects:
+    return scene((identity, x, 0, degrees))

@@ -15,7 +15,7 @@ class NeedsSize(Discs):
 
 class Unbuildable(Discs):
     def __init__(self) -> None:
-        raise OSError("no picture library")
+        raise OSError("no image library")
 
 
 class Abstract(Renderer):

@@ -17,7 +17,7 @@ class Bumps(Renderer):
     """Grey Gaussian bumps, added up: differentiable, ``what`` continuous (brightness and slope)."""
 
     def __init__(self, size: int = 12) -> None:
-        where = tuple(Coordinate(n, "half pictures", -0.8, 0.8, 0.1) for n in ("x", "y"))
+        where = tuple(Coordinate(n, "half images", -0.8, 0.8, 0.1) for n in ("x", "y"))
         super().__init__(Gaussian(2), where, (1, size, size), differentiable=True, compositing="additive")
         self.size = size
 
@@ -29,11 +29,11 @@ class Bumps(Renderer):
         return Layer(color.unsqueeze(1), torch.zeros_like(color))
 
 
-class KindBumps(Renderer):
+class IdentityBumps(Renderer):
     """Bumps of three widths, smooth and added up, ``what`` categorical; a black box unless told otherwise."""
 
     def __init__(self, size: int = 12, differentiable: bool = True) -> None:
-        where = tuple(Coordinate(n, "half pictures", -0.8, 0.8, 0.05) for n in ("x", "y"))
+        where = tuple(Coordinate(n, "half images", -0.8, 0.8, 0.05) for n in ("x", "y"))
         names = ("narrow", "middle", "wide")
         super().__init__(Categorical(names), where, (1, size, size), differentiable, compositing="additive")
         self.size = size
@@ -47,10 +47,10 @@ class KindBumps(Renderer):
 
 
 class Discs(Renderer):
-    """Opaque discs with hard edges on black, later kinds on top: no autograd, no angle."""
+    """Opaque discs with hard edges on black, later identities on top: no autograd, no angle."""
 
     def __init__(self, size: int = 32, radius: float = 0.3) -> None:
-        where = tuple(Coordinate(n, "half pictures", -0.7, 0.7, 2 / size) for n in ("x", "y"))
+        where = tuple(Coordinate(n, "half images", -0.7, 0.7, 2 / size) for n in ("x", "y"))
         super().__init__(Categorical(("blue", "green", "red")), where, (3, size, size))
         self.size, self.radius = size, radius
 
@@ -68,8 +68,8 @@ class Dial(Renderer):
         turn = 2 * torch.pi
         periods = (turn, turn / 3, 0.0)
         where = (
-            Coordinate("x", "half pictures", -0.6, 0.6, 0.1),
-            Coordinate("y", "half pictures", -0.6, 0.6, 0.1),
+            Coordinate("x", "half images", -0.6, 0.6, 0.1),
+            Coordinate("y", "half images", -0.6, 0.6, 0.1),
             Coordinate("yaw", "radians", -torch.pi, torch.pi, 0.1, circular=True, periods=periods),
         )
         super().__init__(Categorical(("hand", "star", "dot")), where, (1, size, size), compositing="additive")

@@ -1,10 +1,10 @@
-"""Slots of small renderers, whose numbers are leaves of the graph, and pictures for them to explain."""
+"""Slots of small renderers, whose numbers are leaves of the graph, and images for them to explain."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
-from renderers_for_tests import Bumps, Dial, Discs, KindBumps
+from renderers_for_tests import Bumps, Dial, Discs, IdentityBumps
 from torch import Tensor
 from torch.distributions import Categorical
 
@@ -19,7 +19,7 @@ LOG_PRIOR = count_log_prior(SLOTS, 0.3)
 
 RENDERERS: dict[str, Callable[[], Renderer]] = {
     "bumps": Bumps,
-    "kinds": KindBumps,
+    "identities": IdentityBumps,
     "discs": lambda: Discs(16),
     "dial": Dial,
 }
@@ -40,12 +40,12 @@ class Leaves(dict[str, Tensor]):
     """What an inference network would give, as leaves of the graph, and fixed noise."""
 
     def __init__(self, renderer: Renderer, slots: int = SLOTS) -> None:
-        kinds, places = renderer.kinds, len(renderer.where)
-        looks = 2 * renderer.what.dim if isinstance(renderer.what, spaces.Gaussian) else kinds
+        identities, places = renderer.identity_count, len(renderer.where)
+        looks = 2 * renderer.what.dim if isinstance(renderer.what, spaces.Gaussian) else identities
         super().__init__(
             presence=torch.randn(BATCH, slots),
-            mean=0.5 * torch.randn(BATCH, slots, kinds, places),
-            log_sd=-1 + 0.2 * torch.randn(BATCH, slots, kinds, places),
+            mean=0.5 * torch.randn(BATCH, slots, identities, places),
+            log_sd=-1 + 0.2 * torch.randn(BATCH, slots, identities, places),
             what_parameters=0.5 * torch.randn(BATCH, slots, looks),
         )
         for leaf in self.values():
@@ -80,7 +80,7 @@ class Leaves(dict[str, Tensor]):
         return {n: torch.zeros_like(leaf) if g is None else g for (n, leaf), g in zip(self.items(), grads)}
 
 
-def pictures(renderer: Renderer) -> Tensor:
+def drawn_images(renderer: Renderer) -> Tensor:
     """Canvases of two other objects, so that every gradient has something to do."""
     slots = Leaves(renderer).slots()
     return renderer.render(slots.what.detach(), slots.where.detach())[:, 2]

@@ -31,7 +31,7 @@ def yaw() -> Coordinate:
 
 
 def learn(evidence: Evidence, start: float, sd: float, period: float = TURN, steps: int = 600) -> tuple[float, float]:
-    """Mean and sd of an angle of that period that has learnt from pictures with this evidence of an angle."""
+    """Mean and sd of an angle of that period that has learnt from images with this evidence of an angle."""
     space, rows = Where((yaw(),)), 32
     mean, log_sd = torch.tensor(start, requires_grad=True), torch.tensor(math.log(sd), requires_grad=True)
     optimizer = torch.optim.Adam([mean, log_sd], 0.03)
@@ -78,7 +78,7 @@ def test_an_angle_that_cannot_be_seen_has_no_loss() -> None:
 
 
 def test_only_angles_are_turned_each_by_itself() -> None:
-    straight = Coordinate("x", "half pictures", -1, 1, 0.1)
+    straight = Coordinate("x", "half images", -1, 1, 0.1)
     space = Where((straight, yaw(), Coordinate("roll", "radians", -math.pi, math.pi, 0.1, circular=True)))
     asked = list[Tensor]()
 
@@ -104,7 +104,7 @@ def explained(renderer: Renderer) -> tuple[Slots, Tensor]:
 
 
 def scanned(renderer: Renderer, slots: Slots, images: Tensor, angle: AngleScan | None) -> Objective:
-    identity = ExactIdentity() if renderer.kinds > 1 else None
+    identity = ExactIdentity() if renderer.identity_count > 1 else None
     prior = count_log_prior(3, 0.3)
     return objective(renderer, slots, observed(images, 0.3), prior, PosteriorCount(), identity, 0, angle=angle)
 

@@ -338,9 +338,9 @@ def test_figures_show_background_and_objects_apart() -> None:
     module.background.fit(ramp().expand(3, -1, -1, -1))
     what, where = torch.zeros(2, 1, 2), torch.zeros(2, 1, 2)
     batch = Batch(module.renderer.render(what, where, ramp())[:, 1], *torch.zeros(3, 2, 1, 1).long().unbind())
-    plain = model(None).picture(batch)
-    picture = module.picture(batch)
-    assert picture.shape[0] == plain.shape[0] and picture.shape[1] > 1.8 * plain.shape[1]
+    plain = model(None).image(batch)
+    image = module.image(batch)
+    assert image.shape[0] == plain.shape[0] and image.shape[1] > 1.8 * plain.shape[1]
     seen = module.infer(batch.images)
     reconstruction, behind, objects = drawn(module.renderer, seen).chunk(3, -1)
     torch.testing.assert_close(behind + objects, reconstruction)  # of layers that add up

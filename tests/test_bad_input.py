@@ -13,7 +13,7 @@ WRONG = {
     "unknown key": (["--model.likelihod_sd", "1"], "likelihod_sd"),
     "no such renderer": (["--model.renderer", "renderers.Meshes"], "renderers.Meshes"),
     "no renderer": (["--model.renderer", "torch.nn.Linear"], "torch.nn.Linear"),
-    "unknown kind": (["--model.renderer.kinds", "[cube,mug]"], "unknown kind 'mug'"),
+    "unknown identity": (["--model.renderer.identities", "[cube,mug]"], "unknown identity 'mug'"),
     "too few slots": (["--model.slots", "2"], "the model has 2 slots and the data holds scenes of up to 3 objects"),
     "out of view": (["--model.renderer.x", "[-9,9]"], "reaches outside the camera's view: x=-9"),
     "negative distance": (["--data.apart", "-1"], "data.apart and noise must not be negative, got apart=-1.0"),
@@ -22,9 +22,9 @@ WRONG = {
         ["--data", "MultiSprites"],
         "MultiSprites says where objects are by scale, x, y, MeshRenderer by x, z, yaw: choose data of the model's",
     ),
-    "pictures of another size": (
+    "images of another size": (
         ["--data.renderer", "MeshRenderer", "--data.renderer.image_size", "[32,32]"],
-        "the data's pictures are (3, 32, 32) (channels, height, width), the renderer draws (3, 64, 64)",
+        "the data's images are (3, 32, 32) (channels, height, width), the renderer draws (3, 64, 64)",
     ),
     "no such metric": (
         ["--checkpoint.monitor", "val/box_ap50"],
@@ -54,7 +54,7 @@ def test_3d_scenes_cannot_be_drawn_by_a_decoder(tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "--config", str(flat), "--run_dir", str(tmp_path / "run"), "--data", "Scenes3D"])
     assert stopped.value.code == 2 and not (tmp_path / "run").exists()
-    assert "scenes are drawn from a renderer with named kinds, GlimpseRenderer has" in capsys.readouterr().err
+    assert "scenes are drawn from a renderer with named identities, GlimpseRenderer has" in capsys.readouterr().err
 
 
 def test_a_diverged_model_stops_with_the_step_and_the_terms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

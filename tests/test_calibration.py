@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.metrics.calibration import calibration_error, central_mass, objects_found, reliability
-from air_lightning.metrics.confidence import ITSELF, POWERS, Calibration, Kinds, PoseGaps
+from air_lightning.metrics.confidence import ITSELF, POWERS, Calibration, Identities, PoseGaps
 
 TURN = 2 * math.pi
 NAN = math.nan
@@ -110,12 +110,12 @@ def test_an_angle_that_cannot_be_seen_has_no_interval() -> None:
 
 
 def metric(**changes: Any) -> Calibration:
-    return Calibration(**{"slots": 3, "limit": 0.2, "angles": ANGLES, "kinds": True, **changes})
+    return Calibration(**{"slots": 3, "limit": 0.2, "angles": ANGLES, "identities": True, **changes})
 
 
 def counted(posterior: Tensor, count: Tensor) -> Calibration:
     """A metric that has seen so many objects, none of which is anywhere near."""
-    seen, scenes = metric(kinds=False), len(count)
+    seen, scenes = metric(identities=False), len(count)
     nothing = PoseGaps(*(torch.zeros(0, 2),) * 3)
     seen.update(posterior, torch.zeros(scenes, 3, 1), torch.ones(scenes, 3, 1), count, nothing)
     return seen
@@ -196,7 +196,7 @@ def test_unknown_and_invisible_angles_are_left_out() -> None:
 POSTERIOR = torch.tensor([[0.0, 0.2, 0.8, 0.0], [0.6, 0.4, 0.0, 0.0]])
 POSITION = torch.tensor([[[0.0], [1.0], [2.0]], [[0.0], [1.0], [2.0]]])
 TRUE = torch.tensor([[[0.1], [3.0]], [[0.0], [NAN]]])
-KINDS = Kinds(torch.tensor([[0, 1, 1], [0, 0, 0]]), torch.full((2, 3), 0.7), torch.tensor([[0, 2], [1, -7]]))
+IDENTITIES = Identities(torch.tensor([[0, 1, 1], [0, 0, 0]]), torch.full((2, 3), 0.7), torch.tensor([[0, 2], [1, -7]]))
 POSES = PoseGaps(torch.tensor([[0.1, 0.0]]), torch.tensor([[0.1, 1.0]]), torch.tensor([[NAN, TURN]]))
 BY_HAND = {
     # two objects are reported in the first scene, of which one is there; none in the second, where there is one
@@ -215,7 +215,7 @@ def plain(figures: dict[str, Tensor]) -> dict[str, float]:
 
 def test_metric_by_hand() -> None:
     seen = metric()
-    seen.update(POSTERIOR, POSITION, TRUE, torch.tensor([2, 1]), POSES, KINDS)
+    seen.update(POSTERIOR, POSITION, TRUE, torch.tensor([2, 1]), POSES, IDENTITIES)
     assert plain(seen.compute()) == pytest.approx(BY_HAND, abs=1e-5)
     record = seen.record()
     assert record["reliability"]["presence"][4] == pytest.approx(
@@ -226,8 +226,8 @@ def test_metric_by_hand() -> None:
     assert json.loads(json.dumps(record)).keys() == {"reliability", "coverage"}
 
 
-def test_without_kinds_and_coordinates() -> None:
-    seen = metric(kinds=False, angles={})
+def test_without_identities_and_coordinates() -> None:
+    seen = metric(identities=False, angles={})
     seen.update(POSTERIOR, POSITION, TRUE, torch.tensor([2, 1]), PoseGaps(*(torch.zeros(1, 0),) * 3))
     figures = plain(seen.compute())
     assert "identity_calibration_error" not in figures and math.isnan(figures["coverage50"])
@@ -258,20 +258,20 @@ def test_bad_arguments(changes: dict[str, Any], message: str) -> None:
 
 def test_a_posterior_of_another_number_of_slots() -> None:
     with pytest.raises(ValueError, match=re.escape("= (2, 4), got (2, 3): give the probability of every number")):
-        metric().update(POSTERIOR[:, :3], POSITION, TRUE, torch.tensor([2, 1]), POSES, KINDS)
+        metric().update(POSTERIOR[:, :3], POSITION, TRUE, torch.tensor([2, 1]), POSES, IDENTITIES)
 
 
 def batches() -> list[tuple[Any, ...]]:
     random = torch.Generator().manual_seed(1)
     found = []
     for scenes in (4, 1, 3):
-        kinds = (torch.randint(0, 3, (scenes, n), generator=random) for n in (3, 2))
+        identities = (torch.randint(0, 3, (scenes, n), generator=random) for n in (3, 2))
         position = torch.rand(scenes, 3, 1, generator=random)
         count = torch.randint(0, 3, (scenes,), generator=random)
         posterior = torch.randn(scenes, 4, generator=random).softmax(1)
-        inferred, true = kinds
+        inferred, true = identities
         sure = torch.rand(scenes, 3, generator=random)
-        found.append((posterior, position, position[:, :2], count, gaps(scenes), Kinds(inferred, sure, true)))
+        found.append((posterior, position, position[:, :2], count, gaps(scenes), Identities(inferred, sure, true)))
     return found
 
 

@@ -76,7 +76,7 @@ def test_progress_goes_on_within_an_epoch(tmp_path, capsys, end, total):
 
 
 def drawn(run: Path) -> list[int]:
-    """The steps at which a run drew pictures."""
+    """The steps at which a run drew images."""
     return sorted(int(path.stem.removeprefix("step-")) for path in (run / "figures").glob("*.png"))
 
 
@@ -163,10 +163,10 @@ def test_spread(last, frames, steps):
     assert spread(last, frames) == steps
 
 
-@pytest.mark.parametrize("picture", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), float)])
-def test_picture_of_wrong_shape_or_type_is_refused(tmp_path, picture):
-    with pytest.raises(ValueError, match=r"`picture` must return an array \(height, width, 3\) of uint8.*got \(4, 4"):
-        write_png(tmp_path / "a.png", picture)
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), float)])
+def test_image_of_wrong_shape_or_type_is_refused(tmp_path, image):
+    with pytest.raises(ValueError, match=r"`image` must return an array \(height, width, 3\) of uint8.*got \(4, 4"):
+        write_png(tmp_path / "a.png", image)
 
 
 def test_figures_refuse_values_that_mean_nothing():

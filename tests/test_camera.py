@@ -65,7 +65,7 @@ def test_image_axes_are_right_and_down() -> None:
 
 @pytest.mark.parametrize("degrees", [10.0, 48.0, 90.0, 150.0])
 def test_field_of_view_is_the_whole_vertical_angle(degrees: float) -> None:
-    """A ray half of it above the axis meets the upper edge of the picture, whatever the aspect."""
+    """A ray half of it above the axis meets the upper edge of the image, whatever the aspect."""
     camera = Camera((0.0, 0.0, 4.0), (0.0, 0.0, 0.0), degrees)
     height = 4 * math.tan(math.radians(degrees / 2))
     for aspect in (1.0, 2.0):

@@ -8,7 +8,7 @@ import broken_renderers as broken
 import pytest
 import torch
 from disc_plugin import Discs
-from renderers_for_tests import Bumps, Dial, KindBumps
+from renderers_for_tests import Bumps, Dial, IdentityBumps
 
 from air_lightning.cli import main
 from air_lightning.testing import BrokenLaws, Finding, Report, check_renderer
@@ -24,7 +24,7 @@ SOUND: list[tuple[Any, dict[str, Any]]] = [
     (MeshRenderer, dict(image_size=(32, 32))),
     (MeshRenderer, dict(kinds=("cube", "cone"), image_size=(30, 40), supersample=2, y=(0.0, 0.5), x=(-1.0, 1.0))),
     (Bumps, {}),
-    (KindBumps, dict(differentiable=False)),
+    (IdentityBumps, dict(differentiable=False)),
     (Dial, {}),
 ]
 
@@ -73,11 +73,11 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("values", broken.PaintsNowhere, "color is up to 0.1 where depth is infinite: multiply it by where the object is"),
     ("values", broken.DepthUndefined, "depth is NaN or -infinity somewhere: give a distance, and +infinity where"),
     ("values", broken.StraightAlpha, "color exceeds alpha by up to 0."),
-    ("visibility", broken.ForgetsRed, "red is not seen in 21 pictures of poses from the prior: draw it, or narrow"),
-    ("determinism", broken.Noisy, "drawn twice, pictures differ, color by up to 0."),
-    ("determinism", broken.UsesNumpysRandom, "draw uses up global random numbers: draw the same picture every time"),
+    ("visibility", broken.ForgetsRed, "red is not seen in 21 images of poses from the prior: draw it, or narrow"),
+    ("determinism", broken.Noisy, "drawn twice, images differ, color by up to 0."),
+    ("determinism", broken.UsesNumpysRandom, "draw uses up global random numbers: draw the same image every time"),
     ("batching", broken.BatchScaled, "an object alone looks otherwise than in a batch, color by up to 0.875: let each"),
-    ("batching", broken.Ordered, "the order of a batch changes pictures, color by up to 0.5: let each row depend"),
+    ("batching", broken.Ordered, "the order of a batch changes images, color by up to 0.5: let each row depend"),
     ("inputs", broken.MovesPoses, "draw changed `where` by up to 0.5: work on where.clone()"),
     ("render", broken.PaintersOrder, "render differs from the composed layers by up to 0.9 in "),
     (
@@ -93,17 +93,17 @@ BROKEN: list[tuple[str, Any, str]] = [
     (
         "gradient",
         smooth("hard"),
-        "autograd's gradient in 'x' is 0 everywhere, though a step of 0.1 changes the picture",
+        "autograd's gradient in 'x' is 0 everywhere, though a step of 0.1 changes the image",
     ),
-    ("gradient", smooth("rough"), "directions in `where` the picture is not smooth: it has no gradient: say"),
+    ("gradient", smooth("rough"), "directions in `where` the image is not smooth: it has no gradient: say"),
     ("parameters", smooth("idle"), "no gradient reaches gain: use every parameter in draw, or requires_grad_(False)"),
     ("parameters", smooth("black", False), "a black box has parameters that ask for gradients: gain: keep them as"),
     (
         "contract",
         broken.TwiceContracted,
-        "at coarseness 1 from differences of whole pictures: leave contract to the base",
+        "at coarseness 1 from differences of whole images: leave contract to the base",
     ),
-    ("contract", broken.CoarsenessForgotten, "at coarseness 4 from differences of whole pictures"),
+    ("contract", broken.CoarsenessForgotten, "at coarseness 4 from differences of whole images"),
     (
         "swap_scores",
         broken.LossesHalved,
@@ -121,12 +121,12 @@ BROKEN: list[tuple[str, Any, str]] = [
     (
         "steps",
         broken.TinySteps,
-        "the step 1e-05 of 'x' changes only 0 of 60 pictures: raise it to what moves the picture",
+        "the step 1e-05 of 'x' changes only 0 of 60 images: raise it to what moves the image",
     ),
     (
         "steps",
         turning(TURN, TURN / 3, TURN),
-        "of 'yaw' changes only 0 of 20 pictures of dot: raise it to what moves the",
+        "of 'yaw' changes only 0 of 20 images of dot: raise it to what moves the",
     ),
     ("periods", turning(TURN, TURN, 0.0), "'yaw' turned by 1/3 of the period 6.283 of star changes nothing either"),
     ("periods", turning(TURN / 2, TURN / 3, 0.0), "'yaw' turned by the period 3.142 of hand changes "),
@@ -145,7 +145,7 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("window", broken.WindowsInverse, "of poses (6, 8, P) window gave (6, 8, 2, 2), not (6, 8, 2, 3): keep leading"),
     ("window", broken.Raises, "RuntimeError: no window yet: it must not raise on objects of its spaces"),
     ("boxes", broken.BoxesInShares, "pixels of what is drawn: leave boxes to the base class"),
-    ("boxes", broken.BoxesOutside, "boxes reach from 1 to 33: keep them in the picture, in pixels"),
+    ("boxes", broken.BoxesOutside, "boxes reach from 1 to 33: keep them in the image, in pixels"),
     ("boxes", broken.BoxesFlat, "boxes gave (18, 4), not (6, 3, 4): give x0, y0, x1, y1 for each slot"),
     ("state", broken.RandomColors, "another one with its state draws otherwise, color by up to 0."),
     ("state", broken.StateWithObjects, "its state does not load with weights_only: "),

@@ -29,10 +29,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test_omniglot.write(root / "omniglot" / test_omniglot.FILE)
     monkeypatch.setenv("AIR_DATA_ROOT", str(root))
     monkeypatch.chdir(tmp_path)
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 20, 30, 3), np.uint8)):
-        Image.fromarray(pixels).save(pictures / f"{i}.png")
+        Image.fromarray(pixels).save(images / f"{i}.png")
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

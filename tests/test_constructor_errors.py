@@ -12,10 +12,11 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 WRONG = {
     "data": (["--data.counts", "[-1]"], "data.counts must be a list of numbers >= 0, got [-1]: [0, 1, 2, 3], for"),
     "model": (["--model.slots", "-1"], "model.slots must be at least 1, got -1"),
-    "renderer": (["--model.renderer.kinds", "[cube,mug]"], "model.renderer: unknown kind 'mug': the built-in kinds"),
+    "renderer": (["--model.renderer.identities", "[cube,mug]"],
+        "model.renderer: unknown identity 'mug': the built-in shapes"),
     "data's renderer": (
-        ["--data.renderer", "MeshRenderer", "--data.renderer.kinds", "[cube,mug]"],
-        "data.renderer: unknown kind 'mug': the built-in kinds",
+        ["--data.renderer", "MeshRenderer", "--data.renderer.identities", "[cube,mug]"],
+        "data.renderer: unknown identity 'mug': the built-in shapes",
     ),
     "estimator": (["--model.identity.spread", "-1"], "model.identity.spread must be positive, got -1.0: null leaves"),
     "schedule": (
@@ -85,8 +86,8 @@ def test_the_error_is_one_line_and_names_the_argument(
 
 
 def test_other_commands_say_it_alike(capsys: pytest.CaptureFixture[str]) -> None:
-    error = refused(capsys, "check", "--renderer", "MeshRenderer", "--renderer.kinds", "[cube,mug]")
-    assert error.startswith("renderer: unknown kind 'mug': the built-in kinds")
+    error = refused(capsys, "check", "--renderer", "MeshRenderer", "--renderer.identities", "[cube,mug]")
+    assert error.startswith("renderer: unknown identity 'mug': the built-in shapes")
 
 
 def test_what_cannot_be_read_is_a_wrong_value_and_a_bug_keeps_its_trace(

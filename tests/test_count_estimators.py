@@ -135,7 +135,7 @@ CANVASES = torch.tensor([[0.2, 1.0, -0.5], [1.0, 0.1, 0.7], [-0.3, 0.8, 1.2], [0
 
 
 def curved(shares: Tensor) -> Tensor:
-    """Evidence of a mixture that is not the mixture of evidences, as that of a picture is not."""
+    """Evidence of a mixture that is not the mixture of evidences, as that of an image is not."""
     return -(shares.to(CANVASES) @ CANVASES - 0.3).pow(2).sum(1) * 4
 
 

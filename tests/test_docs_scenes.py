@@ -1,4 +1,4 @@
-"""The script that draws the picture of every scene option does so, and every option shows."""
+"""The script that draws the image of every scene option does so, and every option shows."""
 
 import subprocess
 import sys

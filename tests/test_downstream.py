@@ -71,7 +71,7 @@ def test_answers(digits: list[int], lefts: list[int], total: int, ascending: int
     [
         ({"count": torch.tensor([1])}, r"need boxes and 2 objects in every scene: give data .* counts \[2\]"),
         ({"boxes": None}, r"need boxes and 2 objects"),
-        ({"what": torch.tensor([[3, 12]])}, r"need digits 0 to 9, got the kind 12: use MultiMNIST"),
+        ({"what": torch.tensor([[3, 12]])}, r"need digits 0 to 9, got the identity 12: use MultiMNIST"),
     ],
 )
 def test_scenes_without_two_digits_are_refused(change: dict[str, Any], message: str) -> None:
@@ -127,7 +127,7 @@ def test_pairs_of_objects_are_learnt() -> None:
     assert accuracy(net, unseen, wanted) > 0.9
 
 
-def test_pictures_are_learnt() -> None:
+def test_images_are_learnt() -> None:
     torch.manual_seed(0)
     answers = torch.randint(3, (300,))
     images = torch.zeros(300, 1, 50, 50, dtype=torch.uint8)
@@ -250,7 +250,7 @@ def test_wrong_input_ends_with_a_message_before_anything_is_computed(
     assert "list.yaml' holds a list: expected arguments by name" in refused(run, "--config", tmp_path / "list.yaml")
     assert "labels must be at least 10, got 5: a fifth of them is held out" in refused(run, "--labels", 5)
     assert "got counts (1, 2): give data.counts [2]" in refused(run, "--data.counts", "[1, 2]")
-    assert "the data's pictures are (1, 60, 60)" in refused(run, "--data.canvas", 60)
+    assert "the data's images are (1, 60, 60)" in refused(run, "--data.canvas", 60)
     (run / "checkpoints" / "best.ckpt").rename(run / "checkpoints" / "other.ckpt")
     assert "has no checkpoints/best.ckpt" in refused(run)
     assert sorted(run.iterdir()) == files

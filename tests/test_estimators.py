@@ -124,7 +124,7 @@ def test_posterior_count_rests_at_the_posterior() -> None:
 
 
 def test_saturated_presence_learns_from_the_posterior_alone() -> None:
-    """All objects switched off, three in the picture: the ELBO's gradient is gone, the inclusive KL's not."""
+    """All objects switched off, three in the image: the ELBO's gradient is gone, the inclusive KL's not."""
     logits, evidence = torch.full((3,), -20.0), torch.tensor([-100.0, -50.0, -20.0, 0.0])
     exact = count_gradients(ExactCount(), 1, evidence, logits)
     posterior = count_gradients(PosteriorCount(), 1, evidence, logits)
@@ -237,11 +237,11 @@ def test_count_estimators_stay_finite(
 # ---- NVIL's parts
 
 
-@pytest.mark.parametrize("kind", ["count", "identity"])
-def test_nvil_baseline_learns_by_regression_alone(kind: str) -> None:
+@pytest.mark.parametrize("latent", ["count", "identity"])
+def test_nvil_baseline_learns_by_regression_alone(latent: str) -> None:
     """Its gradient is that of half the squared error, and presence or identity get none of it."""
     torch.manual_seed(4)
-    if kind == "count":
+    if latent == "count":
         estimator: CountEstimator | IdentityEstimator = frozen_nvil_count()
         frozen, images = estimator, torch.rand(6, *SHAPE)
         log_q = count_log_posterior(LOGITS.repeat(6, 1)).requires_grad_()
@@ -265,8 +265,8 @@ def test_nvil_baseline_learns_by_regression_alone(kind: str) -> None:
     error = scaled - frozen.baseline(images)
     for gradient, expected in zip(gradients[1:], torch.autograd.grad(0.5 * error.pow(2).sum(), weights)):
         torch.testing.assert_close(gradient, expected)
-    index = drawn if kind == "count" else drawn.unsqueeze(-1)
-    advantage = error.detach() if kind == "count" else error.detach().unsqueeze(-1)
+    index = drawn if latent == "count" else drawn.unsqueeze(-1)
+    advantage = error.detach() if latent == "count" else error.detach().unsqueeze(-1)
     torch.testing.assert_close(gradients[0], torch.zeros_like(log_q).scatter(-1, index, -advantage))
 
 
@@ -381,8 +381,8 @@ def test_errors(make: Callable[[], object], text: str) -> None:
 
 
 @pytest.mark.parametrize("make", [NVILCount, NVILIdentity])
-def test_a_picture_too_small_for_a_baseline(make: Callable[[], NVILCount | NVILIdentity]) -> None:
+def test_an_image_too_small_for_a_baseline(make: Callable[[], NVILCount | NVILIdentity]) -> None:
     make().prepare((1, 4, 4), 3)
-    text = "NVIL's baseline looks at a picture in patches of 4x4 and needs at least one, got 3x20 pixels: take an"
+    text = "NVIL's baseline looks at an image in patches of 4x4 and needs at least one, got 3x20 pixels: take an"
     with pytest.raises(ValueError, match=re.escape(text)):
         make().prepare((1, 3, 20), 3)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from renderers_for_tests import Dial
-from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, observed, over_renderers, pictures
+from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, drawn_images, observed, over_renderers
 from slots_for_tests import renderer as renderer
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
@@ -22,7 +22,7 @@ def seed() -> None:
 
 @over_renderers
 def test_log_likelihoods_are_those_of_a_normal(renderer: Renderer) -> None:
-    images, slots = pictures(renderer), Leaves(renderer).slots()
+    images, slots = drawn_images(renderer), Leaves(renderer).slots()
     canvases = renderer.render(slots.what, slots.where).detach()
     expected = Independent(Normal(canvases, SD), 3).log_prob(images.unsqueeze(1))
     torch.testing.assert_close(log_likelihoods(canvases, observed(images)), expected)
@@ -74,7 +74,7 @@ def test_what_kl(renderer: Renderer) -> None:
         mean, log_sd = slots.what_parameters.chunk(2, -1)
         expected = kl_divergence(Normal(mean, log_sd.exp()), Normal(0.0, 1.0)).sum(-1)
     else:
-        uniform = Categorical(logits=torch.zeros(BATCH, SLOTS, renderer.kinds))
+        uniform = Categorical(logits=torch.zeros(BATCH, SLOTS, renderer.identity_count))
         expected = kl_divergence(Categorical(logits=slots.what_parameters), uniform)
     torch.testing.assert_close(what_kl(renderer, slots), expected)
 
@@ -96,6 +96,6 @@ def test_slot_kl_is_that_of_the_sampled_identity(renderer: Renderer) -> None:
     poses, looks = where_kl(renderer, slots.where_mean, slots.where_sd), what_kl(renderer, slots)
     for b in range(BATCH):
         for i in range(SLOTS):
-            k = int(slots.what[b, i]) if renderer.kinds > 1 else 0
+            k = int(slots.what[b, i]) if renderer.identity_count > 1 else 0
             expected = poses[b, i, k] + looks[b, i]
             torch.testing.assert_close(slot_kl(renderer, slots)[b, i], expected)

@@ -26,10 +26,10 @@ def export(*args: object) -> None:
 
 
 def drawn(renderer: Renderer, n: int, seed: int = 0) -> Tensor:
-    """Pictures of two objects each."""
+    """Images of two objects each."""
     torch.manual_seed(seed)
     where = renderer.where.constrain(torch.randn(n, 2, len(renderer.where)))
-    what = torch.randint(renderer.kinds, (n, 2)) if renderer.kinds > 1 else torch.randn(n, 2, 3)
+    what = torch.randint(renderer.identity_count, (n, 2)) if renderer.identity_count > 1 else torch.randn(n, 2, 3)
     return renderer.render(what, where)[:, -1].detach().clamp(0, 1)
 
 
@@ -62,8 +62,8 @@ def test_a_program_says_what_the_model_says(case: str, tmp_path: Path, capsys: p
     for count, what, where in (program(images), [torch.cat(p) for p in zip(*(program(x[None]) for x in images))]):
         torch.testing.assert_close(count, seen.posterior, atol=1e-4, rtol=0)
         torch.testing.assert_close(where, seen.slots.where, atol=1e-3, rtol=0)
-        kinds = module.renderer.kinds > 1
-        expected = seen.slots.what_parameters.softmax(-1) if kinds else seen.slots.what
+        named = module.renderer.identity_count > 1
+        expected = seen.slots.what_parameters.softmax(-1) if named else seen.slots.what
         torch.testing.assert_close(what, expected, atol=1e-3, rtol=0)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.pt2"]
 
@@ -96,7 +96,7 @@ def test_onnx(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     renderer, inference = MODELS[case]
     run = write_run(tmp_path / "run", renderer, inference, **AGAIN.get(case, {}))
     export("--run_dir", run, "--output", tmp_path / "model.onnx", "--format", "onnx")
-    assert "pictures differ by more than 0.001" in capsys.readouterr().out
+    assert "images differ by more than 0.001" in capsys.readouterr().out
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
     module = load_module(run)
     images = drawn(module.renderer, 4)
@@ -122,8 +122,10 @@ SLANT = Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2))
 
 @pytest.mark.parametrize("supersample, light", [(1, SLANT), (2, Light())], ids=["shadows", "2 samples"])
 def test_dense_meshes_are_the_renderers(supersample: int, light: Light) -> None:
-    kinds = ["cube", "sphere", "cylinder", "cone"]
-    renderer = MeshRenderer(kinds=kinds, image_size=(24, 32), supersample=supersample, y=(0.0, 0.3), light=light)
+    identities = ["cube", "sphere", "cylinder", "cone"]
+    renderer = MeshRenderer(
+        identities=identities, image_size=(24, 32), supersample=supersample, y=(0.0, 0.3), light=light
+    )
     dense = renderer.traceable()
     assert isinstance(dense, DenseMeshes)
     torch.manual_seed(0)

@@ -42,7 +42,7 @@ def test_central_undoes_perturb_on_a_line() -> None:
 
 
 @pytest.mark.parametrize("coordinate", range(3), ids=["x", "y", "scale"])
-def test_whole_picture_differences_are_second_order(coordinate: int) -> None:
+def test_whole_image_differences_are_second_order(coordinate: int) -> None:
     what, where, incoming = blob_scene()
     truth, sizes, errors = true_gradient(what, where, incoming), [0.02 / 2**k for k in range(5)], []
     for size in sizes:
@@ -113,9 +113,9 @@ def test_contraction_runs_once_a_backward_and_only_then() -> None:
         return torch.ones_like(pose)
 
     pose = torch.zeros(2, 3, 1, requires_grad=True)
-    picture = differenced(pose, lambda p: p.sum(1), contract)
+    image = differenced(pose, lambda p: p.sum(1), contract)
     assert not calls
-    (gradient,) = torch.autograd.grad((3 * picture).sum(), pose)
+    (gradient,) = torch.autograd.grad((3 * image).sum(), pose)
     assert len(calls) == 1 and torch.equal(calls[0], torch.full((2, 1), 3.0))
     assert torch.equal(gradient, torch.ones(2, 3, 1))
 
@@ -135,7 +135,7 @@ def test_differentiable_renderer_gives_both_gradients() -> None:
 
 
 def test_hard_edges_need_steps_of_about_a_pixel() -> None:
-    """Why ``step`` says half a pixel to a pixel: between pixel centres a hard-edged picture does not change."""
+    """Why ``step`` says half a pixel to a pixel: between pixel centres a hard-edged image does not change."""
     what, where = torch.tensor([[1]]), torch.tensor([[[0.03, 0.01, 2.0]]], dtype=torch.float64)
     renderer = Slabs(size=(12, 16))
     incoming = torch.rand(1, 2, 3, 12, 16, dtype=torch.float64)
@@ -144,7 +144,7 @@ def test_hard_edges_need_steps_of_about_a_pixel() -> None:
     assert renderer.contract(what, where, incoming, pixel)[0, 0, 0] != 0
 
 
-def test_steps_are_half_the_distance_of_the_two_pictures() -> None:
+def test_steps_are_half_the_distance_of_the_two_images() -> None:
     """A slab whose edges cross whole pixels: the difference is their number over 2 steps."""
     renderer, what = Slabs(size=(12, 16)), torch.tensor([[1]])
     where = torch.tensor([[[0.03, 0.01, 2.0]]], dtype=torch.float64)

@@ -33,7 +33,7 @@ def renderer(request: pytest.FixtureRequest) -> Renderer:
 def slots(renderer: Renderer) -> tuple[Tensor, Tensor, Tensor]:
     """what, where and an incoming gradient."""
     s = scenes(renderer, batch=2, others=1)
-    what = s.what if renderer.kinds > 1 else torch.randn(*s.what.shape, *renderer._code)
+    what = s.what if renderer.identity_count > 1 else torch.randn(*s.what.shape, *renderer._code)
     return what, s.where, s.incoming
 
 

@@ -53,7 +53,7 @@ def test_claims_to_be_differentiable_and_is() -> None:
     assert torch.autograd.gradcheck(renderer.canvases, (what, where))
 
 
-KINDS = {
+SETTINGS = {
     "plain": {},
     "anisotropic": {"anisotropic": True},
     "turned": {"turn": 0.7},
@@ -62,9 +62,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS.keys())
 @pytest.mark.parametrize("shape", [(1, 20, 20), (3, 18, 24)])
-def test_every_kind_is_differentiable(options: dict[str, Any], shape: tuple[int, int, int]) -> None:
+def test_every_setting_is_differentiable(options: dict[str, Any], shape: tuple[int, int, int]) -> None:
     renderer = GlimpseRenderer(shape, what=2, glimpse=6, hidden=8, **options).double()
     torch.manual_seed(0)
     what = torch.randn(1, 2, 2, dtype=torch.float64, requires_grad=True)
@@ -74,7 +74,7 @@ def test_every_kind_is_differentiable(options: dict[str, Any], shape: tuple[int,
     assert torch.autograd.gradcheck(renderer.canvases, (what, where), fast_mode=True)
 
 
-@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS.keys())
 def test_the_window_is_the_inverse_of_the_placement(options: dict[str, Any]) -> None:
     """A glimpse that is pasted and then cropped at its own window comes back, up to resampling twice."""
     renderer = GlimpseRenderer((3, 60, 80), what=2, glimpse=12, hidden=8, **options)
@@ -114,7 +114,7 @@ def test_glimpses_lie_on_the_background(compositing: Any, shown: list[float]) ->
 
 
 @pytest.mark.parametrize("background", [[0.5], [0.5, 0.5, 255.0]])
-def test_background_must_be_a_colour_of_the_picture(background: list[float]) -> None:
+def test_background_must_be_a_colour_of_the_image(background: list[float]) -> None:
     said = f"background must hold 3 values in [0, 1], one for each channel, got {background}: divide those of 8 bits"
     with pytest.raises(ValueError, match=re.escape(said)):
         GlimpseRenderer((3, 20, 20), background=background)

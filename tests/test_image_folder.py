@@ -1,4 +1,4 @@
-"""ImageFolder: the user's own pictures, of several kinds, and what is said where they cannot be used."""
+"""ImageFolder: the user's own images, of several kinds, and what is said where they cannot be used."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 
 
 def flat(value: Any, size: tuple[int, int] = (6, 8)) -> Pixels:
-    """A picture of one grey value or colour, (H, W) or (H, W, C)."""
+    """An image of one grey value or colour, (H, W) or (H, W, C)."""
     return np.broadcast_to(np.array(value, np.uint8), size + np.shape(value)).copy()
 
 
@@ -27,7 +27,7 @@ def fill(folder: Path, n: int = 10) -> str:
 
 
 def values(module: ImageFolder, split: str) -> list[int]:
-    """The grey values (upper left corner) of all pictures of a split, in order of their scenes."""
+    """The grey values (upper left corner) of all images of a split, in order of their scenes."""
     scenes = module.scenes(split)
     return (scenes.__getitems__(list(range(len(scenes)))).images[:, 0, 0, 0] * 255).round().int().tolist()
 
@@ -38,7 +38,7 @@ def all_images(module: ImageFolder) -> torch.Tensor:
     return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
 
-def test_splits_share_no_picture_whatever_the_seed(tmp_path: Path) -> None:
+def test_splits_share_no_image_whatever_the_seed(tmp_path: Path) -> None:
     folder = fill(tmp_path)
     module, other = ImageFolder(folder, val_share=0.2), ImageFolder(folder, val_share=0.2, seed=5)
     parts = [values(module, split) for split in ("train", "val", "test")]
@@ -50,7 +50,7 @@ def test_splits_share_no_picture_whatever_the_seed(tmp_path: Path) -> None:
     assert values(module, "predict") == parts[2]
 
 
-def test_pictures_without_a_truth(tmp_path: Path) -> None:
+def test_images_without_a_truth(tmp_path: Path) -> None:
     module = ImageFolder(fill(tmp_path), batch_size=4, val_scenes=100)
     shown = next(iter(module.train_dataloader()))
     assert shown.images.shape == (4, *module.image_shape) == (4, 1, 6, 8) and shown.images.dtype == torch.float32
@@ -62,7 +62,7 @@ def test_pictures_without_a_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, picture, grey, color",
+    "name, image, grey, color",
     [
         ("a.png", Image.fromarray(flat(100)), 100, (100, 100, 100)),
         ("a.png", Image.fromarray(flat((200, 0, 0))), 60, (200, 0, 0)),
@@ -75,9 +75,9 @@ def test_pictures_without_a_truth(tmp_path: Path) -> None:
         ("a.jpeg", Image.fromarray(flat((0, 0, 200))), 23, (0, 0, 200)),
     ],
 )
-def test_kinds_of_pictures(tmp_path: Path, name: str, picture: Image.Image, grey: int, color: tuple[int, ...]) -> None:
+def test_kinds_of_images(tmp_path: Path, name: str, image: Image.Image, grey: int, color: tuple[int, ...]) -> None:
     fill(tmp_path, 2)
-    picture.save(tmp_path / name)
+    image.save(tmp_path / name)
     shown = all_images(ImageFolder(str(tmp_path)))[-1]
     assert shown.shape == (1, 6, 8)
     torch.testing.assert_close(shown, torch.full((1, 6, 8), grey / 255), atol=2 / 255, rtol=0)
@@ -114,11 +114,11 @@ def test_a_bool_array_and_rows_from_the_top(tmp_path: Path) -> None:
 
 def test_folders_below_and_the_cameras_orientation(tmp_path: Path) -> None:
     fill(tmp_path / "below", 2)
-    picture = flat(0, (8, 6))
-    picture[:4] = 255
+    image = flat(0, (8, 6))
+    image[:4] = 255
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
-    Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    Image.fromarray(image).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     shown = all_images(ImageFolder(str(tmp_path)))
     assert shown.shape == (3, 1, 6, 8)
     torch.testing.assert_close(shown[-1, 0, :, 4:].round(), torch.ones(6, 4))
@@ -145,7 +145,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("a.png", b"not a picture", r"could not read .*a\.png: cannot identify image file"),
+        ("a.png", b"not an image", r"could not read .*a\.png: cannot identify image file"),
         ("a.jpg", b"", r"could not read .*a\.jpg"),
         ("a.npy", b"no array", r"could not read .*a\.npy"),
         ("a.npy", np.zeros((2, 3, 4, 5, 6)), r"a\.npy: expected an array \(N, H, W\).*found \(2, 3, 4, 5, 6\)"),
@@ -171,7 +171,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: Any, mess
         ImageFolder(folder)
 
 
-def test_a_picture_cut_short(tmp_path: Path) -> None:
+def test_an_image_cut_short(tmp_path: Path) -> None:
     folder = fill(tmp_path)
     noise = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
     for name in ("cut.png", "cut.jpg"):
@@ -197,7 +197,7 @@ def test_wrong_arguments(tmp_path: Path, arguments: dict[str, Any], message: str
         ImageFolder(fill(tmp_path), **arguments)
 
 
-def test_folders_without_pictures(tmp_path: Path) -> None:
+def test_folders_without_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder"):
         ImageFolder(str(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("")
@@ -207,7 +207,7 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
         ImageFolder(fill(tmp_path, 2))
 
 
-def test_every_split_has_a_picture(tmp_path: Path) -> None:
+def test_every_split_has_an_image(tmp_path: Path) -> None:
     module = ImageFolder(fill(tmp_path, 3), val_share=0.45, test_share=0.45)
     assert [len(module.scenes(split)) for split in ("train", "val", "test")] == [1, 1, 1]
 

@@ -23,7 +23,7 @@ BATCH = 5
 
 
 class Blobs(Renderer):
-    """Soft shaded blobs, added up: differentiable, continuous ``what``, an awkward picture size."""
+    """Soft shaded blobs, added up: differentiable, continuous ``what``, an awkward image size."""
 
     def __init__(self) -> None:
         where = (
@@ -84,12 +84,12 @@ def renderer(request: pytest.FixtureRequest) -> Renderer:
 
 
 def scenes(renderer: Renderer, batch: int, objects: int) -> tuple[Tensor, Tensor]:
-    """Pictures (B, C, H, W) of objects drawn from the prior, and their poses (B, objects, P)."""
+    """Images (B, C, H, W) of objects drawn from the prior, and their poses (B, objects, P)."""
     where = renderer.where.constrain(torch.randn(batch, objects, len(renderer.where)))
     if isinstance(renderer.what, Gaussian):
         what = torch.randn(batch, objects, renderer.what.dim)
     else:
-        what = torch.randint(0, renderer.kinds, (batch, objects))
+        what = torch.randint(0, renderer.identity_count, (batch, objects))
     return renderer.render(what, where)[:, -1], where
 
 
@@ -128,18 +128,21 @@ def dead(network: InferenceNetwork) -> list[str]:
 def test_explain_returns_slots_of_the_stated_shapes(renderer: Renderer, make: Any, sample: bool) -> None:
     images, _ = scenes(renderer, BATCH, 2)
     slots = infer(renderer, make(renderer), observed(images), SLOTS, sample)
-    kinds, places = renderer.kinds, len(renderer.where)
+    identities, places = renderer.identity_count, len(renderer.where)
     assert slots.presence_logits.shape == (BATCH, SLOTS)
     assert slots.where.shape == (BATCH, SLOTS, places)
     assert (
-        slots.where_mean.shape == slots.where_sd.shape == slots.where_by_identity.shape == (BATCH, SLOTS, kinds, places)
+        slots.where_mean.shape
+        == slots.where_sd.shape
+        == slots.where_by_identity.shape
+        == (BATCH, SLOTS, identities, places)
     )
     if isinstance(renderer.what, Gaussian):
         assert slots.what.shape == (BATCH, SLOTS, renderer.what.dim)
         assert slots.what_parameters.shape == (BATCH, SLOTS, 2 * renderer.what.dim)
     else:
         assert slots.what.shape == (BATCH, SLOTS) and slots.what.dtype == torch.int64
-        assert slots.what_parameters.shape == (BATCH, SLOTS, kinds)
+        assert slots.what_parameters.shape == (BATCH, SLOTS, identities)
     assert all(bool(part.isfinite().all()) for part in slots)
     assert bool((slots.where_sd > 0).all())
 
@@ -166,7 +169,7 @@ def test_every_parameter_has_a_gradient(renderer: Renderer, make: Any) -> None:
 
 @over_networks
 @over_renderers
-def test_a_picture_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, make: Any) -> None:
+def test_an_image_is_explained_alike_alone_and_in_a_batch(renderer: Renderer, make: Any) -> None:
     # In double precision: rounding moves a hard edge by a pixel otherwise.
     network = stirred(make(renderer)).double()
     images = scenes(renderer, BATCH, 2)[0].double()
@@ -190,7 +193,7 @@ def test_without_sampling_poses_are_posterior_means(renderer: Renderer, make: An
 def test_widths_start_as_asked(renderer: Renderer, make: Any) -> None:
     images, _ = scenes(renderer, BATCH, 2)
     slots = infer(renderer, make(renderer, position_sd=0.4, angle_sd=0.15), observed(images), SLOTS)
-    periods = renderer.where.periods(renderer.kinds, slots.where_sd)
+    periods = renderer.where.periods(renderer.identity_count, slots.where_sd)
     for i, coordinate in enumerate(renderer.where.coordinates):
         expected = 0.15 * periods[:, i].clamp_min(0.1) if coordinate.circular else torch.tensor(0.4)
         torch.testing.assert_close(slots.where_sd[..., i], expected.expand_as(slots.where_sd[..., i]))
@@ -201,7 +204,7 @@ def test_angles_lie_within_half_a_period(make: Any) -> None:
     renderer = RENDERERS["mesh"]()
     images, _ = scenes(renderer, 64, 2)
     yaws = infer(renderer, stirred(make(renderer), 0.3), observed(images), SLOTS).mean[..., -1]
-    half = renderer.where.periods(renderer.kinds, yaws)[:, -1] / 2
+    half = renderer.where.periods(renderer.identity_count, yaws)[:, -1] / 2
     assert bool((yaws.abs() <= half * (1 + 1e-6)).all())
     assert ((yaws.std((0, 1)) > 0) == (half > 0)).all()  # 0 for the sphere, and used for the others
 
@@ -233,7 +236,7 @@ def test_residual_attention_starts_at_the_unexplained_object(renderer: Renderer)
 
 @over_renderers
 def test_residual_attention_leaves_a_place_where_nothing_was_found(renderer: Renderer) -> None:
-    """Presence that learns to be 0 where a slot looks, if only by the map, sends it to the picture's other object."""
+    """Presence that learns to be 0 where a slot looks, if only by the map, sends it to the image's other object."""
     images, _ = scenes(renderer, 1, 2)
     network, canvas = ResidualAttention(renderer), torch.zeros_like(images)
     optimizer = torch.optim.Adam([*network.map.parameters(), *network.saliency.parameters()], 0.01)
@@ -263,7 +266,7 @@ def test_plain_air_does_not_look_at_the_canvas(renderer: Renderer, monkeypatch: 
     images, where = scenes(renderer, BATCH, 2)
     nothing = torch.full_like(images, torch.nan)
     proposal, state = network.propose(images, nothing, network.initial(images))
-    looks = network.appearance(images, nothing, where[:, :1].expand(-1, renderer.kinds, -1), state)
+    looks = network.appearance(images, nothing, where[:, :1].expand(-1, renderer.identity_count, -1), state)
     assert all(bool(part.isfinite().all()) for part in (*proposal, looks))
 
     def never(*arguments: Any) -> None:
@@ -279,7 +282,7 @@ def test_difference_looks_at_the_canvas(renderer: Renderer, residual_only: bool)
     network = stirred(RecurrentAIR(renderer, difference=True, residual_only=residual_only, **SMALL))
     assert network.needs_canvas
     images, where = scenes(renderer, BATCH, 2)
-    options = where[:, :1].expand(-1, renderer.kinds, -1)
+    options = where[:, :1].expand(-1, renderer.identity_count, -1)
     results = []
     for canvas in (torch.zeros_like(images), 0.5 * images):
         proposal, state = network.propose(images, canvas, network.initial(images))
@@ -288,7 +291,7 @@ def test_difference_looks_at_the_canvas(renderer: Renderer, residual_only: bool)
 
 
 @pytest.mark.parametrize("residual_only", [False, True])
-def test_residual_alone_leaves_out_the_picture(residual_only: bool) -> None:
+def test_residual_alone_leaves_out_the_image(residual_only: bool) -> None:
     network = stirred(RecurrentAIR(Discs(), difference=True, residual_only=residual_only, **SMALL))
     images, _ = scenes(Discs(), BATCH, 2)
     canvas = torch.rand_like(images)
@@ -403,10 +406,10 @@ def test_a_glimpse_that_cannot_be_halved_twice_is_refused() -> None:
         ResidualAttention(Discs(), glimpse=10)
 
 
-def test_a_picture_of_one_cell_is_refused_and_two_cells_will_do() -> None:
+def test_an_image_of_one_cell_is_refused_and_two_cells_will_do() -> None:
     message = (
-        "pictures of 4x3 pixels are a single cell of 4x4, and there is nothing for attention to choose: take at least "
-        "5 pixels in one direction, or RecurrentAIR, which looks at the whole picture"
+        "images of 4x3 pixels are a single cell of 4x4, and there is nothing for attention to choose: take at least "
+        "5 pixels in one direction, or RecurrentAIR, which looks at the whole image"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ResidualAttention(GlimpseRenderer((1, 4, 3)))
@@ -415,8 +418,8 @@ def test_a_picture_of_one_cell_is_refused_and_two_cells_will_do() -> None:
     assert where.shape == (2, 2, 3) and where.isfinite().all()
 
 
-def test_a_picture_too_small_for_convolutions_is_refused() -> None:
-    message = "encoder conv halves a picture three times and needs at least 8x8 pixels, got 6x32: take mlp or raw"
+def test_an_image_too_small_for_convolutions_is_refused() -> None:
+    message = "encoder conv halves an image three times and needs at least 8x8 pixels, got 6x32: take mlp or raw"
     renderer = Discs()
     renderer.image_shape = (3, 6, 32)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

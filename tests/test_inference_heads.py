@@ -1,4 +1,4 @@
-"""What inference networks share: crops of pictures, and heads that read poses and codes and their spread."""
+"""What inference networks share: crops of images, and heads that read poses and codes and their spread."""
 
 import math
 
@@ -31,31 +31,31 @@ def test_image_grid_holds_cell_centres() -> None:
     assert grid[1].tolist() == [[-0.5] * 4, [0.5] * 4]
 
 
-def test_crop_of_everything_is_the_picture() -> None:
-    picture = torch.rand(2, 3, 8, 8)
-    torch.testing.assert_close(crop(picture, square(torch.zeros(2, 2), torch.ones(2)), 8), picture)
+def test_crop_of_everything_is_the_image() -> None:
+    image = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(crop(image, square(torch.zeros(2, 2), torch.ones(2)), 8), image)
 
 
-def test_crop_takes_each_pictures_own_window() -> None:
-    picture = torch.arange(64.0).view(1, 1, 8, 8).expand(2, -1, -1, -1)
-    windows = crop(picture, square(torch.tensor([[-0.5, -0.5], [0.5, 0.25]]), torch.tensor([0.5, 0.25])), 2)
+def test_crop_takes_each_images_own_window() -> None:
+    image = torch.arange(64.0).view(1, 1, 8, 8).expand(2, -1, -1, -1)
+    windows = crop(image, square(torch.tensor([[-0.5, -0.5], [0.5, 0.25]]), torch.tensor([0.5, 0.25])), 2)
     assert windows[0, 0].tolist() == [[4.5, 6.5], [20.5, 22.5]]  # between pixels: columns 0-3, rows 0-3
     assert windows[1, 0].tolist() == [[37.0, 38.0], [45.0, 46.0]]  # columns 5 and 6, rows 4 and 5
 
 
 def test_crop_is_differentiable_in_center_and_half() -> None:
-    picture = torch.rand(2, 1, 9, 9, dtype=torch.double)
+    image = torch.rand(2, 1, 9, 9, dtype=torch.double)
     center = (0.4 * torch.randn(2, 2, dtype=torch.double)).requires_grad_()
     half = (0.2 + 0.2 * torch.rand(2, dtype=torch.double)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda c, h: crop(picture, square(c, h), 4), (center, half))
+    assert torch.autograd.gradcheck(lambda c, h: crop(image, square(c, h), 4), (center, half))
 
 
 @pytest.mark.parametrize("far", [1.0, 30.0, 1e8])
 def test_crop_beyond_the_corner_shows_the_corner(far: float) -> None:
-    picture = torch.rand(1, 2, 6, 6)
+    image = torch.rand(1, 2, 6, 6)
     center = torch.tensor([[far, -far]], requires_grad=True)
-    window = crop(picture, square(center, torch.full((len(center),), 1e-3)), 3)
-    torch.testing.assert_close(window, picture[:, :, :1, -1:].expand_as(window))
+    window = crop(image, square(center, torch.full((len(center),), 1e-3)), 3)
+    torch.testing.assert_close(window, image[:, :, :1, -1:].expand_as(window))
     window.sum().backward()
     assert center.grad is not None and bool(center.grad.isfinite().all())
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from renderers_for_tests import Dial, Discs, KindBumps
+from renderers_for_tests import Dial, Discs, IdentityBumps
 from slots_for_tests import observed
 from torch import Tensor
 
@@ -26,8 +26,8 @@ def seed() -> None:
 
 def slots_at(renderer: Renderer, what: Tensor, where: Tensor) -> Slots:
     """Slots as they are after refinement; of the network's own answer nothing is read but its shapes."""
-    options = where.unsqueeze(2).expand(-1, -1, renderer.kinds, -1)
-    looks = 5.0 * torch.nn.functional.one_hot(what, renderer.kinds).float()
+    options = where.unsqueeze(2).expand(-1, -1, renderer.identity_count, -1)
+    looks = 5.0 * torch.nn.functional.one_hot(what, renderer.identity_count).float()
     return Slots(torch.ones(what.shape), what, where, options, options, options.abs() + 1, looks, options[:, :, :1])
 
 
@@ -50,12 +50,12 @@ def exact_sd(renderer: Renderer, image: Tensor, what: Tensor, where: Tensor, slo
     hessian = torch.autograd.functional.hessian(misfit, u)  # type: ignore[no-untyped-call]
     prior = torch.ones_like(u)
     for j in renderer.where.circular:
-        period = float(renderer.where.periods(renderer.kinds, u)[what[slot], j])
+        period = float(renderer.where.periods(renderer.identity_count, u)[what[slot], j])
         prior[j] = 12 / period**2
     return torch.linalg.inv(hessian + prior.diag()).diagonal().sqrt()
 
 
-@pytest.mark.parametrize("renderer", [KindBumps(16), Dial(16)], ids=["bumps", "dial"])
+@pytest.mark.parametrize("renderer", [IdentityBumps(16), Dial(16)], ids=["bumps", "dial"])
 def test_sd_is_that_of_the_exact_curvature(renderer: Renderer) -> None:
     # finer steps than for learning, at which second differences are second derivatives
     renderer.where = Where(tuple(replace(c, step=0.05 * c.step) for c in renderer.where.coordinates))
@@ -72,7 +72,7 @@ def test_sd_is_that_of_the_exact_curvature(renderer: Renderer) -> None:
 
 
 def test_what_explains_nothing_has_the_priors_sd() -> None:
-    """An object outside the picture, an angle that cannot be seen, and a model that has diverged."""
+    """An object outside the image, an angle that cannot be seen, and a model that has diverged."""
     renderer = Dial(16)
     where = torch.tensor([[[0.0, 0.0, 1.0], [30.0, 0.0, 1.0]]])
     what = torch.tensor([[2, 0]])  # a dot, whose angle cannot be seen
@@ -98,9 +98,9 @@ def test_sd_grows_with_the_noise_and_hidden_objects_are_less_sure() -> None:
     assert hidden[0, 0] > 1.2 * sharp[0, 0]
 
 
-@pytest.mark.parametrize("renderer", [KindBumps(), Dial(12)], ids=["bumps", "dial"])
+@pytest.mark.parametrize("renderer", [IdentityBumps(), Dial(12)], ids=["bumps", "dial"])
 def test_intervals_cover_what_they_say(renderer: Renderer) -> None:
-    """Pictures with just the noise that the likelihood expects, refined: intervals hold as many truths as they say."""
+    """Images with just the noise that the likelihood expects, refined: intervals hold as many truths as they say."""
     scenes = 400
     what = torch.zeros(scenes, 1, dtype=torch.long)
     true = 0.5 * torch.randn(scenes, 1, len(renderer.where))

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from renderers_for_tests import Bumps, Dial, KindBumps
+from renderers_for_tests import Bumps, Dial, IdentityBumps
 from slots_for_tests import observed
 from torch import Tensor
 from torch.distributions import Categorical as Draw
@@ -71,7 +71,7 @@ def stirred(module: AIRModule) -> AIRModule:
     return module
 
 
-@pytest.mark.parametrize("make", [Bumps, KindBumps, Dial])
+@pytest.mark.parametrize("make", [Bumps, IdentityBumps, Dial])
 def test_slots_know_their_noise(make: Callable[[], Renderer]) -> None:
     renderer = make()
     module = stirred(AIRModule(renderer, network))
@@ -85,7 +85,7 @@ def test_slots_know_their_noise(make: Callable[[], Renderer]) -> None:
 
 
 def test_straight_poses_by_their_densities() -> None:
-    renderer = KindBumps()
+    renderer = IdentityBumps()
     slots = infer(renderer, stirred(AIRModule(renderer, network)).network, observed(torch.rand(5, 1, 12, 12)), 3)
     index = slots.what[:, :, None, None].expand(5, 3, 1, 2)
     mean, sd = (part.gather(2, index)[:, :, 0] for part in (slots.where_mean, slots.where_sd))
@@ -98,12 +98,12 @@ def test_straight_poses_by_their_densities() -> None:
 
 def many(renderer: Renderer, rows: int) -> Slots:
     """The posterior of two slots, drawn from ``rows`` times."""
-    kinds, places = renderer.kinds, len(renderer.where)
+    identities, places = renderer.identity_count, len(renderer.where)
     circular = torch.tensor([c.circular for c in renderer.where.coordinates])
-    periods = torch.where(circular, renderer.where.periods(kinds, torch.ones(())).clamp_min(0.1), 1.0)
-    mean, sd = torch.randn(1, 2, kinds, places), periods * (0.05 + 0.3 * torch.rand(1, 2, kinds, places))
+    periods = torch.where(circular, renderer.where.periods(identities, torch.ones(())).clamp_min(0.1), 1.0)
+    mean, sd = torch.randn(1, 2, identities, places), periods * (0.05 + 0.3 * torch.rand(1, 2, identities, places))
     mean, sd = mean.expand(rows, -1, -1, -1), sd.expand(rows, -1, -1, -1)
-    looks = torch.randn(1, 2, 2 * renderer.what.dim if isinstance(renderer.what, Gaussian) else kinds)
+    looks = torch.randn(1, 2, 2 * renderer.what.dim if isinstance(renderer.what, Gaussian) else identities)
     looks = looks.expand(rows, -1, -1)
     if isinstance(renderer.what, Gaussian):
         center, log_sd = looks.chunk(2, -1)
@@ -116,7 +116,7 @@ def many(renderer: Renderer, rows: int) -> Slots:
     return Slots(torch.zeros(rows, 2), what, where, options, mean, sd, looks, noise)
 
 
-@pytest.mark.parametrize("make", [Bumps, KindBumps, Dial])
+@pytest.mark.parametrize("make", [Bumps, IdentityBumps, Dial])
 def test_ratios_average_to_the_kl(make: Callable[[], Renderer]) -> None:
     renderer = make()
     slots = many(renderer, 200_000)
@@ -124,11 +124,11 @@ def test_ratios_average_to_the_kl(make: Callable[[], Renderer]) -> None:
         what_log_ratio(renderer, slots).mean(0), what_kl(renderer, slots)[0], rtol=0.01, atol=0.01
     )
     own = where_kl(renderer, slots.where_mean[:1], slots.where_sd[:1])[0]
-    for kind in range(renderer.kinds):
-        given = slots if renderer.kinds == 1 else slots._replace(what=torch.full_like(slots.what, kind))
+    for identity in range(renderer.identity_count):
+        given = slots if renderer.identity_count == 1 else slots._replace(what=torch.full_like(slots.what, identity))
         ratio = where_log_ratio(renderer, given)
         assert ratio.shape == (200_000, 2)
-        torch.testing.assert_close(ratio.mean(0), own[:, kind], rtol=0.01, atol=0.01)
+        torch.testing.assert_close(ratio.mean(0), own[:, identity], rtol=0.01, atol=0.01)
 
 
 # ---- the bound
@@ -144,7 +144,7 @@ def test_importance_bound_by_hand() -> None:
 
 
 class Linear(Renderer):
-    """Adds ``x`` and ``y`` and ``what`` times a pattern each: pictures are Gaussian for every count."""
+    """Adds ``x`` and ``y`` and ``what`` times a pattern each: images are Gaussian for every count."""
 
     def __init__(self) -> None:
         where = (Coordinate("x", "greys", -4, 4, 0.1, "normal"), Coordinate("y", "greys", -4, 4, 0.1, "normal", sd=0.5))
@@ -208,13 +208,13 @@ def test_the_bound_grows_with_samples_between_the_elbo_and_the_truth(monkeypatch
 
 
 def chunked(module: AIRModule, images: Tensor, copies: int, samples: int) -> Tensor:
-    """The bound of ``copies`` times ``samples`` samples, (B,), as many copies of the pictures give it."""
+    """The bound of ``copies`` times ``samples`` samples, (B,), as many copies of the images give it."""
     rows = [module.log_evidence(image.expand(copies, *image.shape), samples) for image in images]
     return torch.stack([row.double().logsumexp(0) - math.log(copies) for row in rows]).float()
 
 
 def integrated(renderer: Renderer, images: Tensor, log_prior: Tensor, sd: float, points: int) -> Tensor:
-    """log p(x), (B,), of at most one object: a rule of equal steps over every coordinate and kind."""
+    """log p(x), (B,), of at most one object: a rule of equal steps over every coordinate and identity."""
     axes = [c.low + (c.high - c.low) * (torch.arange(points) + 0.5) / points for c in renderer.where.coordinates]
     where = torch.cartesian_prod(*axes)
     pixels = renderer.image_shape[1] * renderer.image_shape[2]
@@ -225,20 +225,20 @@ def integrated(renderer: Renderer, images: Tensor, log_prior: Tensor, sd: float,
         return -0.5 * error / sd**2 - pixels * (math.log(sd) + 0.5 * math.log(TURN))
 
     with_one = [
-        likelihood(renderer.render(torch.full((len(where), 1), kind), where.unsqueeze(1))[:, 1])
-        for kind in range(renderer.kinds)
+        likelihood(renderer.render(torch.full((len(where), 1), identity), where.unsqueeze(1))[:, 1])
+        for identity in range(renderer.identity_count)
     ]
-    one = torch.cat(with_one, 1).logsumexp(1) - math.log(renderer.kinds * len(where))
+    one = torch.cat(with_one, 1).logsumexp(1) - math.log(renderer.identity_count * len(where))
     none = likelihood(renderer.background().unsqueeze(0))[:, 0]
     return torch.logaddexp(log_prior[0] + none, log_prior[1] + one)
 
 
-@pytest.mark.parametrize("make, points", [(KindBumps, 60), (Dial, 24)])
+@pytest.mark.parametrize("make, points", [(IdentityBumps, 60), (Dial, 24)])
 def test_a_network_reaches_the_integral(make: Callable[[], Renderer], points: int) -> None:
-    """Straight and circular coordinates, kinds of which one turns thrice a period and one unseen; untrained."""
+    """Straight and circular coordinates, identities of which one turns thrice a period and one unseen; untrained."""
     renderer = make()
     sd = 1.5
-    wide = partial(network, position_sd=0.9, angle_sd=0.24)  # as wide as the posterior of so vague a picture
+    wide = partial(network, position_sd=0.9, angle_sd=0.24)  # as wide as the posterior of so vague an image
     module = stirred(AIRModule(renderer, wide, slots=1, count_prior=[0.2, 0.8], likelihood_sd=Constant(sd)))
     what = torch.arange(3).unsqueeze(1)
     where = renderer.where.constrain(0.5 * torch.randn(3, 1, len(renderer.where)))
@@ -253,11 +253,11 @@ def test_a_network_reaches_the_integral(make: Callable[[], Renderer], points: in
 
 @pytest.mark.parametrize("samples", [0, -2])
 def test_no_samples(samples: int) -> None:
-    module = AIRModule(KindBumps(), network)
+    module = AIRModule(IdentityBumps(), network)
     with pytest.raises(ValueError, match=re.escape(f"log_evidence needs at least 1 sample, got {samples}: 100 is")):
         module.log_evidence(torch.rand(1, 1, 12, 12), samples)
 
 
 def test_no_gradient() -> None:
-    value = AIRModule(KindBumps(), network).log_evidence(torch.rand(2, 1, 12, 12), 2)
+    value = AIRModule(IdentityBumps(), network).log_evidence(torch.rand(2, 1, 12, 12), 2)
     assert value.shape == (2,) and not value.requires_grad

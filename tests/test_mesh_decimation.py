@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mesh_files_for_tests import areas, mean, picture
+from mesh_files_for_tests import areas, image, mean
 from numpy.typing import NDArray
 
 from renderers.mesh import read_mesh
@@ -78,7 +78,7 @@ def test_faces_without_area_do_not_count(tmp_path: Path) -> None:
 
 def test_a_decimated_face_has_the_mean_of_the_texture_that_it_stands_for(tmp_path: Path) -> None:
     """A fine checkerboard of four colours on a ball comes out in their mean, never in one of them."""
-    picture(tmp_path / "t.png")
+    image(tmp_path / "t.png")
     (tmp_path / "m.mtl").write_text("newmtl a\nmap_Kd t.png\n")
     points, faces = ball(16, 1, (0, 0, 0))
     lines = [

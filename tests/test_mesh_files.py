@@ -163,20 +163,20 @@ def test_without_colours_it_is_grey_and_colors_paints_all_of_it(tmp_path: Path) 
     assert drawn[2].max() > 0.5 and drawn[:2].max() == 0
 
 
-def textured(path: Path, picture: NDArray[np.uint8], factor: tuple[int, ...] = (255,) * 4) -> None:
-    """A standing unit square, both sides of it, whose texture is the picture, upright."""
+def textured(path: Path, image: NDArray[np.uint8], factor: tuple[int, ...] = (255,) * 4) -> None:
+    """A standing unit square, both sides of it, whose texture is the image, upright."""
     corners = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
     square = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
-    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(picture), baseColorFactor=factor)
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(image), baseColorFactor=factor)
     square.visual = trimesh.visual.TextureVisuals(np.array(corners)[:, :2], material)
     export(square, path)
 
 
 def test_textures_are_baked_where_they_are(tmp_path: Path) -> None:
     """Four quarters, of four colours, drawn face to face with the camera."""
-    picture = np.zeros((2, 2, 3), np.uint8)
-    picture[0, 0], picture[0, 1], picture[1, 0], picture[1, 1] = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]
-    textured(tmp_path / "flag.glb", picture)
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[0, 0], image[0, 1], image[1, 0], image[1, 1] = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]
+    textured(tmp_path / "flag.glb", image)
     mesh = read(tmp_path / "flag.glb", detail=0.03)
     middle = mesh.vertices[mesh.faces].mean(1)
     quarters = ((-0.25, 0.75, [1, 0, 0]), (0.25, 0.75, [0, 1, 0]), (-0.25, 0.25, [0, 0, 1]), (0.25, 0.25, [1, 1, 0]))
@@ -247,7 +247,7 @@ def ours() -> MeshRenderer:
     return MeshRenderer(meshes={"mug": MUG, "chair": CHAIR, "plane": PLANE})
 
 
-def test_kinds_are_those_of_meshes(ours: MeshRenderer) -> None:
+def test_identities_are_those_of_meshes(ours: MeshRenderer) -> None:
     assert ours.what.names == ("mug", "chair", "plane")
     assert ours.where.coordinates[-1].periods == (2 * math.pi,) * 3
     assert ours.heights == pytest.approx((0.735, 0.822, 0.485), abs=1e-3)
@@ -260,8 +260,8 @@ def test_our_meshes_keep_the_contract(ours: MeshRenderer) -> None:
     check_renderer(ours)
 
 
-def test_a_mesh_file_draws_as_the_built_in_kind_it_is(tmp_path: Path) -> None:
-    """The built-in cube, written to a file and read again: the same picture at any pose."""
+def test_a_mesh_file_draws_as_the_built_in_shape_it_is(tmp_path: Path) -> None:
+    """The built-in cube, written to a file and read again: the same image at any pose."""
     cube = trimesh.creation.box([0.8, 0.8, 0.8])
     cube.visual.face_colors = [round(255 * c) for c in (0.9, 0.15, 0.15)] + [255]
     cube.export(tmp_path / "cube.ply")
@@ -270,7 +270,7 @@ def test_a_mesh_file_draws_as_the_built_in_kind_it_is(tmp_path: Path) -> None:
         meshes={"file": MeshFile(str(tmp_path / "cube.ply"), up="z"), "built": "cube"}, sizes={"file": size}
     )
     where = renderer.where.constrain(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))
-    file, built = (renderer.draw(torch.full((8,), kind), where) for kind in (0, 1))
+    file, built = (renderer.draw(torch.full((8,), identity), where) for identity in (0, 1))
     differs = (file.color - built.color).abs().amax(1) > 0.004
     assert differs.sum() <= 0.005 * built.depth.isfinite().sum()
 
@@ -291,8 +291,14 @@ def test_backends_draw_the_same_files(backend: str, tmp_path: Path) -> None:
     module, name = {"triton": ("cuda", "Triton"), "pytorch3d": ("pytorch3d", "PyTorch3D")}[backend]
     other = getattr(import_module(f"renderers.mesh.backends.{module}"), name)(scenery)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    kinds, poses = torch.tensor([0, 1, 1]), torch.tensor([[0.0, 0, 0, 0.4], [0.3, 0, -0.5, 1.0], [-0.4, 0, 1.0, 2.0]])
-    expected, found = renderer._backend.layers(kinds, poses), other.layers(kinds.to(device), poses.to(device)).cpu()
+    identities, poses = (
+        torch.tensor([0, 1, 1]),
+        torch.tensor([[0.0, 0, 0, 0.4], [0.3, 0, -0.5, 1.0], [-0.4, 0, 1.0, 2.0]]),
+    )
+    expected, found = (
+        renderer._backend.layers(identities, poses),
+        other.layers(identities.to(device), poses.to(device)).cpu(),
+    )
     here, there = expected[:, 3].isfinite(), found[:, 3].isfinite()
     assert here.sum() > 60 and (here != there).sum() <= 2
     both = (here & there).unsqueeze(1)
@@ -363,12 +369,12 @@ def test_broken_files(case: str, tmp_path: Path) -> None:
     assert said in str(error.value)
 
 
-def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
+def test_an_image_that_is_not_there(tmp_path: Path) -> None:
     textured(tmp_path / "flag.gltf", np.zeros((2, 2, 3), np.uint8))
     header = json.loads((tmp_path / "flag.gltf").read_text())
     header["images"] = [{"uri": "flag.png"}]
     (tmp_path / "flag.gltf").write_text(json.dumps(header))
-    with pytest.raises(ValueError, match="it names the picture 'flag.png', which is not there: put it there"):
+    with pytest.raises(ValueError, match="it names the image 'flag.png', which is not there: put it there"):
         read(tmp_path / "flag.gltf")
 
 
@@ -398,7 +404,7 @@ def test_read_mesh_takes_a_color_and_says_what_ply_does_not(tmp_path: Path) -> N
 
 
 def test_names_that_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match="meshes has 'mug', which is not one of the kinds drawn: cube"):
+    with pytest.raises(ValueError, match="meshes has 'mug', which is not one of the identities drawn: cube"):
         MeshRenderer(("cube",), {"mug": "mug.glb"})
-    with pytest.raises(ValueError, match="unknown kind 'mug': the built-in kinds are .* `meshes` .* mug: FILE"):
+    with pytest.raises(ValueError, match="unknown identity 'mug': the built-in shapes are .* `meshes` .* mug: FILE"):
         MeshRenderer(("cube", "mug"), {"cube": "sphere"})

@@ -110,8 +110,8 @@ def test_factors_of_materials(material: Any, expected: list[float], tmp_path: Pa
     assert mean(written(file, tmp_path)) == pytest.approx(wanted, abs=1e-6)
 
 
-def picture(kind: str) -> tuple[bytes, float]:
-    """A grey picture of a kind, and its grey."""
+def image(kind: str) -> tuple[bytes, float]:
+    """A grey image of a kind, and its grey."""
     grey = np.full((4, 4), 100, np.uint8)
     match kind:
         case "palette":
@@ -128,15 +128,15 @@ def picture(kind: str) -> tuple[bytes, float]:
 
 
 @pytest.mark.parametrize("kind", ["palette", "grey", "grey and alpha", "16 bits", "1 bit"])
-def test_pictures_of_many_kinds(kind: str, tmp_path: Path) -> None:
-    data, grey = picture(kind)
+def test_images_of_many_kinds(kind: str, tmp_path: Path) -> None:
+    data, grey = image(kind)
     file = Gltf()
     file.mesh(file.primitive(TEXCOORD_0=UV, material=file.material(texture=file.texture(data))))
     assert mean(written(file, tmp_path)) == pytest.approx([grey] * 3, abs=1e-6)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
-def test_pictures_of_other_formats(format: str, tmp_path: Path) -> None:
+def test_images_of_other_formats(format: str, tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8, 3), [200, 100, 50], np.uint8)).save(tmp_path / "p", format)
     file = Gltf()
     texture = file.texture((tmp_path / "p").read_bytes())
@@ -418,7 +418,7 @@ def test_a_skin_is_where_its_joints_are_and_not_its_node(weights: Any, middle: l
      ("sub/t.png", "sub/t.png"), ("sub/t.png", "sub\\t.png"),
      ("../t.png", "../t.png"), ("caf\u00e9.png", "caf%C3%A9.png")],
 )  # fmt: skip
-def test_pictures_and_buffers_in_files(name: str, uri: str, tmp_path: Path) -> None:
+def test_images_and_buffers_in_files(name: str, uri: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     file = flag()
@@ -572,28 +572,28 @@ REFUSED: dict[str, tuple[Callable[[], Gltf], str]] = {
     ),
     "http": (
         lambda: changed(lambda json: json.update(images=[{"uri": "https://example.org/t.png"}])),
-        "it names the picture 'https://example.org/t.png', and only files are read, named from its folder: put it "
+        "it names the image 'https://example.org/t.png', and only files are read, named from its folder: put it "
         "there and name it so, or export as GLB, which holds everything",
     ),
     "file": (
         lambda: changed(lambda json: json.update(images=[{"uri": "file:///t.png"}])),
-        "it names the picture 'file:///t.png', and only files are read",
+        "it names the image 'file:///t.png', and only files are read",
     ),
     "absolute": (
         lambda: changed(lambda json: json.update(images=[{"uri": "/t.png"}])),
-        "it names the picture '/t.png', and only files are read, named from its folder",
+        "it names the image '/t.png', and only files are read, named from its folder",
     ),
     "missing": (
         lambda: changed(lambda json: json.update(images=[{"uri": "my%20t.png"}])),
-        "it names the picture 'my t.png', which is not there: put it there, or export as GLB, which holds everything",
+        "it names the image 'my t.png', which is not there: put it there, or export as GLB, which holds everything",
     ),
-    "no picture": (
+    "no image": (
         lambda: changed(lambda json: json["images"][0].update(bufferView=1)),
-        "the picture number 0 could not be read (",
+        "the image number 0 could not be read (",
     ),
     "no data": (
         lambda: changed(lambda json: json.update(images=[{}])),
-        f"it has a picture without data, neither a URI nor a buffer view: {EXPORT}",
+        f"it has an image without data, neither a URI nor a buffer view: {EXPORT}",
     ),
     "mesh -1": (
         lambda: changed(lambda json: json.update(nodes=[{"mesh": -1}])),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mesh_files_for_tests import GREY, areas, drawn, mean, picture, shows_quarters
+from mesh_files_for_tests import GREY, areas, drawn, image, mean, shows_quarters
 
 CORNERS = "v -1 0 1\nv 1 0 1\nv 1 0 -1\nv -1 0 -1\n"
 SQUARE = CORNERS + "f 1 2 3 4\n"
@@ -139,16 +139,16 @@ def test_colours_of_vertices(scale: int, tmp_path: Path) -> None:
         ("map_kd\tt.png", "t.png"),
     ],
 )
-def test_pictures_in_every_spelling(line: str, file: str, tmp_path: Path) -> None:
+def test_images_in_every_spelling(line: str, file: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    picture(folder / file)
+    image(folder / file)
     (folder / "m.mtl").write_text(f"newmtl a\n{line}\n")
     assert shows_quarters(drawn(folder / "m.obj", TEXTURED))
 
 
-def test_options_of_pictures_count(tmp_path: Path) -> None:
-    picture(tmp_path / "t.png")
+def test_options_of_images_count(tmp_path: Path) -> None:
+    image(tmp_path / "t.png")
     for options, expected in (("-s .4 .4", (0, 0, 1)), ("-s .4 .4 -o .55 .55", (0, 1, 0)), ("-mm .5 0", (0.5,) * 3)):
         (tmp_path / "m.mtl").write_text(f"newmtl a\nmap_Kd {options} t.png\n")
         assert mean(drawn(tmp_path / "m.obj", TEXTURED)) == expected
@@ -156,14 +156,14 @@ def test_options_of_pictures_count(tmp_path: Path) -> None:
     assert mean(drawn(tmp_path / "m.obj", TEXTURED)) == pytest.approx((0, 1, 0), abs=0.15)
 
 
-def test_a_picture_is_found_beside_its_material_file(tmp_path: Path) -> None:
-    picture(tmp_path / "mat" / "t.png")
+def test_an_image_is_found_beside_its_material_file(tmp_path: Path) -> None:
+    image(tmp_path / "mat" / "t.png")
     (tmp_path / "mat" / "m.mtl").write_text("newmtl a\nmap_Kd t.png\n")
     assert shows_quarters(drawn(tmp_path / "m.obj", TEXTURED.replace("m.mtl", "mat\\m.mtl")))
 
 
 def test_faces_without_coordinates_have_the_materials_colour(tmp_path: Path) -> None:
-    picture(tmp_path / "t.png")
+    image(tmp_path / "t.png")
     (tmp_path / "m.mtl").write_text(MTL + "map_Kd t.png\n")
     mesh = drawn(tmp_path / "m.obj", TEXTURED.replace("v -1 0 -1\n", "v -1 0 -1\nv 0 1 0\n") + "f 1 2 5\n")
     high = mesh.vertices[mesh.faces][..., 1].max(1) > 0.1
@@ -232,9 +232,9 @@ def test_broken_objs(content: str, tmp_path: Path) -> None:
         ),
         (
             "map_Kd wood.png",
-            "material 'a' of 'm.mtl': it names the picture 'wood.png', which is not there: put it beside",
+            "material 'a' of 'm.mtl': it names the image 'wood.png', which is not there: put it beside",
         ),
-        ("map_Kd m.mtl", "the picture m.mtl could not be read"),
+        ("map_Kd m.mtl", "the image m.mtl could not be read"),
     ],
 )
 def test_broken_materials(line: str, said: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mesh_files_for_tests import GREY, areas, mean, picture, shows_quarters
+from mesh_files_for_tests import GREY, areas, image, mean, shows_quarters
 from mesh_files_for_tests import drawn as drawn_as_it_is
 
 from renderers.mesh import Mesh
@@ -122,7 +122,7 @@ TEXCOORD = LIST + "property list uchar float texcoord\n"
 
 @pytest.mark.parametrize("names", ["s t", "u v", "texture_u texture_v", ""])
 def test_textures_as_meshlab_names_them(names: str, tmp_path: Path) -> None:
-    picture(tmp_path / "my tex.png")
+    image(tmp_path / "my tex.png")
     before = "comment TextureFile my tex.png\n"
     if names:
         properties = XYZ + "".join(f"property float {name}\n" for name in names.split())
@@ -133,8 +133,8 @@ def test_textures_as_meshlab_names_them(names: str, tmp_path: Path) -> None:
 
 
 def test_faces_choose_their_texture(tmp_path: Path) -> None:
-    """The second of two pictures, and no coordinates at all for the upper square."""
-    picture(tmp_path / "t.png")
+    """The second of two images, and no coordinates at all for the upper square."""
+    image(tmp_path / "t.png")
     faces = "".join(f"{row} 1\n" for row in WEDGES.split("\n")[:2]) + "4 4 5 6 7 0 0\n"
     before = "comment TextureFile gone.png\ncomment TextureFile t.png\n"
     content = ply(rows(SQUARES), faces, face=TEXCOORD + "property int texnumber\n", before=before)
@@ -164,7 +164,7 @@ REFUSED: dict[str | bytes, str] = {
     binary("<", MIXED)[:200]: "element 'vertex' has 8 rows, at least 96 bytes, but ",
     ply(rows(SQUARES[:4]), WEDGES.replace("6", "4").replace(" 1 1\n", "\n").replace(" 0 1\n", "\n"), face=TEXCOORD,
         before="comment TextureFile t.png\n"): "element 'face', row 1: its 'texcoord' has 4 numbers, not two",
-    ply(rows(SQUARES[:4]), WEDGES, face=TEXCOORD, before="comment TextureFile t.png\n"): "its header names the picture "
+    ply(rows(SQUARES[:4]), WEDGES, face=TEXCOORD, before="comment TextureFile t.png\n"): "its header names the image "
     "'t.png', which is not there: put it beside the file, or delete the line 'comment TextureFile'",
 }  # fmt: skip
 

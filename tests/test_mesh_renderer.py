@@ -1,4 +1,4 @@
-"""The mesh renderer: laws over all built-in kinds, and every word it says about what it refuses."""
+"""The mesh renderer: laws over all built-in shapes, and every word it says about what it refuses."""
 
 import math
 from collections import Counter
@@ -14,18 +14,18 @@ from renderers.mesh import Camera, Light, Table
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
 from renderers.pixel_loss import Normal
 
-KINDS = tuple(BUILT_IN)
+IDENTITIES = tuple(BUILT_IN)
 HALF_TURN_SHOWS = {"cylinder", "cone"}
 
 
-def built(kind: str) -> Mesh:
-    return BUILT_IN[kind](COLORS[kind])
+def built(identity: str) -> Mesh:
+    return BUILT_IN[identity](COLORS[identity])
 
 
-def picture(kind: str, yaw: float, size: int = 64) -> Tensor:
+def image(identity: str, yaw: float, size: int = 64) -> Tensor:
     """One object alone in the middle, without a table."""
-    renderer = MeshRenderer(kinds=KINDS, image_size=(size, size), table=Table(0.0), x=0.0, z=0.0)
-    what, where = torch.tensor([[KINDS.index(kind)]]), torch.tensor([[[yaw]]])
+    renderer = MeshRenderer(identities=IDENTITIES, image_size=(size, size), table=Table(0.0), x=0.0, z=0.0)
+    what, where = torch.tensor([[IDENTITIES.index(identity)]]), torch.tensor([[[yaw]]])
     return renderer.render(what, where)[0, 1]
 
 
@@ -35,76 +35,76 @@ def share_changed(a: Tensor, b: Tensor) -> float:
     return float(((a - b).abs() > 0.05).any(0).sum() / shown)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("identity", IDENTITIES)
 @pytest.mark.parametrize("yaw", [0.0, 0.3, 2.0])
-def test_the_stated_symmetry_maps_the_picture_to_itself(kind: str, yaw: float) -> None:
-    turn = built(kind).symmetry or 1.0  # 0: any turn
-    changed = share_changed(picture(kind, yaw), picture(kind, yaw + turn))
-    assert changed < (0.2 if kind == "sphere" else 0.01)  # its segments are flat: their shading turns a little
+def test_the_stated_symmetry_maps_the_image_to_itself(identity: str, yaw: float) -> None:
+    turn = built(identity).symmetry or 1.0  # 0: any turn
+    changed = share_changed(image(identity, yaw), image(identity, yaw + turn))
+    assert changed < (0.2 if identity == "sphere" else 0.01)  # its segments are flat: their shading turns a little
 
 
 def test_the_sphere_turns_by_its_twelve_segments() -> None:
-    assert share_changed(picture("sphere", 0.3), picture("sphere", 0.3 + 2 * math.pi / 12)) == 0
+    assert share_changed(image("sphere", 0.3), image("sphere", 0.3 + 2 * math.pi / 12)) == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_smaller_turn_is_a_symmetry(kind: str) -> None:
-    period = built(kind).symmetry
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_no_smaller_turn_is_a_symmetry(identity: str) -> None:
+    period = built(identity).symmetry
     if period == 0:
         return
     for parts in (2, 3, 4):
-        assert share_changed(picture(kind, 0.3), picture(kind, 0.3 + period / parts)) > 0.2
+        assert share_changed(image(identity, 0.3), image(identity, 0.3 + period / parts)) > 0.2
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_half_turns_show_where_half_is_darker(kind: str) -> None:
-    changed = share_changed(picture(kind, 0.3), picture(kind, 0.3 + math.pi))
-    assert (changed > 0.3) == (kind in HALF_TURN_SHOWS)
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_half_turns_show_where_half_is_darker(identity: str) -> None:
+    changed = share_changed(image(identity, 0.3), image(identity, 0.3 + math.pi))
+    assert (changed > 0.3) == (identity in HALF_TURN_SHOWS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_surface_is_closed(kind: str) -> None:
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_surface_is_closed(identity: str) -> None:
     """Every edge is run along once in each direction."""
-    edges = Counter((int(f[i]), int(f[(i + 1) % 3])) for f in built(kind).faces for i in range(3))
-    assert built(kind).closed and set(edges.values()) == {1}
+    edges = Counter((int(f[i]), int(f[(i + 1) % 3])) for f in built(identity).faces for i in range(3))
+    assert built(identity).closed and set(edges.values()) == {1}
     assert all(edges[b, a] == 1 for a, b in edges)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_faces_wind_outward(kind: str) -> None:
-    mesh = built(kind)
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_faces_wind_outward(identity: str) -> None:
+    mesh = built(identity)
     a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
-    middle = mesh.vertices.mean(0)  # all kinds are convex
+    middle = mesh.vertices.mean(0)  # all identities are convex
     assert (np.sum(np.cross(b - a, c - a) * ((a + b + c) / 3 - middle), 1) > 1e-4).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_stands_on_the_table_about_its_axis(kind: str) -> None:
-    vertices = built(kind).vertices
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_stands_on_the_table_about_its_axis(identity: str) -> None:
+    vertices = built(identity).vertices
     assert vertices[:, 1].min() == pytest.approx(0, abs=1e-6)
     assert np.allclose((vertices.min(0) + vertices.max(0))[[0, 2]], 0, atol=1e-6)
     assert 0.6 <= np.ptp(vertices[:, 0]) <= 1 and 0.8 <= vertices[:, 1].max() <= 0.9
 
 
-@pytest.mark.parametrize("kind, faces", [("cube", 12), ("sphere", 192), ("cylinder", 64), ("cone", 32)])
-def test_triangles_and_types(kind: str, faces: int) -> None:
-    mesh = built(kind)
+@pytest.mark.parametrize("identity, faces", [("cube", 12), ("sphere", 192), ("cylinder", 64), ("cone", 32)])
+def test_triangles_and_types(identity: str, faces: int) -> None:
+    mesh = built(identity)
     assert mesh.faces.shape == (faces, 3) and mesh.colors.shape == (faces, 3, 3)
     assert [str(a.dtype) for a in (mesh.vertices, mesh.faces, mesh.colors)] == ["float32", "int32", "float32"]
-    assert np.allclose(mesh.colors.max((0, 1)), COLORS[kind])
+    assert np.allclose(mesh.colors.max((0, 1)), COLORS[identity])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_scaled(kind: str) -> None:
-    mesh, twice = built(kind), built(kind).scaled(2.0)
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_scaled(identity: str) -> None:
+    mesh, twice = built(identity), built(identity).scaled(2.0)
     assert np.allclose(twice.vertices, 2 * mesh.vertices) and twice.radius == pytest.approx(2 * mesh.radius)
     assert mesh.radius == pytest.approx(np.linalg.norm(mesh.vertices[:, [0, 2]], axis=1).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_project_finds_the_object(kind: str) -> None:
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_project_finds_the_object(identity: str) -> None:
     """Its pixels' middle and half their height, from the pose alone."""
-    renderer = MeshRenderer(kinds=(kind,), image_size=(96, 144), camera=Camera(field_of_view=60))
+    renderer = MeshRenderer(identities=(identity,), image_size=(96, 144), camera=Camera(field_of_view=60))
     where = renderer.where.constrain(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))
     seen = renderer.draw(torch.zeros(20, dtype=torch.long), where).depth.isfinite()
     middle, half = renderer.project(where)
@@ -117,7 +117,7 @@ def test_project_finds_the_object(kind: str) -> None:
 
 @pytest.mark.parametrize("fixed", [{}, {"y": 0.3}, {"y": (0.0, 0.5)}, {"x": 0.2}, {"z": 0.1, "yaw": 0.0}])
 def test_unproject_undoes_project(fixed: dict[str, Any]) -> None:
-    renderer = MeshRenderer(kinds=KINDS, image_size=(40, 60), **{"x": (-1.0, 1.0), "z": (-1.0, 1.0), **fixed})
+    renderer = MeshRenderer(identities=IDENTITIES, image_size=(40, 60), **{"x": (-1.0, 1.0), "z": (-1.0, 1.0), **fixed})
     where = renderer.where.constrain(torch.randn(5, 2, len(renderer.where), dtype=torch.float64))
     if "y" in renderer.where.names:
         where[..., renderer.where.names.index("y")] = 0  # an object at its usual height
@@ -128,16 +128,16 @@ def test_unproject_undoes_project(fixed: dict[str, Any]) -> None:
 
 
 def test_where_lists_what_is_free() -> None:
-    renderer = MeshRenderer(kinds=KINDS, y=(0.0, 0.5), z=0.25, position_step=0.03, yaw_step=0.07)
+    renderer = MeshRenderer(identities=IDENTITIES, y=(0.0, 0.5), z=0.25, position_step=0.03, yaw_step=0.07)
     assert renderer.where.names == ("x", "y", "yaw")
     assert [c.step for c in renderer.where.coordinates] == [0.03, 0.03, 0.07]
     assert renderer.where.coordinates[2].periods == (math.pi / 2, 0.0, 2 * math.pi, 2 * math.pi)
     assert renderer.full_pose(torch.tensor([1.0, 0.1, 2.0])).tolist() == pytest.approx([1.0, 0.1, 0.25, 2.0])
 
 
-def test_colors_and_sizes_by_kind() -> None:
+def test_colors_and_sizes_by_identity() -> None:
     def shown(**changes: Any) -> Tensor:
-        renderer = MeshRenderer(kinds=("cube",), x=0.0, z=0.0, table=Table(0.0, beyond=(0, 0, 0)), **changes)
+        renderer = MeshRenderer(identities=("cube",), x=0.0, z=0.0, table=Table(0.0, beyond=(0, 0, 0)), **changes)
         return renderer.render(torch.tensor([[0]]), torch.zeros(1, 1, 1))[0, 1]
 
     blue, large = shown(colors={"cube": (0.0, 0.0, 1.0)}), shown(sizes={"cube": 1.5})
@@ -148,7 +148,7 @@ def test_colors_and_sizes_by_kind() -> None:
 def test_light_shines_from_its_side() -> None:
     """The ball is bright at the left under light from the left, whatever the direction's length."""
     left, again, right = (
-        MeshRenderer(kinds=("sphere",), x=0.0, z=0.0, light=Light((x, 0.0, 0.0), 0.2, 0.8)).render(
+        MeshRenderer(identities=("sphere",), x=0.0, z=0.0, light=Light((x, 0.0, 0.0), 0.2, 0.8)).render(
             torch.tensor([[0]]), torch.zeros(1, 1, 1)
         )
         for x in (-1.0, -9.0, 1.0)

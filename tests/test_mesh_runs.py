@@ -28,7 +28,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     trimesh.creation.box([1, 2, 1]).export(folder / "shapes" / "box.stl")
     box = "shapes/box.stl"
     meshes: dict[str, Any] = {"box": box, "same": {"path": box, "symmetry": 4}, "ball": "sphere"}
-    renderer = {"class_path": "renderers.MeshRenderer", "init_args": {"kinds": None, "meshes": meshes}}
+    renderer = {"class_path": "renderers.MeshRenderer", "init_args": {"identities": None, "meshes": meshes}}
     config = {"model": {"renderer": renderer}}
     (folder / "mine.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "elsewhere").mkdir()
@@ -65,7 +65,7 @@ def test_a_run_finds_its_meshes_from_anywhere(
 
 def test_the_command_lines_paths_start_from_the_working_directory(mine: Path) -> None:
     shutil.copy(mine / "shapes" / "box.stl", "here.stl")
-    given = ["--model.renderer.kinds", "null", "--model.renderer.meshes", "{box: here.stl}"]
+    given = ["--model.renderer.identities", "null", "--model.renderer.meshes", "{box: here.stl}"]
     main(["fit", *BASE, "--run_dir", "run", *given])
     saved = yaml.safe_load(Path("run/config.yaml").read_text())["model"]["renderer"]["init_args"]["meshes"]
     assert saved == {"box": str(Path("here.stl").absolute())}

@@ -189,11 +189,11 @@ def test_comparison_by_hand() -> None:
         (one_arrow(x=0.19, degrees=-14), True),
         (one_arrow(x=0.21), False),
         (one_arrow(degrees=16), False),
-        (one_arrow(kind=CUBE), False),
+        (one_arrow(identity=CUBE), False),
         (scene(), False),
         (scene((ARROW, 0, 0, 0), (ARROW, 1, 0, 0)), False),
     ],
-    ids=["exact", "within", "too far", "turned", "wrong kind", "too few", "too many"],
+    ids=["exact", "within", "too far", "turned", "wrong identity", "too few", "too many"],
 )
 def test_a_scene_is_right_when_everything_is(inferred: Objects, expected: bool) -> None:
     accuracy = scene_accuracy(inferred, one_arrow(), extent=4.0, periods=torch.tensor(PERIODS))
@@ -305,11 +305,11 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
     ),
     (
         broken_truth(identity=with_value(GOOD.identity, (0, 1), 5)),
-        "truth.identity must be in 0 .. 2, got 5: periods has length 3, give one period for each kind",
+        "truth.identity must be in 0 .. 2, got 5: periods has length 3, give one period for each identity",
     ),
     (
         broken_truth(identity=None),
-        "truth.identity must be given to choose among 3 rotation periods, got None: give the kinds",
+        "truth.identity must be given to choose among 3 rotation periods, got None: give the identities",
     ),
     (
         lambda: rotation_error(torch.zeros(2), torch.zeros(2), -1.5),
@@ -338,7 +338,7 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: metrics(periods=[]),
-        "periods must have one entry for each kind, got (): pass None for no symmetry",
+        "periods must have one entry for each identity, got (): pass None for no symmetry",
     ),
     (lambda: metrics(extent=0.0), "extent must be finite and > 0, got 0.0: see SceneMetrics for its unit"),
     (lambda: metrics(rotation_tolerance=-5), "rotation_tolerance must be finite and > 0, got -5: see"),

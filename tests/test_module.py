@@ -1,4 +1,4 @@
-"""AIRModule: what it says of pictures, how it trains in a real Trainer, and what it refuses."""
+"""AIRModule: what it says of images, how it trains in a real Trainer, and what it refuses."""
 
 import math
 import re
@@ -89,11 +89,11 @@ def stirred(module: AIRModule) -> AIRModule:
     return module
 
 
-def pictures(renderer: Renderer, batch: int = 6) -> Tensor:
+def drawn_images(renderer: Renderer, batch: int = 6) -> Tensor:
     where = renderer.where.constrain(torch.randn(batch, 2, len(renderer.where)))
     if isinstance(renderer, Bumps):
         return renderer.render(torch.randn(batch, 2, 2), where)[:, 2]
-    return renderer.render(torch.randint(renderer.kinds, (batch, 2)), where)[:, 2]
+    return renderer.render(torch.randint(renderer.identity_count, (batch, 2)), where)[:, 2]
 
 
 # ---- inference
@@ -104,7 +104,7 @@ def pictures(renderer: Renderer, batch: int = 6) -> Tensor:
 @pytest.mark.parametrize("slots", [1, 3])
 def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
     module = stirred(MODULE[kind](refinement=refinement, slots=slots))
-    images = pictures(module.renderer)
+    images = drawn_images(module.renderer)
     count, posterior, found, reconstruction, where_sd = module.infer(images)
     assert count.shape == (6,) and posterior.shape == (6, slots + 1)
     assert found.presence_logits.shape == (6, slots) and found.where.shape == (
@@ -123,7 +123,7 @@ def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
 @over_modules
 def test_infer_is_deterministic_and_scene_by_scene(kind: str) -> None:
     module = stirred(MODULE[kind](refinement=Refinement(1)))
-    images = pictures(module.renderer)
+    images = drawn_images(module.renderer)
     whole, again, few = module.infer(images), module.infer(images), module.infer(images[2:4])
     assert torch.equal(whole.posterior, again.posterior) and torch.equal(whole.slots.where, again.slots.where)
     torch.testing.assert_close(few.posterior, whole.posterior[2:4], rtol=1e-3, atol=1e-4)
@@ -134,7 +134,7 @@ def test_infer_is_deterministic_and_scene_by_scene(kind: str) -> None:
 @pytest.mark.parametrize("refinement", [None, Refinement(2)], ids=["plain", "refined"])
 def test_the_count_is_the_networks(kind: str, refinement: Refinement | None) -> None:
     module = stirred(MODULE[kind](refinement=refinement))
-    images = pictures(module.renderer)
+    images = drawn_images(module.renderer)
     slots = infer(module.renderer, module.network, observed(images), 3, sample=False)
     expected = count_log_posterior(slots.presence_logits).exp()
     torch.testing.assert_close(module.infer(images).posterior, expected.detach())
@@ -144,7 +144,7 @@ def test_the_count_is_the_networks(kind: str, refinement: Refinement | None) -> 
 def test_refinement_at_the_final_scale_changes_the_slots(kind: str) -> None:
     refinement = Refinement(2)
     module = stirred(MODULE[kind](refinement=refinement, likelihood_sd=Geometric(2.0, 0.5, 10)))
-    renderer, images = module.renderer, pictures(module.renderer)
+    renderer, images = module.renderer, drawn_images(module.renderer)
     slots = infer(renderer, module.network, observed(images), 3, sample=False)
     expected = refinement(renderer, observed(images, 0.5), slots, slot_kl(renderer, slots), module.log_prior)
     found = module.infer(images).slots
@@ -156,7 +156,7 @@ def test_refinement_at_the_final_scale_changes_the_slots(kind: str) -> None:
 @over_modules
 def test_elbo_is_the_bound_of_one_sample_at_the_final_scale(kind: str) -> None:
     module = stirred(MODULE[kind](likelihood_sd=Geometric(2.0, 0.5, 10)))
-    images, renderer = pictures(module.renderer), module.renderer
+    images, renderer = drawn_images(module.renderer), module.renderer
     torch.manual_seed(3)
     value = module.elbo(images)
     torch.manual_seed(3)
@@ -169,14 +169,14 @@ def test_elbo_is_the_bound_of_one_sample_at_the_final_scale(kind: str) -> None:
 
 
 @over_modules
-def test_picture(kind: str) -> None:
+def test_image(kind: str) -> None:
     module = stirred(MODULE[kind]())
     data = data_for(module)
     data.renderer = module.renderer
     batch = data.scenes("val").__getitems__([0, 1, 2])
-    picture = module.picture(batch)
+    image = module.image(batch)
     height, width = module.renderer.image_shape[1:]
-    assert picture.dtype == np.uint8 and picture.shape == (3 * height + 8, 4 * (2 * 3 * width + 8), 3)
+    assert image.dtype == np.uint8 and image.shape == (3 * height + 8, 4 * (2 * 3 * width + 8), 3)
 
 
 # ---- learning rate
@@ -306,10 +306,10 @@ COMMON = {"count_accuracy", "over_count", "under_count", "position_error", "posi
     "coverage50",
     "coverage90",
 }
-KINDS = {"identity_accuracy", "identity_calibration_error"}
+IDENTITIES = {"identity_accuracy", "identity_calibration_error"}
 METRICS = {
-    "mesh": COMMON | KINDS | {"rotation_error"},
-    "discs": COMMON | KINDS,
+    "mesh": COMMON | IDENTITIES | {"rotation_error"},
+    "discs": COMMON | IDENTITIES,
     "bumps": COMMON,
 }
 
@@ -362,8 +362,8 @@ def test_predict() -> None:
     torch.testing.assert_close(explanation.posterior, module.eval().infer(batch.images).posterior)
 
 
-class Pictures(pl.Callback):
-    """The pictures of every batch by stage."""
+class Images(pl.Callback):
+    """The images of every batch by stage."""
 
     def __init__(self) -> None:
         self.seen: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
@@ -380,7 +380,7 @@ class Pictures(pl.Callback):
 
 def test_held_out_scenes_stay_and_training_scenes_do_not_return() -> None:
     """Over epochs of a real fit, and in a test after it as in a test alone."""
-    module, watch = MODULE["discs"](), Pictures()
+    module, watch = MODULE["discs"](), Images()
     data = Scenes3D(counts=(3,), apart=0.3, **SIZES)
     run = trainer(max_steps=-1, max_epochs=3, num_sanity_val_steps=0, callbacks=[watch])
     run.fit(module, datamodule=data)
@@ -405,17 +405,17 @@ def test_a_state_loads_strictly(kind: str, options: dict[str, Any]) -> None:
     torch.manual_seed(9)
     other = MODULE[kind](**options)
     other.load_state_dict(module.state_dict(), strict=True)
-    images = pictures(module.renderer)
+    images = drawn_images(module.renderer)
     torch.testing.assert_close(other.infer(images).posterior, module.infer(images).posterior)
 
 
 def test_a_state_holds_no_constants_of_the_renderer() -> None:
-    """What was learnt on 32x32 pictures loads into a model of 48x48 ones, other settings and all."""
+    """What was learnt on 32x32 images loads into a model of 48x48 ones, other settings and all."""
     module = stirred(MODULE["mesh"](slots=2))
     assert not any(name.startswith(("renderer", "log_prior", "metrics")) for name in module.state_dict())
     other = AIRModule(mesh(48), network, slots=3, count_prior=0.5)
     other.load_state_dict(module.state_dict(), strict=True)
-    other.infer(pictures(other.renderer))
+    other.infer(drawn_images(other.renderer))
 
 
 def test_a_checkpoint_of_a_trainer_loads_strictly(tmp_path: Any) -> None:
@@ -444,11 +444,11 @@ def test_a_resumed_run_is_the_run_without_a_break(tmp_path: Any, step: int) -> N
     data = {"counts": (3,), "apart": 0.3, **SIZES, "train_scenes": 16}
     # a trainer that has to ask how long an epoch is before it can tell its last step
     path, limits = tmp_path / "cut.ckpt", {"max_steps": 7, "max_epochs": 9, "num_sanity_val_steps": 0}
-    whole, watch = MODULE["discs"](count=NVILCount()), Pictures()
+    whole, watch = MODULE["discs"](count=NVILCount()), Images()
     run = trainer(callbacks=[RandomState(), SaveAt(step, path), watch], **limits)
     run.fit(whole, datamodule=Scenes3D(**data))
     torch.manual_seed(99)
-    resumed, rest = MODULE["discs"](count=NVILCount()), Pictures()
+    resumed, rest = MODULE["discs"](count=NVILCount()), Images()
     run = trainer(callbacks=[RandomState(), rest], **limits)
     run.fit(resumed, datamodule=Scenes3D(**data), ckpt_path=path)
     assert len(rest.seen["train"]) == 7 - step

@@ -57,6 +57,33 @@ def test_arguments_get_the_present_class_paths_and_keep_all_else():
     }
 
 
+OLD = {"class_path": "renderers.MeshRenderer", "init_args": {"kinds": ["cube", "cone"], "yaw": 0.0}}
+NEW = {"class_path": "renderers.MeshRenderer", "init_args": {"identities": ["cube", "cone"], "yaw": 0.0}}
+OTHER = {"class_path": "mine.Renderer", "init_args": {"kinds": [1]}}
+
+
+def test_arguments_get_their_present_names_and_those_of_other_classes_stay():
+    assert renamed({"a": OLD, "b": [OLD, OTHER]}) == {"a": NEW, "b": [NEW, OTHER]} and renamed(NEW) == NEW
+
+
+def test_the_command_line_takes_old_names_of_arguments_and_saves_the_present_ones(tmp_path, capsys):
+    config = tmp_path / "old.yaml"
+    config.write_text(yaml.safe_dump({"model": {"renderer": OLD}, "data": {"class_path": "datamodules.Scenes3D"}}))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", str(config), "--print_config"])
+    assert not stop.value.code
+    given = yaml.safe_load(capsys.readouterr().out)["model"]["renderer"]["init_args"]
+    assert given["identities"] == ["cube", "cone"] and "kinds" not in given
+
+
+def test_python_takes_the_old_name_of_an_argument_and_not_both():
+    old = MeshRenderer(kinds=("cube", "cone"), image_size=(8, 8))  # type: ignore[call-arg]
+    assert old.what.names == ("cube", "cone") and old.kinds == old.identity_count == 2
+    assert model.AIRModule(old).network.kinds == 2
+    with pytest.raises(TypeError, match="got `kinds` and `identities`, which are the same: give `identities`"):
+        MeshRenderer(kinds=("cube",), identities=("cube",))  # type: ignore[call-arg]
+
+
 @pytest.fixture
 def old_run(tmp_path: Path) -> Path:
     """A run folder as an earlier version wrote it: class paths and names of weights."""

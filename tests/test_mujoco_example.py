@@ -56,7 +56,7 @@ def test_our_meshes_are_tested_on_its_scenes(site: Path, tmp_path: Path) -> None
     folder = tmp_path / "run"
     saved = fit(site, folder, "scenes.yaml", "boxes_spheres.yaml", "meshes.yaml")
     assert "class_path: renderers.MeshRenderer\n" in saved
-    drawn = ["--data.renderer", "mujoco_scene", "--data.renderer.kinds", "[box,sphere]"]
+    drawn = ["--data.renderer", "mujoco_scene", "--data.renderer.identities", "[box,sphere]"]
     done = run(site, "-m", "air_lightning", "test", "--run_dir", str(folder), *drawn)
     assert done.returncode == 0, done.stderr
     record = json.loads((folder / "test_metrics.json").read_text())

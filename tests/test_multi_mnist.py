@@ -76,7 +76,7 @@ def test_seeds_and_splits_differ_and_predict_is_test(root: str) -> None:
     assert torch.equal(batch(module, "predict").images, images[2])
 
 
-def test_pictures_and_counts(root: str) -> None:
+def test_images_and_counts(root: str) -> None:
     module = MultiMNIST(root=root, counts=[0, 1, 3])
     shown = batch(module, n=300)
     assert shown.images.shape == (300, *module.image_shape) == (300, 1, 50, 50)
@@ -137,16 +137,16 @@ def test_a_batch_moves_without_what_it_lacks(root: str) -> None:
 
 
 def test_scaling_is_pillows() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
     for size in (20, 23, 28, 35):
-        ours = scaling(size) @ picture @ scaling(size).T
-        theirs = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR))
+        ours = scaling(size) @ image @ scaling(size).T
+        theirs = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
         np.testing.assert_allclose(ours, theirs, atol=1.01)
 
 
 def test_a_digit_at_its_own_size_is_cut_to_its_ink() -> None:
-    picture = digits(1)[0]
-    np.testing.assert_allclose(inked(picture, 28), np.ones((20, 4)), atol=1e-6)
+    image = digits(1)[0]
+    np.testing.assert_allclose(inked(image, 28), np.ones((20, 4)), atol=1e-6)
 
 
 # ---- wrong arguments

@@ -34,7 +34,7 @@ def test_a_scene_is_a_function_of_its_number() -> None:
         torch.testing.assert_close(whole[2:], one)
 
 
-def test_pictures() -> None:
+def test_images() -> None:
     module = MultiSprites(counts=[0, 2], canvas=40, colors=["red", "cyan", "blue"])
     shown = batch(module)
     assert shown.images.shape == (48, *module.image_shape) == (48, 3, 40, 40)
@@ -54,7 +54,7 @@ def test_boxes_are_apart_without_occlusion() -> None:
         assert covered.max() == 1
 
 
-def test_where_fills_the_picture_at_scale_one() -> None:
+def test_where_fills_the_image_at_scale_one() -> None:
     shown = batch(MultiSprites(counts=[1], sizes=(64, 64), shapes=["square"]), n=2)
     torch.testing.assert_close(shown.where, torch.tensor([1.0, 0.0, 0.0]).expand(2, 1, 3))
     assert (shown.images.amax(1) > 0).all() and shown.masks is not None and shown.masks.all()
@@ -68,7 +68,7 @@ def test_where_is_right_and_down() -> None:
         assert (32 * (x + 1), 32 * (y + 1), 64 * scale) == pytest.approx(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0))
 
 
-def test_kinds_are_places_among_the_shapes() -> None:
+def test_identities_are_places_among_the_shapes() -> None:
     names = ["disc", "cross"]
     shown = batch(MultiSprites(counts=[1], shapes=names))
     for row in range(48):

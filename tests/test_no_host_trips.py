@@ -138,7 +138,7 @@ def glimpse() -> GlimpseRenderer:
 
 MODELS: dict[str, Callable[[], AIRModule]] = {
     "scenes3d": lambda: AIRModule(mesh(), identity=ExactIdentity(spread=2.0)),
-    "more kinds than summed": lambda: AIRModule(mesh(), identity=ExactIdentity(top=1)),
+    "more identities than summed": lambda: AIRModule(mesh(), identity=ExactIdentity(top=1)),
     "3D, sampled": lambda: AIRModule(mesh(), RecurrentAIR, count=RLOOCount(spread=1.0), identity=RLOOIdentity()),
     "3D, baselines": lambda: AIRModule(mesh(), count=NVILCount(), identity=NVILIdentity()),
     "2D": lambda: AIRModule(glimpse()),

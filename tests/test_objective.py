@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from renderers_for_tests import Bumps, Discs, KindBumps
-from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, observed, over_renderers, pictures
+from renderers_for_tests import Bumps, Discs, IdentityBumps
+from slots_for_tests import BATCH, LOG_PRIOR, SD, SLOTS, Leaves, drawn_images, observed, over_renderers
 from slots_for_tests import renderer as renderer
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
@@ -76,7 +76,7 @@ def written_out(leaves: Leaves, images: Tensor) -> tuple[Tensor, Tensor, Tensor]
 def test_with_exact_counts_the_loss_has_the_gradient_of_the_bound() -> None:
     """Nothing sampled but the reparametrised noise: presence, where and what all follow minus the ELBO."""
     renderer = Bumps()
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     result = of(leaves, images)
     loss = written_out(leaves, images)[2]
     expected = leaves.gradients(loss)
@@ -89,7 +89,7 @@ def test_with_exact_counts_the_loss_has_the_gradient_of_the_bound() -> None:
 def test_with_other_counts_the_slots_follow_the_bound_at_their_weights() -> None:
     """PosteriorCount: ``-sum_n r_n F_n`` with the posterior r held fixed."""
     renderer = Bumps()
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     gradients = leaves.gradients(of(leaves, images, PosteriorCount()).loss)
     worth, _, _ = written_out(leaves, images)
     weights = (worth + LOG_PRIOR).softmax(1).detach()
@@ -101,7 +101,7 @@ def test_with_other_counts_the_slots_follow_the_bound_at_their_weights() -> None
 def test_warm_up_weights_train_the_slots() -> None:
     """At step 0 of a warm-up the posterior is out of the game: all counts from 1 up weigh the same."""
     renderer = Bumps()
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     gradients = leaves.gradients(of(leaves, images, PosteriorCount(warmup=10)).loss)
     worth, _, _ = written_out(leaves, images)
     expected = leaves.gradients(-worth[:, 1:].mean(1).mean())
@@ -109,9 +109,9 @@ def test_warm_up_weights_train_the_slots() -> None:
         torch.testing.assert_close(gradients[name], expected[name], msg=lambda text, n=name: f"{n}: {text}")
 
 
-def test_pose_of_a_named_kind_follows_the_canvases_of_the_sampled_kind_and_the_expected_kl() -> None:
-    renderer = KindBumps()
-    leaves, images = Leaves(renderer), pictures(renderer)
+def test_pose_of_an_identity_follows_the_canvases_of_the_sampled_one_and_the_expected_kl() -> None:
+    renderer = IdentityBumps()
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     gradients = leaves.gradients(of(leaves, images).loss)
     slots, (_, q, _) = leaves.slots(), written_out(leaves, images)
     weights = q.detach()
@@ -125,12 +125,12 @@ def test_pose_of_a_named_kind_follows_the_canvases_of_the_sampled_kind_and_the_e
 
 
 def test_a_black_box_trains_poses_by_finite_differences() -> None:
-    """The same smooth pictures with and without autograd: gradients agree to the square of the step."""
+    """The same smooth images with and without autograd: gradients agree to the square of the step."""
     gradients = []
-    images = pictures(KindBumps())
+    images = drawn_images(IdentityBumps())
     for differentiable in (True, False):
         torch.manual_seed(7)
-        leaves = Leaves(KindBumps(differentiable=differentiable))
+        leaves = Leaves(IdentityBumps(differentiable=differentiable))
         gradients.append(leaves.gradients(of(leaves, images, coarseness=0.2).loss)["mean"])
     torch.testing.assert_close(*gradients, rtol=0.02, atol=0.03)
     assert gradients[0].abs().max() > 0.3
@@ -142,7 +142,7 @@ def test_coarseness_reaches_the_renderer(coarseness: float, monkeypatch: pytest.
     contract = renderer.contract
     monkeypatch.setattr(renderer, "contract", lambda *args: used.append(args[3]) or contract(*args))
     leaves = Leaves(renderer)
-    leaves.gradients(of(leaves, pictures(renderer), coarseness=coarseness).loss)
+    leaves.gradients(of(leaves, drawn_images(renderer), coarseness=coarseness).loss)
     assert used == [coarseness]
 
 
@@ -161,9 +161,9 @@ def mixture_written_out(leaves: Leaves, images: Tensor, shares: Tensor) -> Tenso
     """``log p(x | sum_n s_n canvas_n) - sum_i (s_i + ... + s_N) KL_i``, (B,), differentiable in everything."""
     slots, renderer = leaves.slots(), leaves.renderer
     canvases = renderer.canvases(slots.what, slots.where, 0.2)
-    picture = torch.einsum("bn,bnchw->bchw", shares, canvases)
+    image = torch.einsum("bn,bnchw->bchw", shares, canvases)
     shown = torch.stack([shares[:, i + 1 :].sum(1) for i in range(SLOTS)], 1)
-    return Independent(Normal(picture, SD), 3).log_prob(images) - (shown * slot_kl(renderer, slots)).sum(1)
+    return Independent(Normal(image, SD), 3).log_prob(images) - (shown * slot_kl(renderer, slots)).sum(1)
 
 
 def relaxed(logits: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def with_concrete(leaves: Leaves, images: Tensor, **options: float) -> dict[str,
 
 @over_renderers
 def test_mixed_evidence_of_a_single_canvas_is_that_canvass(renderer: Renderer) -> None:
-    leaves, images, watcher = Leaves(renderer), pictures(renderer), Watcher()
+    leaves, images, watcher = Leaves(renderer), drawn_images(renderer), Watcher()
     of(leaves, images, watcher)
     for n in range(SLOTS + 1):
         shares = torch.eye(SLOTS + 1)[n].expand(BATCH, -1)
@@ -192,7 +192,7 @@ def test_mixed_evidence_of_a_single_canvas_is_that_canvass(renderer: Renderer) -
 
 def test_mixed_evidence_is_that_of_the_mixture_and_differentiable_in_the_shares_alone() -> None:
     renderer = Bumps()
-    leaves, images, watcher = Leaves(renderer), pictures(renderer), Watcher()
+    leaves, images, watcher = Leaves(renderer), drawn_images(renderer), Watcher()
     of(leaves, images, watcher)
     shares = torch.rand(BATCH, SLOTS + 1).softmax(1).requires_grad_()
     value, expected = watcher.context.mixed(shares), mixture_written_out(leaves, images, shares)
@@ -205,7 +205,7 @@ def test_mixed_evidence_is_that_of_the_mixture_and_differentiable_in_the_shares_
 def test_relaxed_presence_and_the_slots_follow_one_loss() -> None:
     """Minus the mixture's evidence, with the count's KL: every latent once, none twice."""
     renderer = Bumps()
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     gradients = with_concrete(leaves, images)
     log_q = count_log_posterior(leaves["presence"])
     divergence = kl_divergence(Categorical(logits=log_q), Categorical(logits=LOG_PRIOR.expand_as(log_q)))
@@ -218,7 +218,7 @@ def test_relaxed_presence_and_the_slots_follow_one_loss() -> None:
 
 
 def test_weight_scales_the_slots_and_leaves_relaxed_presence() -> None:
-    leaves, images = Leaves(Bumps()), pictures(Bumps())
+    leaves, images = Leaves(Bumps()), drawn_images(Bumps())
     full, tenth = with_concrete(leaves, images), with_concrete(leaves, images, weight=0.1)
     for name, gradient in full.items():
         torch.testing.assert_close(tenth[name], gradient if name == "presence" else 0.1 * gradient)
@@ -226,10 +226,10 @@ def test_weight_scales_the_slots_and_leaves_relaxed_presence() -> None:
 
 def test_a_black_box_trains_poses_through_the_mixed_canvas() -> None:
     """Finite differences through the canvases, presence by autograd through the shares as ever."""
-    gradients, images = [], pictures(KindBumps())
+    gradients, images = [], drawn_images(IdentityBumps())
     for differentiable in (True, False):
         torch.manual_seed(7)
-        leaves = Leaves(KindBumps(differentiable=differentiable))
+        leaves = Leaves(IdentityBumps(differentiable=differentiable))
         gradients.append(with_concrete(leaves, images, coarseness=0.2))
     for name, tolerance in (("mean", 0.03), ("presence", 1e-5)):
         torch.testing.assert_close(gradients[0][name], gradients[1][name], rtol=0.02, atol=tolerance)
@@ -239,7 +239,7 @@ def test_a_black_box_trains_poses_through_the_mixed_canvas() -> None:
 def test_warm_up_moves_the_shares_of_the_slots_canvas() -> None:
     """Half way, the slots see the canvas of half the relaxed shares and half the uniform ones."""
     renderer = Bumps()
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     torch.manual_seed(5)
     slots = leaves.slots()
     result = objective(renderer, slots, observed(images), LOG_PRIOR, ConcreteCount(0.5, warmup=10), None, step=5)
@@ -266,7 +266,7 @@ class Recorder(IdentityEstimator):
         return log_q.new_zeros(what.shape)
 
 
-@pytest.mark.parametrize("renderer", ["kinds", "discs", "dial"], indirect=True)
+@pytest.mark.parametrize("renderer", ["identities", "discs", "dial"], indirect=True)
 @pytest.mark.parametrize(
     "count", [ExactCount, PosteriorCount, lambda: RLOOCount(2)], ids=["exact", "posterior", "rloo"]
 )
@@ -275,10 +275,10 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
 
     Of the canvases those that show the slot count, by their weights given that they do.
     """
-    leaves, images, recorder = Leaves(renderer), pictures(renderer), Recorder()
+    leaves, images, recorder = Leaves(renderer), drawn_images(renderer), Recorder()
     torch.manual_seed(1)
     of(leaves, images, count(), recorder)
-    every = torch.arange(renderer.kinds).expand(BATCH, SLOTS, -1)
+    every = torch.arange(renderer.identity_count).expand(BATCH, SLOTS, -1)
     score = recorder.scores[0](every)
     assert not score.requires_grad
 
@@ -300,7 +300,7 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
         given[:, : i + 1] = 0.0
         given[:, i + 1] += 1e-6  # where no weight is left, the slot's own canvas counts
         given /= given.sum(1, keepdim=True)
-        for k in range(renderer.kinds):
+        for k in range(renderer.identity_count):
             what, where = slots.what.clone(), slots.where.clone()
             what[:, i], where[:, i] = k, slots.where_by_identity[:, i, k]
             values.append((given * worth(what, where, of_sample(kl, what))).sum(1))
@@ -316,18 +316,18 @@ def test_identity_score_is_the_change_of_the_bound(renderer: Renderer, count: Ca
 
 def test_with_one_slot_identity_follows_the_bound_without_sampling_noise() -> None:
     """The exact sum over identities is autograd of ``sum_k q_k (F_1 | k)``, their KL weighed by presence."""
-    renderer = KindBumps()
-    leaves, images = Leaves(renderer, slots=1), pictures(renderer)
+    renderer = IdentityBumps()
+    leaves, images = Leaves(renderer, slots=1), drawn_images(renderer)
     slots, prior = leaves.slots(), LOG_PRIOR[:2].log_softmax(0)
     identity = ExactIdentity(spread=None, explore=0.0)
     result = objective(renderer, slots, observed(images), prior, ExactCount(), identity, step=0)
     gradient = leaves.gradients(result.loss)["what_parameters"]
-    kl, per_kind = where_kl(renderer, slots.where_mean, slots.where_sd)[:, 0], []
+    kl, per_identity = where_kl(renderer, slots.where_mean, slots.where_sd)[:, 0], []
     for k in range(3):
         canvas = renderer.render(torch.full((BATCH, 1), k), slots.where_by_identity[:, :, k])
-        per_kind.append(log_likelihoods(canvas, observed(images))[:, 1] - kl[:, k])
+        per_identity.append(log_likelihoods(canvas, observed(images))[:, 1] - kl[:, k])
     on = slots.presence_logits.sigmoid()[:, 0].detach()
-    expected_f = (slots.what_parameters[:, 0].softmax(-1) * torch.stack(per_kind, 1).detach()).sum(1)
+    expected_f = (slots.what_parameters[:, 0].softmax(-1) * torch.stack(per_identity, 1).detach()).sum(1)
     loss = -(expected_f - on * what_kl(renderer, slots)[:, 0]).mean()
     torch.testing.assert_close(gradient, leaves.gradients(loss)["what_parameters"], rtol=1e-4, atol=1e-4)
 
@@ -337,7 +337,7 @@ def test_with_one_slot_identity_follows_the_bound_without_sampling_noise() -> No
 
 @over_renderers
 def test_terms_sum_to_the_loss(renderer: Renderer) -> None:
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     result = of(leaves, images, PosteriorCount())
     named = isinstance(renderer.what, spaces.Categorical)
     assert set(result.terms) == (TERMS | {"identity"} if named else TERMS)
@@ -347,7 +347,7 @@ def test_terms_sum_to_the_loss(renderer: Renderer) -> None:
 
 @over_renderers
 def test_elbo_is_the_bound(renderer: Renderer) -> None:
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     slots = leaves.slots()
     likelihood = log_likelihoods(renderer.render(slots.what, slots.where), observed(images))
     worth = evidence(likelihood, slot_kl(renderer, slots))
@@ -357,7 +357,7 @@ def test_elbo_is_the_bound(renderer: Renderer) -> None:
 
 @over_renderers
 def test_every_latent_gets_a_gradient(renderer: Renderer) -> None:
-    leaves, images = Leaves(renderer), pictures(renderer)
+    leaves, images = Leaves(renderer), drawn_images(renderer)
     for name, gradient in leaves.gradients(of(leaves, images).loss).items():
         assert bool(gradient.isfinite().all()) and bool(gradient.any()), name
 
@@ -366,7 +366,7 @@ def test_every_latent_gets_a_gradient(renderer: Renderer) -> None:
     "count", [ExactCount, PosteriorCount, RLOOCount, VIMCOCount, ReweightedWakeSleepCount, ConcreteCount]
 )
 def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[], object]) -> None:
-    leaves, images = Leaves(KindBumps()), pictures(KindBumps())
+    leaves, images = Leaves(IdentityBumps()), drawn_images(IdentityBumps())
     with torch.no_grad():
         leaves["presence"].copy_(200 * leaves["presence"].sign())
         leaves["what_parameters"].mul_(400)
@@ -375,15 +375,15 @@ def test_a_sharp_likelihood_and_saturated_latents_stay_finite(count: Callable[[]
     assert all(bool(g.isfinite().all()) for g in leaves.gradients(result.loss).values())
 
 
-@pytest.mark.parametrize("kind", ["categorical", "continuous"])
-def test_weight_scales_a_continuous_what_with_where_and_leaves_a_categorical_one(kind: str) -> None:
-    renderer = MeshRenderer(image_size=(16, 16)) if kind == "categorical" else GlimpseRenderer((3, 16, 16), what=3)
+@pytest.mark.parametrize("space", ["categorical", "continuous"])
+def test_weight_scales_a_continuous_what_with_where_and_leaves_a_categorical_one(space: str) -> None:
+    renderer = MeshRenderer(image_size=(16, 16)) if space == "categorical" else GlimpseRenderer((3, 16, 16), what=3)
     network, images, log_prior = ResidualAttention(renderer), torch.rand(4, 3, 16, 16), count_log_prior(2, 0.3)
     slots = infer(renderer, network, observed(images), 2)
-    identity = ExactIdentity() if kind == "categorical" else None
+    identity = ExactIdentity() if space == "categorical" else None
     slots = slots._replace(what_parameters=slots.what_parameters + torch.arange(slots.what_parameters.shape[-1]) * 0.1)
     fixed = (renderer, slots, observed(images, 0.3), log_prior, PosteriorCount(10), identity, 0)
     full, tenth = objective(*fixed).terms, objective(*fixed, weight=0.1).terms
     ratio = {name: float((tenth[name] / full[name]).detach()) for name in ("reconstruction", "where_kl", "what_kl")}
-    expected = {"reconstruction": 0.1, "where_kl": 0.1, "what_kl": 1.0 if kind == "categorical" else 0.1}
+    expected = {"reconstruction": 0.1, "where_kl": 0.1, "what_kl": 1.0 if space == "categorical" else 0.1}
     assert ratio == pytest.approx(expected, rel=1e-4)

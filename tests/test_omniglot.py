@@ -36,7 +36,7 @@ def write(path: Path, drawers: int = 20, broken: bool = False) -> None:
                 content = drawing(number, drawer)
                 member = f"images_background_small1/{name}/{number:04d}_{drawer:02d}.png"
                 archive.writestr(member, content[:60] if broken else content)
-        archive.writestr("__MACOSX/images_background_small1/Greek/character01/._0000_01.png", b"no picture")
+        archive.writestr("__MACOSX/images_background_small1/Greek/character01/._0000_01.png", b"no image")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_there_is_no_truth_but_the_character(root: str) -> None:
     assert torch.equal(shown.what[:, 0], block) and set(block.tolist()) == {0, 1, 2}
 
 
-def test_each_picture_once_a_pass_in_another_order(root: str) -> None:
+def test_each_image_once_a_pass_in_another_order(root: str) -> None:
     module = Omniglot(root=root, size=35, train_scenes=48, batch_size=20)
     loader = module.train_dataloader()
     passes = []
@@ -88,7 +88,7 @@ def test_each_picture_once_a_pass_in_another_order(root: str) -> None:
     torch.testing.assert_close(again.flatten(1), passes[1][2:3])
 
 
-def test_held_out_pictures_count_once(root: str) -> None:
+def test_held_out_images_count_once(root: str) -> None:
     module = Omniglot(root=root, val_scenes=500, test_scenes=4)
     for split, expected in (("val", 6), ("test", 4), ("predict", 4)):
         assert sum(len(part.images) for part in module.loader(split)) == expected

@@ -11,11 +11,11 @@ from disc_plugin import Discs
 from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli import main
 from air_lightning.likelihoods import NormalLikelihood
-from air_lightning.plugins import KINDS, available, find, kind_of
+from air_lightning.plugins import FAMILIES, available, family_of, find
 from datamodules import Scenes3D
 from renderers import MeshRenderer
 
-RENDERERS, INFERENCE, ESTIMATORS, LIKELIHOODS, BACKGROUNDS, DATAMODULES = KINDS
+RENDERERS, INFERENCE, ESTIMATORS, LIKELIHOODS, BACKGROUNDS, DATAMODULES = FAMILIES
 DISCS = "disc_plugin:Discs"
 SMALL = {"max_steps": 2, "val_check_interval": 2, "check_val_every_n_epoch": None, "enable_progress_bar": False}
 FEW = {"counts": [0, 1], "batch_size": 4, "train_scenes": 8, "val_scenes": 4, "test_scenes": 4}
@@ -54,13 +54,13 @@ def listed(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_built_in_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     out = listed(capsys)
-    for kind in ("renderers", "inference", "estimators", "likelihoods", "backgrounds", "datamodules"):
-        assert f"{kind}:\n" in out
+    for family in ("renderers", "inference", "estimators", "likelihoods", "backgrounds", "datamodules"):
+        assert f"{family}:\n" in out
     assert "  MeshRenderer  renderers.MeshRenderer  (air-lightning 0.1.0)\n" in out
     assert "      what: cube, sphere, cylinder\n" in out
     assert "      where: x [-1.9, 1.9] world units, z [-1.9, 1.9] world units, yaw [-3.14159, 3.14159] radians\n" in out
-    assert "      black box, zbuffer, pictures 3x64x64\n" in out
-    assert "      what: code of dimension 50\n" in out and "      differentiable, additive, pictures 1x50x50\n" in out
+    assert "      black box, zbuffer, images 3x64x64\n" in out
+    assert "      what: code of dimension 50\n" in out and "      differentiable, additive, images 1x50x50\n" in out
     assert "  Renderer  renderers.Renderer" not in out  # abstract
 
 
@@ -71,7 +71,7 @@ def test_installed_plugins_are_listed(packages: Packages, capsys: pytest.Capture
     assert "  discs  disc_plugin.Discs  (air-discs 1.5)\n      what: blue, green, red\n" in out
     assert "  handed  plugins_for_tests.NeedsSize  (air-discs 1.5)\n      needs arguments: " in out
     assert "'size'" in out
-    assert "      cannot be built with defaults: OSError: no picture library\n" in out
+    assert "      cannot be built with defaults: OSError: no image library\n" in out
 
 
 BROKEN = [
@@ -122,17 +122,17 @@ def test_a_built_in_name_is_taken(packages: Packages) -> None:
         available(RENDERERS)
 
 
-def test_names_of_different_kinds_do_not_meet(packages: Packages) -> None:
+def test_names_of_different_families_do_not_meet(packages: Packages) -> None:
     packages.install("air-discs", {"discs": DISCS})
     packages.install("air-discs", {"discs": "datamodules:Scenes3D"}, "air_lightning.datamodules")
-    found = [find(kind, "discs") for kind in KINDS]
+    found = [find(family, "discs") for family in FAMILIES]
     assert [plugin and plugin.cls for plugin in found] == [Discs, *[None] * 4, Scenes3D]
 
 
-def test_kinds() -> None:
-    assert kind_of(MeshRenderer) == RENDERERS and kind_of(Scenes3D) == DATAMODULES
-    assert kind_of(NormalLikelihood) == LIKELIHOODS and kind_of(MedianBackground) == BACKGROUNDS
-    assert kind_of(dict) is None and kind_of("MeshRenderer") is None
+def test_families() -> None:
+    assert family_of(MeshRenderer) == RENDERERS and family_of(Scenes3D) == DATAMODULES
+    assert family_of(NormalLikelihood) == LIKELIHOODS and family_of(MedianBackground) == BACKGROUNDS
+    assert family_of(dict) is None and family_of("MeshRenderer") is None
 
 
 def test_a_plugin_is_imported_when_it_is_asked_for(packages: Packages) -> None:
@@ -195,7 +195,7 @@ UNKNOWN = {
         "model.renderer: no Renderer is called 'MeshRendrer', did you mean MeshRenderer? There are GlimpseRenderer, "
         "MeshRenderer, discs;",
     ),
-    "one of two kinds of estimator": (
+    "one of two bases of estimators": (
         ["--model.count", "posteriorcuont"],
         "model.count: no CountEstimator is called 'posteriorcuont', did you mean PosteriorCount? There are "
         "ConcreteCount, ExactCount, NVILCount, PosteriorCount, RLOOCount, ReweightedWakeSleepCount, VIMCOCount;",

@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
-from test_module import COMMON, MODULE, data_for, pictures, stirred, trainer
+from test_module import COMMON, MODULE, data_for, drawn_images, stirred, trainer
 from test_module import pytestmark as pytestmark
 
 import air_lightning
@@ -70,7 +70,7 @@ def test_powers_multiply() -> None:
 
 def test_a_model_reports_its_posteriors_to_their_powers() -> None:
     module = stirred(MODULE["mesh"]())
-    images, names = pictures(module.renderer), module.renderer.where.names
+    images, names = drawn_images(module.renderer), module.renderer.where.names
     plain = module.infer(images)
     module.powers = Powers(0.5, dict.fromkeys(names, 0.25))
     found = module.infer(images)
@@ -159,11 +159,11 @@ def test_only_validate_calibrates(name: str, tmp_path: Path, capsys: pytest.Capt
 
 def test_calibrating_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", GLIMPSES)
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for number in range(4):
-        Image.new("L", (24, 20), number).save(tmp_path / "pictures" / f"{number}.png")
+        Image.new("L", (24, 20), number).save(tmp_path / "images" / f"{number}.png")
     model = yaml.safe_load((run / "config.yaml").read_text())
-    init = {"folder": str(tmp_path / "pictures"), "color": False}
+    init = {"folder": str(tmp_path / "images"), "color": False}
     data = {"class_path": "datamodules.ImageFolder", "init_args": init}
     (run / "config.yaml").write_text(yaml.safe_dump(model | {"data": data}))
     before = (run / "checkpoints" / "best.ckpt").read_bytes()

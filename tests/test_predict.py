@@ -29,7 +29,7 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose model is sure of two objects in every picture (3, 32, 32)."""
+    """A run whose model is sure of two objects in every image (3, 32, 32)."""
     return write_run(tmp_path_factory.mktemp("discs") / "run", DISCS, sure=20.0)
 
 
@@ -72,7 +72,7 @@ def same(a: Prediction, b: Prediction) -> None:
         assert mine.confidence == pytest.approx(theirs.confidence, abs=1e-5)
 
 
-# ---- what is said of a picture
+# ---- what is said of an image
 
 
 def test_a_disc_is_found_where_it_is(model: Model) -> None:
@@ -96,7 +96,7 @@ def test_confidence_is_the_posterior_that_as_many_are_there(tmp_path: Path) -> N
     assert [found.confidence for found in seen.objects] == pytest.approx([1 - q[0], q[2]][: seen.count], abs=1e-5)
 
 
-def test_boxes_are_in_the_pixels_of_the_picture_given(model: Model) -> None:
+def test_boxes_are_in_the_pixels_of_the_image_given(model: Model) -> None:
     small = disc(20, 9)
     big = np.array(Image.fromarray(small).resize((2 * SIZE, 5 * SIZE), Image.Resampling.NEAREST))
     (here,), (there,) = model.infer(small), model.infer(big)
@@ -111,7 +111,7 @@ def test_boxes_are_in_the_pixels_of_the_picture_given(model: Model) -> None:
 def test_codes_of_appearance(glimpses: Path) -> None:
     model = air_lightning.load(glimpses)
     (seen,) = model.infer(noise(1, 20, 24)[0])
-    assert model.kinds is None and model.units["scale"] == "half pictures" and model.image_shape == (1, 20, 24)
+    assert model.identities is None and model.units["scale"] == "half images" and model.image_shape == (1, 20, 24)
     assert seen.count == model.slots == 2
     for found in seen.objects:
         assert found.kind is None and found.kind_probabilities is None
@@ -122,18 +122,18 @@ def test_codes_of_appearance(glimpses: Path) -> None:
         assert bottom - top == pytest.approx(scale * 20, rel=1e-4)
 
 
-def test_angles_are_taken_modulo_the_kinds_symmetry(tmp_path: Path) -> None:
+def test_angles_are_taken_modulo_the_symmetry(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", {"class_path": MESHES["class_path"]}, sure=20.0)
     model = air_lightning.load(run)
     images = torch.rand(1, 3, 64, 64)
     seen = model.module.infer(images)
     turned = seen.slots.where.clone()
     turned[..., 2] = 3.0
-    for kind, yaw in (("cube", 3.0 - np.pi), ("sphere", None)):
-        what = torch.full_like(seen.slots.what, model.module.renderer.what.names.index(kind))  # type: ignore[union-attr]
+    for identity, yaw in (("cube", 3.0 - np.pi), ("sphere", None)):
+        what = torch.full_like(seen.slots.what, model.module.renderer.what.names.index(identity))  # type: ignore[union-attr]
         changed = seen._replace(slots=seen.slots._replace(what=what, where=turned))
         found = predictions(model.module.renderer, changed, [(64, 64)])[0].objects[0]
-        assert found.kind == kind and found.pose["yaw"] == (None if yaw is None else pytest.approx(yaw, abs=1e-5))
+        assert found.kind == identity and found.pose["yaw"] == (None if yaw is None else pytest.approx(yaw, abs=1e-5))
 
 
 def test_refinement_is_used_where_the_model_has_it(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_batches_do_not_matter(model: Model) -> None:
     assert model.infer(images) == whole
 
 
-def test_kinds_of_arrays_and_tensors(model: Model) -> None:
+def test_arrays_and_tensors(model: Model) -> None:
     images = noise(3)
     expected, tensor = model.infer(images), torch.from_numpy(images).permute(0, 3, 1, 2)
     real = images / 255
@@ -212,12 +212,12 @@ def test_grey_for_colour_and_colour_for_grey(model: Model, glimpses: Path) -> No
         ),
         (np.full((8, 8), np.nan), r"real values must be finite, found NaN or infinite ones: replace them first"),
         (np.full((8, 8), 1 + 1e-7), r"\[0, 1\], found 1.0000001 to 1.0000001: give `scale`, the value of white"),
-        (torch.zeros(8, 8, 3), r"\(8, 8, 3\) and type torch.float32: a tensor of three dimensions is one picture"),
+        (torch.zeros(8, 8, 3), r"\(8, 8, 3\) and type torch.float32: a tensor of three dimensions is one image"),
         (torch.zeros(2, 8, 8, 3), r"type torch.float32: a tensor must be \(H, W\), \(C, H, W\) or \(N, C, H, W\)"),
-        ("a.png", "images must be an array, a tensor, a PIL picture or a list of these, got str: open files"),
+        ("a.png", "images must be an array, a tensor, a PIL image or a list of these, got str: open files"),
     ],
 )
-def test_images_of_other_kinds(model: Model, images: Any, message: str) -> None:
+def test_what_is_no_image(model: Model, images: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model.infer(images)
     with pytest.raises(ValueError, match=message):
@@ -267,7 +267,7 @@ def test_shipped_models_are_small_and_say_what_they_see(tmp_path: Path, monkeypa
     assert np.mean(right) >= 0.9
     for row, prediction in enumerate(seen):
         if right[row]:
-            truth = [model.kinds[int(k)] for k in batch.what[row, : prediction.count]]  # type: ignore[index]
+            truth = [model.identities[int(k)] for k in batch.what[row, : prediction.count]]  # type: ignore[index]
             assert sorted(truth) == sorted(str(found.kind) for found in prediction.objects)
     (tmp_path / "scenes3d").mkdir()  # the user's own of that name goes before
     with pytest.raises(ValueError, match="run_dir 'scenes3d' holds no run"):
@@ -285,23 +285,23 @@ def fill(folder: Path, n: int = 3) -> Path:
 
 
 def test_lines_are_what_infer_returns(discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = fill(tmp_path / "pictures")
-    (pictures / "below").mkdir()
-    Image.fromarray(noise(1, 40, 30)[0]).save(pictures / "below" / "tall.png")
-    Image.fromarray(noise(1)[0, ..., 0]).save(pictures / "grey.jpeg", quality=95)
+    given = fill(tmp_path / "images")
+    (given / "below").mkdir()
+    Image.fromarray(noise(1, 40, 30)[0]).save(given / "below" / "tall.png")
+    Image.fromarray(noise(1)[0, ..., 0]).save(given / "grey.jpeg", quality=95)
     np.save(tmp_path / "stack.npy", noise(2, seed=5))
     out = tmp_path / "new" / "out"
-    predict("--run_dir", discs, "--input", pictures, tmp_path / "stack.npy", pictures / "0.png", "--output", out)
+    predict("--run_dir", discs, "--input", given, tmp_path / "stack.npy", given / "0.png", "--output", out)
     rows = lines(out)
-    names = [*(f"pictures/{name}" for name in ("0.png", "1.png", "2.png", "below/tall.png", "grey.jpeg"))]
+    names = [*(f"images/{name}" for name in ("0.png", "1.png", "2.png", "below/tall.png", "grey.jpeg"))]
     assert [row.pop("file") for row in rows] == [str(tmp_path / n) for n in [*names, "stack.npy", "stack.npy"]]
     assert [row.pop("index") for row in rows] == [0, 0, 0, 0, 0, 0, 1]
     images = [Image.open(tmp_path / name) for name in names]
     expected = air_lightning.load(discs).infer([*images, np.load(tmp_path / "stack.npy")])
     assert rows == [json.loads(json.dumps(prediction.record())) for prediction in expected]
     shown = capsys.readouterr()
-    assert f"wrote {out}/  predictions.jsonl (7 pictures)\n" in shown.out
-    assert shown.err == "note: 1 picture was scaled and changed in their proportions to the model's 32x32 " + (
+    assert f"wrote {out}/  predictions.jsonl (7 images)\n" in shown.out
+    assert shown.err == "note: 1 image was scaled and changed in their proportions to the model's 32x32 " + (
         "(width x height)\n"
     )
     assert [path.name for path in out.iterdir()] == ["predictions.jsonl"] and len(list(out.parent.iterdir())) == 1
@@ -310,16 +310,16 @@ def test_lines_are_what_infer_returns(discs: Path, tmp_path: Path, capsys: pytes
 def test_broken_files_are_said_and_the_rest_is_done(
     discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = fill(tmp_path / "pictures")
-    (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:500])
-    (pictures / "text.jpg").write_text("no picture")
-    np.save(pictures / "far.npy", np.full((4, 4), 300.0))
-    with (pictures / "many.npy").open("wb") as file:
+    given = fill(tmp_path / "images")
+    (given / "1.png").write_bytes((given / "1.png").read_bytes()[:500])
+    (given / "text.jpg").write_text("no image")
+    np.save(given / "far.npy", np.full((4, 4), 300.0))
+    with (given / "many.npy").open("wb") as file:
         np.savez(file, np.zeros((4, 4)))
-    (pictures / "lost.png").symlink_to("nowhere.png")
-    os.mkfifo(pictures / "pipe.png")  # which nobody writes to: left out, or it would be waited for
+    (given / "lost.png").symlink_to("nowhere.png")
+    os.mkfifo(given / "pipe.png")  # which nobody writes to: left out, or it would be waited for
     with pytest.raises(SystemExit) as stop:
-        predict("--run_dir", discs, "--input", pictures, "--output", tmp_path / "out", "--batch_size", 1)
+        predict("--run_dir", discs, "--input", given, "--output", tmp_path / "out", "--batch_size", 1)
     assert stop.value.code == 1
     assert [Path(row["file"]).name for row in lines(tmp_path / "out")] == ["0.png", "2.png"]
     errors = capsys.readouterr().err
@@ -330,26 +330,26 @@ def test_broken_files_are_said_and_the_rest_is_done(
         "many.npy: it is an archive",
         "lost.png: ",
     ):
-        assert f"error: could not read {pictures}/{name}" in errors
+        assert f"error: could not read {given}/{name}" in errors
     assert "5 of 7 files could not be read and were left out" in errors
 
 
 def test_unreadable_files_alone_replace_nothing(
     discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures, out = fill(tmp_path / "pictures"), tmp_path / "out"
-    predict("--run_dir", discs, "--input", pictures, "--output", out)
+    given, out = fill(tmp_path / "images"), tmp_path / "out"
+    predict("--run_dir", discs, "--input", given, "--output", out)
     before = lines(out)
-    (pictures / "text.jpg").write_text("no picture")
+    (given / "text.jpg").write_text("no image")
     with pytest.raises(SystemExit) as stop:
-        predict("--run_dir", discs, "--input", pictures / "text.jpg", "--output", out, "--overwrite")
+        predict("--run_dir", discs, "--input", given / "text.jpg", "--output", out, "--overwrite")
     assert stop.value.code == 2 and lines(out) == before
     assert "none of the 1 files could be read: nothing was written" in capsys.readouterr().err
 
 
 def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
-    picture = fill(tmp_path / "pictures") / "0.png"
-    long = picture.rename(picture.with_name("ü" * 125 + ".png"))
+    image = fill(tmp_path / "images") / "0.png"
+    long = image.rename(image.with_name("ü" * 125 + ".png"))
     predict("--run_dir", discs, "--input", long, "--output", tmp_path / "out", "--overlay")
     (row,) = lines(tmp_path / "out")
     assert row["file"] == str(long) and (tmp_path / "out" / row["overlay"]).is_file()
@@ -358,9 +358,9 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"--input": "nowhere.png"}, "--input 'nowhere.png' does not exist: give pictures, or folders of them"),
-        ({"--input": "empty"}, "--input 'empty' holds no pictures: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, "),
-        ({"--input": "notes.txt"}, "--input 'notes.txt' is no picture: expected .png"),
+        ({"--input": "nowhere.png"}, "--input 'nowhere.png' does not exist: give images, or folders of them"),
+        ({"--input": "empty"}, "--input 'empty' holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, "),
+        ({"--input": "notes.txt"}, "--input 'notes.txt' is no image: expected .png"),
         ({"--run_dir": "nowhere"}, "run_dir 'nowhere' does not exist"),
         ({"--run_dir": "empty"}, "run_dir 'empty' holds no run, for it has no config.yaml"),
         ({"--ckpt_path": "last"}, "has no checkpoints/last.ckpt: give one of ['best.ckpt'] as --ckpt_path"),
@@ -368,7 +368,7 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
         ({"--output": "notes.txt"}, "--output 'notes.txt' is a file: name a folder"),
         ({"--output": "notes.txt/out"}, "'notes.txt/out' cannot be made, for 'notes.txt' is no folder: name another"),
         ({"--output": "out.jsonl"}, "--output 'out.jsonl' looks like a file: name a folder"),
-        ({"--output": "pictures"}, "--output 'pictures' holds other things (0.png): name another folder"),
+        ({"--output": "images"}, "--output 'images' holds other things (0.png): name another folder"),
         ({"--output": "seen"}, "--output 'seen' already holds predictions: add --overwrite, or name another folder"),
         ({"--batch_size": "0"}, "must be at least 1, got 0"),
         ({"--format": "xml"}, "invalid choice: 'xml'"),
@@ -382,13 +382,13 @@ def test_wrong_arguments_write_nothing(
     arguments: dict[str, str | None], message: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    fill(Path("pictures"))
+    fill(Path("images"))
     for folder in ("empty", "seen"):
         Path(folder).mkdir()
     Path("notes.txt").touch()
     Path("seen/predictions.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
-    given = {"--run_dir": str(discs), "--input": "pictures", "--output": "out", **arguments}
+    given = {"--run_dir": str(discs), "--input": "images", "--output": "out", **arguments}
     with pytest.raises(SystemExit) as stop:
         predict(*(part for name, value in given.items() if value is not None for part in (name, value)))
     assert stop.value.code == 2
@@ -397,11 +397,11 @@ def test_wrong_arguments_write_nothing(
 
 
 def test_overwrite_replaces_all_that_was_predicted(discs: Path, tmp_path: Path) -> None:
-    pictures, out = fill(tmp_path / "pictures"), tmp_path / "out"
+    given, out = fill(tmp_path / "images"), tmp_path / "out"
     out.mkdir()  # an empty folder is as good as none
-    predict("--run_dir", discs, "--input", pictures, "--output", out, "--overlay", "--format", "coco")
+    predict("--run_dir", discs, "--input", given, "--output", out, "--overlay", "--format", "coco")
     assert len(list((out / "overlays").iterdir())) == 3
-    predict("--run_dir", discs, "--input", pictures / "1.png", "--output", out, "--overlay", "--overwrite")
+    predict("--run_dir", discs, "--input", given / "1.png", "--output", out, "--overlay", "--overwrite")
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*")) == [
         "overlays", "overlays/000000_1.png", "predictions.jsonl",
     ]  # fmt: skip
@@ -411,7 +411,7 @@ def test_overwrite_replaces_all_that_was_predicted(discs: Path, tmp_path: Path) 
 def test_interrupted_it_leaves_nothing(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = fill(tmp_path / "pictures")
+    given = fill(tmp_path / "images")
     infer_batch, batches = Model.infer_batch, list[int]()
 
     def interrupted(model: Model, batch: Any, *more: Any) -> Any:
@@ -422,19 +422,19 @@ def test_interrupted_it_leaves_nothing(
 
     monkeypatch.setattr(Model, "infer_batch", interrupted)
     with pytest.raises(SystemExit) as stop:
-        predict("--run_dir", discs, "--input", pictures, "--output", tmp_path / "out", "--batch_size", 1)
+        predict("--run_dir", discs, "--input", given, "--output", tmp_path / "out", "--batch_size", 1)
     assert stop.value.code == 143 and batches == [1, 1]
     assert "interrupted; nothing was written" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 @pytest.mark.parametrize("kind", ["discs", "glimpses"])
 def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     from pycocotools.coco import COCO
 
-    run, pictures = request.getfixturevalue(kind), fill(tmp_path / "pictures")
-    predict("--run_dir", run, "--input", pictures, "--output", tmp_path / "coco", "--format", "coco")
-    predict("--run_dir", run, "--input", pictures, "--output", tmp_path / "lines")
+    run, given = request.getfixturevalue(kind), fill(tmp_path / "images")
+    predict("--run_dir", run, "--input", given, "--output", tmp_path / "coco", "--format", "coco")
+    predict("--run_dir", run, "--input", given, "--output", tmp_path / "lines")
     coco = COCO(str(tmp_path / "coco" / "predictions.json"))
     names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
     assert list(names.values()) == (["blue", "green", "red"] if kind == "discs" else ["object"])
@@ -554,14 +554,14 @@ def test_overlays_mark_the_boxes() -> None:
     found = FoundObject("cube", {"cube": 1.0}, None, {}, {}, (), (10.0, 20.0, 30.0, 35.0), 0.987)
     hidden = replace(found, box=None)
     prediction = Prediction(80, 40, 2, (0.0, 0.0, 1.0), (hidden, found))
-    picture = np.array(draw_overlay(Image.new("RGB", (80, 40), "#102030"), prediction))
-    assert picture.shape == (160, 320, 3)  # four screen pixels a pixel
-    marked = (picture == [0, 229, 255]).all(-1)  # the second object's colour
+    image = np.array(draw_overlay(Image.new("RGB", (80, 40), "#102030"), prediction))
+    assert image.shape == (160, 320, 3)  # four screen pixels a pixel
+    marked = (image == [0, 229, 255]).all(-1)  # the second object's colour
     rows, columns = np.nonzero(marked[78:])
     assert (rows.min() + 78, rows.max() + 78, columns.min(), columns.max()) == (80, 139, 40, 119)
     assert marked[80, 40:120].all() and marked[80:140, 119].all() and not marked[81:139, 41:119].any()
-    assert (picture[60:78, 40:120] != [16, 32, 48]).any()  # what it is, above
-    assert (picture[100, 200] == [16, 32, 48]).all()
+    assert (image[60:78, 40:120] != [16, 32, 48]).any()  # what it is, above
+    assert (image[100, 200] == [16, 32, 48]).all()
 
 
 def test_labels_lie_over_the_boxes_of_other_objects() -> None:
@@ -577,9 +577,9 @@ def test_labels_lie_over_the_boxes_of_other_objects() -> None:
     assert letters.sum() > 20 and (both[letters] == alone[letters]).all()
 
 
-def test_overlays_of_large_pictures_and_labels_at_the_edge() -> None:
+def test_overlays_of_large_images_and_labels_at_the_edge() -> None:
     found = FoundObject(None, None, (0.0,), {}, {}, (), (380.0, 0.0, 400.0, 10.0), 1.0)
-    picture = np.array(draw_overlay(Image.new("L", (400, 300), 200), Prediction(400, 300, 1, (0.0, 1.0), (found,))))
-    assert picture.shape == (300, 400, 3)
-    assert (picture[0, 380:] == 255).all()
-    assert (picture[12:30, 330:] != 200).any() and (picture[30:] == 200).all()
+    image = np.array(draw_overlay(Image.new("L", (400, 300), 200), Prediction(400, 300, 1, (0.0, 1.0), (found,))))
+    assert image.shape == (300, 400, 3)
+    assert (image[0, 380:] == 255).all()
+    assert (image[12:30, 330:] != 200).any() and (image[30:] == 200).all()

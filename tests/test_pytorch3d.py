@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from slow_rasterizer import Array, look
 from test_rasterizer import CAMERAS, LIGHTS, agree, crumpled, only_the_second_is_drawn, random_poses
-from test_swaps import KINDS, Scenes, losses, scenes
+from test_swaps import IDENTITIES, Scenes, losses, scenes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -75,25 +75,30 @@ def test_unknown_backends_are_named() -> None:
 
 
 def draw(
-    meshes: list[Mesh], kinds: list[int], poses: Array, camera: Camera, light: Light, height: int, width: int
+    meshes: list[Mesh], identities: list[int], poses: Array, camera: Camera, light: Light, height: int, width: int
 ) -> tuple[Array, Array]:
     """Colour (M, H, W, 3) and depth (M, H, W), of any meshes."""
     scenery = pack(meshes, camera, light, np.zeros((3, height, width), np.float32), 1)
-    layers = make_backend("pytorch3d", scenery).layers(torch.tensor(kinds), torch.from_numpy(poses).float())
-    pictures = layers.numpy().astype(np.float64)
-    return pictures[:, :3].transpose(0, 2, 3, 1), pictures[:, 3]
+    layers = make_backend("pytorch3d", scenery).layers(torch.tensor(identities), torch.from_numpy(poses).float())
+    images = layers.numpy().astype(np.float64)
+    return images[:, :3].transpose(0, 2, 3, 1), images[:, 3]
 
 
 @needs_it
 @pytest.mark.parametrize("size", [(40, 40), (32, 56), (56, 32)], ids=["square", "wide", "tall"])
 @pytest.mark.parametrize("camera", CAMERAS, ids=["default", "low", "above"])
-def test_mixed_kinds_by_rays(camera: Camera, size: tuple[int, int]) -> None:
-    """All kinds in one call, those of few triangles first, last and between, off-centre and half out of the picture."""
-    meshes, light = [BUILT_IN[kind](COLORS[kind]).scaled(1.3) for kind in KINDS], LIGHTS[size[0] % 3 // 2]
-    kinds, poses = [3, 1, 0, 2, 1, 0, 3, 2], random_poses(size[1], 8)
-    color, depth = draw(meshes, kinds, poses, camera, light, *size)
+def test_mixed_identities_by_rays(camera: Camera, size: tuple[int, int]) -> None:
+    """All identities in one call, those of few triangles first, last and between, off-centre and half out of the
+    image.
+    """
+    meshes, light = (
+        [BUILT_IN[identity](COLORS[identity]).scaled(1.3) for identity in IDENTITIES],
+        LIGHTS[size[0] % 3 // 2],
+    )
+    identities, poses = [3, 1, 0, 2, 1, 0, 3, 2], random_poses(size[1], 8)
+    color, depth = draw(meshes, identities, poses, camera, light, *size)
     for m, pose in enumerate(poses):
-        agree(color[m], depth[m], look(meshes[kinds[m]], pose, camera, light, *size))
+        agree(color[m], depth[m], look(meshes[identities[m]], pose, camera, light, *size))
 
 
 @needs_it
@@ -139,13 +144,13 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def both(request: pytest.FixtureRequest) -> tuple[MeshRenderer, MeshRenderer]:
-    settings = {"kinds": KINDS, "image_size": (48, 48), **request.param}
+    settings = {"identities": IDENTITIES, "image_size": (48, 48), **request.param}
     return MeshRenderer(**settings, backend="embedded"), MeshRenderer(**settings, backend="pytorch3d")
 
 
-def edges(picture: Tensor) -> Tensor:
-    """Pixels (M, H, W) of pictures (M, C, H, W) beside which, within a pixel, any number differs by over 1/255."""
-    spread = F.max_pool2d(picture, 3, 1, 1) + F.max_pool2d(-picture, 3, 1, 1)
+def edges(image: Tensor) -> Tensor:
+    """Pixels (M, H, W) of images (M, C, H, W) beside which, within a pixel, any number differs by over 1/255."""
+    spread = F.max_pool2d(image, 3, 1, 1) + F.max_pool2d(-image, 3, 1, 1)
     return (spread > 1 / 255).any(1)
 
 
@@ -154,8 +159,8 @@ def differ(found: Tensor, expected: Tensor) -> Tensor:
 
 
 def test_cases_cut_and_hide_objects() -> None:
-    """The scenes do what they are for: objects leave the picture, and two cover one sample."""
-    made = MeshRenderer(**{"kinds": KINDS, "image_size": (48, 48), **CASES["cut"]})
+    """The scenes do what they are for: objects leave the image, and two cover one sample."""
+    made = MeshRenderer(**{"identities": IDENTITIES, "image_size": (48, 48), **CASES["cut"]})
     s = scenes(made, batch=12)
     seen = made.draw(s.what.flatten(), s.where.flatten(0, 1)).depth.isfinite()
     inside = F.pad(seen[:, 1:-1, 1:-1], (1, 1, 1, 1))
@@ -212,11 +217,11 @@ def test_scores_of_lopsided_objects_agree(loss: PixelLoss | None) -> None:
     meshes = [crumpled(0), BUILT_IN["sphere"](COLORS["sphere"]), crumpled(1, True), BUILT_IN["cube"](COLORS["cube"])]
     random, (height, width) = torch.Generator().manual_seed(0), (36, 50)
     scenery = pack(meshes, CAMERAS[1], LIGHTS[1], np.full((3, height, width), 0.3, np.float32), 2)
-    kinds = torch.tensor([0, 1, 2]).expand(8, 3)  # no kind in two slots, for their planes would coincide
+    identities = torch.tensor([0, 1, 2]).expand(8, 3)  # no identity in two slots, for their planes would coincide
     poses = torch.randn(8, 3, 4, generator=random) * torch.tensor([0.7, 0.1, 0.7, 3.0])
     other_poses = poses.unsqueeze(2) + 0.1 * torch.randn(8, 3, 5, 4, generator=random)
     target = torch.rand(8, 4 if loss is None else 1, 3, height // 2, width // 2, generator=random)
-    given = kinds, poses, torch.tensor([0, 3, 2])[:, None].expand(8, 3, 5), other_poses, target, loss
+    given = identities, poses, torch.tensor([0, 3, 2])[:, None].expand(8, 3, 5), other_poses, target, loss
     embedded, found = (make_backend(name, scenery).scores(*given) for name in ("embedded", "pytorch3d"))
     assert (embedded != 0).float().mean() > 0.4
     close(found, embedded)
@@ -225,7 +230,7 @@ def test_scores_of_lopsided_objects_agree(loss: PixelLoss | None) -> None:
 @needs_it
 def test_samples_on_the_edge_between_faces_are_drawn() -> None:
     """Centres of pixels lie exactly on the diagonals of a cube seen straight from the front, and on its ridges."""
-    settings = dict(kinds=("cube",), camera=Camera((0.0, 0.4, 3.0), (0.0, 0.4, 0.0)), image_size=(33, 33), yaw=0.0)
+    settings = dict(identities=("cube",), camera=Camera((0.0, 0.4, 3.0), (0.0, 0.4, 0.0)), image_size=(33, 33), yaw=0.0)
     renderers = [MeshRenderer(**settings, x=0.0, z=(-0.5, 0.5), backend=name) for name in ("embedded", "pytorch3d")]
     for z in (-0.5, -0.21, 0.0, 0.4):
         expected, found = (r.draw(torch.tensor([0]), torch.tensor([[z]])).depth.isfinite() for r in renderers)
@@ -236,7 +241,7 @@ def test_samples_on_the_edge_between_faces_are_drawn() -> None:
 
 
 def renderer(**changes: Any) -> MeshRenderer:
-    return MeshRenderer(**{"kinds": KINDS, "image_size": (24, 24), "backend": "pytorch3d", **changes})
+    return MeshRenderer(**{"identities": IDENTITIES, "image_size": (24, 24), "backend": "pytorch3d", **changes})
 
 
 def everything(made: MeshRenderer, s: Scenes) -> list[Tensor]:
@@ -272,12 +277,12 @@ def test_the_host_waits_for_nothing() -> None:
     made, seen = renderer(), list[str]()
     s = scenes(made)
     everything(made, s)  # the scenery goes to the device once
-    kinds, poses = made._objects(s.what, s.where)
+    identities, poses = made._objects(s.what, s.where)
     others = made._objects(s.other_what, s.other_where)
     with Watch():
-        made._backend.canvases(kinds, poses)
-        made._backend.scores(kinds, poses, *others, s.images.unsqueeze(1), True)
-        made._backend.scores(kinds, poses, *others, s.incoming, False)
+        made._backend.canvases(identities, poses)
+        made._backend.scores(identities, poses, *others, s.images.unsqueeze(1), True)
+        made._backend.scores(identities, poses, *others, s.incoming, False)
     assert len(seen) > 50 and not waiting & {*seen}
 
 

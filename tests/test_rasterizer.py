@@ -1,4 +1,4 @@
-"""The kernels against rays in float64, on random objects, cameras and meshes the built-in kinds do not cover."""
+"""The kernels against rays in float64, on random objects, cameras and meshes the built-in shapes do not cover."""
 
 import multiprocessing
 import warnings
@@ -19,14 +19,14 @@ CAMERAS = [Camera(), Camera((2.0, 1.0, 3.0), (0.0, 0.5, -0.5), 60.0), Camera((0.
 
 
 def draw(
-    meshes: list[Mesh], kinds: list[int], poses: Array, camera: Camera, light: Light, height: int, width: int
+    meshes: list[Mesh], identities: list[int], poses: Array, camera: Camera, light: Light, height: int, width: int
 ) -> tuple[Array, Array]:
     """Colour (M, H, W, 3) and depth (M, H, W) by the kernels, of any meshes."""
     scenery = pack(meshes, camera, light, np.zeros((3, height, width), np.float32), 1)
-    layers = np.full((len(kinds), 4, height * width), np.nan, np.float32)
-    deal(rasterizer.draw_layers, len(kinds), scenery, np.array(kinds), poses.astype(np.float32), layers)
-    pictures = layers.reshape(-1, 4, height, width).astype(np.float64)
-    return pictures[:, :3].transpose(0, 2, 3, 1), pictures[:, 3]
+    layers = np.full((len(identities), 4, height * width), np.nan, np.float32)
+    deal(rasterizer.draw_layers, len(identities), scenery, np.array(identities), poses.astype(np.float32), layers)
+    images = layers.reshape(-1, 4, height, width).astype(np.float64)
+    return images[:, :3].transpose(0, 2, 3, 1), images[:, 3]
 
 
 def only_the_second_is_drawn(draw: Callable[..., tuple[Array, Array]], coordinate: int, number: float) -> None:
@@ -57,10 +57,10 @@ def agree(color: Array, depth: Array, sight: Sight) -> None:
 
 
 @pytest.mark.parametrize("camera", CAMERAS, ids=["default", "low", "above"])
-@pytest.mark.parametrize("kind", BUILT_IN)
-def test_built_in_kinds(kind: str, camera: Camera) -> None:
-    mesh, light = BUILT_IN[kind](COLORS[kind]).scaled(1.3), LIGHTS[len(kind) % 2]
-    poses = random_poses(len(kind), 6)
+@pytest.mark.parametrize("identity", BUILT_IN)
+def test_built_in_shapes(identity: str, camera: Camera) -> None:
+    mesh, light = BUILT_IN[identity](COLORS[identity]).scaled(1.3), LIGHTS[len(identity) % 2]
+    poses = random_poses(len(identity), 6)
     color, depth = draw([mesh], [0] * 6, poses, camera, light, 40, 56)
     for m, pose in enumerate(poses):
         agree(color[m], depth[m], look(mesh, pose, camera, light, 40, 56))
@@ -85,13 +85,13 @@ def test_corner_colors_blend_with_perspective(seed: int, closed: bool) -> None:
         agree(color[m], depth[m], look(mesh, pose, camera, light, 48, 40))
 
 
-def test_kinds_do_not_mix() -> None:
-    """Several meshes of different sizes in one scenery: each object is drawn as its own kind alone would be."""
-    meshes = [crumpled(0), *(BUILT_IN[kind](COLORS[kind]) for kind in BUILT_IN), crumpled(1, True)]
-    kinds, poses, setting = [5, 0, 3, 1, 4, 2], random_poses(9, 6) / 2, (Camera(), Light(), 32, 32)
-    color, depth = draw(meshes, kinds, poses, *setting)
-    for m, kind in enumerate(kinds):
-        alone_color, alone_depth = draw([meshes[kind]], [0], poses[m : m + 1], *setting)
+def test_identities_do_not_mix() -> None:
+    """Several meshes of different sizes in one scenery: each object is drawn as its own identity alone would be."""
+    meshes = [crumpled(0), *(BUILT_IN[identity](COLORS[identity]) for identity in BUILT_IN), crumpled(1, True)]
+    identities, poses, setting = [5, 0, 3, 1, 4, 2], random_poses(9, 6) / 2, (Camera(), Light(), 32, 32)
+    color, depth = draw(meshes, identities, poses, *setting)
+    for m, identity in enumerate(identities):
+        alone_color, alone_depth = draw([meshes[identity]], [0], poses[m : m + 1], *setting)
         assert np.array_equal(color[m], alone_color[0]) and np.array_equal(depth[m], alone_depth[0])
 
 
@@ -104,7 +104,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
-def test_threads_do_not_change_the_picture(threads: int) -> None:
+def test_threads_do_not_change_the_image(threads: int) -> None:
     mesh, poses = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 7)
     color, depth = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
     for m in range(7):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from greedy_for_tests import APART, Greedy, pictures
+from greedy_for_tests import APART, Greedy, drawn_images
 from slots_for_tests import observed
 from toy_renderers import Blobs
 
@@ -11,7 +11,7 @@ from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.slots import infer
 from renderers import MeshRenderer
 
-PLAIN = Reconsideration(power=1.0, margin=0.0)  # the pictures are small: coarsened, nothing much is at stake
+PLAIN = Reconsideration(power=1.0, margin=0.0)  # the images are small: coarsened, nothing much is at stake
 SLOTS = 3
 
 
@@ -22,7 +22,7 @@ def module(reconsideration: Reconsideration | None, first: float = 0.0) -> AIRMo
 
 
 def test_a_glimpse_between_two_objects_gives_way_to_one_on_them() -> None:
-    images = pictures((-APART, APART))
+    images = drawn_images((-APART, APART))
     assert module(None).infer(images).count.tolist() == [3]
     seen = module(PLAIN).infer(images)
     assert seen.count.tolist() == [2]
@@ -31,15 +31,15 @@ def test_a_glimpse_between_two_objects_gives_way_to_one_on_them() -> None:
 
 
 def test_an_explanation_that_nothing_betters_stays_as_it_is() -> None:
-    images = pictures((-APART, APART), (APART,))
+    images = drawn_images((-APART, APART), (APART,))
     before, after = (module(how, APART).infer(images) for how in (None, PLAIN))
     assert before.count.tolist() == after.count.tolist() == [2, 1]
     for name, value in after.slots._asdict().items():
         torch.testing.assert_close(value, getattr(before.slots, name), rtol=0, atol=0)
 
 
-def test_pictures_do_not_disturb_one_another() -> None:
-    images = pictures((-APART, APART), (0.0,), (-0.25, 0.25))
+def test_images_do_not_disturb_one_another() -> None:
+    images = drawn_images((-APART, APART), (0.0,), (-0.25, 0.25))
     together = module(PLAIN).infer(images)
     for i in range(len(images)):
         alone = module(PLAIN).infer(images[i : i + 1])
@@ -48,12 +48,12 @@ def test_pictures_do_not_disturb_one_another() -> None:
 
 
 def test_another_explanation_must_be_worth_the_margin_more() -> None:
-    images = pictures((-APART, APART))
+    images = drawn_images((-APART, APART))
     assert module(Reconsideration(power=1.0, margin=1e4)).infer(images).count.tolist() == [3]
 
 
 def test_a_start_replaces_the_first_pose_alone() -> None:
-    renderer, images = Blobs(), pictures((-APART, APART))
+    renderer, images = Blobs(), drawn_images((-APART, APART))
     network = Greedy(renderer)
     own = infer(renderer, network, observed(images), SLOTS, sample=False)
     start = own.where_mean[:, 1], own.where_sd[:, 1] / 2

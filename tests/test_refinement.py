@@ -1,4 +1,4 @@
-"""Refinement, measured: poses that are off by a known amount, on pictures whose truth is known."""
+"""Refinement, measured: poses that are off by a known amount, on images whose truth is known."""
 
 import math
 import re
@@ -21,7 +21,7 @@ KL = 5.0  # nats a slot, about what a network's posterior costs
 
 
 class Case(NamedTuple):
-    """Pictures, the true slots, and the same with poses moved."""
+    """Images, the true slots, and the same with poses moved."""
 
     renderer: Renderer
     images: Tensor
@@ -33,8 +33,8 @@ class Case(NamedTuple):
 def given(case: Case, second: Tensor | None = None) -> Slots:
     """What a network would say: every identity at the same pose, ``case.what`` likeliest, then ``second``."""
     batch, slots = case.start.shape[:2]
-    options = case.start.unsqueeze(2).repeat(1, 1, case.renderer.kinds, 1)
-    looks = torch.zeros(batch, slots, case.renderer.kinds)
+    options = case.start.unsqueeze(2).repeat(1, 1, case.renderer.identity_count, 1)
+    looks = torch.zeros(batch, slots, case.renderer.identity_count)
     if not isinstance(case.renderer.what, Gaussian):
         looks.scatter_(2, case.what.unsqueeze(2), 5.0)
         if second is not None:
@@ -88,7 +88,7 @@ def position_error(case: Case, where: Tensor) -> Tensor:
 
 def rotation_error(case: Case, where: Tensor) -> Tensor:
     """Radians modulo symmetry, of the objects whose rotation can be seen."""
-    period = case.renderer.where.periods(case.renderer.kinds, where)[:, 2][case.what]
+    period = case.renderer.where.periods(case.renderer.identity_count, where)[:, 2][case.what]
     seen = period > 0
     error, turn = (where - case.true)[..., 2], torch.where(seen, period, 1.0)
     error = torch.remainder(error + turn / 2, turn) - turn / 2
@@ -180,7 +180,7 @@ def test_refinement_never_leaves_the_support(renderer: MeshRenderer, table: Case
 
 @pytest.mark.parametrize("place", [1, 2])
 def test_a_spurious_slot_does_not_spoil_the_others(renderer: MeshRenderer, place: int) -> None:
-    """Two objects in the picture and a third that is not there, in the middle or at the end of the slots."""
+    """Two objects in the image and a third that is not there, in the middle or at the end of the slots."""
     torch.manual_seed(2)
     scenes = Scenes3D(renderer, counts=(2,), seed=3).scenes("val").__getitems__(list(range(SCENES)))
     order = [0, 1] if place == 2 else [0, 2]

@@ -38,8 +38,8 @@ def test_nothing_is_drawn_without_draw() -> None:
         Renderer(Gaussian(1), PLACE, (1, 4, 4))  # type: ignore[abstract]
 
 
-def test_kinds() -> None:
-    assert Nothing().kinds == 1 and Slabs().kinds == 2
+def test_identities() -> None:
+    assert Nothing().identity_count == 1 and Slabs().identity_count == 2
 
 
 def test_project_defaults_to_x_and_y() -> None:
@@ -114,20 +114,23 @@ def test_canvases_refuse(what: tuple[int, ...], where: tuple[int, ...], said: st
 
 
 def test_project_without_x_says_what_to_override() -> None:
-    said = "Angles has no coordinate 'x' (it has yaw): override project and unproject to say where in the picture"
+    said = "Angles has no coordinate 'x' (it has yaw): override project and unproject to say where in the image"
     with pytest.raises(ValueError, match=re.escape(said)):
         Angles().project(torch.zeros(2, 1))
 
 
 MESH_ERRORS = [
-    (dict(kinds=("cube", "duck")), "unknown kind 'duck': the built-in kinds are cube, sphere, cylinder, cone"),
-    (dict(kinds=()), "a categorical `what` needs one or more different names, got []"),
-    (dict(kinds=("cube", "cube")), "a categorical `what` needs one or more different names, got ['cube', 'cube']"),
+    (
+        dict(identities=("cube", "duck")),
+        "unknown identity 'duck': the built-in shapes are cube, sphere, cylinder, cone",
+    ),
+    (dict(identities=()), "a categorical `what` needs one or more different names, got []"),
+    (dict(identities=("cube", "cube")), "a categorical `what` needs one or more different names, got ['cube', 'cube']"),
     (
         dict(colors={"cone": (0, 0, 1)}),
-        "colors has 'cone', which is not one of the kinds drawn: cube, sphere, cylinder",
+        "colors has 'cone', which is not one of the identities drawn: cube, sphere, cylinder",
     ),
-    (dict(sizes={"ball": 2}), "sizes has 'ball', which is not one of the kinds drawn: cube, sphere, cylinder"),
+    (dict(sizes={"ball": 2}), "sizes has 'ball', which is not one of the identities drawn: cube, sphere, cylinder"),
     (
         dict(colors={"cube": (0.5, 0.5, 255)}),
         "colors['cube'] must be red, green and blue between 0 and 1, got (0.5, 0.5, 255)",
@@ -153,7 +156,7 @@ MESH_ERRORS = [
     (
         dict(x=(-1.9, 9.0)),
         "the pose support reaches outside the camera's view: x=9, z=-1.9 is seen at image coordinates (2.55, -0.36), "
-        "depth 7.91, and the picture spans [-1, 1]: narrow x, y or z, move the camera back or widen its field_of_view "
+        "depth 7.91, and the image spans [-1, 1]: narrow x, y or z, move the camera back or widen its field_of_view "
         "(48 degrees)",
     ),
     (dict(x=0.0, z=9.0), "outside the camera's view: the fixed position is seen at image coordinates"),
@@ -169,8 +172,8 @@ def test_mesh_renderer_refuses(changes: dict[str, Any], said: str) -> None:
 
 
 DRAW_ERRORS = [
-    ([0, 3], (2, 3), "`what` must hold indices of the 3 kinds, got 0 to 3"),
-    ([-1, 2], (2, 3), "`what` must hold indices of the 3 kinds, got -1 to 2"),
+    ([0, 3], (2, 3), "`what` must hold indices of the 3 identities, got 0 to 3"),
+    ([-1, 2], (2, 3), "`what` must hold indices of the 3 identities, got -1 to 2"),
     ([0, 1, 2], (2, 3), "`what` must have shape (2,) to go with `where`, got (3,)"),
     ([0, 1], (2, 4), "`where` must have shape (..., 3), got (2, 4): the renderer's pose has 3 coordinates (x, z, yaw)"),
 ]

@@ -154,7 +154,7 @@ def test_model_that_cannot_be_loaded_is_said_and_the_rest_is_there(
     assert page.row("Count accuracy")[0] == "0.9600"
 
 
-def test_pictures_are_in_the_page_unless_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_in_the_page_unless_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = evaluated(tmp_path / "run")
     (run / "figures").mkdir()
     Image.new("RGB", (8, 8)).save(run / "figures" / "step-000200.png")
@@ -309,12 +309,12 @@ def test_damaged_curves_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "metrics.csv is not what `fit` logs, for it has no column 'step'" in refused(capsys, run)
 
 
-def test_damaged_checkpoints_and_pictures_of_other_names_are_left_out(tmp_path: Path) -> None:
+def test_damaged_checkpoints_and_images_of_other_names_are_left_out(tmp_path: Path) -> None:
     run = evaluated(tmp_path / "run")
     for folder in ("checkpoints", "figures"):
         (run / folder).mkdir()
     (run / "checkpoints" / "best.ckpt").write_bytes(b"no checkpoint")
-    (run / "figures" / "step-000010 (copy).png").write_bytes(b"no picture")
+    (run / "figures" / "step-000010 (copy).png").write_bytes(b"no image")
     assert "best.ckpt' cannot be read, it is damaged, or no checkpoint" in report(run).text
     main(["report", str(run), str(evaluated(tmp_path / "other")), "--output", str(tmp_path / "both.html")])
 

@@ -90,8 +90,8 @@ def test_machine_is_described() -> None:
 # ---- scenes
 
 
-def box(x: float, kind: int = 0) -> Box:
-    return Box((x, 0.0, x + 10.0, 10.0), kind, "it", {})
+def box(x: float, identity: int = 0) -> Box:
+    return Box((x, 0.0, x + 10.0, 10.0), identity, "it", {})
 
 
 def test_overlap_of_boxes_in_words_of_its_definition() -> None:
@@ -143,8 +143,8 @@ def test_scenes_are_those_of_the_overridden_test(tmp_path: Path) -> None:
     assert "data.init_args.counts [2]" in page.text and "last.ckpt judged the first 10" in page.text
 
 
-def test_pictures_of_unknown_content_are_judged_by_their_reconstruction(tmp_path: Path) -> None:
-    folder, run = tmp_path / "pictures", tmp_path / "run"
+def test_images_of_unknown_content_are_judged_by_their_reconstruction(tmp_path: Path) -> None:
+    folder, run = tmp_path / "images", tmp_path / "run"
     folder.mkdir()
     for i in range(12):
         pixels = np.zeros((32, 32), np.uint8)

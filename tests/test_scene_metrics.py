@@ -130,7 +130,7 @@ def test_only_invisible_rotations_give_nan() -> None:
     assert metric.compute()["rotation_error"].item() == pytest.approx(10, abs=1e-4)
 
 
-def test_without_kinds_identity_is_absent_and_not_asked_for() -> None:
+def test_without_identities_identity_is_absent_and_not_asked_for() -> None:
     metric = metrics()
     metric.update(INFERRED._replace(identity=None), TRUE)
     got = plain(metric.compute())
@@ -149,7 +149,7 @@ def test_without_rotation_it_is_absent_and_not_asked_for(side: str) -> None:
     assert plain(metric.compute()) == pytest.approx(expected, abs=1e-4)
 
 
-def test_one_period_serves_scenes_without_any_kinds() -> None:
+def test_one_period_serves_scenes_without_any_identities() -> None:
     metric = metrics(periods=[math.pi])
     metric.update(one_arrow(degrees=170)._replace(identity=None), one_arrow()._replace(identity=None))
     assert metric.compute()["rotation_error"].item() == pytest.approx(10, abs=1e-4)

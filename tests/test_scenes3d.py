@@ -29,7 +29,7 @@ def fetch(data: SceneDataModule, numbers: list[int], split: str = "train") -> Ba
 
 
 def parts(batch: Batch) -> list[Tensor]:
-    """Pictures and truth, as far as scenes on a table have it."""
+    """Images and truth, as far as scenes on a table have it."""
     return [batch.images, batch.count, batch.what, batch.where]
 
 
@@ -254,7 +254,7 @@ class Blank(Discs):
         return torch.zeros(len(what), what.shape[1] + 1, *self.image_shape)
 
 
-def test_counts_kinds_and_poses_are_uniform() -> None:
+def test_counts_identities_and_poses_are_uniform() -> None:
     batch = fetch(Scenes3D(Blank(), apart=0.0), list(range(4000)))
     assert chisquare(torch.bincount(batch.count).numpy()).pvalue > 1e-3
     here = present(batch)
@@ -269,9 +269,9 @@ def test_counts_given_twice_come_twice_as_often() -> None:
     assert chisquare(counts.numpy(), [1000, 2000]).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["mesh", "discs"])
-def test_the_truth_draws_the_picture(renderer: MeshRenderer, kind: str) -> None:
-    chosen: Renderer = renderer if kind == "mesh" else Discs()
+@pytest.mark.parametrize("name", ["mesh", "discs"])
+def test_the_truth_draws_the_image(renderer: MeshRenderer, name: str) -> None:
+    chosen: Renderer = renderer if name == "mesh" else Discs()
     batch = fetch(Scenes3D(chosen, apart=0.5), list(range(20)))
     for image, count, what, where in zip(*parts(batch)):
         canvases = chosen.render(what[None, :count], where[None, :count]) if count else None
@@ -378,7 +378,7 @@ def test_objects_that_fit_with_some_luck_are_placed_anew(renderer: MeshRenderer)
 
 
 def test_appearance_codes_have_no_scenes() -> None:
-    text = "scenes are drawn from a renderer with named kinds, Bumps has appearance codes of dimension 2"
+    text = "scenes are drawn from a renderer with named identities, Bumps has appearance codes of dimension 2"
     with pytest.raises(ValueError, match=re.escape(text)):
         Scenes3D(Bumps()).scenes("train")
 

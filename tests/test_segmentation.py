@@ -91,7 +91,7 @@ def test_scenes_without_objects_are_left_out() -> None:
     assert foreground_ari(guess[:0], masks[:0]).shape == (0,)
 
 
-def test_large_pictures_keep_their_trivial_scenes() -> None:
+def test_large_images_keep_their_trivial_scenes() -> None:
     """More pairs than float32, and squares of pairs than float64, hold exactly."""
     guess = torch.zeros(1, 300, 301, dtype=torch.long)
     assert float(foreground_ari(guess, torch.ones(1, 1, 300, 301, dtype=torch.bool))) == 1
@@ -163,11 +163,11 @@ def test_samples_of_a_pixel_vote() -> None:
     assert segments(layers, torch.tensor([2]), "zbuffer", 1, threshold=0.3).tolist() == [[[1, 2, 0]]]
 
 
-def test_a_renderer_divides_its_own_picture() -> None:
-    """Discs with later kinds on top: what one sees of each kind is its segment."""
+def test_a_renderer_divides_its_own_image() -> None:
+    """Discs with later identities on top: what one sees of each identity is its segment."""
     renderer = Discs()
     what, where = torch.tensor([[2, 0, 1]]), torch.tensor([[[-0.2, 0.0], [0.0, 0.1], [0.3, -0.1]]])
     found = segments(renderer.layers(what, where), torch.tensor([3]), "zbuffer", 32)
-    picture = renderer.render(what, where)[:, 3]
-    shown = torch.where(picture.amax(1) > 0, 1 + 2 - picture.argmax(1), 0)  # kind 0 is blue, the last channel
+    image = renderer.render(what, where)[:, 3]
+    shown = torch.where(image.amax(1) > 0, 1 + 2 - image.argmax(1), 0)  # identity 0 is blue, the last channel
     assert torch.equal(torch.where(found > 0, what[0][found - 1] + 1, 0), shown)

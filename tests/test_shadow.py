@@ -15,20 +15,22 @@ from renderers.compositing import Compositing, Layer, compose
 from renderers.mesh import Camera, Light, Shadow, Table
 from renderers.mesh.shapes import BUILT_IN, COLORS
 
-KINDS = ("cube", "sphere", "cone")
+IDENTITIES = ("cube", "sphere", "cone")
 SLANT = Light((0.6, 0.7, -0.4), shadow=Shadow(0.6, samples=1))
 
 
 def made(light: Light, **changes: Any) -> MeshRenderer:
-    return MeshRenderer(**{"kinds": KINDS, "image_size": (40, 48), "y": (0.0, 0.5), "light": light, **changes})
+    return MeshRenderer(
+        **{"identities": IDENTITIES, "image_size": (40, 48), "y": (0.0, 0.5), "light": light, **changes}
+    )
 
 
-def dark_by_rays(kind: str, pose: list[float], sun: Tensor, renderer: MeshRenderer) -> tuple[Tensor, Tensor]:
+def dark_by_rays(identity: str, pose: list[float], sun: Tensor, renderer: MeshRenderer) -> tuple[Tensor, Tensor]:
     """Which pixels (H, W) see ground from which the object hides the sun, and which are sure: no edge is near."""
     _, height, width = renderer.image_shape
     sight, eye = rays(renderer.camera, height, width), np.asarray(renderer.camera.position)
     ground = eye - sight * (eye[1] / sight[..., 1:2])
-    mesh = BUILT_IN[kind](COLORS[kind]).scaled(2.0)
+    mesh = BUILT_IN[identity](COLORS[identity]).scaled(2.0)
     hidden, sure = np.zeros((height, width), bool), np.ones((height, width), bool)
     for face in mesh.faces:
         for y, x in np.ndindex(height, width):
@@ -39,14 +41,14 @@ def dark_by_rays(kind: str, pose: list[float], sun: Tensor, renderer: MeshRender
     return torch.from_numpy(hidden & inside), torch.from_numpy(sure)
 
 
-@pytest.mark.parametrize("kind, pose", [("cube", [0.5, 0.0, -0.3, 0.4]), ("cone", [-0.5, 0.4, 0.6, 0.0])])
-def test_hard_shadows_by_rays(kind: str, pose: list[float]) -> None:
+@pytest.mark.parametrize("identity, pose", [("cube", [0.5, 0.0, -0.3, 0.4]), ("cone", [-0.5, 0.4, 0.6, 0.0])])
+def test_hard_shadows_by_rays(identity: str, pose: list[float]) -> None:
     """Of objects on the table and above it, cut off by its edge too."""
-    renderer = made(SLANT, kinds=(kind,), image_size=(20, 24), table=Table(3.0), sizes={kind: 2.0})
+    renderer = made(SLANT, identities=(identity,), image_size=(20, 24), table=Table(3.0), sizes={identity: 2.0})
     (sun,) = torch.from_numpy(SLANT.directions())
     shade = renderer.draw(torch.tensor([0]), torch.tensor([pose])).shade
     assert shade is not None
-    hidden, sure = dark_by_rays(kind, pose, sun, renderer)
+    hidden, sure = dark_by_rays(identity, pose, sun, renderer)
     assert hidden.sum() > 12 and sure.float().mean() > 0.9
     assert torch.allclose(shade[0][sure], (1 - 0.6 * hidden.float())[sure])
 
@@ -96,7 +98,7 @@ def test_shades_multiply_and_darken_the_background_alone(rule: Compositing) -> N
 def test_the_lights_colors() -> None:
     """Directed light is tinted by one colour, ambient light by the other."""
     what, where = torch.tensor([0, 1, 2]), torch.zeros(3, 4)
-    settings = {"colors": dict.fromkeys(KINDS, (0.9, 0.9, 0.9))}
+    settings = {"colors": dict.fromkeys(IDENTITIES, (0.9, 0.9, 0.9))}
     for tint, name in (((1.0, 0.5, 0.0), "color"), ((0.2, 1.0, 0.6), "ambient_color")):
         ambient = 0.0 if name == "color" else 1.0
         white = made(Light(ambient=ambient), **settings).draw(what, where).color

@@ -11,7 +11,7 @@ from renderers import Categorical, Coordinate, Gaussian, Where
 
 COORDINATES = {
     "uniform": Coordinate("x", "world units", -1.0, 3.0, 0.1),
-    "normal": Coordinate("scale", "pictures", 0.1, 0.9, 0.1, prior="normal", mean=0.5, sd=0.2),
+    "normal": Coordinate("scale", "images", 0.1, 0.9, 0.1, prior="normal", mean=0.5, sd=0.2),
     "circular": Coordinate("yaw", "radians", -math.pi, math.pi, 0.1, circular=True, periods=(math.pi / 2, 0.0)),
 }
 SPACE = Where(tuple(COORDINATES.values()))
@@ -90,7 +90,7 @@ def test_steps_follow_type() -> None:
     assert steps.dtype == torch.float64 and steps.tolist() == [0.1, 0.1, 0.1]
 
 
-def test_periods_by_kind() -> None:
+def test_periods_by_identity() -> None:
     turn = 2 * math.pi
     expected = torch.tensor([[turn, turn, math.pi / 2], [turn, turn, 0.0]])
     assert torch.allclose(SPACE.periods(2, torch.zeros(())), expected)

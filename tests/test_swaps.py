@@ -1,4 +1,4 @@
-"""Drawing one slot again: whole pictures, the base class's layers and the fused kernels give the same numbers."""
+"""Drawing one slot again: whole images, the base class's layers and the fused kernels give the same numbers."""
 
 import ctypes
 import math
@@ -19,11 +19,11 @@ from renderers.finite_differences import central, perturb
 from renderers.mesh import Camera, Light, Shadow
 from renderers.pixel_loss import Mixture, Normal, PixelLoss, PoissonGaussian, StudentT
 
-KINDS = ("cube", "sphere", "cylinder", "cone")
+IDENTITIES = ("cube", "sphere", "cylinder", "cone")
 
 
 def mesh(**changes: Any) -> Callable[[], Renderer]:
-    return lambda: MeshRenderer(**{"kinds": KINDS, "image_size": (32, 32), **changes})
+    return lambda: MeshRenderer(**{"identities": IDENTITIES, "image_size": (32, 32), **changes})
 
 
 def pytorch3d(**changes: Any) -> Callable[[], Renderer]:
@@ -50,7 +50,7 @@ CASES: dict[str, Callable[[], Renderer]] = {
     "mesh, only x": mesh(y=0.3, z=-0.5, yaw=1.0),
     "mesh, only yaw": mesh(x=0.5, z=0.2),
     "mesh, close": mesh(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
-    "mesh, big": mesh(sizes=dict.fromkeys(KINDS, 1.8), supersample=2),
+    "mesh, big": mesh(sizes=dict.fromkeys(IDENTITIES, 1.8), supersample=2),
     "mesh, shadows": mesh(light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(0.6, 10.0, 3))),
     "mesh, shadows, 2 samples": mesh(light=Light(shadow=Shadow(samples=1)), supersample=2, y=(0.0, 1.0)),
     "pytorch3d": pytorch3d(),
@@ -61,12 +61,12 @@ CASES: dict[str, Callable[[], Renderer]] = {
 
 
 def scenes(renderer: Renderer, batch: int = 4, slots: int = 3, others: int = 5) -> Scenes:
-    """Poses over the whole support and at its ends, so that objects hide one another and leave the picture."""
+    """Poses over the whole support and at its ends, so that objects hide one another and leave the image."""
     random = torch.Generator().manual_seed(0)
     u = 1.5 * torch.randn(batch, slots, others + 1, len(renderer.where), generator=random)
-    what = torch.randint(renderer.kinds, (batch, slots, others + 1), generator=random)
-    if renderer.kinds == len(KINDS):
-        # The tops of one kind lie in one plane, and of equal depths rounding chooses: no kind in two slots.
+    what = torch.randint(renderer.identity_count, (batch, slots, others + 1), generator=random)
+    if renderer.identity_count == len(IDENTITIES):
+        # The tops of one identity lie in one plane, and of equal depths rounding chooses: no identity in two slots.
         what[:, :1], what[:, 1:2], what[:, 2:] = 0, 1, 2 + what[:, 2:] % 2
     where = renderer.where.constrain(u)
     where[0] = where[0, :1, :1] + 0.1 * torch.randn(where.shape[1:], generator=random)  # a heap
@@ -81,7 +81,7 @@ def renderer(request: pytest.FixtureRequest) -> Renderer:
 
 
 def close(found: Tensor, expected: Tensor) -> bool:
-    """To float32's tolerance, of numbers that are sums over a whole picture."""
+    """To float32's tolerance, of numbers that are sums over a whole image."""
     return bool(torch.allclose(found, expected, rtol=1e-4, atol=2e-5 * max(1.0, float(expected.abs().max()))))
 
 
@@ -95,7 +95,7 @@ def test_cases_hide_and_cut_objects(renderer: Renderer) -> None:
 
 @pytest.mark.parametrize("law", ["render", "contract", "swap_scores", "backgrounds"])
 def test_law(renderer: Renderer, law: str) -> None:
-    """The contraction equals differences of whole pictures, own methods equal the base class's."""
+    """The contraction equals differences of whole images, own methods equal the base class's."""
     inherited = law == "swap_scores" and isinstance(renderer, Slabs)
     assert check_renderer(renderer, only=[law]).kept == (() if inherited else (law,))
 
@@ -109,7 +109,7 @@ def others_in_place(s: Scenes) -> Iterator[tuple[int, int, Tensor, Tensor]]:
 
 
 def losses(renderer: Renderer) -> tuple[PixelLoss, ...]:
-    """One of every kind, with one scale, one a channel, and a map over pixels."""
+    """One of every identity, with one scale, one a channel, and a map over pixels."""
     channels, height, width = renderer.image_shape
     pixels = torch.linspace(0.1, 0.4, height * width).view(height, width)
     each = torch.linspace(0.1, 0.3, channels)[:, None, None]
@@ -194,7 +194,7 @@ def test_slots_and_alternatives_may_be_none(renderer: Renderer) -> None:
 
 
 def test_what_is_not_seen_changes_nothing() -> None:
-    renderer = MeshRenderer(kinds=KINDS, image_size=(24, 24))
+    renderer = MeshRenderer(identities=IDENTITIES, image_size=(24, 24))
     s = scenes(renderer)
     s.other_where[..., 0] += 50  # far to the right
     assert (renderer.swap_losses(s.images, *s[:4], Normal(math.sqrt(0.5))) == 0).all()
@@ -214,7 +214,7 @@ def peak(action: Callable[[], object]) -> int:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads a process's peak memory from Linux")
 def test_memory_does_not_grow_with_alternatives() -> None:
     """The layers of 400 alternatives alone would take 100 MB. (benchmarks/renderer.py measures it closely.)"""
-    renderer = MeshRenderer(kinds=KINDS, image_size=(64, 64))
+    renderer = MeshRenderer(identities=IDENTITIES, image_size=(64, 64))
     few, many = (scenes(renderer, batch=2, slots=2, others=m) for m in (4, 400))
     renderer.swap_losses(few.images, *few[:4], Normal(math.sqrt(0.5)))
     assert peak(lambda: renderer.swap_losses(many.images, *many[:4], Normal(math.sqrt(0.5)))) < 10e6

@@ -78,23 +78,23 @@ def guide(installed: Path, tmp_path: Path) -> Path:
 def test_the_guides_config_trains_and_predicts(guide: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main(["fit", "--config", str(guide), "--run_dir", str(run), *SMALL, *FEW])
-    np.save(tmp_path / "pictures.npy", np.random.default_rng(0).random((5, 32, 32, 3), np.float32))
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).random((5, 32, 32, 3), np.float32))
     seen = tmp_path / "seen"
-    main(["predict", "--run_dir", str(run), "--input", str(tmp_path / "pictures.npy"), "--output", str(seen)])
+    main(["predict", "--run_dir", str(run), "--input", str(tmp_path / "images.npy"), "--output", str(seen)])
     lines = [json.loads(line) for line in (seen / "predictions.jsonl").read_text().splitlines()]
     assert [line["index"] for line in lines] == [0, 1, 2, 3, 4]
     assert all(len(line["count_probabilities"]) == 3 and len(line["objects"]) == line["count"] for line in lines)
     assert all(found["kind"] in ("thin", "thick") for line in lines for found in line["objects"])
 
 
-def test_the_guides_config_takes_the_users_pictures(guide: Path, tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    np.save(tmp_path / "pictures" / "all.npy", np.random.default_rng(0).random((20, 32, 32, 3), np.float32))
+def test_the_guides_config_takes_the_users_images(guide: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    np.save(tmp_path / "images" / "all.npy", np.random.default_rng(0).random((20, 32, 32, 3), np.float32))
     mine = [
         "--data",
         "ImageFolder",
         "--data.folder",
-        str(tmp_path / "pictures"),
+        str(tmp_path / "images"),
         "--data.color",
         "true",
         "--checkpoint.monitor",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_swaps import KINDS, losses, scenes
+from test_swaps import IDENTITIES, losses, scenes
 
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Light, Shadow
@@ -38,8 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(params=list(CASES), scope="module")
 def drawn(request: pytest.FixtureRequest) -> tuple[CPU, Triton, dict[str, Any]]:
-    """Both rasterisers, and scenes of heaps and of objects that leave the picture, on the CPU."""
-    renderer = MeshRenderer(kinds=KINDS, **CASES[request.param])
+    """Both rasterisers, and scenes of heaps and of objects that leave the image, on the CPU."""
+    renderer = MeshRenderer(identities=IDENTITIES, **CASES[request.param])
     s = scenes(renderer, batch=2, slots=2, others=2)
     slots, others = renderer._objects(s.what, s.where), renderer._objects(s.other_what, s.other_where)
     scenery = renderer._backend.scenery
@@ -50,8 +50,8 @@ def drawn(request: pytest.FixtureRequest) -> tuple[CPU, Triton, dict[str, Any]]:
 
 def test_layers_agree(drawn: tuple[CPU, Triton, dict[str, Any]]) -> None:
     cpu, gpu, given = drawn
-    kinds, poses = (part.flatten(0, 1) for part in given["slots"])
-    expected, found = cpu.layers(kinds, poses), gpu.layers(kinds.to(DEVICE), poses.to(DEVICE)).cpu()
+    identities, poses = (part.flatten(0, 1) for part in given["slots"])
+    expected, found = cpu.layers(identities, poses), gpu.layers(identities.to(DEVICE), poses.to(DEVICE)).cpu()
     here, there = expected[:, 3].isfinite(), found[:, 3].isfinite()
     assert here.any() and (here != there).sum() <= 0.005 * here.sum()  # centres that lie on an edge, to rounding
     both = (here & there).unsqueeze(1).expand_as(expected)
@@ -103,7 +103,7 @@ def _changes(old: Any, by: Any, wanted: Any, scale: Any, out: Any, parameter: An
 def test_losses_of_pixels_agree() -> None:
     random = torch.Generator().manual_seed(0)
     image, canvas, other = (torch.rand(3, 2, 5, generator=random).to(DEVICE) for _ in range(3))
-    renderer = MeshRenderer(kinds=("cube",), image_size=(2, 5), x=(-0.5, 0.5), z=(-0.5, 0.5))
+    renderer = MeshRenderer(identities=("cube",), image_size=(2, 5), x=(-0.5, 0.5), z=(-0.5, 0.5))
     for loss in losses(renderer):
         if isinstance(loss.scale, torch.Tensor):
             loss = replace(loss, scale=loss.scale.to(DEVICE))
@@ -115,38 +115,38 @@ def test_losses_of_pixels_agree() -> None:
 
 
 def test_poses_that_are_not_finite_are_not_drawn() -> None:
-    gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
+    gpu = Triton(MeshRenderer(identities=("cube",), image_size=(8, 8))._backend.scenery)
     poses = torch.tensor([[float("nan"), 0.0, 0.0, 0.0], [float("inf"), 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     layers = gpu.layers(torch.zeros(3, dtype=torch.int64, device=DEVICE), poses.to(DEVICE))
     assert layers[:, 3].isfinite().flatten(1).any(1).tolist() == [False, False, True]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the device's own assertion leaves nothing that draws after it")
-def test_kinds_that_are_none_are_refused() -> None:
+def test_identities_that_are_none_are_refused() -> None:
     """The kernels do not look where they read."""
-    gpu = Triton(MeshRenderer(kinds=("cube", "cone"), image_size=(8, 8))._backend.scenery)
-    good, message = torch.zeros(1, 1, dtype=torch.int64), "`what` must hold indices of the 2 kinds, 0 to 1"
+    gpu = Triton(MeshRenderer(identities=("cube", "cone"), image_size=(8, 8))._backend.scenery)
+    good, message = torch.zeros(1, 1, dtype=torch.int64), "`what` must hold indices of the 2 identities, 0 to 1"
     poses, target = torch.zeros(1, 1, 4), torch.zeros(1, 1, 3, 8, 8)
     for bad in (good - 1, good + 2):
         with pytest.raises(RuntimeError, match=message):
             gpu.layers(bad[0], poses[0])
         with pytest.raises(RuntimeError, match=message):
             gpu.canvases(bad, poses)
-        for kinds, others in ((bad, good), (good, bad)):
+        for identities, others in ((bad, good), (good, bad)):
             with pytest.raises(RuntimeError, match=message):
-                gpu.scores(kinds, poses, others.unsqueeze(-1), poses.unsqueeze(2), target, Normal(0.1))
+                gpu.scores(identities, poses, others.unsqueeze(-1), poses.unsqueeze(2), target, Normal(0.1))
 
 
 def test_no_objects_and_no_scenes() -> None:
-    gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
+    gpu = Triton(MeshRenderer(identities=("cube",), image_size=(8, 8))._backend.scenery)
     none = torch.zeros(0, dtype=torch.int64, device=DEVICE)
     assert gpu.layers(none, torch.zeros(0, 4, device=DEVICE)).shape == (0, 4, 8, 8)
     assert gpu.canvases(none.view(0, 2), torch.zeros(0, 2, 4, device=DEVICE)).shape == (0, 3, 3, 8, 8)
 
 
 def test_pickles_without_what_lies_on_the_device() -> None:
-    gpu = Triton(MeshRenderer(kinds=("cube",), image_size=(8, 8))._backend.scenery)
-    kinds, poses = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.zeros(1, 4, device=DEVICE)
-    before = gpu.layers(kinds, poses)
+    gpu = Triton(MeshRenderer(identities=("cube",), image_size=(8, 8))._backend.scenery)
+    identities, poses = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.zeros(1, 4, device=DEVICE)
+    before = gpu.layers(identities, poses)
     again = pickle.loads(pickle.dumps(gpu))
-    assert not again._held._made and torch.equal(again.layers(kinds, poses), before)
+    assert not again._held._made and torch.equal(again.layers(identities, poses), before)

@@ -199,7 +199,7 @@ def test_a_truth_of_another_world(tmp_path: Path, renderer: Any, change: Any, me
 # ---- what is measured
 
 PLACES = [[-0.5, -0.25], [0.5, 0.5]]
-KINDS = ["red", "blue"]
+IDENTITIES = ["red", "blue"]
 COUNTS = {"count_accuracy", "over_count", "under_count"}
 POSITIONS = {"position_error", "position_error_share", "position_error_mean", "scene_accuracy"}
 BOXES = {"box_ap", "box_ap50", "box_ap75"}
@@ -227,12 +227,12 @@ def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any] | None]) ->
     [
         (lambda i, box: {}, COUNTS),
         (
-            lambda i, box: {"kind": KINDS[i], "x": PLACES[i][0], "y": PLACES[i][1]},
+            lambda i, box: {"kind": IDENTITIES[i], "x": PLACES[i][0], "y": PLACES[i][1]},
             COUNTS | POSITIONS | {"identity_accuracy"},
         ),
         (lambda i, box: {"x": PLACES[i][0], "y": PLACES[i][1]}, COUNTS | POSITIONS),
         (lambda i, box: {"box": box}, COUNTS | POSITIONS | BOXES),
-        (lambda i, box: {"kind": KINDS[i], "box": box}, COUNTS | POSITIONS | BOXES | {"identity_accuracy"}),
+        (lambda i, box: {"kind": IDENTITIES[i], "box": box}, COUNTS | POSITIONS | BOXES | {"identity_accuracy"}),
     ],
     ids=["counts", "poses and identities", "poses", "boxes", "boxes and identities"],
 )
@@ -258,7 +258,7 @@ def test_what_is_known_is_measured(
 
 
 def test_a_run_is_measured_on_a_folder_of_its_own(tmp_path: Path) -> None:
-    data = drawn(tmp_path, lambda i, box: {"kind": KINDS[i], "x": PLACES[i][0], "y": PLACES[i][1]})
+    data = drawn(tmp_path, lambda i, box: {"kind": IDENTITIES[i], "x": PLACES[i][0], "y": PLACES[i][1]})
     module = MODULE["discs"](slots=2)
     (tested,) = trainer().test(module, datamodule=data, verbose=False)
     assert {f"test/{name}" for name in COUNTS | POSITIONS} <= set(tested)

@@ -82,7 +82,7 @@ def offline_runs(run: Path) -> list[Path]:
     return sorted((run / "wandb").glob("offline-run-*"))
 
 
-def test_offline_run_holds_curves_pictures_and_config_and_resumes(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_offline_run_holds_curves_images_and_config_and_resumes(tmp_path: Path, environment: dict[str, str]) -> None:
     run, offline = tmp_path / "run", environment | {"WANDB_MODE": "offline"}
     fit(offline, *SMALL, "--run_dir", run, "--trainer.max_steps=2")
     (folder,) = offline_runs(run)

@@ -89,7 +89,7 @@ class ToyModule(pl.LightningModule):
         error = (self.line(batch["image"]).squeeze(-1) - batch["target"]).abs().mean() + self.bias.value
         self.log("test/position_error", error)
 
-    def picture(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
+    def image(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
         assert not self.training
         torch.randn(3)
         return np.full((4, 3 * len(batch["image"]), 3), 128, np.uint8)
@@ -163,7 +163,7 @@ class NotData:
     """Something that is no datamodule."""
 
 
-# CPU only, quiet, and no pictures; the data's class is part of every fit.
+# CPU only, quiet, and no images; the data's class is part of every fit.
 FIT = [
     "fit",
     "--trainer.accelerator=cpu",

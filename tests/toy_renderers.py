@@ -5,7 +5,7 @@ from torch import Tensor
 
 from renderers import Categorical, Coordinate, Gaussian, Layer, Renderer
 
-PLACE = tuple(Coordinate(name, "half pictures", -0.8, 0.8, 0.02) for name in ("x", "y"))
+PLACE = tuple(Coordinate(name, "half images", -0.8, 0.8, 0.02) for name in ("x", "y"))
 
 
 def centres(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -18,7 +18,7 @@ class Blobs(Renderer):
     """Gaussian bumps of brightness ``what``, added up. Smooth, so autograd knows the gradient."""
 
     def __init__(self, differentiable: bool = False) -> None:
-        where = (*PLACE, Coordinate("scale", "half pictures", 0.1, 0.6, 0.01))
+        where = (*PLACE, Coordinate("scale", "half images", 0.1, 0.6, 0.01))
         super().__init__(Gaussian(1), where, (1, 9, 12), differentiable, compositing="additive")
 
     def draw(self, what: Tensor, where: Tensor) -> Layer:
@@ -29,10 +29,10 @@ class Blobs(Renderer):
 
 
 class Slabs(Renderer):
-    """Opaque squares with hard edges, ``z`` away, over a grey ramp; kinds differ in colour and size."""
+    """Opaque squares with hard edges, ``z`` away, over a grey ramp; identities differ in colour and size."""
 
     def __init__(self, supersample: int = 1, size: tuple[int, int] = (12, 16)) -> None:
-        where = (*PLACE, Coordinate("z", "half pictures", 1.0, 3.0, 0.2))
+        where = (*PLACE, Coordinate("z", "half images", 1.0, 3.0, 0.2))
         super().__init__(Categorical(("small", "large")), where, (3, *size))
         self.samples = (size[0] * supersample, size[1] * supersample)
 

@@ -5,7 +5,7 @@
     python -m air_lightning fit --config configs/scenes3d.yaml --wandb
     python -m air_lightning test --run_dir DIR [--ckpt_path last] [--data.noise 0.1 ...]
     python -m air_lightning validate --run_dir DIR
-    python -m air_lightning predict --run_dir DIR --input PICTURES --output OUT
+    python -m air_lightning predict --run_dir DIR --input IMAGES --output OUT
     python -m air_lightning export --run_dir DIR --output FILE
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
     python -m air_lightning report DIR [DIR ...]

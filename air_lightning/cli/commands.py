@@ -4,7 +4,7 @@ Each lives in a module of `air_lightning.commands` that has `main(arguments)`, i
 """
 
 COMMANDS = {
-    "predict": ("air_lightning.commands.predict.command", "what a trained model sees in pictures"),
+    "predict": ("air_lightning.commands.predict.command", "what a trained model sees in images"),
     "export": (
         "air_lightning.commands.export.command",
         "a trained model for other programs: torch.export, ONNX, weights alone",

@@ -9,6 +9,7 @@ from importlib import import_module
 from air_lightning.cli.arguments import SUBCOMMANDS
 from air_lightning.cli.commands import COMMANDS
 from air_lightning.cli.ending import exit_with, sigterm_interrupts
+from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
 from air_lightning.plugins.names import unknown_name
 
@@ -17,6 +18,7 @@ def run(args: Sequence[str] | None = None) -> None:
     """As `air_lightning.cli.main`."""
     ignore_warnings()
     enable_short_names()
+    take_old_arguments()
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:
         module, _ = COMMANDS[argv[0]]

@@ -1,4 +1,4 @@
-"""`python -m air_lightning plugins`: every plug-in by kind, with what it asks of inference and where it comes from.
+"""`python -m air_lightning plugins`: every plug-in by family, with what it asks of inference and where it comes from.
 
 Exit status: 0 done; 2 wrong arguments, or two plug-ins of one name. A plug-in that cannot be loaded is left out with a
 warning.
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from jsonargparse import ArgumentParser
 
 from air_lightning.cli.ending import exit_with
-from air_lightning.plugins.registry import KINDS, Kind, Plugin, available
+from air_lightning.plugins.registry import FAMILIES, Family, Plugin, available
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> None:
     try:
         with warnings.catch_warnings(record=True) as broken:
             warnings.simplefilter("always")
-            lines = [line for kind in KINDS for line in section(kind)]
+            lines = [line for family in FAMILIES for line in section(family)]
     except ValueError as error:
         exit_with(2, f"error: {error}")
     for warning in broken:
@@ -39,14 +39,14 @@ def arguments() -> ArgumentParser:
     return ArgumentParser(
         prog="python -m air_lightning plugins",
         description="List the plug-ins that configs may name: those built in, by class, and those of installed "
-        f"packages, by entry point (groups {', '.join(kind.group for kind in KINDS)}).",
+        f"packages, by entry point (groups {', '.join(family.group for family in FAMILIES)}).",
     )
 
 
-def section(kind: Kind) -> Iterator[str]:
-    """The lines about one kind."""
-    yield f"{kind.name}:"
-    for plugin in available(kind):
+def section(family: Family) -> Iterator[str]:
+    """The lines about one family."""
+    yield f"{family.name}:"
+    for plugin in available(family):
         yield f"  {plugin.name}  {plugin.path}  ({plugin.origin})"
         if issubclass(plugin.cls, Renderer):
             yield from (f"      {line}" for line in spaces(plugin))
@@ -66,4 +66,4 @@ def spaces(plugin: Plugin) -> list[str]:
     where = ", ".join(f"{c.name} [{c.low:g}, {c.high:g}] {c.unit}" for c in renderer.where.coordinates)
     gradient = "differentiable" if renderer.differentiable else "black box"
     size = "x".join(str(n) for n in renderer.image_shape)
-    return [f"what: {what}", f"where: {where}", f"{gradient}, {renderer.compositing}, pictures {size}"]
+    return [f"what: {what}", f"where: {where}", f"{gradient}, {renderer.compositing}, images {size}"]

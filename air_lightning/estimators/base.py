@@ -162,8 +162,8 @@ class Baseline(nn.Module):
         channels, height, width = image_shape
         if min(height, width) < 4:
             raise ValueError(
-                f"NVIL's baseline looks at a picture in patches of 4x4 and needs at least one, got {height}x{width} "
-                "pixels: take an estimator without a baseline, RLOO for example, or larger pictures"
+                f"NVIL's baseline looks at an image in patches of 4x4 and needs at least one, got {height}x{width} "
+                "pixels: take an estimator without a baseline, RLOO for example, or larger images"
             )
         self.net = nn.Sequential(
             nn.Conv2d(channels, 16, 4, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),

@@ -33,10 +33,10 @@ class ExactIdentity(IdentityEstimator):
         self.top = top
 
     def forward(self, log_q: Tensor, what: Tensor, score: Score, context: Context) -> Tensor:
-        kinds, weights = log_q.shape[-1], log_q.detach().exp()
-        if kinds <= self.top + 1:
-            every = torch.arange(kinds, device=log_q.device).expand(log_q.shape)
-            return self._loss(log_q, weights, score(every), kinds)
+        identities, weights = log_q.shape[-1], log_q.detach().exp()
+        if identities <= self.top + 1:
+            every = torch.arange(identities, device=log_q.device).expand(log_q.shape)
+            return self._loss(log_q, weights, score(every), identities)
         best = weights.topk(self.top, -1).indices
         rest = weights.scatter(-1, best, 0.0)
         mass = rest.sum(-1, keepdim=True)

@@ -18,12 +18,12 @@ class Box(NamedTuple):
 
     Attributes:
         corners: x0, y0, x1, y1 in pixels of the image, from the upper left corner.
-        kind: index into the scene's names. caption: what to write beside it.
+        identity: index into the scene's names. caption: what to write beside it.
         figures: numbers that belong to it: the pose, and of an inferred object its presence.
     """
 
     corners: tuple[float, ...]
-    kind: int
+    identity: int
     caption: str
     figures: dict[str, float]
 
@@ -34,10 +34,10 @@ class BoxedScene(NamedTuple):
     Attributes:
         image: (height, width, 3), the scene beside its reconstruction. caption: what it holds, in words.
         inferred, truth: boxes over the scene; no truth where it is not known.
-        names: of the kinds; of the slots where the renderer has no kinds.
+        names: of the identities; of the slots where the renderer has no identities.
     """
 
-    picture: ImageArray
+    image: ImageArray
     caption: str
     inferred: list[Box]
     truth: list[Box]
@@ -67,16 +67,16 @@ def gallery(
         renderer.boxes(what, where) * zoom,
         _true_boxes(renderer, batch),
     )
-    kinds = isinstance(renderer.what, Categorical)
+    identities = isinstance(renderer.what, Categorical)
     names = renderer.what.names if isinstance(renderer.what, Categorical) else _ordinals(boxes, batch.where)
     boxed_scenes = []
     for b in range(len(count)):
         figures = [{"presence": float(presence[b, i])} | _pose(renderer, where[b, i]) for i in range(int(count[b]))]
-        found = _boxes(boxes[b], figures, what[b] if kinds else None, names)
+        found = _boxes(boxes[b], figures, what[b] if identities else None, names)
         real = [] if truth is None else _boxes(
-            truth[b] * zoom, [{}] * int(batch.count[b]), batch.what[b] if kinds else None, names
+            truth[b] * zoom, [{}] * int(batch.count[b]), batch.what[b] if identities else None, names
         )  # fmt: skip
-        pair = [np.asarray(enlarged(pictures[b], zoom)) for pictures in (batch.images, reconstruction)]
+        pair = [np.asarray(enlarged(images[b], zoom)) for images in (batch.images, reconstruction)]
         caption = f"{int(count[b])} inferred" + (f", {int(batch.count[b])} true" if int(batch.count[b]) >= 0 else "")
         if len(found) < int(count[b]):
             caption += f", {int(count[b]) - len(found)} inferred without a box (nothing of it is drawn)"
@@ -95,15 +95,17 @@ def _true_boxes(renderer: Renderer, batch: Batch) -> Tensor | None:
 
 
 def _boxes(
-    corners: Tensor, figures: Sequence[dict[str, float]], kinds: Tensor | None, names: Sequence[str]
+    corners: Tensor, figures: Sequence[dict[str, float]], identities: Tensor | None, names: Sequence[str]
 ) -> list[Box]:
     """The first of corners (S, 4), as many as there are figures; without those of objects that cannot be seen."""
     boxes = []
     for i, numbers in enumerate(figures):
-        kind = i if kinds is None else int(kinds[i])
+        identity = i if identities is None else int(identities[i])
         x0, y0, x1, y1 = corners[i].tolist()
-        if x0 < x1 and y0 < y1:  # a kind that is not told is -1
-            boxes.append(Box((x0, y0, x1, y1), max(0, kind), names[kind] if kind >= 0 else "object", numbers))
+        if x0 < x1 and y0 < y1:  # an identity that is not told is -1
+            boxes.append(
+                Box((x0, y0, x1, y1), max(0, identity), names[identity] if identity >= 0 else "object", numbers)
+            )
     return boxes
 
 
@@ -113,5 +115,5 @@ def _pose(renderer: Renderer, where: Tensor) -> dict[str, float]:
 
 
 def _ordinals(*slots: Tensor) -> list[str]:
-    """Names for objects that have no kinds: the order in which they are found."""
+    """Names for objects that have no identities: the order in which they are found."""
     return [f"object {i + 1}" for i in range(max(part.shape[1] for part in slots))]

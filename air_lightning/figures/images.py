@@ -26,7 +26,7 @@ def image_rows(
     reconstructions: Tensor,
     count: Tensor,
     window: Tensor,
-    kinds: Tensor | None = None,
+    identities: Tensor | None = None,
     names: Sequence[str] | None = None,
     columns: int = 4,
     zoom: int = 3,
@@ -36,13 +36,13 @@ def image_rows(
     Args:
         images, reconstructions: (B, C, H, W) in [0, 1], grey or colour. count: (B,), objects to mark.
         window: (B, N, 2, 3), maps from an object's window to image coordinates (``Renderer.window``).
-        kinds, names: (B, N) identities and their names, written beside the marks.
+        identities, names: (B, N) identities and their names, written beside the marks.
         zoom: screen pixels a pixel.
     """
     pairs = []
     for b in range(len(images)):
         scene = enlarged(images[b], zoom)
-        labels = None if kinds is None or names is None else [names[int(k)] for k in kinds[b]]
+        labels = None if identities is None or names is None else [names[int(k)] for k in identities[b]]
         _mark(scene, window[b, : int(count[b])], labels)
         pairs.append(np.concatenate([np.asarray(scene), np.asarray(enlarged(reconstructions[b], zoom))], 1))
     return _grid(pairs, columns)
@@ -78,7 +78,7 @@ def image_steps(
 
 
 def write_gif(
-    path: Path, pictures: Iterable[ImageArray], captions: Sequence[str], milliseconds: int = 250, rest: int = 2000
+    path: Path, images: Iterable[ImageArray], captions: Sequence[str], milliseconds: int = 250, rest: int = 2000
 ) -> None:
     """Write images (H, W, 3) of uint8, each below its caption, as an animation that starts over and over.
 
@@ -89,22 +89,22 @@ def write_gif(
     Raises:
         ValueError: there is no image.
     """
-    frames = [_captioned(picture, caption) for picture, caption in zip(pictures, captions)]
+    frames = [_captioned(image, caption) for image, caption in zip(images, captions)]
     if not frames:
-        raise ValueError(f"an animation needs at least one picture, got none for {str(path)!r}")
+        raise ValueError(f"an animation needs at least one image, got none for {str(path)!r}")
     size = tuple(max(frame.size[axis] for frame in frames) for axis in (0, 1))
     frames = [_padded(frame, size) for frame in frames]
     times = [milliseconds] * (len(frames) - 1) + [rest]
     frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
 
 
-def _captioned(picture: ImageArray, caption: str) -> Image.Image:
+def _captioned(image: ImageArray, caption: str) -> Image.Image:
     """The image below a strip with the caption, in a palette of its own, as GIF has it."""
     font = ImageFont.load_default()
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     frame = Image.new("RGB", (max(width, round(font.getlength(caption)) + 2 * MARGIN), height + CAPTION), "white")
     ImageDraw.Draw(frame).text((MARGIN, 2), caption, fill="black", font=font)
-    frame.paste(Image.fromarray(picture), (0, CAPTION))
+    frame.paste(Image.fromarray(image), (0, CAPTION))
     return frame.quantize(256, dither=Image.Dither.NONE)  # dither would flicker
 
 

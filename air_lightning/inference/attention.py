@@ -42,7 +42,7 @@ class ResidualAttention(InferenceNetwork):
     convolutional network adds; so from the first step a slot points at something unexplained. What it adds at the
     peak is a part of presence's logit too, so that a place where nothing more was found is looked at less: the peak
     passes no gradient by which logits of two distant places could be compared, and without this they drift, until
-    objects of one kind draw every slot. The position is the expectation over the peak's neighbourhood, unprojected,
+    objects of one identity draw every slot. The position is the expectation over the peak's neighbourhood, unprojected,
     plus an offset read from the glimpse. Identities are read from the same glimpse, appearance codes from a second
     one, cut where the pose says. An angle is read as a unit vector on each identity's own period, so a symmetric
     object has one answer. No state passes from slot to slot but the canvas, which makes every slot the same problem
@@ -99,9 +99,9 @@ class ResidualAttention(InferenceNetwork):
         colors, height, width = self.image_shape
         if max(height, width) <= CELL:
             raise ValueError(
-                f"pictures of {height}x{width} pixels are a single cell of {CELL}x{CELL}, and there is nothing for "
+                f"images of {height}x{width} pixels are a single cell of {CELL}x{CELL}, and there is nothing for "
                 f"attention to choose: take at least {CELL + 1} pixels in one direction, or RecurrentAIR, which looks "
-                "at the whole picture"
+                "at the whole image"
             )
         self.cells = (-(-height // CELL), -(-width // CELL))
         # images are filled up to whole cells, to the right and below
@@ -121,7 +121,7 @@ class ResidualAttention(InferenceNetwork):
         self.read = _reader(2 * colors, glimpse, reader, hidden)
         self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
         self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
-        self.pose = PoseHead(self.where_space, self.kinds, hidden, position_sd, angle_sd)
+        self.pose = PoseHead(self.where_space, self.identity_count, hidden, position_sd, angle_sd)
         self.look: nn.Module
         if isinstance(self.what_space, Gaussian):
             self.look = nn.Sequential(

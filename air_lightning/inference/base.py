@@ -32,9 +32,14 @@ class InferenceNetwork(nn.Module, ABC):
 
     def __init__(self, renderer: Renderer) -> None:
         super().__init__()
-        self.where_space, self.what_space, self.kinds = renderer.where, renderer.what, renderer.kinds
-        self.image_shape = renderer.image_shape
+        self.where_space, self.what_space = renderer.where, renderer.what
+        self.identity_count, self.image_shape = renderer.identity_count, renderer.image_shape
         self._geometry = (renderer.window, renderer.unproject)
+
+    @property
+    def kinds(self) -> int:
+        """``identity_count`` by its name of before, for plug-ins that read it."""
+        return self.identity_count
 
     @abstractmethod
     def initial(self, images: Tensor) -> State:

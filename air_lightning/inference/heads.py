@@ -27,7 +27,7 @@ def image_grid(height: int, width: int, device: torch.device | None = None) -> T
     return torch.stack([x.expand(height, width), y.unsqueeze(1).expand(height, width)])
 
 
-def crop(picture: Tensor, window: Tensor, size: int) -> Tensor:
+def crop(image: Tensor, window: Tensor, size: int) -> Tensor:
     """Windows of images (B, C, H, W), resampled to (B, C, size, size) bilinearly.
 
     Differentiable in ``window``. What lies outside the image shows its nearest border pixel.
@@ -36,10 +36,10 @@ def crop(picture: Tensor, window: Tensor, size: int) -> Tensor:
         window: (B, 2, 3), maps a window's coordinates (u, v, 1) in [-1, 1] to image coordinates (``Renderer.window``).
         size: samples along a side. Larger windows are not smoothed before they are sampled.
     """
-    axes = image_grid(size, size, picture.device).to(picture.dtype)
+    axes = image_grid(size, size, image.device).to(image.dtype)
     linear, shift = window[:, :, :2, None, None], window[:, :, 2, None, None]
     grid = (linear * axes).sum(2) + shift
-    return F.grid_sample(picture, grid.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
+    return F.grid_sample(image, grid.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
 
 
 def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class PoseHead(nn.Module):
     (0 where the period is 0).
 
     Args:
-        where: the renderer's coordinates. kinds: K.
+        where: the renderer's coordinates. identity_count: K.
         hidden: number of features.
         position_sd: initial sd of straight coordinates, unconstrained, within ``STRAIGHT_LIMITS``.
         angle_sd: initial sd of angles, as a share of the period, within ``ANGLE_LIMITS``.
@@ -130,16 +130,18 @@ class PoseHead(nn.Module):
     narrowest: Tensor
     widest: Tensor
 
-    def __init__(self, where: Where, kinds: int, hidden: int, position_sd: float = 0.3, angle_sd: float = 0.2) -> None:
+    def __init__(
+        self, where: Where, identity_count: int, hidden: int, position_sd: float = 0.3, angle_sd: float = 0.2
+    ) -> None:
         super().__init__()
         _check_sd("position_sd", position_sd, STRAIGHT_LIMITS, "the prior's sd is 1")
         _check_sd("angle_sd", angle_sd, ANGLE_LIMITS, "it is a share of the period")
-        self.kinds, self.places = kinds, len(where)
+        self.identity_count, self.places = identity_count, len(where)
         self.straight = zero(nn.Linear(hidden, len(where) * 2))
         circular = torch.tensor([c.circular for c in where.coordinates])
-        self.turn = nn.Linear(hidden, kinds * len(where) * 2) if bool(circular.any()) else None
-        self.turn_sd = zero(nn.Linear(hidden, kinds * len(where))) if bool(circular.any()) else None
-        periods = where.periods(kinds, torch.ones(()))
+        self.turn = nn.Linear(hidden, identity_count * len(where) * 2) if bool(circular.any()) else None
+        self.turn_sd = zero(nn.Linear(hidden, identity_count * len(where))) if bool(circular.any()) else None
+        periods = where.periods(identity_count, torch.ones(()))
         self.register_buffer("circular", circular, persistent=False)
         self.register_buffer("periods", periods, persistent=False)
         # An angle that cannot be seen (period 0) still needs a positive sd, any.
@@ -155,11 +157,11 @@ class PoseHead(nn.Module):
             mean = mean + anchor.unsqueeze(1)
         raw_turn = None
         if self.turn is not None and self.turn_sd is not None:
-            sine, cosine = self.turn(features).view(-1, self.kinds, self.places, 2).unbind(-1)
+            sine, cosine = self.turn(features).view(-1, self.identity_count, self.places, 2).unbind(-1)
             mean = torch.where(self.circular, _direction(sine, cosine) * self.periods / FULL_TURN, mean)
-            raw_turn = self.turn_sd(features).view(-1, self.kinds, self.places)
+            raw_turn = self.turn_sd(features).view(-1, self.identity_count, self.places)
             raw_sd = torch.where(self.circular, raw_turn, raw_sd)
-        mean, raw_sd = (part.expand(-1, self.kinds, -1) for part in (mean, raw_sd))
+        mean, raw_sd = (part.expand(-1, self.identity_count, -1) for part in (mean, raw_sd))
         sd = bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
         if raw_turn is not None:
             _hold(raw_turn, sd.detach() / self.widest)

@@ -87,7 +87,7 @@ class RecurrentAIR(InferenceNetwork):
         colors, height, width = self.image_shape
         channels = 2 * colors if difference and not residual_only else colors
         self.encode = _encoder(encoder, (channels, height, width), encoded)
-        code = self.what_space.dim if isinstance(self.what_space, Gaussian) else self.kinds
+        code = self.what_space.dim if isinstance(self.what_space, Gaussian) else self.identity_count
         angles = sum(c.circular for c in self.where_space.coordinates)
         self.previous = code + len(self.where_space) + angles
         inputs = channels * height * width if encoder == "raw" else encoded
@@ -95,7 +95,7 @@ class RecurrentAIR(InferenceNetwork):
         self.predict = nn.Sequential(nn.Linear(lstm, predict), nn.ReLU())
         self.presence = zero(nn.Linear(predict, 1))
         nn.init.constant_(self.presence.bias, presence_bias)
-        self.pose = PoseHead(self.where_space, self.kinds, predict, position_sd, angle_sd)
+        self.pose = PoseHead(self.where_space, self.identity_count, predict, position_sd, angle_sd)
         self.look = nn.Sequential(
             nn.Flatten(),
             nn.Linear(channels * glimpse**2, what_hidden),
@@ -103,7 +103,7 @@ class RecurrentAIR(InferenceNetwork):
             zero(nn.Linear(what_hidden, look_size(self.what_space))),
             CodeLimits() if isinstance(self.what_space, Gaussian) else nn.Identity(),
         )
-        periods = self.where_space.periods(self.kinds, torch.ones(()))
+        periods = self.where_space.periods(self.identity_count, torch.ones(()))
         self.register_buffer("periods", periods, persistent=False)
 
     def initial(self, images: Tensor) -> Memory:
@@ -127,7 +127,7 @@ class RecurrentAIR(InferenceNetwork):
         if isinstance(self.what_space, Gaussian):
             code, periods = what, self.periods.expand_as(where)
         else:
-            code, periods = nn.functional.one_hot(what, self.kinds).to(where), self.periods[what]
+            code, periods = nn.functional.one_hot(what, self.identity_count).to(where), self.periods[what]
         return state._replace(previous=torch.cat([code, pose_features(self.where_space, where, periods)], 1))
 
     def _view(self, images: Tensor, canvas: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def _encoder(kind: str, shape: tuple[int, int, int], encoded: int) -> nn.Module:
         raise ValueError(f"encoder must be raw, mlp or conv, got {kind!r}")
     if min(height, width) < 8:
         raise ValueError(
-            f"encoder conv halves a picture three times and needs at least 8x8 pixels, got {height}x{width}: "
+            f"encoder conv halves an image three times and needs at least 8x8 pixels, got {height}x{width}: "
             "take mlp or raw"
         )
     layers: list[nn.Module] = []

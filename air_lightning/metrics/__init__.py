@@ -10,7 +10,7 @@ from air_lightning.metrics.comparison import (
     scene_accuracy,
     scene_right,
 )
-from air_lightning.metrics.confidence import Calibration, Fit, Kinds, PoseGaps
+from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
 from air_lightning.metrics.counts import CountRates, count_confusion, count_rates
 from air_lightning.metrics.matching import Matching, match_objects
 from air_lightning.metrics.objects import Objects
@@ -23,7 +23,7 @@ __all__ = [
     "Comparison",
     "CountRates",
     "Fit",
-    "Kinds",
+    "Identities",
     "Matching",
     "Objects",
     "PoseGaps",

@@ -31,8 +31,8 @@ def objects_found(position: Tensor, true_position: Tensor, true_count: Tensor, l
     """The true object that each slot lies on, one of its own, (B, N) long; -1: none.
 
     As detections are judged (PASCAL VOC, Everingham et al. 2010): in the order of confidence, which is that of the
-    slots, each takes the nearest true object that none before it has taken, if that is near enough. Kinds have no say:
-    the confidence q(n >= i) speaks of an object being there, not of which.
+    slots, each takes the nearest true object that none before it has taken, if that is near enough. Identities have no
+    say: the confidence q(n >= i) speaks of an object being there, not of which.
 
     Args:
         position: (B, N, D) of all slots, those that are held to be absent too.

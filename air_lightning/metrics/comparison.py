@@ -1,7 +1,7 @@
-"""Matched objects compared, pair by pair: kinds, positions and rotations.
+"""Matched objects compared, pair by pair: identities, positions and rotations.
 
 Shapes: B scenes, N inferred slots, T true slots, M = min(N, T) places for matched pairs, D position
-coordinates, K kinds of object. Positions are in world units, rotations and periods in radians, rotation
+coordinates, K identities. Positions are in world units, rotations and periods in radians, rotation
 *errors* in degrees.
 """
 
@@ -24,8 +24,8 @@ class Comparison(NamedTuple):
     Args:
         count_right: (B,) bool, is the number of objects right.
         mask: (B, M) bool, where there is a matched pair.
-        identity: (B, M) bool, is the kind right (false where there is no pair); None where either side has no
-            kinds.
+        identity: (B, M) bool, is the identity right (false where there is no pair); None where either side has no
+            identities.
         position: (B, M), distance in world units; nan where there is no pair.
         rotation: (B, M), error in degrees modulo symmetry; nan where there is no pair, or the rotation is
             invisible or (in the truth) unknown; None where either side has no rotation.
@@ -44,12 +44,12 @@ def compare_objects(inferred: Objects, truth: Objects, periods: Tensor | None = 
     Args:
         inferred: records with S = N.
         truth: records with S = T.
-        periods: (K,) radians in [0, 2 pi], rotation symmetry of each kind; 0: rotation invisible; None: no
-            kind has a symmetry. The period of a pair is that of its *true* kind.
+        periods: (K,) radians in [0, 2 pi], rotation symmetry of each identity; 0: rotation invisible; None: no
+            identity has a symmetry. The period of a pair is that of its *true* identity.
 
     Raises:
-        ValueError: as `match_objects`; also where a period or a true kind is out of range, or several periods
-            are given and the truth has no kinds.
+        ValueError: as `match_objects`; also where a period or a true identity is out of range, or several periods
+            are given and the truth has no identities.
     """
     matching = match_objects(inferred, truth)
     return Comparison(
@@ -86,9 +86,9 @@ def rotation_error(inferred: Tensor, true: Tensor, period: Tensor | float) -> Te
 
 
 def scene_right(comparison: Comparison, position_limit: float, rotation_limit: float) -> Tensor:
-    """Decide which scenes are right as a whole: count, kinds, positions and visible rotations.
+    """Decide which scenes are right as a whole: count, identities, positions and visible rotations.
 
-    Kinds and rotations that are not known (None), and rotations that are invisible (nan), are not asked for.
+    Identities and rotations that are not known (None), and rotations that are invisible (nan), are not asked for.
     A scene rightly found empty is right. The matching minimises the *sum* of distances, so a scene of which
     another matching would keep every single error within the limit can, rarely, still be wrong.
 
@@ -155,7 +155,7 @@ def _pick_real(values: Tensor, slot: Tensor) -> Tensor:
 
 
 def _identity_right(inferred: Objects, truth: Objects, matching: Matching) -> Tensor | None:
-    """(B, M) bool: pair of one kind; None where kinds are not known on both sides."""
+    """(B, M) bool: pair of one identity; None where identities are not known on both sides."""
     if inferred.identity is None or truth.identity is None:
         return None
     same = _pick(inferred.identity, matching.inferred) == _pick(truth.identity, matching.true)
@@ -178,31 +178,31 @@ def _rotation_errors(inferred: Objects, truth: Objects, matching: Matching, peri
 
 
 def _true_period(truth: Objects, matching: Matching, periods: Tensor | None) -> Tensor | float:
-    """Period of each pair's true kind: (B, M), or one number for all."""
+    """Period of each pair's true identity: (B, M), or one number for all."""
     if periods is None:
         return FULL_TURN
     if truth.identity is None:
         return _sole_period(periods)
-    kind = _pick(truth.identity, matching.true).long()
-    _check_kind(kind[matching.mask], len(periods))
-    return periods.to(kind.device)[torch.where(matching.mask, kind, 0)]
+    identity = _pick(truth.identity, matching.true).long()
+    _check_identity(identity[matching.mask], len(periods))
+    return periods.to(identity.device)[torch.where(matching.mask, identity, 0)]
 
 
 def _sole_period(periods: Tensor) -> Tensor:
-    """The period of scenes without kinds, which must be the only one."""
+    """The period of scenes without identities, which must be the only one."""
     if len(periods) != 1:
         raise ValueError(
             f"truth.identity must be given to choose among {len(periods)} rotation periods, got None: give "
-            f"the kinds, one period for all, or periods=None where no object has a symmetry"
+            f"the identities, one period for all, or periods=None where no object has a symmetry"
         )
     return periods[0]
 
 
-def _check_kind(kind: Tensor, kinds: int) -> None:
-    """Raise ValueError unless every matched true kind has a period."""
-    wrong = (kind < 0) | (kind >= kinds)
+def _check_identity(identity: Tensor, identities: int) -> None:
+    """Raise ValueError unless every matched true identity has a period."""
+    wrong = (identity < 0) | (identity >= identities)
     if wrong.any():
         raise ValueError(
-            f"truth.identity must be in 0 .. {kinds - 1}, got {kind[wrong][0].item()}: periods has length "
-            f"{kinds}, give one period for each kind"
+            f"truth.identity must be in 0 .. {identities - 1}, got {identity[wrong][0].item()}: periods has length "
+            f"{identities}, give one period for each identity"
         )

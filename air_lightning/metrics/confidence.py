@@ -24,8 +24,8 @@ POWERS = tuple(2 ** (step / 4) for step in range(-56, 25))
 ITSELF = POWERS.index(1.0)
 
 
-class Kinds(NamedTuple):
-    """Kinds of the slots of B scenes.
+class Identities(NamedTuple):
+    """Identities of the slots of B scenes.
 
     Attributes:
         inferred: (B, N) long. confidence: (B, N), their posterior probability. true: (B, T) long.
@@ -57,7 +57,7 @@ class Fit(NamedTuple):
 
 
 class Calibration(Metric):
-    """Expected beside realised: number of objects, precision of detections, kinds, coverage of poses.
+    """Expected beside realised: number of objects, precision of detections, identities, coverage of poses.
 
     `compute` returns scalar float tensors, nan where there was nothing to measure:
 
@@ -70,8 +70,8 @@ class Calibration(Metric):
                                  that have one of them
     `calibration_error`          of all slots as detections: slot i says with confidence q(n >= i) that it lies on an
                                  object of its own, see `objects_found` and `calibration_error`
-    `identity_calibration_error` of the kinds of the objects that were found: the probability of the kind reported, and
-                                 whether it is the true one; absent where kinds are not known
+    `identity_calibration_error` of the identities of the objects that were found: the probability of the one reported,
+                                 and whether it is the true one; absent where identities are not known
     `coverage50`                 share of the coordinates of matched objects' poses that lie in the central 50 %
                                  interval of their posterior; `coverage90`: in that of 90 %
     ============================ ==================================================================================
@@ -79,7 +79,7 @@ class Calibration(Metric):
     Args:
         slots: N. limit: largest distance at which an object counts as found, in the positions' unit.
         angles: of the P coordinates whose coverage is measured, by name, whether it is an angle.
-        kinds: whether kinds are known. bins: K, of confidence.
+        identities: whether identities are known. bins: K, of confidence.
         kwargs: for `torchmetrics.Metric`.
 
     Raises:
@@ -98,7 +98,7 @@ class Calibration(Metric):
     pairs: Tensor
 
     def __init__(
-        self, slots: int, limit: float, angles: Mapping[str, bool], kinds: bool, bins: int = 10, **kwargs: Any
+        self, slots: int, limit: float, angles: Mapping[str, bool], identities: bool, bins: int = 10, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         for name, value in (("slots", slots), ("bins", bins)):
@@ -106,7 +106,7 @@ class Calibration(Metric):
                 raise ValueError(f"{name} must be >= 1, got {value}")
         if not limit > 0:
             raise ValueError(f"limit must be > 0, got {limit}: a distance in the positions' unit")
-        self.slots, self.limit, self.angles, self.kinds = slots, float(limit), dict(angles), kinds
+        self.slots, self.limit, self.angles, self.identities = slots, float(limit), dict(angles), identities
         shapes = {
             "counts": (3,),  # scenes; objects expected, true
             "found": (3,),  # objects reported; the sum of their confidence; those found
@@ -127,14 +127,14 @@ class Calibration(Metric):
         true_position: Tensor,
         true_count: Tensor,
         poses: PoseGaps,
-        kinds: Kinds | None = None,
+        identities: Identities | None = None,
     ) -> None:
         """Take in B scenes.
 
         Args:
             posterior: (B, N + 1), q(n | x). position: (B, N, D) of all slots, those held to be absent too.
             true_position: (B, T, D), of which the first `true_count` (B,) are there.
-            poses: those of the matched objects. kinds: where they are known.
+            poses: those of the matched objects. identities: where they are known.
 
         Raises:
             ValueError: shapes do not fit.
@@ -152,9 +152,9 @@ class Calibration(Metric):
         self.found = self.found + torch.stack([reported.sum(), confidence[reported].sum(), right.sum()])
         self.presence = self.presence + self._bins(confidence, objects >= 0)
         self.scores = self.scores + count_scores(posterior, true_count, self._powers())
-        if kinds is not None:
-            same = kinds.inferred == kinds.true.gather(1, objects.clamp_min(0))
-            self.identity = self.identity + self._bins(kinds.confidence[right], same[right])
+        if identities is not None:
+            same = identities.inferred == identities.true.gather(1, objects.clamp_min(0))
+            self.identity = self.identity + self._bins(identities.confidence[right], same[right])
         self._take_poses(poses)
 
     def compute(self) -> dict[str, Tensor]:
@@ -170,7 +170,7 @@ class Calibration(Metric):
             "recall": right / true,
             "calibration_error": calibration_error(Reliability(*self.presence)),
         }
-        if self.kinds:
+        if self.identities:
             figures["identity_calibration_error"] = calibration_error(Reliability(*self.identity))
         coverage = self.covered[ITSELF].sum(1) / self.pairs.sum()
         return figures | {f"coverage{round(100 * level)}": share for level, share in zip(LEVELS, coverage)}
@@ -188,7 +188,7 @@ class Calibration(Metric):
                 | {f"coverage{round(100 * level)}": float(shares[k, j]) for k, level in enumerate(LEVELS)}
                 for j, name in enumerate(self.angles)
             }
-            bins = {name: _rows(table) for name, table in tables.items() if name == "presence" or self.kinds}
+            bins = {name: _rows(table) for name, table in tables.items() if name == "presence" or self.identities}
         return {"reliability": bins, "coverage": coverage}
 
     def fit(self) -> Fit:

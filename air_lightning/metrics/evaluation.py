@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from air_lightning.distributions import presence_weights
 from air_lightning.metrics.averages import SceneMean
 from air_lightning.metrics.boxes import BoxPrecision
-from air_lightning.metrics.confidence import Calibration, Fit, Kinds, PoseGaps
+from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
 from air_lightning.metrics.matching import match_objects
 from air_lightning.metrics.objects import Objects
 from air_lightning.metrics.scenes import SceneMetrics
@@ -60,7 +60,7 @@ class Poses(NamedTuple):
 class Evaluation(nn.Module):
     """The metrics of one model on data with a truth. A module, so that its counters lie where the model does.
 
-    Counts, kinds, positions and rotations (``SceneMetrics``), and how sure of them the model is (``Calibration``);
+    Counts, identities, positions and rotations (``SceneMetrics``), and how sure of them the model is (``Calibration``);
     where batches hold boxes their average precision (``BoxPrecision``), every slot being a detection as sure as
     q(n >= i); where they hold masks ``foreground_ari``, the mean over scenes. Where the truth tells no poses but boxes,
     positions are image coordinates: of the inferred pose (``Renderer.project``) and of the box's centre. Where it tells
@@ -78,14 +78,14 @@ class Evaluation(nn.Module):
             self._true = self._true._replace(turn=None)
         periods: Sequence[float] | None = None
         if self._inferred.turn is not None:
-            periods = renderer.where.periods(renderer.kinds, torch.zeros(()))[:, self._inferred.turn].tolist()
-        self._has_kinds = isinstance(renderer.what, Categorical) and data.has_identities
+            periods = renderer.where.periods(renderer.identity_count, torch.zeros(()))[:, self._inferred.turn].tolist()
+        self._has_identities = isinstance(renderer.what, Categorical) and data.has_identities
         self._by_pose = bool(given)
         self._names = figure_names(renderer, data)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         limit = self.scenes.position_tolerance * data.extent
         angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._compared()}
-        self.calibration = Calibration(slots, limit, angles, self._has_kinds)
+        self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.boxes, self.ari = BoxPrecision(), SceneMean()
         # as of the last `compute`: scenes by true and inferred count; bins of confidence; powers that posteriors lack
         self.confusion: Tensor | None = None
@@ -109,7 +109,7 @@ class Evaluation(nn.Module):
         self.scenes.update(inferred, truth)
         self.calibration.update(
             seen.posterior, inferred.position, truth.position, batch.count,
-            self._gaps(renderer, seen, batch, inferred, truth), self._kinds(seen, batch),
+            self._gaps(renderer, seen, batch, inferred, truth), self._identities(seen, batch),
         )  # fmt: skip
         if batch.boxes is not None:
             self.boxes.update(
@@ -139,7 +139,7 @@ class Evaluation(nn.Module):
         return self._placed(count, what, where[..., poses.places])._replace(rotation=rotation)
 
     def _placed(self, count: Tensor, what: Tensor, position: Tensor) -> Objects:
-        return Objects(count, what if self._has_kinds else None, position, None)
+        return Objects(count, what if self._has_identities else None, position, None)
 
     def _compared(self) -> list[int]:
         """The renderer's coordinates that the truth has too."""
@@ -147,22 +147,22 @@ class Evaluation(nn.Module):
             return []
         return self._inferred.all if self._true.turn is not None else self._inferred.places
 
-    def _kinds(self, seen: Seen, batch: Batch) -> Kinds | None:
-        if not self._has_kinds:
+    def _identities(self, seen: Seen, batch: Batch) -> Identities | None:
+        if not self._has_identities:
             return None
         chosen = seen.what_parameters.softmax(-1).gather(2, seen.what.unsqueeze(2)).squeeze(2)
-        return Kinds(seen.what, chosen, batch.what)
+        return Identities(seen.what, chosen, batch.what)
 
     def _gaps(self, renderer: Renderer, seen: Seen, batch: Batch, inferred: Objects, truth: Objects) -> PoseGaps:
-        """Of matched objects; a rotation's only where the kind is right, for else it means another thing."""
+        """Of matched objects; a rotation's only where the identity is right, for else it means another thing."""
         matching = match_objects(inferred, truth)
         rows = matching.mask.nonzero()[:, 0]
         ours, theirs = (rows, matching.inferred[matching.mask]), (rows, matching.true[matching.mask])
         where, true = seen.where[ours], batch.where[theirs]
-        kind = seen.what[ours] if self._has_kinds else torch.zeros_like(rows)
-        period = renderer.where.periods(renderer.kinds, where)[kind]
-        if self._has_kinds:
-            period = torch.where((kind == batch.what[theirs])[:, None], period, 0.0)
+        identity = seen.what[ours] if self._has_identities else torch.zeros_like(rows)
+        period = renderer.where.periods(renderer.identity_count, where)[identity]
+        if self._has_identities:
+            period = torch.where((identity == batch.what[theirs])[:, None], period, 0.0)
         mine, gap = self._compared(), where.new_zeros(len(rows), 0)
         for ours_at, theirs_at in zip(mine, self._true.all):
             unconstrain = renderer.where.coordinates[ours_at].unconstrain
@@ -207,7 +207,7 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
 
 def _turn_is_known(renderer: Renderer, data: SceneDataModule) -> bool:
     """Whether rotations can be compared: where nobody tells the identities, all must have one symmetry."""
-    return data.has_identities or renderer.kinds == 1
+    return data.has_identities or renderer.identity_count == 1
 
 
 def check_positions(renderer: Renderer, data: SceneDataModule) -> None:
@@ -218,5 +218,5 @@ def check_positions(renderer: Renderer, data: SceneDataModule) -> None:
         raise ValueError(
             f"{type(data).__name__} says where objects are by {', '.join(given)}, {type(renderer).__name__} by "
             f"{', '.join(renderer.where.names)}: choose data of the model's world, or a renderer of the data's; "
-            "ImageFolder takes any pictures, without their truth"
+            "ImageFolder takes any images, without their truth"
         )

@@ -16,30 +16,30 @@ from air_lightning.metrics.objects import Objects
 
 
 class SceneMetrics(Metric):
-    """How often counts, kinds, positions and rotations of whole scenes are right.
+    """How often counts, identities, positions and rotations of whole scenes are right.
 
     `compute` returns scalar float tensors, nan where there was nothing to measure:
 
     ====================== ===================================================================================
     `count_accuracy`       share of scenes with the right number of objects
     `over_count`           share of scenes with too many; `under_count`: with too few
-    `identity_accuracy`    share of matched objects of the right kind; absent where kinds are not known
+    `identity_accuracy`    share of matched objects of the right identity; absent where identities are not known
     `position_error`       median over matched objects, world units
     `position_error_share` the same as a share of `extent`
     `position_error_mean`  mean over matched objects, world units
-    `rotation_error`       median in degrees modulo symmetry, over matched objects of the right kind (of any
-                           kind where kinds are not known) whose rotation is visible; absent where rotation is
+    `rotation_error`       median in degrees modulo symmetry, over matched objects of the right identity (of any
+                           identity where identities are not known) whose rotation is visible; absent where rotation is
                            not known
     `scene_accuracy`       share of scenes right as a whole, see `scene_right`
     ====================== ===================================================================================
 
-    Kinds and rotations are known where both the inferred and the true record hold them. Medians are exact,
+    Identities and rotations are known where both the inferred and the true record hold them. Medians are exact,
     over all objects of all batches and processes: the errors are kept (4 bytes each) until `reset`.
 
     Args:
         extent: width of the table, world units, > 0.
-        periods: radians in [0, 2 pi], rotation symmetry of each kind (pi / 2: four-fold; 0: rotation
-            invisible); None: no kind has a symmetry.
+        periods: radians in [0, 2 pi], rotation symmetry of each identity (pi / 2: four-fold; 0: rotation
+            invisible); None: no identity has a symmetry.
         slots: inferred slots N, >= 1.
         true_slots: true slots T, >= 1; None: as many as `slots`.
         position_tolerance: largest position error in a right scene, as a share of `extent`.
@@ -132,7 +132,7 @@ class SceneMetrics(Metric):
 
     def _add_states(self) -> None:
         self.add_state("counts", torch.zeros(self.true_slots + 1, self.slots + 1, dtype=torch.long), "sum")
-        # the numbers of scenes with kinds and with rotations tell a key that is nan from one that is absent,
+        # the numbers of scenes with identities and with rotations tell a key that is nan from one that is absent,
         # also in a process that had no batch
         for name in (
             "scenes_right",
@@ -159,8 +159,8 @@ class SceneMetrics(Metric):
         assert isinstance(self.position_errors, list) and isinstance(self.rotation_errors, list)
         self.position_errors.append(comparison.position[comparison.mask].float())
         if comparison.rotation is not None:
-            kind = comparison.mask if comparison.identity is None else comparison.identity
-            self.rotation_errors.append(comparison.rotation[kind & ~comparison.rotation.isnan()].float())
+            identity = comparison.mask if comparison.identity is None else comparison.identity
+            self.rotation_errors.append(comparison.rotation[identity & ~comparison.rotation.isnan()].float())
 
     def _periods_on(self, device: torch.device) -> Tensor | None:
         """(K,) radians."""
@@ -177,7 +177,7 @@ class SceneMetrics(Metric):
             if value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}: a scene needs room for an object")
         if self.periods == ():
-            raise ValueError("periods must have one entry for each kind, got (): pass None for no symmetry")
+            raise ValueError("periods must have one entry for each identity, got (): pass None for no symmetry")
         check_periods(torch.tensor(self.periods or ()))
 
     def _check_slots(self, argument: str, name: str, objects: Objects) -> None:

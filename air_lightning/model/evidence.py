@@ -29,7 +29,7 @@ def what_kl(renderer: Renderer, slots: Slots) -> Tensor:
         mean, log_sd = slots.what_parameters.chunk(2, -1)
         return gaussian_kl(mean, log_sd.exp()).sum(-1)
     log_q = slots.what_parameters.log_softmax(-1)
-    return categorical_kl(log_q, torch.full_like(log_q, -math.log(renderer.kinds)))
+    return categorical_kl(log_q, torch.full_like(log_q, -math.log(renderer.identity_count)))
 
 
 def of_sample(options: Tensor, what: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def what_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
         mean, log_sd = slots.what_parameters.chunk(2, -1)
         return (0.5 * (slots.what**2 - ((slots.what - mean) / log_sd.exp()) ** 2) - log_sd).sum(-1)
     log_q = slots.what_parameters.log_softmax(-1)
-    return log_q.gather(2, slots.what.unsqueeze(2)).squeeze(2) + math.log(renderer.kinds)
+    return log_q.gather(2, slots.what.unsqueeze(2)).squeeze(2) + math.log(renderer.identity_count)
 
 
 def importance_bound(evidences: Iterable[Tensor], log_prior: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ class AIRModule(pl.LightningModule):
         if evidence_samples < 0:
             raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
         if not balance > 0:
-            raise ValueError(f"balance must be positive, got {balance}: 0.1 suits pictures in [0, 1]")
+            raise ValueError(f"balance must be positive, got {balance}: 0.1 suits images in [0, 1]")
         if reconsideration is not None and isinstance(renderer.what, Categorical):
             raise ValueError(
                 f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
@@ -348,7 +348,7 @@ class AIRModule(pl.LightningModule):
         shape = data.image_shape
         if shape is not None and tuple(shape) != tuple(self.renderer.image_shape):
             raise ValueError(
-                f"the data's pictures are {tuple(shape)} (channels, height, width), the renderer draws "
+                f"the data's images are {tuple(shape)} (channels, height, width), the renderer draws "
                 f"{tuple(self.renderer.image_shape)}: give both the same size"
             )
         if data.has_truth:
@@ -496,14 +496,14 @@ class AIRModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)
 
-    def picture(self, batch: Batch) -> NDArray[Any]:
+    def image(self, batch: Batch) -> NDArray[Any]:
         """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
         inferred = self.infer(batch.images.to(self.device))
         window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
-        kinds = inferred.slots.what if names else None
+        identities = inferred.slots.what if names else None
         scenes, beside = self._displayed(batch.images), self._displayed(drawn(self.renderer, inferred))
-        return image_rows(scenes, beside, inferred.count, window, kinds, names)
+        return image_rows(scenes, beside, inferred.count, window, identities, names)
 
     def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
@@ -516,7 +516,7 @@ class AIRModule(pl.LightningModule):
         return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, beside)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
-        """The pictures explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
+        """The images explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
         explanation = self.infer(batch.images.to(self.device))
         slots, behind = explanation.slots, explanation.background
         canvases = self.renderer.render(slots.what, slots.where, behind)

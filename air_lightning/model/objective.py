@@ -90,8 +90,8 @@ def objective(
 
 def _mixed_likelihood(canvases: Tensor, observation: Observation, shares: Tensor) -> Tensor:
     """log p(x | sum_n s_n canvas_n), (B,), of shares (B, N + 1)."""
-    picture = (shares[:, :, None, None, None] * canvases).sum(1, keepdim=True)
-    return log_likelihoods(picture, observation).squeeze(1)
+    image = (shares[:, :, None, None, None] * canvases).sum(1, keepdim=True)
+    return log_likelihoods(image, observation).squeeze(1)
 
 
 def _expected(kl_of_where: Tensor, slots: Slots, renderer: Renderer) -> Tensor:

@@ -61,7 +61,7 @@ class Refinement:
         """The best of the likeliest identities and of turns over their periods, slot by slot."""
         what, where = slots.what.unsqueeze(2), slots.where.unsqueeze(2)
         if isinstance(renderer.what, Categorical) and self.identities > 1:
-            what = slots.what_parameters.topk(min(self.identities, renderer.kinds), -1).indices
+            what = slots.what_parameters.topk(min(self.identities, renderer.identity_count), -1).indices
             index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
             where = slots.where_by_identity.gather(2, index)
         periods = periods_of(renderer, what, where)

@@ -48,7 +48,7 @@ class Search:
     Args:
         rounds: of adding and merging; 0 drops and reorders only.
         power: of the evidence, in (0, 1]; the count estimator's.
-        cost: nats that every object costs besides its KL and the prior. Above 0 for pictures that the renderer cannot
+        cost: nats that every object costs besides its KL and the prior. Above 0 for images that the renderer cannot
             draw exactly, whose misfit a superfluous object might explain: about what such an object gains.
         refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
         margin: nats by which another explanation must be worth more than the one before.
@@ -199,7 +199,7 @@ def _covered(renderer: Renderer, slots: Slots) -> Tensor:
 
 
 def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:
-    """Distances (B, N (N - 1) / 2) in the picture of each pair among the first ``count``; 1 where they just touch."""
+    """Distances (B, N (N - 1) / 2) in the image of each pair among the first ``count``; 1 where they just touch."""
     centre, half = renderer.project(slots.where)
     i, j = _pairs(half.shape[1], half.device)
     ratio = (centre[:, i] - centre[:, j]).norm(dim=-1) / (half[:, i] + half[:, j]).clamp_min(1e-6)

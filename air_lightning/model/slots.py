@@ -109,7 +109,7 @@ def next_slot(
     what_parameters = network.appearance(images, canvas, options, state)
     what = _draw_what(renderer, what_parameters, sample)
     rows = torch.arange(images.shape[0], device=images.device)
-    where = options[rows, what] if renderer.kinds > 1 else options[:, 0]
+    where = options[rows, what] if renderer.identity_count > 1 else options[:, 0]
     found = Slots(proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, what_parameters, noise)
     return found, state
 
@@ -123,7 +123,7 @@ def _draw_what(renderer: Renderer, what_parameters: Tensor, sample: bool) -> Ten
 
 def periods_of(renderer: Renderer, what: Tensor, where: Tensor) -> Tensor:
     """The turns (..., P) that change nothing in an image of objects ``what`` (...) or (..., D), poses (..., P)."""
-    periods = renderer.where.periods(renderer.kinds, where)
+    periods = renderer.where.periods(renderer.identity_count, where)
     return periods[what] if isinstance(renderer.what, Categorical) else periods.expand(where.shape)
 
 
@@ -135,6 +135,6 @@ def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:
     space = renderer.where
     total = pick(gaussian_kl(mean, sd), space.straight).sum(-1)
     if space.circular:
-        periods, spread = pick(space.periods(renderer.kinds, mean), space.circular), pick(sd, space.circular)
+        periods, spread = pick(space.periods(renderer.identity_count, mean), space.circular), pick(sd, space.circular)
         total = total + wrapped_kl(spread, periods.expand_as(spread)).sum(-1)
     return total

@@ -1,6 +1,6 @@
 """The plug-ins there are: ours, and those that installed packages announce by entry point.
 
-A package announces a class in its pyproject.toml, under one of the groups of ``KINDS``:
+A package announces a class in its pyproject.toml, under one of the groups of ``FAMILIES``:
 
     [project.entry-points."air_lightning.renderers"]
     discs = "my_package:Discs"
@@ -20,8 +20,8 @@ from typing import NamedTuple
 from air_lightning.version import __version__
 
 
-class Kind(NamedTuple):
-    """One kind of plug-in.
+class Family(NamedTuple):
+    """One family of plug-ins.
 
     Attributes:
         name: of the entry-point group, after ``air_lightning.``.
@@ -42,13 +42,13 @@ class Kind(NamedTuple):
         return tuple(getattr(import_module(self.home), base) for base in self.bases)
 
 
-KINDS = (
-    Kind("renderers", "renderers", ("Renderer",)),
-    Kind("inference", "air_lightning.inference", ("InferenceNetwork",)),
-    Kind("estimators", "air_lightning.estimators", ("CountEstimator", "IdentityEstimator")),
-    Kind("likelihoods", "air_lightning.likelihoods", ("Likelihood",)),
-    Kind("backgrounds", "air_lightning.backgrounds", ("Background",)),
-    Kind("datamodules", "datamodules", ("SceneDataModule",)),
+FAMILIES = (
+    Family("renderers", "renderers", ("Renderer",)),
+    Family("inference", "air_lightning.inference", ("InferenceNetwork",)),
+    Family("estimators", "air_lightning.estimators", ("CountEstimator", "IdentityEstimator")),
+    Family("likelihoods", "air_lightning.likelihoods", ("Likelihood",)),
+    Family("backgrounds", "air_lightning.backgrounds", ("Background",)),
+    Family("datamodules", "datamodules", ("SceneDataModule",)),
 )
 
 
@@ -66,40 +66,40 @@ class Plugin(NamedTuple):
     origin: str
 
 
-def kind_of(cls: object) -> Kind | None:
-    """The kind that a class belongs to, abstract or not; None for anything else."""
+def family_of(cls: object) -> Family | None:
+    """The family that a class belongs to, abstract or not; None for anything else."""
     if not inspect.isclass(cls):
         return None
-    return next((kind for kind in KINDS if issubclass(cls, kind.classes())), None)
+    return next((family for family in FAMILIES if issubclass(cls, family.classes())), None)
 
 
-def find(kind: Kind, name: str) -> Plugin | None:
+def find(family: Family, name: str) -> Plugin | None:
     """The installed plug-in of this name, or None where no package announces one.
 
     Raises:
         ValueError: two are called so, or it cannot be loaded.
     """
-    named = [entry for entry in _entries(kind) if entry.name == name]
+    named = [entry for entry in _entries(family) if entry.name == name]
     if not named:
         return None
-    _check_unique(kind, named)
-    plugin, error = _load(kind, named[0])
+    _check_unique(family, named)
+    plugin, error = _load(family, named[0])
     if plugin is None:
         raise ValueError(error)
     return plugin
 
 
-def available(kind: Kind) -> list[Plugin]:
-    """All plug-ins of a kind, built-in ones first. One that cannot be loaded is left out, with a warning.
+def available(family: Family) -> list[Plugin]:
+    """All plug-ins of a family, built-in ones first. One that cannot be loaded is left out, with a warning.
 
     Raises:
         ValueError: two are called the same.
     """
-    entries = _entries(kind)
-    _check_unique(kind, entries)
-    plugins = list(_built_in(kind))
+    entries = _entries(family)
+    _check_unique(family, entries)
+    plugins = list(_built_in(family))
     for entry in entries:
-        plugin, error = _load(kind, entry)
+        plugin, error = _load(family, entry)
         if plugin is not None:
             plugins.append(plugin)
         else:
@@ -107,40 +107,40 @@ def available(kind: Kind) -> list[Plugin]:
     return plugins
 
 
-def _entries(kind: Kind) -> list[EntryPoint]:
-    return sorted(entry_points(group=kind.group), key=lambda entry: (entry.name, entry.value))
+def _entries(family: Family) -> list[EntryPoint]:
+    return sorted(entry_points(group=family.group), key=lambda entry: (entry.name, entry.value))
 
 
-def _built_in(kind: Kind) -> Iterator[Plugin]:
-    home, bases = import_module(kind.home), kind.classes()
+def _built_in(family: Family) -> Iterator[Plugin]:
+    home, bases = import_module(family.home), family.classes()
     for name in home.__all__:
         cls = getattr(home, name)
         if inspect.isclass(cls) and issubclass(cls, bases) and not inspect.isabstract(cls):
-            yield Plugin(name, f"{kind.home}.{name}", cls, f"air-lightning {__version__}")
+            yield Plugin(name, f"{family.home}.{name}", cls, f"air-lightning {__version__}")
 
 
-def _check_unique(kind: Kind, entries: list[EntryPoint]) -> None:
+def _check_unique(family: Family, entries: list[EntryPoint]) -> None:
     owners = [(entry.name, f"{_origin(entry)} ({entry.value})") for entry in entries]
-    owners += [(plugin.name, f"{plugin.origin} ({plugin.path})") for plugin in _built_in(kind)]
+    owners += [(plugin.name, f"{plugin.origin} ({plugin.path})") for plugin in _built_in(family)]
     for name, number in Counter(name for name, _ in owners).items():
         if number > 1 and name in {entry.name for entry in entries}:
             both = " and ".join(owner for other, owner in owners if other == name)
             raise ValueError(
-                f"two {kind.name} are called {name!r}: {both}. Uninstall one of the packages, or have its author "
+                f"two {family.name} are called {name!r}: {both}. Uninstall one of the packages, or have its author "
                 "choose another name"
             )
 
 
 @cache
-def _load(kind: Kind, entry: EntryPoint) -> tuple[Plugin | None, str]:
+def _load(family: Family, entry: EntryPoint) -> tuple[Plugin | None, str]:
     """The plug-in, or None and what is wrong with it."""
-    where = f"{kind.name} plug-in {entry.name!r} of {_origin(entry)} ({entry.value})"
+    where = f"{family.name} plug-in {entry.name!r} of {_origin(entry)} ({entry.value})"
     try:
         cls = entry.load()
     except Exception as error:  # whatever a module may raise when it is imported
         return None, f"{where} cannot be imported: {type(error).__name__}: {error}"
-    if not (inspect.isclass(cls) and issubclass(cls, kind.classes())) or inspect.isabstract(cls):
-        wanted = " or ".join(f"{kind.home}.{base}" for base in kind.bases)
+    if not (inspect.isclass(cls) and issubclass(cls, family.classes())) or inspect.isabstract(cls):
+        wanted = " or ".join(f"{family.home}.{base}" for base in family.bases)
         return None, f"{where} must be a class that can be built and a subclass of {wanted}, got {_shown(cls)}"
     if "." in entry.name:
         return None, f"{where} has a dot in its name, which class paths have: choose a name without"

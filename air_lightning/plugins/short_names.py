@@ -6,7 +6,7 @@ from jsonargparse import _typehints
 
 from air_lightning.moved import new_name
 from air_lightning.plugins.names import unknown_name
-from air_lightning.plugins.registry import available, find, kind_of
+from air_lightning.plugins.registry import available, family_of, find
 
 
 class UnknownName(ValueError):
@@ -14,7 +14,7 @@ class UnknownName(ValueError):
 
 
 def enable_short_names() -> None:
-    """Have jsonargparse resolve the names of installed plug-ins, each where its kind is asked for.
+    """Have jsonargparse resolve the names of installed plug-ins, each where its family is asked for.
 
     Only the plug-in that is named gets imported. Configs are saved with its full class path, so that a run reloads
     whatever its plug-in is called later. Calling this again changes nothing.
@@ -33,8 +33,8 @@ def _resolve(cls: Any, name: str) -> str:
         return new_name(name)
     classes = cls if isinstance(cls, tuple) else (cls,)
     for one in classes:
-        kind = kind_of(one)
-        plugin = find(kind, name) if kind is not None else None
+        family = family_of(one)
+        plugin = find(family, name) if family is not None else None
         resolved: str = plugin.path if plugin is not None else _imported_subclasses(one, name)
         if "." in resolved:
             return resolved
@@ -49,7 +49,7 @@ def _unknown(classes: tuple[Any, ...], name: str) -> str:
 
 def _names(cls: Any) -> list[str]:
     """The short names by which a class that can be built may be asked for."""
-    kind = kind_of(cls)
-    if kind is not None:
-        return [plugin.name for plugin in available(kind) if issubclass(plugin.cls, cls)]
+    family = family_of(cls)
+    if family is not None:
+        return [plugin.name for plugin in available(family) if issubclass(plugin.cls, cls)]
     return [path.rpartition(".")[2] for path in _typehints.get_all_subclass_paths(cls)]

@@ -116,7 +116,7 @@ def values(s: Subject) -> Findings:
 
 
 def visibility(s: Subject) -> Findings:
-    """Every kind shows in some images, and an image is more than nothing."""
+    """Every identity shows in some images, and an image is more than nothing."""
     what, where = s.objects(64)
     shown = coverage(s.draw(what, where), s.renderer.compositing).flatten(1).amax(1) > 0
     names = s.renderer.what.names if isinstance(s.renderer.what, Categorical) else ("objects",)
@@ -124,8 +124,8 @@ def visibility(s: Subject) -> Findings:
         mine = shown[what == k] if len(names) > 1 else shown
         if not mine.any():
             yield (
-                f"{name} is not seen in {len(mine)} pictures of poses from the prior",
-                "draw it, or narrow the support of `where` to what the picture shows",
+                f"{name} is not seen in {len(mine)} images of poses from the prior",
+                "draw it, or narrow the support of `where` to what the image shows",
             )
 
 
@@ -136,12 +136,12 @@ def determinism(s: Subject) -> Findings:
     before = _random_states()
     second = s.draw(what, where)
     if before != _random_states():
-        yield "draw uses up global random numbers", "draw the same picture every time; runs could not be repeated"
+        yield "draw uses up global random numbers", "draw the same image every time; runs could not be repeated"
     gaps = {n: worst(a, b)[0] for n, a, b in zip(Layer._fields, second, first) if a is not None and b is not None}
     if any(gaps.values()):
         parts = {name: gap for name, gap in gaps.items() if gap}
         yield (
-            f"drawn twice, pictures differ, {in_words(parts)}",
+            f"drawn twice, images differ, {in_words(parts)}",
             "make draw a pure function: no noise, no state, no dropout",
         )
 
@@ -164,7 +164,7 @@ def batching(s: Subject) -> Findings:
     flipped = s.draw(what.flip(0), where.flip(0))
     parts = differences(each(lambda part: part.flip(0), flipped), whole)
     if parts:
-        yield f"the order of a batch changes pictures, {in_words(parts)}", "let each row depend on its own row only"
+        yield f"the order of a batch changes images, {in_words(parts)}", "let each row depend on its own row only"
 
 
 def inputs(s: Subject) -> Findings:

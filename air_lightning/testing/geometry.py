@@ -125,7 +125,7 @@ def _share_inside(maps: Tensor, shown: Tensor) -> Tensor:
 
 
 def boxes(s: Subject) -> Findings:
-    """Boxes (B, N, 4) within the picture, in order, that hold what is drawn and not much more.
+    """Boxes (B, N, 4) within the image, in order, that hold what is drawn and not much more.
 
     A box may be drawn tightly around an object's bright core or widely around all that it touches: it must hold what
     is drawn with half its peak, and lie within the object's window, or what is drawn of it at all.
@@ -142,7 +142,7 @@ def boxes(s: Subject) -> Findings:
     ):
         yield (
             f"boxes reach from {float(found.min()):.3g} to {float(found.max()):.3g}",
-            "keep them in the picture, in pixels",
+            "keep them in the image, in pixels",
         )
     core, whole = (Renderer.boxes(s.renderer, scenes.what, scenes.where, share) for share in (HALF, 0.0))
     outside = _beyond(core, found)
@@ -173,7 +173,7 @@ def _has_area(boxes: Tensor) -> Tensor:
 
 
 def _window_boxes(renderer: Renderer, where: Tensor) -> Tensor:
-    """Boxes (..., 4) around the windows of poses (..., P), pixels, cut at the picture's edges."""
+    """Boxes (..., 4) around the windows of poses (..., P), pixels, cut at the image's edges."""
     window = renderer.window(where)
     half = window[..., :2].abs().sum(-1)
     size = window.new_tensor(renderer.image_shape[:0:-1])
@@ -185,7 +185,7 @@ def periods(s: Subject) -> Findings:
     """A turn by an angle's period changes nothing in the image, and one by half, a third or a quarter of it does."""
     turning = [j for j, c in enumerate(s.renderer.where.coordinates) if c.circular]
     if not turning or not isinstance(s.renderer.what, Categorical):
-        raise Skipped("no kinds that turn")
+        raise Skipped("no identities that turn")
     for j in turning:
         c = s.renderer.where.coordinates[j]
         for k, name in enumerate(s.renderer.what.names):
@@ -204,10 +204,10 @@ def periods(s: Subject) -> Findings:
                 )
 
 
-def _changed(s: Subject, kind: int, j: int, turn: float) -> float:
-    """Share of the pixels covered by objects of a kind that a turn changes visibly."""
+def _changed(s: Subject, identity: int, j: int, turn: float) -> float:
+    """Share of the pixels covered by objects of an identity that a turn changes visibly."""
     _, where = s.objects(16)
-    what = torch.full((16,), kind, device=where.device)
+    what = torch.full((16,), identity, device=where.device)
     turned = where.clone()
     turned[:, j] += turn
     a, b = s.draw(what, where).color, s.draw(what, turned).color

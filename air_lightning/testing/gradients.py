@@ -108,7 +108,7 @@ def _compare(
     total = DIRECTIONS * len(leaf)
     if smooth < total / 4:
         yield (
-            f"along {total - smooth} of {total} directions in `{name}` the picture is not smooth: it has no gradient",
+            f"along {total - smooth} of {total} directions in `{name}` the image is not smooth: it has no gradient",
             "say differentiable=False: poses are then learnt by finite differences",
         )
     if len(wrong) > smooth / 20:
@@ -131,7 +131,7 @@ def _flat(s: Subject, objective: Callable[[list[Tensor]], Tensor], leaves: list[
         change = float(_slopes(objective, leaves, leaves[0], move).abs().max())
         if not grad[..., j].any() and change > 0:
             yield (
-                f"autograd's gradient in {c.name!r} is 0 everywhere, though a step of {c.step:g} changes the picture",
+                f"autograd's gradient in {c.name!r} is 0 everywhere, though a step of {c.step:g} changes the image",
                 "draw soft edges, or say differentiable=False",
             )
 
@@ -171,7 +171,7 @@ def contract(s: Subject) -> Findings:
 
         expected = contract_whole(whole, scenes.where, steps, scenes.incoming)
         yield from _same(
-            s, "contract", found, expected, f"at coarseness {coarseness:g} from differences of whole pictures"
+            s, "contract", found, expected, f"at coarseness {coarseness:g} from differences of whole images"
         )
 
 
@@ -246,21 +246,21 @@ def _same(s: Subject, name: str, found: Tensor, expected: Tensor, against: str) 
 
 
 def steps(s: Subject) -> Findings:
-    """A finite-difference step of each coordinate changes the image (of an angle: of every kind where it shows)."""
+    """A finite-difference step of each coordinate changes the image (of an angle: of every identity where it shows)."""
     what, where = s.objects(60)
     for j, c in enumerate(s.renderer.where.coordinates):
         move = torch.zeros_like(where)
         move[:, j] = c.step
         up, down = s.draw(what, where + move), s.draw(what, where - move)
         changed = ((up.color != down.color).flatten(1).any(1)) | ((up.depth != down.depth).flatten(1).any(1))
-        for k in range(s.renderer.kinds) if c.circular and s.renderer.kinds > 1 else [None]:
+        for k in range(s.renderer.identity_count) if c.circular and s.renderer.identity_count > 1 else [None]:
             if k is not None and c.periods and c.periods[k] == 0:
                 continue
             mine = changed if k is None else changed[what == k]
             if mine.double().mean() < 0.5:
                 of = "" if k is None else f" of {s.renderer.what.names[k]}"  # type: ignore[union-attr]
-                remedy = "raise it to what moves the picture by half a pixel to a pixel"
+                remedy = "raise it to what moves the image by half a pixel to a pixel"
                 yield (
-                    f"the step {c.step:g} of {c.name!r} changes only {int(mine.sum())} of {len(mine)} pictures{of}",
+                    f"the step {c.step:g} of {c.name!r} changes only {int(mine.sum())} of {len(mine)} images{of}",
                     f"{remedy}, or give 0 as its period where the angle cannot be seen" if c.circular else remedy,
                 )

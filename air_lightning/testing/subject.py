@@ -45,7 +45,7 @@ class Subject:
         return getattr(type(self.renderer), method) is not getattr(Renderer, method)
 
     def objects(self, number: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """``what`` and ``where`` of objects all over the support; every kind comes in turn."""
+        """``what`` and ``where`` of objects all over the support; every identity comes in turn."""
         random = torch.Generator().manual_seed(seed)
         space, device = self.renderer.what, self.renderer.device
         where = self._poses(torch.randn(number, len(self.renderer.where), generator=random))
@@ -58,20 +58,22 @@ class Subject:
     def scenes(self, batch: int = 6, slots: int = 3, others: int = 3, seed: int = 0) -> Scenes:
         """Scenes in which objects reach the ends of the support; in half of them they lie in heaps.
 
-        Opaque objects of one scene are all of different kinds, so there may be fewer slots: parts of a kind may lie
-        in one plane, and of equal depths rounding chooses.
+        Opaque objects of one scene are all of different identities, so there may be fewer slots: parts of one identity
+        may lie in one plane, and of equal depths rounding chooses.
         """
         random = torch.Generator().manual_seed(seed)
         renderer = self.renderer
         if renderer.compositing == "zbuffer" and isinstance(renderer.what, Categorical):
-            slots = min(slots, renderer.kinds)
+            slots = min(slots, renderer.identity_count)
         shape = (batch, slots, others + 1)
         where = self._poses(torch.randn(*shape, len(renderer.where), generator=random))
         heaps = where[: batch // 2]
         heaps[:] = heaps[:, :1, :1] + 0.1 * torch.randn(heaps.shape, generator=random)
         where = renderer.where.clamp(where)
         if isinstance(renderer.what, Categorical):
-            what = _own_kinds(torch.randint(renderer.kinds, shape, generator=random), renderer.kinds)
+            what = _own_identities(
+                torch.randint(renderer.identity_count, shape, generator=random), renderer.identity_count
+            )
         else:
             what = torch.randn(*shape, renderer.what.dim, generator=random)
         images = torch.rand(batch, *renderer.image_shape, generator=random)
@@ -106,13 +108,13 @@ class Subject:
         return space.clamp(space.constrain(1.5 * u))
 
 
-def _own_kinds(what: Tensor, kinds: int) -> Tensor:
-    """Of N slots one takes kinds 0, N, 2 N ..., one 1, N + 1 ...; which one, goes round from scene to scene."""
+def _own_identities(what: Tensor, identity_count: int) -> Tensor:
+    """Of N slots one takes identities 0, N, 2 N ..., one 1, N + 1 ...; which one, goes round from scene to scene."""
     batch, slots = what.shape[:2]
-    if slots > kinds:
+    if slots > identity_count:
         return what
     first = (torch.arange(batch)[:, None, None] + torch.arange(slots)[None, :, None]) % slots
-    choices = (kinds - first + slots - 1) // slots
+    choices = (identity_count - first + slots - 1) // slots
     return first + slots * (what % choices)
 
 

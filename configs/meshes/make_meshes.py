@@ -16,9 +16,9 @@ SEGMENTS = 20
 
 
 def mug() -> trimesh.Scene:
-    """A mug with a handle and a picture around it; y up, metres."""
-    picture = Image.new("RGB", (128, 64), (40, 90, 210))
-    draw = ImageDraw.Draw(picture)
+    """A mug with a handle and an image around it; y up, metres."""
+    image = Image.new("RGB", (128, 64), (40, 90, 210))
+    draw = ImageDraw.Draw(image)
     draw.rectangle([0, 44, 127, 55], fill=(245, 245, 235))
     draw.ellipse([50, 8, 78, 36], fill=(250, 140, 20))
     # radius, height and v of the texture: up the outside, over the rim, down the inside
@@ -27,7 +27,7 @@ def mug() -> trimesh.Scene:
     vertices = [[r * np.sin(a), h, r * np.cos(a)] for r, h, _ in profile for a in angles]
     uv = [[a / (2 * np.pi), 0.999 * v] for _, _, v in profile for a in angles]
     body = trimesh.Trimesh(vertices, _grid(len(profile), SEGMENTS + 1), process=False)
-    body.visual = TextureVisuals(np.array(uv), PBRMaterial(baseColorTexture=picture, baseColorFactor=[255] * 4))
+    body.visual = TextureVisuals(np.array(uv), PBRMaterial(baseColorTexture=image, baseColorFactor=[255] * 4))
     handle = trimesh.creation.torus(0.027, 0.009, major_sections=10, minor_sections=5)
     upright = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0], [0, 0, 0])
     handle.apply_transform(trimesh.transformations.translation_matrix([0, 0.052, 0.052]) @ upright)

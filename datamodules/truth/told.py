@@ -74,12 +74,12 @@ class FolderTruth:
         Raises:
             ValueError: an identity or a coordinate is not the renderer's, or a position is told in part.
         """
-        kind = type(renderer).__name__
+        name = type(renderer).__name__
         if isinstance(renderer.what, Categorical) and self.has_identities:
             unknown = sorted({str(thing.identity) for thing in self.objects} - set(renderer.what.names))
             if unknown:
                 raise ValueError(
-                    f"{self.name} has objects of the identity {unknown[0]!r}, {kind} draws "
+                    f"{self.name} has objects of the identity {unknown[0]!r}, {name} draws "
                     f"{', '.join(renderer.what.names)}: rename them in the file, or choose a renderer that draws them"
                 )
         mine = renderer.where.names
@@ -87,7 +87,7 @@ class FolderTruth:
         missing = [name for name in mine if name in POSITION and name not in self.coordinates]
         if foreign or (missing and self.coordinates):
             raise ValueError(
-                f"{self.name} gives poses by {', '.join(self.coordinates)}, {kind} has {', '.join(mine)}: give its "
+                f"{self.name} gives poses by {', '.join(self.coordinates)}, {name} has {', '.join(mine)}: give its "
                 "coordinates, in its units, or none (boxes and counts do without)"
             )
         untold = [name for name in self.coordinates if name in POSITION and self._lacks(name)]

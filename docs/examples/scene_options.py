@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Light, Shadow, Table
 
-KINDS = ("cube", "sphere", "cylinder", "cone")
+IDENTITIES = ("cube", "sphere", "cylinder", "cone")
 POSES = [[-0.9, -0.5, 0.4], [0.8, -0.8, 0.0], [0.7, 0.7, 2.2], [-0.5, 0.9, 0.8]]
 SIZE, SAMPLES, LABEL, COLUMNS = 168, 2, 18, 4
 
@@ -41,13 +41,13 @@ OPTIONS: dict[str, dict[str, Camera | Light | Table]] = {
 }
 
 
-def picture(name: str) -> Image.Image:
+def image(name: str) -> Image.Image:
     """The scene with one option changed, as a renderer of 64x64 draws it where hard edges are shown, else larger."""
     size, samples = (SIZE // 3, 1) if name == "supersample 1" else (SIZE, SAMPLES)
     renderer = MeshRenderer(
-        KINDS, image_size=(size, size), x=(-1.2, 1.2), z=(-1.2, 1.2), supersample=samples, **OPTIONS[name]
+        IDENTITIES, image_size=(size, size), x=(-1.2, 1.2), z=(-1.2, 1.2), supersample=samples, **OPTIONS[name]
     )
-    scene = renderer.render(torch.arange(len(KINDS)).unsqueeze(0), torch.tensor([POSES]))[0, -1]
+    scene = renderer.render(torch.arange(len(IDENTITIES)).unsqueeze(0), torch.tensor([POSES]))[0, -1]
     pixels = (255 * scene.permute(1, 2, 0).numpy()).round().astype(np.uint8)
     return Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.NEAREST)
 
@@ -60,7 +60,7 @@ def grid() -> Image.Image:
     for i, name in enumerate(OPTIONS):
         left, top = i % COLUMNS * SIZE, i // COLUMNS * (SIZE + LABEL)
         draw.text((left + 4, top + 4), name, fill=(0, 0, 0))
-        sheet.paste(picture(name), (left, top + LABEL))
+        sheet.paste(image(name), (left, top + LABEL))
     return sheet
 
 

@@ -42,7 +42,7 @@ class Camera:
         if np.hypot(forward[0], forward[2]) < 1e-6:
             raise ValueError(
                 f"camera position {self.position} lies straight above or below its target {self.target}: "
-                "move one of them sideways, the picture's upright direction is undefined"
+                "move one of them sideways, the image's upright direction is undefined"
             )
 
     def rotation(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The mesh renderer's pictures in torch operations alone, every face at every sample: slow, but it can be exported."""
+"""The mesh renderer's images in torch operations alone, every face at every sample: slow, but it can be exported."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from renderers.mesh.rasterizer import FAR, LEAST_AREA, NEAR, Scenery
 from renderers.spaces import Coordinate, What
 
 AT_ONCE = 64
-"""Faces in work at a time. They take about 5 kB each for a 64 x 64 picture of one object."""
+"""Faces in work at a time. They take about 5 kB each for a 64 x 64 image of one object."""
 EDGE = 1e-6
 """Barycentric weights from ``-EDGE`` on are inside, or a sample on the edge between two faces might be in neither."""
 
@@ -43,7 +43,7 @@ class DenseMeshes(Renderer):
         super().__init__(what, where, image_shape)
         self._full_pose, self._scenery = full_pose, scenery
         s, most = scenery, int(np.diff(scenery.face_start).max())
-        # by kind, filled up with faces of no area, which are not drawn
+        # by identity, filled up with faces of no area, which are not drawn
         corners = [s.vertices[:, first + s.faces[:, a:b]] for first, a, b in zip(s.vertex_start, *_ranges(s))]
         self._keep("corners", _filled([part.transpose(2, 1, 0) for part in corners], most))
         self._keep("planes", _filled([s.planes[:, a:b].T for a, b in zip(*_ranges(s))], most))
@@ -167,10 +167,10 @@ def _nearest(weights: Tensor, drawn: Tensor, nearness: Tensor, paint: Tensor) ->
 
 
 def _ranges(s: Scenery) -> tuple[list[int], list[int]]:
-    """Of each kind's faces: the first, and the one after the last."""
+    """Of each identity's faces: the first, and the one after the last."""
     return s.face_start[:-1].tolist(), s.face_start[1:].tolist()
 
 
 def _filled(parts: list[NDArray[np.float32]], most: int) -> NDArray[np.float32]:
-    """Arrays (F, ...) of several kinds as (kinds, most, ...), with zeros behind."""
+    """Arrays (F, ...) of several identities as (identities, most, ...), with zeros behind."""
     return np.stack([np.concatenate([p, np.zeros((most - len(p), *p.shape[1:]), np.float32)]) for p in parts])

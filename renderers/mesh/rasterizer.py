@@ -4,16 +4,16 @@ Three entry points, all float32, each for the objects or scenes ``start`` to ``s
 
 - ``draw_layers``: one object, one layer (colour and depth);
 - ``draw_canvases``: prefix canvases 0..N of a batch of scenes;
-- ``score_swaps``: for every slot and every alternative pose or kind of it, how a per-pixel objective of the
+- ``score_swaps``: for every slot and every alternative pose or identity of it, how a per-pixel objective of the
   canvases changes. It draws, composites, contracts and forgets: memory does not grow with the alternatives.
 
 Coverage is by pixel centre (top-left ties may be drawn by both neighbours, which have the same depth there).
 Faces with a corner nearer than ``NEAR`` are not drawn. Depth and colour are interpolated with perspective.
 An object whose pose is not finite, or whose coordinates add up to more than ``FAR``, is not drawn.
 
-A picture is a flat array (4, samples) here: red, green, blue and nearness, which is 1 / depth and 0 where nothing
+A buffer is a flat array (4, samples) here: red, green, blue and nearness, which is 1 / depth and 0 where nothing
 is; its sample (y, x) is entry ``y * width + x``. Boxes are (left, top, right, bottom) in samples, the last two
-exclusive, all four multiples of ``supersample``; a picture may be of a box only, the ``window``.
+exclusive, all four multiples of ``supersample``; a buffer may be of a box only, the ``window``.
 
 Every kernel is in this file: numba renews a function's cache when the function's own file changes, not when the
 file of something it calls does.
@@ -45,11 +45,11 @@ outer, inner, inlined = njit(**FAST, nogil=True), njit(**LEAN), njit(**LEAN, inl
 
 
 class Scenery(NamedTuple):
-    """Everything the kernels need to know besides the objects' kinds and poses.
+    """Everything the kernels need to know besides the objects' identities and poses.
 
-    ``vertices`` (3, V), ``faces`` (3, F), ``planes`` (4, F) and ``colors`` (F, 3, 3) hold all kinds one after
-    another; kind k owns ``vertex_start[k]:vertex_start[k + 1]`` of the vertices, and likewise of the faces, which
-    are indices local to the kind. A face's plane is its outward unit normal n and ``n . p`` of its points p; its
+    ``vertices`` (3, V), ``faces`` (3, F), ``planes`` (4, F) and ``colors`` (F, 3, 3) hold all identities one after
+    another; identity k owns ``vertex_start[k]:vertex_start[k + 1]`` of the vertices, and likewise of the faces, which
+    are indices local to the identity. A face's plane is its outward unit normal n and ``n . p`` of its points p; its
     colours are (corner, rgb). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped.
     ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
     towards the light, ``ambient`` and ``diffuse`` (3,) its RGB shares, ``background`` (3, height * width) in samples.
@@ -81,7 +81,7 @@ class Scenery(NamedTuple):
 
 
 @inner
-def _project(s: Any, kind: int, pose: Any, screen: Any) -> int:
+def _project(s: Any, identity: int, pose: Any, screen: Any) -> int:
     """Vertices of one object to ``screen`` (x, y, 1/z; V), x and y in samples from the top left; their number.
 
     1/z is -1 for those nearer than NEAR.
@@ -99,7 +99,7 @@ def _project(s: Any, kind: int, pose: Any, screen: Any) -> int:
     y0 = f * (r[1, 0] * a + r[1, 1] * b + r[1, 2] * c)
     z0 = r[2, 0] * a + r[2, 1] * b + r[2, 2] * c
     middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
-    start, stop = s.vertex_start[kind], s.vertex_start[kind + 1]
+    start, stop = s.vertex_start[identity], s.vertex_start[identity + 1]
     # slices of their own: the loop below is vectorised only over arrays that start at index 0
     ax, ay, az = s.vertices[0, start:stop], s.vertices[1, start:stop], s.vertices[2, start:stop]
     px, py, pw = screen[0], screen[1], screen[2]
@@ -115,7 +115,7 @@ def _project(s: Any, kind: int, pose: Any, screen: Any) -> int:
 
 
 @inner
-def _project_shadow(s: Any, kind: int, pose: Any, k: int, screen: Any) -> int:
+def _project_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any) -> int:
     """As ``_project``, of the shadow that the k-th direction of the light casts on the table."""
     if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
         return 0
@@ -123,8 +123,8 @@ def _project_shadow(s: Any, kind: int, pose: Any, k: int, screen: Any) -> int:
     r, f = s.rotation, s.focal
     x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
     middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
-    start = s.vertex_start[kind]
-    for v in range(s.vertex_start[kind + 1] - start):
+    start = s.vertex_start[identity]
+    for v in range(s.vertex_start[identity + 1] - start):
         x, z, tall = s.vertices[0, start + v], s.vertices[2, start + v], pose[1] + s.vertices[1, start + v]
         a, c = x0 + cos * x + sin * z - lean_x * tall, z0 - sin * x + cos * z - lean_z * tall
         depth = r[2, 0] * a + r[2, 1] * y0 + r[2, 2] * c
@@ -133,7 +133,7 @@ def _project_shadow(s: Any, kind: int, pose: Any, k: int, screen: Any) -> int:
         screen[0, v] = middle_x + inverse * f * (r[0, 0] * a + r[0, 1] * y0 + r[0, 2] * c)
         screen[1, v] = middle_y - inverse * f * (r[1, 0] * a + r[1, 1] * y0 + r[1, 2] * c)
         screen[2, v] = inverse if seen else -ONE
-    return int(s.vertex_start[kind + 1] - start)
+    return int(s.vertex_start[identity + 1] - start)
 
 
 @inner
@@ -170,7 +170,7 @@ def _gradient(bx: Any, by: Any, cx: Any, cy: Any, a: Any, b: Any, c: Any) -> Any
 
 @inlined
 def _fill(
-    screen: Any, i: int, j: int, k: int, paint: Any, flat: bool, shade: Any, picture: Any, window: Any, box: Any
+    screen: Any, i: int, j: int, k: int, paint: Any, flat: bool, shade: Any, buffer: Any, window: Any, box: Any
 ) -> None:
     """Rasterise the face of vertices i, j, k, where it is nearest. ``paint`` (corner, rgb) is its colours."""
     ax, ay, aw = screen[0, i], screen[1, i], screen[2, i]
@@ -202,42 +202,42 @@ def _fill(
             continue
         for x in range(int(np.ceil(left)), int(right) + 1):
             w = w0 + wy * line + wx * np.float32(x)
-            if w > picture[3, row + x]:
-                picture[3, row + x] = w
+            if w > buffer[3, row + x]:
+                buffer[3, row + x] = w
                 if flat:
-                    picture[0, row + x], picture[1, row + x], picture[2, row + x] = red, green, blue
+                    buffer[0, row + x], buffer[1, row + x], buffer[2, row + x] = red, green, blue
                 else:
                     dx, dy = np.float32(x) + HALF - ax, line + HALF - ay
                     for n in range(3):
                         a, b, c = aw * paint[0, n], bw * paint[1, n], cw * paint[2, n]
                         gx, gy = _gradient(bx, by, cx, cy, a, b, c)
-                        picture[n, row + x] = shade[n] * (a + (gx * dx + gy * dy) / area) / w
+                        buffer[n, row + x] = shade[n] * (a + (gx * dx + gy * dy) / area) / w
 
 
 @inner
 def _rows(window: Any, box: Any) -> Any:
-    """The rows of ``box`` in a picture of ``window``: their first sample, and the one after their last."""
+    """The rows of ``box`` in a buffer of ``window``: their first sample, and the one after their last."""
     width = window[2] - window[0]
     return (box[1] - window[1]) * width, (box[3] - window[1]) * width
 
 
 @inner
-def _draw(s: Any, kind: int, pose: Any, window: Any, screen: Any, picture: Any, box: Any) -> None:
-    """One object into a ``picture`` of ``window``; ``box`` becomes its bounds.
+def _draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any, box: Any) -> None:
+    """One object into a ``buffer`` of ``window``; ``box`` becomes its bounds.
 
     Nearness is written in all rows of the box, colour where the object is; the rest stays as it was.
     """
-    count = _project(s, kind, pose, screen)
+    count = _project(s, identity, pose, screen)
     _bound(screen, count, window, s.supersample, box)
-    nearness = picture[3]
+    nearness = buffer[3]
     for p in range(*_rows(window, box)):
         nearness[p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     lx, ly, lz = cos * s.light[0] - sin * s.light[2], s.light[1], sin * s.light[0] + cos * s.light[2]
     x, y, z = s.eye[0] - pose[0], s.eye[1] - pose[1], s.eye[2] - pose[2]
     x, z = cos * x - sin * z, sin * x + cos * z
-    flat, closed = s.flat[kind], s.closed[kind]
-    for face in range(s.face_start[kind], s.face_start[kind + 1] if box[2] else 0):
+    flat, closed = s.flat[identity], s.closed[identity]
+    for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         nx, ny, nz = s.planes[0, face], s.planes[1, face], s.planes[2, face]
         outside = nx * x + ny * y + nz * z > s.planes[3, face]
         if closed and not outside:
@@ -246,7 +246,7 @@ def _draw(s: Any, kind: int, pose: Any, window: Any, screen: Any, picture: Any, 
         lit, a, d = max(ZERO, facing if outside else -facing), s.ambient, s.diffuse
         shade = a[0] + d[0] * lit, a[1] + d[1] * lit, a[2] + d[2] * lit
         i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
-        _fill(screen, i, j, k, s.colors[face], flat, shade, picture, window, box)
+        _fill(screen, i, j, k, s.colors[face], flat, shade, buffer, window, box)
 
 
 @inner
@@ -259,36 +259,38 @@ def _widen(box: Any, by: Any) -> None:
 
 
 @inner
-def _silhouette(s: Any, kind: int, pose: Any, k: int, screen: Any, picture: Any, window: Any, box: Any) -> None:
+def _silhouette(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: Any, window: Any, box: Any) -> None:
     """Nearness in the ``box`` of the shadow that the k-th direction of the light casts; ``box`` from ``_bound``."""
     for p in range(*_rows(window, box)):
-        picture[3, p] = ZERO
+        buffer[3, p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     lx, lz = cos * s.leans[k, 0] - sin * s.leans[k, 1], sin * s.leans[k, 0] + cos * s.leans[k, 1]
     black = ZERO, ZERO, ZERO
-    for face in range(s.face_start[kind], s.face_start[kind + 1] if box[2] else 0):
+    for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         # the lit side of a closed mesh casts all of its shadow
-        if s.closed[kind] and not s.planes[0, face] * lx + s.planes[1, face] + s.planes[2, face] * lz > 0:
+        if s.closed[identity] and not s.planes[0, face] * lx + s.planes[1, face] + s.planes[2, face] * lz > 0:
             continue
         i, j, m = s.faces[0, face], s.faces[1, face], s.faces[2, face]
-        _fill(screen, i, j, m, s.colors[face], True, black, picture, window, box)
+        _fill(screen, i, j, m, s.colors[face], True, black, buffer, window, box)
 
 
 @inner
-def _shadow(s: Any, kind: int, pose: Any, window: Any, dark: Any, screen: Any, part: Any, shade: Any, box: Any) -> None:
+def _shadow(
+    s: Any, identity: int, pose: Any, window: Any, dark: Any, screen: Any, part: Any, shade: Any, box: Any
+) -> None:
     """What one object lets through of the table's light, ``shade`` of ``window``; ``box`` becomes the shadow's bounds.
 
-    ``dark`` is a picture to work in, ``part`` a box.
+    ``dark`` is a buffer to work in, ``part`` a box.
     """
     width = window[2] - window[0]
     for p in range(width * (window[3] - window[1])):
         shade[p] = ONE
     box[:] = 0
     for k in range(s.leans.shape[0]):
-        count = _project_shadow(s, kind, pose, k, screen)
+        count = _project_shadow(s, identity, pose, k, screen)
         _bound(screen, count, window, s.supersample, part)
         _widen(box, part)
-        _silhouette(s, kind, pose, k, screen, dark, window, part)
+        _silhouette(s, identity, pose, k, screen, dark, window, part)
         for y in range(part[1], part[3]):
             for x in range(part[0], part[2]):
                 p = (y - window[1]) * width + x - window[0]
@@ -297,21 +299,21 @@ def _shadow(s: Any, kind: int, pose: Any, window: Any, dark: Any, screen: Any, p
 
 
 @inner
-def _dim(shade: Any, shade_width: int, box: Any, window: Any, picture: Any) -> None:
-    """Darken the ground that is seen in a ``picture`` of ``window`` by the ``box`` of a whole picture's ``shade``."""
+def _dim(shade: Any, shade_width: int, box: Any, window: Any, buffer: Any) -> None:
+    """Darken the ground that is seen in a ``buffer`` of ``window`` by the ``box`` of a whole buffer's ``shade``."""
     width = window[2] - window[0]
     for y in range(max(box[1], window[1]), min(box[3], window[3])):
         for x in range(max(box[0], window[0]), min(box[2], window[2])):
             q = (y - window[1]) * width + x - window[0]
-            if picture[3, q] == 0:
+            if buffer[3, q] == 0:
                 factor = shade[y * shade_width + x]
                 for c in range(3):
-                    picture[c, q] *= factor
+                    buffer[c, q] *= factor
 
 
 @njit(cache=True)
 def _workspace(s: Any) -> Any:
-    """For one thread: the whole picture as a window, space for vertices on the screen, for a picture, for a box."""
+    """For one thread: the whole buffer as a window, space for vertices on the screen, for a buffer, for a box."""
     most = 0
     for k in range(s.vertex_start.shape[0] - 1):
         most = max(most, s.vertex_start[k + 1] - s.vertex_start[k])
@@ -321,14 +323,15 @@ def _workspace(s: Any) -> Any:
 
 @njit(cache=True)
 def _darkroom(s: Any) -> Any:
-    """For one thread that draws shadows: a picture to work in, and space for a box; nothing where there are none."""
+    """For one thread that draws shadows: a buffer to work in, and space for a box; nothing where there are none."""
     samples = s.height * s.width if s.leans.shape[0] else 0
     return np.empty((4, samples), np.float32), np.zeros(4, np.int64)
 
 
 @outer
-def draw_layers(start: int, stop: int, s: Any, kinds: Any, poses: Any, layers: Any) -> None:
-    """Draw M objects, kinds (M,) and poses (M, 4), as ``layers`` (M, 4 or 5, SH * SW): red, green, blue, depth, shade.
+def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, layers: Any) -> None:
+    """Draw M objects, identities (M,), poses (M, 4), as ``layers`` (M, 4 or 5, SH * SW): red, green, blue, depth,
+    shade.
 
     The shade is there if the light casts shadows.
     """
@@ -338,23 +341,23 @@ def draw_layers(start: int, stop: int, s: Any, kinds: Any, poses: Any, layers: A
         layer = layers[m]
         layer[:] = ZERO
         layer[3] = np.inf
-        _draw(s, kinds[m], poses[m], whole, screen, layer, box)
+        _draw(s, identities[m], poses[m], whole, screen, layer, box)
         for p in range(*_rows(whole, box)):
             layer[3, p] = ONE / layer[3, p]
         if s.leans.shape[0]:
-            _shadow(s, kinds[m], poses[m], whole, dark, screen, part, layer[4], box)
+            _shadow(s, identities[m], poses[m], whole, dark, screen, part, layer[4], box)
 
 
 @inner
-def _overlay(source: Any, source_width: int, box: Any, window: Any, picture: Any) -> None:
-    """Put the ``box`` of a whole picture over the ``picture`` of ``window`` where it is nearer."""
+def _overlay(source: Any, source_width: int, box: Any, window: Any, buffer: Any) -> None:
+    """Put the ``box`` of a whole buffer over the ``buffer`` of ``window`` where it is nearer."""
     width = window[2] - window[0]
     for y in range(max(box[1], window[1]), min(box[3], window[3])):
         for x in range(max(box[0], window[0]), min(box[2], window[2])):
             p, q = y * source_width + x, (y - window[1]) * width + x - window[0]
-            if source[3, p] > picture[3, q]:
+            if source[3, p] > buffer[3, q]:
                 for c in range(4):
-                    picture[c, q] = source[c, p]
+                    buffer[c, q] = source[c, p]
 
 
 @inner
@@ -380,24 +383,24 @@ def _average(samples: Any, start: int, width: int, factor: int, pixels: Any) -> 
 
 
 @inner
-def _reduce(picture: Any, box: Any, width: int, factor: int, image: Any) -> None:
-    """Write the ``box`` of a whole picture to the ``image`` (3, H, W)."""
+def _reduce(buffer: Any, box: Any, width: int, factor: int, image: Any) -> None:
+    """Write the ``box`` of a whole buffer to the ``image`` (3, H, W)."""
     left, right = box[0] // factor, box[2] // factor
     for c in range(3):
         for y in range(box[1] // factor, box[3] // factor):
-            _average(picture[c], y * factor * width + box[0], width, factor, image[c, y, left:right])
+            _average(buffer[c], y * factor * width + box[0], width, factor, image[c, y, left:right])
 
 
 @outer
-def draw_canvases(start: int, stop: int, s: Any, grounds: Any, kinds: Any, poses: Any, canvases: Any) -> None:
-    """Prefix canvases (B, N + 1, 3, H, W) of kinds (B, N) and poses (B, N, 4); canvas n shows the first n slots.
+def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, poses: Any, canvases: Any) -> None:
+    """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N), poses (B, N, 4); canvas n shows the first n slots.
 
     ``grounds`` (1 or B, 3, SH * SW) are the backgrounds.
     """
-    whole, screen, picture, box = _workspace(s)
+    whole, screen, buffer, box = _workspace(s)
     dark, part = _darkroom(s)
     scene, empty, shade, cast = (
-        np.empty_like(picture),
+        np.empty_like(buffer),
         np.empty_like(canvases[0, 0]),
         np.empty_like(dark[0]),
         part.copy(),
@@ -410,30 +413,30 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, kinds: Any, poses
         _copy(ground.reshape(-1), scene[:3].reshape(-1))
         scene[3] = ZERO
         _copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
-        for n in range(kinds.shape[1]):
-            _draw(s, kinds[b, n], poses[b, n], whole, screen, picture, box)
-            _overlay(picture, s.width, box, whole, scene)
+        for n in range(identities.shape[1]):
+            _draw(s, identities[b, n], poses[b, n], whole, screen, buffer, box)
+            _overlay(buffer, s.width, box, whole, scene)
             _copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
             if s.leans.shape[0]:
-                _shadow(s, kinds[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
+                _shadow(s, identities[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
                 _dim(shade, s.width, cast, whole, scene)
                 _reduce(scene, cast, s.width, s.supersample, canvases[b, n + 1])
             _reduce(scene, box, s.width, s.supersample, canvases[b, n + 1])
 
 
 @inner
-def _surround(s: Any, kinds: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
-    """``window`` becomes the smallest box around objects of kinds (M,) and poses (M, 4), and their shadows.
+def _surround(s: Any, identities: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
+    """``window`` becomes the smallest box around objects of identities (M,) and poses (M, 4), and their shadows.
 
     All 0 if none is seen.
     """
     window[:] = 0
-    for m in range(kinds.shape[0]):
-        count = _project(s, kinds[m], poses[m], screen)
+    for m in range(identities.shape[0]):
+        count = _project(s, identities[m], poses[m], screen)
         _bound(screen, count, whole, s.supersample, box)
         _widen(window, box)
         for k in range(s.leans.shape[0]):
-            count = _project_shadow(s, kinds[m], poses[m], k, screen)
+            count = _project_shadow(s, identities[m], poses[m], k, screen)
             _bound(screen, count, whole, s.supersample, box)
             _widen(window, box)
 
@@ -464,8 +467,8 @@ def _loss(code: int, parameter: Any, value: Any, wanted: Any, scale: Any) -> Any
 
 
 @inner
-def _aim(picture: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor: int, aim: Any) -> None:
-    """``aim`` (3, pixels) of a picture of ``window``: its squared error's slope, or its loss, in each pixel."""
+def _aim(buffer: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor: int, aim: Any) -> None:
+    """``aim`` (3, pixels) of a buffer of ``window``: its squared error's slope, or its loss, in each pixel."""
     code, parameter, _ = scoring
     width = window[2] - window[0]
     across = width // factor
@@ -473,7 +476,7 @@ def _aim(picture: Any, scoring: Any, wanted: Any, scale: Any, window: Any, facto
         for y in range((window[3] - window[1]) // factor):
             start, stop = y * across, (y + 1) * across
             out, goal, sd = aim[c, start:stop], wanted[c, start:stop], scale[c, start:stop]
-            _average(picture[c], y * factor * width, width, factor, out)
+            _average(buffer[c], y * factor * width, width, factor, out)
             if code == SQUARED:
                 for x in range(across):
                     out[x] = np.float32(2) * (out[x] - goal[x])
@@ -530,12 +533,12 @@ def _stage(
 
 
 @inner
-def _effect(picture: Any, old: Any, slope: Any, squared: bool, start: int, stop: int) -> Any:
+def _effect(buffer: Any, old: Any, slope: Any, squared: bool, start: int, stop: int) -> Any:
     """Change of the objective where an alternative is drawn over ``old``, its samples ``start`` to ``stop``.
 
     With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
     """
-    red, green, blue, nearness = picture[0], picture[1], picture[2], picture[3]
+    red, green, blue, nearness = buffer[0], buffer[1], buffer[2], buffer[3]
     old_red, old_green, old_blue, nearest = old[0], old[1], old[2], old[3]
     slope_red, slope_green, slope_blue = slope[0], slope[1], slope[2]
     bend, total = ONE if squared else ZERO, ZERO
@@ -549,7 +552,7 @@ def _effect(picture: Any, old: Any, slope: Any, squared: bool, start: int, stop:
 
 
 @inner
-def _effect_of_means(picture: Any, old: Any, slope: Any, squared: bool, window: Any, box: Any, factor: int) -> Any:
+def _effect_of_means(buffer: Any, old: Any, slope: Any, squared: bool, window: Any, box: Any, factor: int) -> Any:
     """As ``_effect``, for the pixels of ``box`` that are means of ``factor`` x ``factor`` samples."""
     width, bend, total = window[2] - window[0], ONE if squared else ZERO, ZERO
     share = ONE / np.float32(factor * factor)
@@ -558,10 +561,10 @@ def _effect_of_means(picture: Any, old: Any, slope: Any, squared: bool, window: 
             r, g, b = ZERO, ZERO, ZERO
             for j in range(y * factor, (y + 1) * factor):
                 for p in range(j * width + x * factor, j * width + (x + 1) * factor):
-                    if picture[3, p] > old[3, p]:
-                        r += picture[0, p] - old[0, p]
-                        g += picture[1, p] - old[1, p]
-                        b += picture[2, p] - old[2, p]
+                    if buffer[3, p] > old[3, p]:
+                        r += buffer[0, p] - old[0, p]
+                        g += buffer[1, p] - old[1, p]
+                        b += buffer[2, p] - old[2, p]
             r, g, b, q = r * share, g * share, b * share, y * (width // factor) + x
             total += r * (slope[0, q] + bend * r) + g * (slope[1, q] + bend * g) + b * (slope[2, q] + bend * b)
     return total
@@ -580,7 +583,7 @@ def _worth(scoring: Any, aim: Any, goal: Any, c: int, q: int, change: Any, value
 
 @inner
 def _effect_at_large(
-    picture: Any, shade: Any, old: Any, aim: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
+    buffer: Any, shade: Any, old: Any, aim: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
 ) -> Any:
     """As ``_effect``, of every objective and with the object's shadow, in the pixels of ``box``.
 
@@ -595,11 +598,11 @@ def _effect_at_large(
             for j in range(y * factor, (y + 1) * factor):
                 for p in range(j * width + x * factor, j * width + (x + 1) * factor):
                     r0, g0, b0 = r0 + old[0, p], g0 + old[1, p], b0 + old[2, p]
-                    if picture[3, p] > old[3, p]:
+                    if buffer[3, p] > old[3, p]:
                         changed = True
-                        r += picture[0, p] - old[0, p]
-                        g += picture[1, p] - old[1, p]
-                        b += picture[2, p] - old[2, p]
+                        r += buffer[0, p] - old[0, p]
+                        g += buffer[1, p] - old[1, p]
+                        b += buffer[2, p] - old[2, p]
                     elif shaded and old[3, p] == 0 and shade[p] < 1:
                         changed, dark = True, shade[p] - ONE
                         r, g, b = r + dark * old[0, p], g + dark * old[1, p], b + dark * old[2, p]
@@ -614,7 +617,7 @@ def _effect_at_large(
 @inner
 def _effects(
     factor: int,
-    picture: Any,
+    buffer: Any,
     shade: Any,
     window: Any,
     box: Any,
@@ -630,11 +633,11 @@ def _effects(
     squared = scoring[0] == SQUARED
     for n in range(i, old.shape[0] if box[2] else 0):
         if scoring[0] > SQUARED or shade.shape[0]:
-            scores[n + 1] = _effect_at_large(picture, shade, old[n], aim[n], scoring, goal, window, box, factor)
+            scores[n + 1] = _effect_at_large(buffer, shade, old[n], aim[n], scoring, goal, window, box, factor)
         elif factor == 1:
-            scores[n + 1] = _effect(picture, old[n], aim[n], squared, start, stop)
+            scores[n + 1] = _effect(buffer, old[n], aim[n], squared, start, stop)
         else:
-            scores[n + 1] = _effect_of_means(picture, old[n], aim[n], squared, window, box, factor)
+            scores[n + 1] = _effect_of_means(buffer, old[n], aim[n], squared, window, box, factor)
 
 
 @outer
@@ -645,16 +648,16 @@ def score_swaps(
 
     Args:
         grounds: backgrounds (1 or B, 3, SH * SW).
-        slots: kinds (B, N) and poses (B, N, 4), as they are.
-        others: kinds (B, N, M) and poses (B, N, M, 4), the alternatives.
+        slots: identities (B, N) and poses (B, N, 4), as they are.
+        others: identities (B, N, M) and poses (B, N, M, 4), the alternatives.
         target: (B, N + 1, 3, H, W) where the objective of canvas n is its inner product with ``target[:, n]``;
             otherwise images (B, 1, 3, H, W).
         scoring: the objective's code in ``renderers.pixel_loss``; the loss's parameter, float32, and scale (3, H, W).
         scores: (B, N, M, N + 1), written; zero for canvases that do not show slot i.
     """
-    (kinds, poses), (other_kinds, other_poses) = slots, others
-    _, count, choices = other_kinds.shape
-    whole, screen, picture, box = _workspace(s)
+    (identities, poses), (other_identities, other_poses) = slots, others
+    _, count, choices = other_identities.shape
+    whole, screen, buffer, box = _workspace(s)
     layers = np.empty((count, 4, s.height * s.width), np.float32)
     boxes, window, old = np.empty((count, 4), np.int64), np.empty(4, np.int64), np.empty_like(layers)
     pixels = s.height * s.width // (s.supersample * s.supersample)
@@ -666,18 +669,18 @@ def score_swaps(
         ground = grounds[b if grounds.shape[0] > 1 else 0]
         scores[b] = ZERO
         for j in range(count):
-            _draw(s, kinds[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
+            _draw(s, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
             if shaded:
-                _shadow(s, kinds[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
+                _shadow(s, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
         for i in range(count):
-            _surround(s, other_kinds[b, i], other_poses[b, i], whole, screen, box, window)
+            _surround(s, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
             _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
             for m in range(choices):
-                kind, pose = other_kinds[b, i, m], other_poses[b, i, m]
+                identity, pose = other_identities[b, i, m], other_poses[b, i, m]
                 if shaded:
-                    picture[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
-                _draw(s, kind, pose, window, screen, picture, box)
+                    buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
+                _draw(s, identity, pose, window, screen, buffer, box)
                 if shaded:
-                    _shadow(s, kind, pose, window, dark, screen, part, shade, cast)
+                    _shadow(s, identity, pose, window, dark, screen, part, shade, cast)
                     _widen(box, cast)
-                _effects(s.supersample, picture, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])
+                _effects(s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])

@@ -17,42 +17,44 @@ from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
 from renderers.pixel_loss import PixelLoss
+from renderers.renamed import renamed_arguments
 from renderers.spaces import Categorical, Coordinate
 
 Range = tuple[float, float]
-KINDS = ("cube", "sphere", "cylinder")
+DEFAULT = ("cube", "sphere", "cylinder")
 
 
 class MeshRenderer(Renderer):
-    """Draws kinds of triangle meshes with a z-buffer, without gradients of its own.
+    """Draws triangle meshes, one for each identity, with a z-buffer, without gradients of its own.
 
-    ``what`` is the kind, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
+    ``what`` is the identity, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
 
     Args:
-        kinds: names of what is drawn: built-in kinds (cube, sphere, cylinder, cone) and those of ``meshes``. Null: all
-            those of ``meshes``; without any, cube, sphere and cylinder.
-        meshes: what a kind is drawn from: a mesh file's path, a ``MeshFile``, or a built-in kind's name.
-        colors: RGB in [0, 1] by kind, where the built-in or the file's own colours are not wanted.
-        sizes: factor by kind on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
+        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone) and those of ``meshes``.
+            Null: all those of ``meshes``; without any, cube, sphere and cylinder.
+        meshes: what an identity is drawn from: a mesh file's path, a ``MeshFile``, or a built-in shape's name.
+        colors: RGB in [0, 1] by identity, where the built-in or the file's own colours are not wanted.
+        sizes: factor by identity on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
         image_size: height and width in pixels.
         camera: where from, where to, how wide.
         light: direction, strength and colour of the light, and whether objects cast shadows on the table.
         table: the ground in the background.
         x, y, z: a pair [low, high] frees the coordinate over that support, a number fixes it.
         yaw: null frees it, a number (radians) fixes it.
-        position_step, yaw_step: central finite-difference steps, world units and radians. A picture with hard edges
+        position_step, yaw_step: central finite-difference steps, world units and radians. An image with hard edges
             is piecewise constant: take about half a pixel to a pixel.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
         backend: what draws: ``embedded``, our own rasteriser (numba on the CPU, Triton on CUDA), or ``pytorch3d``,
             where that is installed.
     Errors:
-        ValueError for what cannot be drawn, above all an unknown kind or a support that the camera does not see.
+        ValueError for what cannot be drawn, above all an unknown identity or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
     """
 
+    @renamed_arguments(kinds="identities")
     def __init__(
         self,
-        kinds: Sequence[str] | None = None,
+        identities: Sequence[str] | None = None,
         meshes: dict[str, BareMesh | MeshFile | str] | None = None,
         colors: dict[str, RGB] | None = None,
         sizes: dict[str, float] | None = None,
@@ -73,17 +75,17 @@ class MeshRenderer(Renderer):
             raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
         if supersample < 1:
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
-        kinds = tuple(kinds if kinds is not None else meshes or KINDS)
+        identities = tuple(identities if identities is not None else meshes or DEFAULT)
         check_eye(camera, table)
         if light.shadow is not None and not table.width > 0:
             raise ValueError(
                 "light.shadow falls on the table, and table width is 0: draw a table, or leave the shadow out"
             )
-        sources = _sources(kinds, meshes or {})
+        sources = _sources(identities, meshes or {})
         drawn = _meshes(sources, colors or {}, sizes or {})
         self._digests = {
-            f"mesh {kind!r}": mesh.digest
-            for (kind, source), mesh in zip(sources.items(), drawn)
+            f"mesh {identity!r}": mesh.digest
+            for (identity, source), mesh in zip(sources.items(), drawn)
             if isinstance(source, MeshFile)
         }
         self._fixed: dict[str, float] = {}
@@ -101,7 +103,7 @@ class MeshRenderer(Renderer):
         if not free:
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
-        super().__init__(Categorical(kinds), tuple(free), (3, height, width))
+        super().__init__(Categorical(identities), tuple(free), (3, height, width))
         self.camera, self.table, self.supersample = camera, table, supersample
         self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
         self._check_view()
@@ -185,20 +187,27 @@ class MeshRenderer(Renderer):
         return ground if ground.dim() == 4 else ground.unsqueeze(0)
 
     def _objects(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Kinds (...,), int64, and whole poses (..., 4), float32, for the backend."""
+        """Identities (...,), int64, and whole poses (..., 4), float32, for the backend."""
         self.where.check(where)
         if what.shape != where.shape[:-1]:
             raise ValueError(
                 f"`what` must have shape {tuple(where.shape[:-1])} to go with `where`, got {tuple(what.shape)}"
             )
-        kinds = what.detach().long()
+        identities = what.detach().long()
         # On a GPU the answer would have to be waited for, in every step.
-        if kinds.device.type == "cpu" and kinds.numel() and not 0 <= kinds.min() <= kinds.max() < self.kinds:
-            raise ValueError(f"`what` must hold indices of the {self.kinds} kinds, got {kinds.min()} to {kinds.max()}")
-        return kinds, self.full_pose(where.detach().float())
+        if (
+            identities.device.type == "cpu"
+            and identities.numel()
+            and not 0 <= identities.min() <= identities.max() < self.identity_count
+        ):
+            raise ValueError(
+                f"`what` must hold indices of the {self.identity_count} identities, "
+                f"got {identities.min()} to {identities.max()}"
+            )
+        return identities, self.full_pose(where.detach().float())
 
     def _check_view(self) -> None:
-        """Every corner of the pose support must project into the picture."""
+        """Every corner of the pose support must project into the image."""
         spans = [(c.low, c.high) for c in self.where.coordinates if not c.circular]
         axes = [c.name for c in self.where.coordinates if not c.circular]
         yaw = [0.0] if "yaw" in self.where.names else []
@@ -210,49 +219,54 @@ class MeshRenderer(Renderer):
                 place = ", ".join(f"{a}={v:g}" for a, v in zip(axes, values)) or "the fixed position"
                 raise ValueError(
                     f"the pose support reaches outside the camera's view: {place} is seen at image coordinates "
-                    f"({image[0]:.2f}, {image[1]:.2f}), depth {depth:.2f}, and the picture spans [-1, 1]: "
+                    f"({image[0]:.2f}, {image[1]:.2f}), depth {depth:.2f}, and the image spans [-1, 1]: "
                     "narrow x, y or z, move the camera back or widen its field_of_view "
                     f"({self.camera.field_of_view:g} degrees)"
                 )
 
 
-def _sources(kinds: Sequence[str], meshes: dict[str, BareMesh | MeshFile | str]) -> dict[str, MeshFile | str]:
-    """By kind, the file or the built-in shape that it is drawn from."""
-    _check_names("meshes", meshes, kinds)
-    for kind in kinds:
-        if kind not in meshes and kind not in BUILT_IN:
+def _sources(identities: Sequence[str], meshes: dict[str, BareMesh | MeshFile | str]) -> dict[str, MeshFile | str]:
+    """By identity, the file or the built-in shape that it is drawn from."""
+    _check_names("meshes", meshes, identities)
+    for identity in identities:
+        if identity not in meshes and identity not in BUILT_IN:
             raise ValueError(
-                f"unknown kind {kind!r}: the built-in kinds are {', '.join(BUILT_IN)}; for one of your own, say in "
-                f"`meshes` which file it is in, {kind}: FILE"
+                f"unknown identity {identity!r}: the built-in shapes are {', '.join(BUILT_IN)}; for one of your own, "
+                f"say in `meshes` which file it is in, {identity}: FILE"
             )
-    given = {kind: meshes.get(kind, kind) for kind in kinds}
-    files = {kind: MeshFile(value) if isinstance(value, str) else value for kind, value in given.items()}
-    return {kind: str(file.path) if file.path in BUILT_IN else file for kind, file in files.items()}
+    given = {identity: meshes.get(identity, identity) for identity in identities}
+    files = {identity: MeshFile(value) if isinstance(value, str) else value for identity, value in given.items()}
+    return {identity: str(file.path) if file.path in BUILT_IN else file for identity, file in files.items()}
 
 
 def _meshes(sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: dict[str, float]) -> list[Mesh]:
     for name, given in (("colors", colors), ("sizes", sizes)):
         _check_names(name, given, list(sources))
-    for kind, color in colors.items():
-        check_color(f"colors[{kind!r}]", color)
-    for kind, size in sizes.items():
+    for identity, color in colors.items():
+        check_color(f"colors[{identity!r}]", color)
+    for identity, size in sizes.items():
         if not 0 < size < math.inf:
-            raise ValueError(f"sizes[{kind!r}] must be positive and finite, got {size}: 1 is the built-in size")
-    return [_mesh(kind, source, colors.get(kind)).scaled(sizes.get(kind, 1.0)) for kind, source in sources.items()]
+            raise ValueError(f"sizes[{identity!r}] must be positive and finite, got {size}: 1 is the built-in size")
+    return [
+        _mesh(identity, source, colors.get(identity)).scaled(sizes.get(identity, 1.0))
+        for identity, source in sources.items()
+    ]
 
 
-def _mesh(kind: str, source: MeshFile | str, color: RGB | None) -> Mesh:
+def _mesh(identity: str, source: MeshFile | str, color: RGB | None) -> Mesh:
     if isinstance(source, MeshFile):
         from renderers.mesh.files.building import built  # much to import, and wanted only here
 
         try:
             return built(source, color)
         except ValueError as error:
-            raise ValueError(f"meshes[{kind!r}] {error}") from error
+            raise ValueError(f"meshes[{identity!r}] {error}") from error
     return BUILT_IN[source](COLORS[source] if color is None else color)
 
 
-def _check_names(name: str, given: Iterable[str], kinds: Sequence[str]) -> None:
-    for kind in given:
-        if kind not in kinds:
-            raise ValueError(f"{name} has {kind!r}, which is not one of the kinds drawn: {', '.join(kinds)}")
+def _check_names(name: str, given: Iterable[str], identities: Sequence[str]) -> None:
+    for identity in given:
+        if identity not in identities:
+            raise ValueError(
+                f"{name} has {identity!r}, which is not one of the identities drawn: {', '.join(identities)}"
+            )

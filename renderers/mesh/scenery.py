@@ -77,7 +77,7 @@ class Light:
         if not (self.ambient >= 0 and self.directed >= 0 and self.ambient + self.directed <= 1 + 1e-6):
             raise ValueError(
                 f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient:g} and "
-                f"{self.directed:g}: a picture's colours end at 1"
+                f"{self.directed:g}: an image's colours end at 1"
             )
         check_color("light color", self.color)
         check_color("light ambient_color", self.ambient_color)
@@ -178,7 +178,7 @@ def pack(
     supersample: int,
     table: Table = Table(),
 ) -> Scenery:
-    """All that the kernels read, for pictures of ``background``'s size."""
+    """All that the kernels read, for images of ``background``'s size."""
     direction = np.asarray(light.direction, np.float32)
     _, height, width = background.shape
     rays = light.directions()[: 0 if light.shadow is None else None]

@@ -1,4 +1,4 @@
-"""Triangle meshes and the built-in kinds: cube, sphere, cylinder, cone.
+"""Triangle meshes and the built-in shapes: cube, sphere, cylinder, cone.
 
 Every built-in stands on the plane ``y = 0`` with its axis on the y axis, is wound counter-clockwise seen from
 outside, and is about one unit wide before scaling.

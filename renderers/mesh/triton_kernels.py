@@ -1,6 +1,6 @@
-"""The embedded rasteriser for CUDA: Triton kernels with the pictures of ``renderers.mesh.rasterizer``.
+"""The embedded rasteriser for CUDA: Triton kernels with the images of ``renderers.mesh.rasterizer``.
 
-One program draws one object, or one scene, in one tile of a picture: it holds the tile's samples in registers and goes
+One program draws one object, or one scene, in one tile of an image: it holds the tile's samples in registers and goes
 through the object's faces, ``FACES`` at a time, keeping for every sample the nearest face. So nothing but results is
 written, and differences (draw, composite, contract, forget) need no memory for what they draw.
 
@@ -25,7 +25,7 @@ POISSON_GAUSSIAN = tl.constexpr(pixel_loss.POISSON_GAUSSIAN)
 
 @triton.jit
 def _samples(tile, height, width, factor, SIDE: tl.constexpr, SUB: tl.constexpr):
-    """Of a tile: column, row and flat number of every sample, whether it is in the picture; its pixels' and theirs."""
+    """Of a tile: column, row and flat number of every sample, whether it is in the image; its pixels' and theirs."""
     across = (width // factor + SIDE - 1) // SIDE
     pixel, sub = tl.arange(0, SIDE * SIDE), tl.arange(0, SUB)
     px, py = tile % across * SIDE + pixel % SIDE, tile // across * SIDE + pixel // SIDE
@@ -160,12 +160,12 @@ def _nearness(x, y, drawn, ax, ay, aw, bx, by, bw, cx, cy, cw):
 
 @triton.jit
 def _shadow(
-    kind, pose, vertices, faces, vertex_start, face_start, vertex_total, face_total, camera, table, height, width,
+    what, pose, vertices, faces, vertex_start, face_start, vertex_total, face_total, camera, table, height, width,
     x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
     """What one object lets through of the table's light in a tile's samples."""
     shade = tl.full((COUNT,), 1.0, tl.float32)
-    start, stop, base = tl.load(face_start + kind), tl.load(face_start + kind + 1), tl.load(vertex_start + kind)
+    start, stop, base = tl.load(face_start + what), tl.load(face_start + what + 1), tl.load(vertex_start + what)
     size = tl.abs(tl.load(pose)) + tl.abs(tl.load(pose + 1)) + tl.abs(tl.load(pose + 2)) + tl.abs(tl.load(pose + 3))
     if size <= FAR:  # not if one is NaN
         darkening = tl.where(real, tl.load(table + y * width + x, real, 0.0), 0.0) * tl.load(camera + 22)
@@ -200,17 +200,17 @@ def _mix(paint, shown, a, b, c, light, nearness):
 
 @triton.jit
 def _draw(
-    kind, pose, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total, camera,
+    what, pose, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total, camera,
     height, width, x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr,
 ):  # fmt: skip
     """One object in the samples of a tile: red, green, blue and nearness, all 0 where it is not."""
     px, py, pz, yaw = tl.load(pose), tl.load(pose + 1), tl.load(pose + 2), tl.load(pose + 3)
     nearness, best = tl.zeros((COUNT,), tl.float32), tl.full((COUNT,), -1, tl.int32)
     red, green, blue = nearness, nearness, nearness
-    start, stop, base = tl.load(face_start + kind), tl.load(face_start + kind + 1), tl.load(vertex_start + kind)
+    start, stop, base = tl.load(face_start + what), tl.load(face_start + what + 1), tl.load(vertex_start + what)
     if tl.abs(px) + tl.abs(py) + tl.abs(pz) + tl.abs(yaw) <= FAR:  # not if one is NaN
         cos, sin = tl.cos(yaw), tl.sin(yaw)
-        hidden_back = tl.load(closed + kind) != 0
+        hidden_back = tl.load(closed + what) != 0
         ex, ey, ez = tl.load(camera + 9) - px, tl.load(camera + 10) - py, tl.load(camera + 11) - pz
         eye_x, eye_z = cos * ex - sin * ez, sin * ex + cos * ez
         low_x, high_x = _span(x, real)
@@ -271,7 +271,7 @@ def _draw(
 
 @triton.jit
 def draw_layers(
-    kinds, poses, layers, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total,
+    what, poses, layers, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total,
     camera, table, height, width, factor, inverse,
     SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
@@ -282,7 +282,7 @@ def draw_layers(
     tile, m, _ = _where(height, width, factor, SIDE)
     x, y, place, real, _, _ = _samples(tile, height, width, factor, SIDE, SUB)
     red, green, blue, nearness = _draw(
-        tl.load(kinds + m), poses + m * 4, vertices, faces, planes, colors, vertex_start, face_start, closed,
+        tl.load(what + m), poses + m * 4, vertices, faces, planes, colors, vertex_start, face_start, closed,
         vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
     )  # fmt: skip
     size = height * width
@@ -295,7 +295,7 @@ def draw_layers(
     tl.store(out + 3 * size, nearness, real)
     if LEANS > 0:
         shade = _shadow(
-            tl.load(kinds + m), poses + m * 4, vertices, faces, vertex_start, face_start, vertex_total, face_total,
+            tl.load(what + m), poses + m * 4, vertices, faces, vertex_start, face_start, vertex_total, face_total,
             camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
         )  # fmt: skip
         tl.store(out + 4 * size, shade, real)
@@ -303,7 +303,7 @@ def draw_layers(
 
 @triton.jit
 def draw_canvases(
-    kinds, poses, canvases, background, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total,
+    what, poses, canvases, background, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total,
     face_total, camera, table, height, width, factor, slots, step,
     SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
@@ -328,7 +328,7 @@ def draw_canvases(
         if n < slots:
             slot = b * slots + n
             r, g, u, w = _draw(
-                tl.load(kinds + slot), poses + slot * 4, vertices, faces, planes, colors, vertex_start, face_start,
+                tl.load(what + slot), poses + slot * 4, vertices, faces, planes, colors, vertex_start, face_start,
                 closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
             )  # fmt: skip
             nearer = w > nearness
@@ -336,7 +336,7 @@ def draw_canvases(
             blue, nearness = tl.where(nearer, u, blue), tl.where(nearer, w, nearness)
             if LEANS > 0:
                 shade = _shadow(
-                    tl.load(kinds + slot), poses + slot * 4, vertices, faces, vertex_start, face_start, vertex_total,
+                    tl.load(what + slot), poses + slot * 4, vertices, faces, vertex_start, face_start, vertex_total,
                     face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
                 )  # fmt: skip
                 shade = tl.where(nearness == 0, shade, 1.0)
@@ -377,7 +377,7 @@ def _change(old, by, wanted, scale, parameter, inside, CODE: tl.constexpr):
 
 @triton.jit
 def score_swaps(
-    other_kinds, other_poses, layers, target, scores, scale, background, vertices, faces, planes, colors, vertex_start,
+    other_what, other_poses, layers, target, scores, scale, background, vertices, faces, planes, colors, vertex_start,
     face_start, closed, vertex_total, face_total, camera, table, height, width, factor, slots, others, parameter, step,
     CODE: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
@@ -392,13 +392,13 @@ def score_swaps(
     x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
     size, pixels = height * width, (height // factor) * (width // factor)
     red, green, blue, nearness = _draw(
-        tl.load(other_kinds + number), other_poses + number * 4, vertices, faces, planes, colors, vertex_start,
+        tl.load(other_what + number), other_poses + number * 4, vertices, faces, planes, colors, vertex_start,
         face_start, closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
     )  # fmt: skip
     seen, planes_held = tl.max(nearness) > 0, (4 if LEANS == 0 else 5)
     if LEANS > 0:
         shade = _shadow(
-            tl.load(other_kinds + number), other_poses + number * 4, vertices, faces, vertex_start, face_start,
+            tl.load(other_what + number), other_poses + number * 4, vertices, faces, vertex_start, face_start,
             vertex_total, face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
         )  # fmt: skip
         seen |= tl.min(shade) < 1

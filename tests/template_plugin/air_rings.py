@@ -9,15 +9,15 @@ from renderers import Categorical, Coordinate, Layer, Renderer
 
 
 class Rings(Renderer):
-    """Opaque rings on black, smaller ones on top; ``where`` is x, y and scale (half the width, in half pictures).
+    """Opaque rings on black, smaller ones on top; ``where`` is x, y and scale (half the width, in half images).
 
     Args:
         size: pixels along a side.
     """
 
     def __init__(self, size: int = 32) -> None:
-        place = [Coordinate(name, "half pictures", -0.7, 0.7, step=2 / size) for name in ("x", "y")]
-        scale = Coordinate("scale", "half pictures", 0.2, 0.5, step=1 / size)
+        place = [Coordinate(name, "half images", -0.7, 0.7, step=2 / size) for name in ("x", "y")]
+        scale = Coordinate("scale", "half images", 0.2, 0.5, step=1 / size)
         super().__init__(Categorical(("thin", "thick")), (*place, scale), (3, size, size))
         axis = (torch.arange(size) + 0.5) * 2 / size - 1
         self.register_buffer("axis", axis, persistent=False)

@@ -29,7 +29,9 @@ def labels(task: Task, batch: Batch) -> Tensor:
         )
     digits = batch.what[:, :OBJECTS]
     if int(digits.max()) > 9:
-        raise ValueError(f"the downstream tasks need digits 0 to 9, got the kind {int(digits.max())}: use MultiMNIST")
+        raise ValueError(
+            f"the downstream tasks need digits 0 to 9, got the identity {int(digits.max())}: use MultiMNIST"
+        )
     if task == "sum":
         return digits.sum(1)
     middle = batch.boxes[:, :OBJECTS, 0] + batch.boxes[:, :OBJECTS, 2]

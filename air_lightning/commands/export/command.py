@@ -91,7 +91,7 @@ def write(run_dir: Path, options: argparse.Namespace) -> None:
         gaps = differences(WRITERS[options.format](program, draft, metadata(module)), module)
         comparison = (
             f"largest difference from the original {gaps.max():.2g}, median {gaps.median():.2g}; "
-            f"{int((gaps > TOLERANCE).sum())} of {len(gaps)} pictures differ by more than {TOLERANCE:g}"
+            f"{int((gaps > TOLERANCE).sum())} of {len(gaps)} images differ by more than {TOLERANCE:g}"
         )
         if not agrees(gaps):
             exit_with(1, f"error: the exported program is not the model: {comparison}. Nothing was written")

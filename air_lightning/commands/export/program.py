@@ -29,8 +29,8 @@ Program = Callable[[Tensor], tuple[Tensor, ...]]
 class Inference(nn.Module):
     """Images (B, C, H, W) to ``OUTPUTS``: the network's answer, reconsidered if the model is, no search or refinement.
 
-    count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the kinds (B, N, K), or posterior
-    means of appearance (B, N, D); object_where (B, N, P), the poses of the likeliest kinds in the renderer's units.
+    count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the identities (B, N, K), or posterior
+    means of appearance (B, N, D); object_where (B, N, P), poses of the likeliest identities, in the renderer's units.
 
     Args:
         module: the model. renderer: what draws between slots, the model's own or one that draws the same.
@@ -78,8 +78,8 @@ def trace(module: AIRModule) -> ExportedProgram:
 def metadata(module: AIRModule) -> dict[str, str]:
     """What a user of the program needs to know of it, as text by name; all but ``description`` is JSON."""
     renderer = module.renderer
-    kinds = list(renderer.what.names) if isinstance(renderer.what, Categorical) else None
-    periods = renderer.where.periods(renderer.kinds, torch.zeros(()))
+    identities = list(renderer.what.names) if isinstance(renderer.what, Categorical) else None
+    periods = renderer.where.periods(renderer.identity_count, torch.zeros(()))
     where = [
         {"name": c.name, "unit": c.unit, "low": c.low, "high": c.high, "circular": c.circular}
         | ({"periods": periods[:, j].tolist()} if c.circular else {})
@@ -89,16 +89,16 @@ def metadata(module: AIRModule) -> dict[str, str]:
         "air_lightning": __version__,
         "image_shape": list(renderer.image_shape),
         "slots": module.slots,
-        "kinds": kinds,
+        "kinds": identities,
         "where": where,
         "refined": False,
         "outputs": list(OUTPUTS),
     }
     description = (
         "AIR inference. images: float32 (batch, channels, height, width) in [0, 1]. count_probabilities: (batch, "
-        "slots + 1). object_what: probabilities of the kinds (batch, slots, kinds), or codes of appearance (batch, "
-        "slots, dimensions). object_where: (batch, slots, coordinates). The first n slots are the objects, n the "
-        "likeliest count. Poses and kinds are the network's own, not refined through the renderer."
+        "slots + 1). object_what: probabilities of the identities (batch, slots, identities), or codes of appearance "
+        "(batch, slots, dimensions). object_where: (batch, slots, coordinates). The first n slots are the objects, n "
+        "the likeliest count. Poses and identities are the network's own, not refined through the renderer."
     )
     return {"description": description} | {name: json.dumps(fact) for name, fact in facts.items()}
 
@@ -137,7 +137,7 @@ def scenes(module: AIRModule, size: int, random: torch.Generator) -> Tensor:
     renderer, shape = module.renderer, (size, module.slots)
     where = renderer.where.clamp(renderer.where.constrain(torch.randn(*shape, len(renderer.where), generator=random)))
     if isinstance(renderer.what, Categorical):
-        what = torch.randint(renderer.kinds, shape, generator=random)
+        what = torch.randint(renderer.identity_count, shape, generator=random)
     else:
         what = torch.randn(*shape, renderer.what.dim, generator=random)
     with torch.no_grad():

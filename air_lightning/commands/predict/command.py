@@ -1,7 +1,7 @@
 """`python -m air_lightning predict`: what a trained model sees in images.
 
-    python -m air_lightning predict --run_dir DIR --input PICTURE_OR_FOLDER ... --output OUT [--overlay]
-    python -m air_lightning predict --model scenes3d --input PICTURES --output OUT --format coco
+    python -m air_lightning predict --run_dir DIR --input IMAGE_OR_FOLDER ... --output OUT [--overlay]
+    python -m air_lightning predict --model scenes3d --input IMAGES --output OUT --format coco
 
 Images are PNG, JPEG, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has
 a line of JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay
@@ -75,17 +75,17 @@ def arguments() -> argparse.ArgumentParser:
         prog=PROG, description=__doc__.partition("\n\n")[2], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model_arguments(parser)
-    parser.add_argument("--input", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, or folders")
+    parser.add_argument("--input", type=Path, nargs="+", required=True, metavar="PATH", help="images, or folders")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to write to")
     parser.add_argument("--format", choices=list(FILES), default="jsonl", help="of the predictions (default: jsonl)")
-    parser.add_argument("--overlay", action="store_true", help="draw the pictures with their objects marked, too")
+    parser.add_argument("--overlay", action="store_true", help="draw the images with their objects marked, too")
     parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
     parser.add_argument("--offset", type=float, help="the raw number that is black")
     parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
     parser.add_argument("--background", choices=("median",), help="behind the objects: the given images' median")
     parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
-    parser.add_argument("--batch_size", type=positive, default=64, help="pictures at a time (default: 64)")
+    parser.add_argument("--batch_size", type=positive, default=64, help="images at a time (default: 64)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
     return parser
 
@@ -101,12 +101,12 @@ def input_files(given: Sequence[Path]) -> list[Path]:
         if os.path.isdir(path):
             inside = found(path)
             if not inside:
-                raise ValueError(f"--input {str(path)!r} holds no pictures: expected {', '.join(SUFFIXES)} files")
+                raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
             files |= dict.fromkeys(inside)
         elif not os.path.isfile(path):
-            raise ValueError(f"--input {str(path)!r} does not exist: give pictures, or folders of them")
+            raise ValueError(f"--input {str(path)!r} does not exist: give images, or folders of them")
         elif not is_image(path):
-            raise ValueError(f"--input {str(path)!r} is no picture: expected {', '.join(SUFFIXES)} files")
+            raise ValueError(f"--input {str(path)!r} is no image: expected {', '.join(SUFFIXES)} files")
         else:
             files[path] = None
     return list(files)
@@ -117,7 +117,7 @@ def some_images(files: Sequence[Path], wanted: Wanted, most: int = LOOKED_AT) ->
     images: list[GivenImage] = []
     for file in files[:: -(-len(files) // most)]:
         with suppress(ValueError):  # `run` says it
-            images += from_file(file, wanted).pictures
+            images += from_file(file, wanted).images
     return images[:: max(1, -(-len(images) // most))]
 
 
@@ -128,19 +128,19 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
         ValueError: none could, and nothing was written; or the model's answer is not finite.
     """
     reader = Reader(files, model.wanted)
-    with output(options.output, options.format, options.overlay, model.kinds) as writer:
-        pictures = iter(reader)
-        while batch := list(itertools.islice(pictures, options.batch_size)):
-            seen = model.infer_batch([picture for _, picture in batch], options.all_slots)
-            for (source, picture), prediction in zip(batch, seen):
-                writer.add(source, picture, prediction)
+    with output(options.output, options.format, options.overlay, model.identities) as writer:
+        images = iter(reader)
+        while batch := list(itertools.islice(images, options.batch_size)):
+            seen = model.infer_batch([image for _, image in batch], options.all_slots)
+            for (source, image), prediction in zip(batch, seen):
+                writer.add(source, image, prediction)
         if not writer.written:
             raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
     size = f"the model's {width}x{height} (width x height)"
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
         if count:
-            print(f"note: {count} {'picture was' if count == 1 else 'pictures were'} {what} to {size}", file=sys.stderr)
+            print(f"note: {count} {'image was' if count == 1 else 'images were'} {what} to {size}", file=sys.stderr)
     if writer.boxless:
         print(
             f"note: {writer.boxless} of {writer.objects} objects have no box, for nothing of them is drawn in the "
@@ -150,17 +150,17 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     if note := dim(reader.peak, "--scale"):
         print(f"warning: {note}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
-    print(f"wrote {options.output}/  {FILES[options.format]} ({writer.written} pictures){overlays}")
+    print(f"wrote {options.output}/  {FILES[options.format]} ({writer.written} images){overlays}")
     if reader.unread:
         print(f"{reader.unread} of {len(files)} files could not be read and were left out", file=sys.stderr)
     return reader.unread
 
 
 class Reader:
-    """The pictures of files, each with its source; a file that cannot be read is said and left out.
+    """The images of files, each with its source; a file that cannot be read is said and left out.
 
     Attributes:
-        unread: files left out. scaled, stretched: pictures scaled to the model's size in their proportions and not.
+        unread: files left out. scaled, stretched: images scaled to the model's size in their proportions and not.
         peak: the largest value of those of 16 bits.
     """
 
@@ -171,15 +171,15 @@ class Reader:
     def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
         for file in self.files:
             try:
-                pictures, peak = from_file(file, self.wanted)
+                images, peak = from_file(file, self.wanted)
             except ValueError as error:
                 print(f"error: {error}", file=sys.stderr)
                 self.unread += 1
                 continue
             self.peak = max(self.peak, peak)
-            for index, picture in enumerate(pictures):
-                self._count(picture.original.size)
-                yield Source(file, index, len(pictures)), picture
+            for index, image in enumerate(images):
+                self._count(image.original.size)
+                yield Source(file, index, len(images)), image
 
     def _count(self, size: tuple[int, int]) -> None:
         _, height, width = self.wanted.shape

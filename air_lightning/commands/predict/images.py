@@ -54,7 +54,7 @@ class Wanted(NamedTuple):
 class FileImages(NamedTuple):
     """The images of a file, and the largest value of those of 16 bits (``Levels.peak``)."""
 
-    pictures: list[GivenImage]
+    images: list[GivenImage]
     peak: int
 
 
@@ -84,10 +84,10 @@ def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
     if isinstance(given, Image.Image):
         return [wanted(from_pillow(given))]
     if isinstance(given, (list, tuple)):
-        return [picture for part in given for picture in from_given(part, wanted)]
+        return [image for part in given for image in from_given(part, wanted)]
     if not isinstance(given, (np.ndarray, Tensor)):
         raise ValueError(
-            f"images must be an array, a tensor, a PIL picture or a list of these, got {type(given).__name__}: "
+            f"images must be an array, a tensor, a PIL image or a list of these, got {type(given).__name__}: "
             "open files with PIL.Image.open"
         )
     try:
@@ -99,7 +99,7 @@ def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
 
 def _channels_last(tensor: Tensor) -> NDArray[Any]:
     if tensor.dim() == 3 and tensor.shape[0] not in CHANNELS:
-        raise ValueError("a tensor of three dimensions is one picture (C, H, W), C = 1, 3 or 4: give (N, C, H, W)")
+        raise ValueError("a tensor of three dimensions is one image (C, H, W), C = 1, 3 or 4: give (N, C, H, W)")
     if tensor.dim() not in (2, 3, 4) or (tensor.dim() == 4 and tensor.shape[1] not in CHANNELS):
         raise ValueError("a tensor must be (H, W), (C, H, W) or (N, C, H, W), C = 1, 3 or 4")
     plain_type = tensor.detach().cpu()

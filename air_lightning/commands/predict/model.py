@@ -1,4 +1,4 @@
-"""A trained model that explains images of any kind."""
+"""A trained model that explains images, whatever they are given as."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +31,8 @@ class Model:
     def __init__(self, module: AIRModule, levels: Levels = Levels(), stretch: Stretch = "linear") -> None:
         if module.renderer.image_shape[0] not in (1, 3):
             raise ValueError(
-                f"the model's pictures have {module.renderer.image_shape[0]} channels: predictions are of grey (1) and "
-                "RGB (3) pictures only"
+                f"the model's images have {module.renderer.image_shape[0]} channels: predictions are of grey (1) and "
+                "RGB (3) images only"
             )
         self.module, self.levels, self.stretch = module.eval(), levels, stretch
 
@@ -66,10 +66,15 @@ class Model:
         return self.module.slots
 
     @property
-    def kinds(self) -> tuple[str, ...] | None:
+    def identities(self) -> tuple[str, ...] | None:
         """The names of the identities; None where objects have a code of appearance."""
         space = self.module.renderer.what
         return space.names if isinstance(space, Categorical) else None
+
+    @property
+    def kinds(self) -> tuple[str, ...] | None:
+        """``identities`` by their name of before."""
+        return self.identities
 
     @property
     def units(self) -> dict[str, str]:
@@ -90,36 +95,36 @@ class Model:
     def fit_background(self, images: Sequence[GivenImage]) -> None:
         """Show the background images that are as the model wants them. Errors: ValueError where they make none."""
         assert self.module.background is not None
-        given = [picture.image for picture in images] or [torch.empty(self.image_shape)[:0]]
+        given = [image.image for image in images] or [torch.empty(self.image_shape)[:0]]
         self.module.background.fit(torch.stack(given).to(self.module.device))
 
     def infer(self, images: Any, batch_size: int = 64, all_slots: bool = False) -> list[Prediction]:
-        """Explain pictures; the answer has one record for each, whatever they are given with.
+        """Explain images; the answer has one record for each, whatever they are given with.
 
         Args:
             images: an array (H, W), (H, W, C), (N, H, W) or (N, H, W, C), where one of three dimensions is a single
-                picture if its last is 1, 3 or 4; a tensor (H, W), (C, H, W) or (N, C, H, W); a PIL picture; or a list
+                image if its last is 1, 3 or 4; a tensor (H, W), (C, H, W) or (N, C, H, W); a PIL image; or a list
                 of these. C = 1, 3 or 4. Values are uint8, uint16, bool, or real in [0, 1]; any where ``levels`` are
                 stated, as they are by the data of a run that was trained with a ``scale``. Other sizes than the
                 model's are scaled to it whatever their proportions, grey is made of colour and colour of grey,
                 transparent parts become black.
-            batch_size: pictures computed at a time.
+            batch_size: images computed at a time.
             all_slots: also list the slots that are likelier absent (``Prediction.slots``).
         Errors:
-            ValueError for images of another kind, with their shape and type.
+            ValueError for anything else, with its shape and type.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
-        pictures = from_given(images, self.wanted)
+        images = from_given(images, self.wanted)
         if self.waits:
-            self.fit_background(pictures)
-        batches = (pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size))
+            self.fit_background(images)
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots)]
 
     def infer_batch(self, batch: Sequence[GivenImage], all_slots: bool = False) -> list[Prediction]:
-        """Explain one batch of pictures that are as the model wants them."""
-        images = torch.stack([picture.image for picture in batch]).to(self.module.device)
-        sizes = [picture.original.size for picture in batch]
+        """Explain one batch of images that are as the model wants them."""
+        images = torch.stack([given.image for given in batch]).to(self.module.device)
+        sizes = [given.original.size for given in batch]
         return predictions(self.module.renderer, self.module.infer(images), sizes, all_slots)
 
 

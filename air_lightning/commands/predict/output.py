@@ -63,26 +63,26 @@ class Writer:
 
     Args:
         folder: an empty one. form: ``jsonl`` or ``coco``. overlay: whether images with boxes are drawn too.
-        kinds: names of the identities; None where there are none.
+        identities: their names; None where there are none.
     """
 
-    def __init__(self, folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) -> None:
+    def __init__(self, folder: Path, form: str, overlay: bool, identities: Sequence[str] | None) -> None:
         self.folder, self.overlay = folder, overlay
-        self._numbers: dict[str | None, int] = {name: number for number, name in enumerate(kinds or [], 1)}
+        self._numbers: dict[str | None, int] = {name: number for number, name in enumerate(identities or [], 1)}
         self.written = self.objects = self.boxless = 0
-        self._images, self._annotations, self._categories = list[Row](), list[Row](), _categories(kinds)
+        self._images, self._annotations, self._categories = list[Row](), list[Row](), _categories(identities)
         self._lines = (folder / FILES["jsonl"]).open("w") if form == "jsonl" else None
         if overlay:
             (folder / OVERLAYS).mkdir()
 
-    def add(self, source: Source, picture: GivenImage, prediction: Prediction) -> None:
+    def add(self, source: Source, image: GivenImage, prediction: Prediction) -> None:
         """Write what was seen in an image."""
         self.objects += len(prediction.objects)
         self.boxless += sum(found.box is None for found in prediction.objects)
         row: Row = {"file": source.file.as_posix(), "index": source.index}
         if self.overlay:
             row["overlay"] = f"{OVERLAYS}/{self.written:06d}_{source.file.stem[:LONGEST]}.png"
-            draw_overlay(picture.original, prediction).save(self.folder / row["overlay"])
+            draw_overlay(image.original, prediction).save(self.folder / row["overlay"])
         if self._lines is not None:
             self._lines.write(json.dumps(row | prediction.record(), allow_nan=False) + "\n")
         else:
@@ -122,12 +122,12 @@ class Writer:
             )
 
 
-def _categories(kinds: Sequence[str] | None) -> list[Row]:
-    return [{"id": number, "name": name} for number, name in enumerate(kinds or ["object"], 1)]
+def _categories(identities: Sequence[str] | None) -> list[Row]:
+    return [{"id": number, "name": name} for number, name in enumerate(identities or ["object"], 1)]
 
 
 @contextmanager
-def output(folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) -> Iterator[Writer]:
+def output(folder: Path, form: str, overlay: bool, identities: Sequence[str] | None) -> Iterator[Writer]:
     """A writer whose files come to lie in ``folder`` when all are written; none does if it is left by an error.
 
     Earlier predictions there are replaced: ``check_output`` has seen that it holds nothing else.
@@ -136,7 +136,7 @@ def output(folder: Path, form: str, overlay: bool, kinds: Sequence[str] | None) 
     place = folder if folder.is_dir() else folder.parent  # a folder may be ours to write to where its parent is not
     draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=place))
     try:
-        writer = Writer(draft, form, overlay, kinds)
+        writer = Writer(draft, form, overlay, identities)
         try:
             yield writer
         finally:

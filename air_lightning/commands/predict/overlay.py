@@ -25,7 +25,7 @@ def draw_overlay(original: Image.Image, prediction: Prediction) -> Image.Image:
 
 
 def label(found: FoundObject, number: int) -> str:
-    """What is written beside a box: kind, or number in the order of inference; and confidence."""
+    """What is written beside a box: identity, or number in the order of inference; and confidence."""
     return f"{found.kind or f'#{number + 1}'} {found.confidence:.2f}"
 
 

@@ -22,15 +22,15 @@ class FoundObject:
     """One inferred object. Numbers have six significant digits.
 
     Attributes:
-        kind: name of its identity, after refinement where the model has one; None for a renderer without kinds.
-        kind_probabilities: of every kind by name, the network's own, before refinement; None as ``kind``.
-        code: posterior mean of its appearance; None for a renderer with kinds.
-        pose: the renderer's coordinates by name, in the renderer's units. An angle lies within half its kind's period
-            of 0; it is None where the kind looks the same from all sides.
+        kind: name of its identity, after refinement where the model has one; None for a renderer without identities.
+        kind_probabilities: of every identity by name, the network's own, before refinement; None as ``kind``.
+        code: posterior mean of its appearance; None for a renderer with identities.
+        pose: the renderer's coordinates by name, in the renderer's units. An angle lies within half its identity's
+            period of 0; it is None where the identity looks the same from all sides.
         pose_sd: the posterior sd of each coordinate of ``pose``, in its unit (``Coordinate.spread``), of an angle the
             circular one; None as there.
-        window: corners (x, y) of the region where the network reads appearance, pixels of the picture given.
-        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the picture
+        window: corners (x, y) of the region where the network reads appearance, pixels of the image given.
+        box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the image
             given, from the upper left corner, ends excluded; None if it draws nothing.
         confidence: posterior probability that it is there, q(n >= i | x) for the i-th object.
     """
@@ -73,7 +73,7 @@ class Prediction:
 def predictions(
     renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]], all_slots: bool = False
 ) -> list[Prediction]:
-    """The records of B explained pictures, whose own sizes (width, height) in pixels are given.
+    """The records of B explained images, whose own sizes (width, height) in pixels are given.
 
     Errors:
         ValueError where the model's answer is not finite.
@@ -86,14 +86,14 @@ def predictions(
     ):
         if not bool(value.isfinite().all()):
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
-    kinds = renderer.what.names if isinstance(renderer.what, Categorical) else None
+    identities = renderer.what.names if isinstance(renderer.what, Categorical) else None
     columns = _columns(renderer, seen, sizes)
     results = []
     for b, (width, height) in enumerate(sizes):
         row = [column[b] for column in columns]
         count = int(seen.count[b])
         listed = seen.slots.where.shape[1] if all_slots else count
-        slots = tuple(_object(renderer, kinds, *(part[i] for part in row)) for i in range(listed))
+        slots = tuple(_object(renderer, identities, *(part[i] for part in row)) for i in range(listed))
         told = slots if all_slots else None
         results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told))
     return results
@@ -122,15 +122,15 @@ def _columns(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) 
 
 
 def _object(
-    renderer: Renderer, kinds: tuple[str, ...] | None, what: Tensor, what_parameters: Tensor, where: Tensor,
+    renderer: Renderer, identities: tuple[str, ...] | None, what: Tensor, what_parameters: Tensor, where: Tensor,
     where_sd: Tensor, window: Tensor, box: Tensor, confidence: Tensor,
 ) -> FoundObject:  # fmt: skip
     x0, y0, x1, y1 = _numbers(box)
-    pose = _pose(renderer, 0 if kinds is None else int(what), where)
+    pose = _pose(renderer, 0 if identities is None else int(what), where)
     return FoundObject(
-        kind=None if kinds is None else kinds[int(what)],
-        kind_probabilities=None if kinds is None else dict(zip(kinds, _numbers(what_parameters.softmax(-1)))),
-        code=None if kinds is not None else _numbers(what_parameters.chunk(2, -1)[0]),
+        kind=None if identities is None else identities[int(what)],
+        kind_probabilities=None if identities is None else dict(zip(identities, _numbers(what_parameters.softmax(-1)))),
+        code=None if identities is not None else _numbers(what_parameters.chunk(2, -1)[0]),
         pose=pose,
         pose_sd={name: None if pose[name] is None else sd for name, sd in zip(pose, _numbers(where_sd))},
         window=tuple((x, y) for x, y in (_numbers(corner) for corner in window)),
@@ -139,8 +139,8 @@ def _object(
     )
 
 
-def _pose(renderer: Renderer, kind: int, where: Tensor) -> dict[str, float | None]:
-    periods = renderer.where.periods(renderer.kinds, where)[kind]
+def _pose(renderer: Renderer, identity: int, where: Tensor) -> dict[str, float | None]:
+    periods = renderer.where.periods(renderer.identity_count, where)[identity]
     pose: dict[str, float | None] = {}
     for coordinate, value, period in zip(renderer.where.coordinates, _numbers(where), periods.tolist()):
         if not coordinate.circular:

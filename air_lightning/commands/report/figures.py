@@ -20,15 +20,15 @@ class Figure(NamedTuple):
 FIGURES = {
     "count_accuracy": Figure("Count accuracy", "share of scenes", True, "the right number of objects"),
     "scene_accuracy": Figure(
-        "Scene accuracy", "share of scenes", True, "right as a whole: counts, kinds, positions, rotations"
+        "Scene accuracy", "share of scenes", True, "right as a whole: counts, identities, positions, rotations"
     ),
-    "identity_accuracy": Figure("Identity accuracy", "share of objects", True, "matched objects of the right kind"),
+    "identity_accuracy": Figure("Identity accuracy", "share of objects", True, "matched objects of the right identity"),
     "over_count": Figure("Too many objects", "share of scenes", False, "more objects inferred than there are"),
     "under_count": Figure("Too few objects", "share of scenes", False, "fewer objects inferred than there are"),
     "position_error": Figure("Position error, median", "renderer's units", False, "over matched objects"),
     "position_error_mean": Figure("Position error, mean", "renderer's units", False, "over matched objects"),
     "position_error_share": Figure("Position error, relative", "share of the scene's width", False, "the median"),
-    "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, objects of the right kind"),
+    "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, identity being right"),
     "box_ap": Figure("Box AP", "average precision", True, "mean over overlaps from 0.5 to 0.95"),
     "box_ap50": Figure("Box AP at 0.5", "average precision", True, "boxes that overlap by half"),
     "box_ap75": Figure("Box AP at 0.75", "average precision", True, "boxes that overlap by three quarters"),
@@ -40,7 +40,7 @@ FIGURES = {
     "precision": Figure("Precision", "share of objects", True, "of those reported, near a true one of their own"),
     "recall": Figure("Recall", "share of objects", True, "of the true ones, near one reported"),
     "calibration_error": Figure("Calibration error", "share", False, "confidence less how often right, mean of slots"),
-    "identity_calibration_error": Figure("Calibration error of kinds", "share", False, "likewise, of objects found"),
+    "identity_calibration_error": Figure("Calibration error of identities", "share", False, "likewise, objects found"),
     "coverage50": Figure("Coverage of 50 % intervals", "share of coordinates", True, "0.5 is right"),
     "coverage90": Figure("Coverage of 90 % intervals", "share of coordinates", True, "0.9 is right"),
     "elbo": Figure("ELBO", "nats", True, "the bound on log p(x), mean over scenes"),
@@ -98,7 +98,7 @@ VALIDATION = (
     Plan("Coverage of intervals", "share", {"val/coverage50": "of 50 %", "val/coverage90": "of 90 %"}),
     Plan(
         "Calibration error", "share", {
-            "val/calibration_error": "of presence", "val/identity_calibration_error": "of kinds",
+            "val/calibration_error": "of presence", "val/identity_calibration_error": "of identities",
         },
     ),
     Plan("Log loss of the count", "nats a scene", {"val/count_log_loss": "of the true number"}),
@@ -108,7 +108,7 @@ DRIVING = (
     Plan("Likelihood's sd", "pixel value", {"schedule/likelihood_sd": "likelihood sd"}),
     Plan("Coarseness", "factor on finite differences", {"schedule/coarseness": "coarseness"}),
     Plan("Speed", "steps a second", {"speed/steps_per_second": "steps"}),
-    Plan("Throughput", "pictures a second", {"speed/images_per_second": "pictures"}),
+    Plan("Throughput", "images a second", {"speed/images_per_second": "images"}),
     Plan("GPU memory", "MiB", {"gpu/memory_mib": "most so far"}),
 )
 LEFT_OUT = ("epoch", "step", "time/training_seconds", "val/position_error_share")

@@ -14,7 +14,7 @@ COMPARED = (*TILES, "rotation_error", "foreground_ari", "log_evidence")
 SAID_BY_OTHERS = ("position_error_share", "position_error_mean", "box_ap", "box_ap75")
 """Columns that have no chart over several runs."""
 TRAINED = ("train/elbo", "train/loss")
-PICTURES = 6 * 2**20
+IMAGES = 6 * 2**20
 """Bytes of all the runs' images together."""
 ROUNDING = 1e-6
 """What figures, which are float32, may lack of a goal as a share of it: 95 of 100 is logged as 0.94999999."""
@@ -74,7 +74,7 @@ def overview_page(shown: Sequence[Run], goal: Goal) -> str:
         notes=[f"{run.name}: {note}" for run in shown for e in run.evaluations.values() for note in notes(run, e)],
         headed={heading: panels(shown, some) for heading, some in overlaid(shown).items() if some},
         arguments=differing(shown),
-        pictures=pictures(shown),
+        images=images(shown),
     )  # fmt: skip
 
 
@@ -100,9 +100,9 @@ def overlaid(shown: Sequence[Run]) -> dict[str, list[Plan]]:
     }
 
 
-def pictures(shown: Sequence[Run]) -> list[tuple[Run, str, str]]:
+def images(shown: Sequence[Run]) -> list[tuple[Run, str, str]]:
     """(run, data URI or nothing, caption) of the last image of every run that has any, of limited size in all."""
-    found, left = [], PICTURES
+    found, left = [], IMAGES
     for run in shown:
         drawn = runs.figures_of(run.folder / runs.FIGURES)
         if drawn:

@@ -188,13 +188,13 @@ def scene_groups(judgement: Judgement) -> list[tuple[str, list[dict[str, Any]]]]
 def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     """What is shown of a scene."""
     boxed = scene.boxed
-    parts = np.split(boxed.picture, scene.panels, axis=1)
+    parts = np.split(boxed.image, scene.panels, axis=1)
     height, width = parts[0].shape[:2]
-    pictures = [data_uri(png(part), "image/png") for part in parts]
-    views = [("inferred", pictures[0], boxed.inferred)]
-    views += [(name, picture, []) for name, picture in zip(("reconstruction", "background", "objects"), pictures[1:])]
+    images = [data_uri(png(part), "image/png") for part in parts]
+    views = [("inferred", images[0], boxed.inferred)]
+    views += [(name, image, []) for name, image in zip(("reconstruction", "background", "objects"), images[1:])]
     if known:
-        views.insert(0, ("truth", pictures[0], boxed.truth))
+        views.insert(0, ("truth", images[0], boxed.truth))
     return {
         "scene": scene,
         "known": known,
@@ -261,10 +261,10 @@ def thousands(value: int | float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
-def png(picture: ImageArray) -> bytes:
+def png(image: ImageArray) -> bytes:
     """An image (H, W, 3) as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(file, format="PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(file, format="PNG", optimize=True)
     return file.getvalue()
 
 

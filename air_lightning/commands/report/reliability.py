@@ -11,7 +11,7 @@ from markupsafe import Markup
 from air_lightning.commands.report.chart import HEIGHT, WIDTH, Frame, axes
 from air_lightning.commands.report.record import Bin, Evaluation
 
-LINES = {"presence": "an object of its own is there", "identity": "its kind is the true one"}
+LINES = {"presence": "an object of its own is there", "identity": "its identity is the true one"}
 PAIRS = {
     "Objects in a scene, mean": ("expected_count", "true_count"),
     "Precision of the objects reported": ("stated_precision", "precision"),
@@ -63,7 +63,7 @@ def rows(
 
 
 def diagram(tables: Mapping[str, Sequence[Bin]]) -> Markup:
-    """The share that came true over the confidence, a line for each kind of forecast; on the diagonal they agree."""
+    """The share that came true over the confidence, a line for each sort of forecast; on the diagonal they agree."""
     frame = Frame(0.0, 1.0, 1.0)
     svg = Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "class": "chart"})
     said = "; ".join(f"{name}: " + _in_words(some) for name, some in tables.items())

@@ -23,8 +23,8 @@ from renderers.spaces import Categorical
 
 PARTS = ("model", "data")
 OVERLAP = (
-    "overlap with the truth: the intersection over union of matched boxes, 0 for a pair of different kinds, summed "
-    "and divided by the true or the inferred count, whichever is larger; 1 is perfect. Rotations do not count"
+    "overlap with the truth: the intersection over union of matched boxes, 0 for a pair of different identities, "
+    "summed and divided by the true or the inferred count, whichever is larger; 1 is perfect. Rotations do not count"
 )
 ERROR = "the root mean square error of the reconstruction, pixel values from 0 to 1; 0 is perfect"
 
@@ -36,7 +36,7 @@ class Judged(NamedTuple):
         number: in the test split. score: see ``Judgement.criterion``.
         inferred: how many objects were inferred. truth: how many there are, -1: unknown.
         error: root mean square error of the reconstruction. boxed: the images, a pixel for each of theirs.
-        panels: images side by side in ``boxed.picture``: 2, or 4 where background and objects are shown apart.
+        panels: images side by side in ``boxed.image``: 2, or 4 where background and objects are shown apart.
     """
 
     number: int
@@ -158,26 +158,29 @@ def judge_batch(renderer: Renderer, batch: Batch, seen: Inference, start: int) -
         renderer, batch, seen.count, seen.posterior, seen.slots.what, seen.slots.where, drawn(renderer, seen), zoom=1
     )
     errors = (seen.reconstruction - batch.images).pow(2).flatten(1).mean(1).sqrt().tolist()
-    kinds = isinstance(renderer.what, Categorical)
+    identities = isinstance(renderer.what, Categorical)
     judged = []
     for b, (boxed, count, truth) in enumerate(zip(boxed_scenes, seen.count.tolist(), batch.count.tolist())):
-        score = overlap(boxed.truth, boxed.inferred, max(truth, count), kinds)
-        panels = boxed.picture.shape[1] // renderer.image_shape[2]
+        score = overlap(boxed.truth, boxed.inferred, max(truth, count), identities)
+        panels = boxed.image.shape[1] // renderer.image_shape[2]
         judged.append(Judged(start + b, score, count, truth, errors[b], boxed, panels))
     return judged
 
 
-def overlap(truth: Sequence[Box], inferred: Sequence[Box], most: int, kinds: bool) -> float:
+def overlap(truth: Sequence[Box], inferred: Sequence[Box], most: int, identities: bool) -> float:
     """How well boxes explain a scene, in [0, 1], see ``OVERLAP``; 1 where there is nothing to find and nothing found.
 
     Args:
-        most: the larger of both counts, which boxes that cannot be seen belong to. kinds: whether a pair's must agree.
+        most: the larger of both counts, which boxes that cannot be seen belong to. identities: whether a pair's must
+            agree.
     """
     if most == 0:
         return 1.0
     if not truth or not inferred:
         return 0.0
-    overlaps = np.array([[_iou(t, i) if t.kind == i.kind or not kinds else 0.0 for i in inferred] for t in truth])
+    overlaps = np.array(
+        [[_iou(t, i) if t.identity == i.identity or not identities else 0.0 for i in inferred] for t in truth]
+    )
     return float(overlaps[linear_sum_assignment(-overlaps)].sum()) / most
 
 

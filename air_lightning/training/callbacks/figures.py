@@ -23,7 +23,7 @@ class InfersInSteps(Protocol):
     """A module that can show how it explains scenes, object after object. Modules need not have this."""
 
     def steps(self, batch: Any) -> Sequence[np.ndarray]:
-        """Frames (H, W, 3) of uint8, all of one size. Called as `picture` is."""
+        """Frames (H, W, 3) of uint8, all of one size. Called as `image` is."""
 
 
 class Figures(Callback):
@@ -33,7 +33,7 @@ class Figures(Callback):
     the end of fit `figures/training.gif` shows all images in the folder, those from before a break too, and
     `figures/steps.gif` how some scenes are explained, for a module that `InfersInSteps`.
 
-    The image is the module's: `pl_module.picture(batch)` returns an array (H, W, 3) of uint8, the scenes
+    The image is the module's: `pl_module.image(batch)` returns an array (H, W, 3) of uint8, the scenes
     beside their reconstructions with the inferred objects marked. It is called with the module in evaluation
     mode, without gradients, on the first process only, and may draw random numbers, which do not change those
     of training. Files are `figures/step-000123.png` in the run folder.
@@ -75,7 +75,7 @@ class Figures(Callback):
             self._batch = first_scenes(batch, self.scenes)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The untrained model: an error in `picture` shows now, not after minutes of training."""
+        """The untrained model: an error in `image` shows now, not after minutes of training."""
         if self._batch is not None:
             planned = spread(trainer.estimated_stepping_batches, self.frames)
             self._planned = [step for step in reversed(planned) if step > trainer.global_step]
@@ -119,7 +119,7 @@ class Figures(Callback):
             return
         path = Path(trainer.default_root_dir) / FIGURES / f"step-{trainer.global_step:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, np.asarray(isolated(pl_module, pl_module.picture, self._batch)))  # type: ignore[arg-type]
+        write_png(path, np.asarray(isolated(pl_module, pl_module.image, self._batch)))  # type: ignore[arg-type]
         self._drawn_at = (trainer.global_step, time.monotonic())
 
 
@@ -136,7 +136,7 @@ def spread(last: float, frames: int) -> list[int]:
     return sorted({max(1, round(last * (i / frames) ** 2)) for i in range(1, frames + 1)})
 
 
-def write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(path: Path, image: np.ndarray) -> None:
     """Write an array (H, W, 3) of uint8 as PNG.
 
     Raises:
@@ -144,7 +144,7 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     """
     from PIL import Image  # heavy, and needed only where images are drawn
 
-    Image.fromarray(np.ascontiguousarray(_checked(picture))).save(path, format="PNG")
+    Image.fromarray(np.ascontiguousarray(_checked(image))).save(path, format="PNG")
 
 
 def read_png(path: Path) -> np.ndarray:
@@ -155,13 +155,13 @@ def read_png(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _checked(picture: np.ndarray) -> np.ndarray:
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+def _checked(image: np.ndarray) -> np.ndarray:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
-            "`picture` must return an array (height, width, 3) of uint8, and `steps` a list of such, "
-            f"got {picture.shape} of {picture.dtype}: see the docstring of air_lightning.training.callbacks.Figures"
+            "`image` must return an array (height, width, 3) of uint8, and `steps` a list of such, "
+            f"got {image.shape} of {image.dtype}: see the docstring of air_lightning.training.callbacks.Figures"
         )
-    return picture
+    return image
 
 
 def first_scenes(batch: Any, scenes: int) -> Any:

@@ -26,7 +26,7 @@ class ShowsBoxes(Protocol):
     """A module that can mark objects in scenes. Modules need not have this."""
 
     def gallery(self, batch: Any) -> Sequence[BoxedScene]:
-        """Called as `picture` is, see `Figures`."""
+        """Called as `image` is, see `Figures`."""
 
 
 @runtime_checkable
@@ -105,7 +105,7 @@ def _image(boxed: BoxedScene) -> Any:
 
     layers = {"inferred": boxed.inferred, "truth": boxed.truth}
     boxes = {name: _layer(shown, boxed.names) for name, shown in layers.items() if shown}
-    return wandb.Image(boxed.picture, caption=boxed.caption, boxes=boxes or None)
+    return wandb.Image(boxed.image, caption=boxed.caption, boxes=boxes or None)
 
 
 def _layer(boxes: Sequence[Box], names: Sequence[str]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _layer(boxes: Sequence[Box], names: Sequence[str]) -> dict[str, Any]:
         {
             "position": dict(zip(("minX", "minY", "maxX", "maxY"), box.corners)),
             "domain": "pixel",
-            "class_id": box.kind,
+            "class_id": box.identity,
             "box_caption": box.caption,
             "scores": box.figures,
         }

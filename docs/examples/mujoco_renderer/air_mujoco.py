@@ -1,7 +1,7 @@
 """A renderer for AIR-Lightning that draws with MuJoCo: boxes, spheres, cylinders and capsules on a table.
 
 AIR's own 3D experiment draws its scenes with MuJoCo (Eslami et al. 2016, section 3.3; Todorov et al. 2012). It gives
-pictures and no gradients, which is all that is asked of a renderer: poses learn by finite differences.
+images and no gradients, which is all that is asked of a renderer: poses learn by finite differences.
 """
 
 import math
@@ -22,36 +22,36 @@ os.environ.setdefault("MUJOCO_GL", "egl")  # off-screen; read when mujoco is imp
 
 QUARTER = math.pi / 2
 # The geom, standing on the table at the origin (MuJoCo's z is up), half its height, and the turn that changes nothing.
-KINDS: dict[str, tuple[str, float, float]] = {
+IDENTITIES: dict[str, tuple[str, float, float]] = {
     "box": ('type="box" size="0.4 0.4 0.4" pos="0 0 0.4" rgba="0.9 0.15 0.15 1"', 0.4, QUARTER),
     "sphere": ('type="sphere" size="0.4" pos="0 0 0.4" rgba="0.2 0.3 0.95 1"', 0.4, 0.0),
     "cylinder": ('type="cylinder" size="0.35 0.45" pos="0 0 0.45" rgba="0.95 0.8 0.2 1"', 0.45, 0.0),
     "capsule": ('type="capsule" size="0.3 0.25" pos="0 0 0.3" euler="0 90 0" rgba="0.25 0.8 0.35 1"', 0.3, math.pi),
 }
-TABLE_GROUP = 5  # of MuJoCo's six geom groups, each shown or not; the kinds have one each
-TILES = 8  # pictures along a side of the off-screen buffer, which is read once for all of them
+TABLE_GROUP = 5  # of MuJoCo's six geom groups, each shown or not; the identities have one each
+TILES = 8  # images along a side of the off-screen buffer, which is read once for all of them
 
 
 class MujocoScene(Renderer):
     """Draws MuJoCo geoms, each alone, seen by a fixed camera; shadows and reflections are left out.
 
-    World frame as of ``MeshRenderer``: x right, y up, z towards the viewer. ``what`` is the kind, ``where`` is x and z
-    (world units; the object's foot on the table) and yaw (radians, about y).
+    World frame as of ``MeshRenderer``: x right, y up, z towards the viewer. ``what`` is the identity, ``where`` is x
+    and z (world units; the object's foot on the table) and yaw (radians, about y).
 
     Args:
-        kinds: of box, sphere, cylinder (upright), capsule (lying); at most five.
+        identities: of box, sphere, cylinder (upright), capsule (lying); at most five.
         image_size: height and width in pixels.
         reach: x and z lie within [-reach, reach].
         camera: where from, where to, how wide.
         position_step, yaw_step: central finite-difference steps, world units and radians.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
     Errors:
-        ValueError for unknown kinds, and where MuJoCo cannot draw off-screen here.
+        ValueError for unknown identities, and where MuJoCo cannot draw off-screen here.
     """
 
     def __init__(
         self,
-        kinds: Sequence[str] = ("box", "sphere", "capsule"),
+        identities: Sequence[str] = ("box", "sphere", "capsule"),
         image_size: tuple[int, int] = (48, 48),
         reach: float = 1.6,
         camera: Camera = Camera(),
@@ -59,18 +59,20 @@ class MujocoScene(Renderer):
         yaw_step: float = 0.1,
         supersample: int = 1,
     ) -> None:
-        unknown = [kind for kind in kinds if kind not in KINDS]
-        if unknown or not 1 <= len(kinds) <= TABLE_GROUP:
-            raise ValueError(f"kinds must be one to {TABLE_GROUP} of {', '.join(KINDS)}, got {list(kinds)}")
+        unknown = [identity for identity in identities if identity not in IDENTITIES]
+        if unknown or not 1 <= len(identities) <= TABLE_GROUP:
+            raise ValueError(
+                f"identities must be one to {TABLE_GROUP} of {', '.join(IDENTITIES)}, got {list(identities)}"
+            )
         if supersample < 1:
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
         place = [Coordinate(name, "world units", -reach, reach, position_step) for name in ("x", "z")]
-        periods = tuple(KINDS[kind][2] for kind in kinds)
+        periods = tuple(IDENTITIES[identity][2] for identity in identities)
         yaw = Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods)
-        super().__init__(Categorical(tuple(kinds)), (*place, yaw), (3, *image_size))
-        self.camera, self.lift = camera, sum(KINDS[kind][1] for kind in kinds) / len(kinds)
+        super().__init__(Categorical(tuple(identities)), (*place, yaw), (3, *image_size))
+        self.camera, self.lift = camera, sum(IDENTITIES[identity][1] for identity in identities) / len(identities)
         self.size = (image_size[0] * supersample, image_size[1] * supersample)
-        self.xml = scene_xml(kinds, camera, self.size)
+        self.xml = scene_xml(identities, camera, self.size)
         empty = _drawer(self.xml, self.size).draw(np.array([TABLE_GROUP]), np.zeros((1, 3)))[0]
         self.register_buffer("_background", torch.from_numpy(empty[0]), persistent=False)
 
@@ -94,11 +96,12 @@ class MujocoScene(Renderer):
         return {"x": point[..., 0], "z": point[..., 2]}
 
 
-def scene_xml(kinds: Sequence[str], camera: Camera, size: tuple[int, int]) -> str:
-    """The MuJoCo model: a body for each kind, moved by hand, and geom groups to show one at a time."""
+def scene_xml(identities: Sequence[str], camera: Camera, size: tuple[int, int]) -> str:
+    """The MuJoCo model: a body for each identity, moved by hand, and geom groups to show one at a time."""
     right, up, _ = (_z_up(axis) for axis in camera.rotation())
     bodies = "".join(
-        f'<body name="{kind}" mocap="true"><geom group="{k}" {KINDS[kind][0]}/></body>' for k, kind in enumerate(kinds)
+        f'<body name="{identity}" mocap="true"><geom group="{k}" {IDENTITIES[identity][0]}/></body>'
+        for k, identity in enumerate(identities)
     )
     return f"""<mujoco>
       <statistic extent="1"/>
@@ -145,7 +148,7 @@ def _drawer(xml: str, size: tuple[int, int]) -> "_Drawer":
 class _Drawer:
     """MuJoCo's model, scene and OpenGL context, for the thread that made them.
 
-    Most of a small picture's cost is reading it back. So as many as fit are drawn side by side into one off-screen
+    Most of a small image's cost is reading it back. So as many as fit are drawn side by side into one off-screen
     buffer, which is read once, colours and depths together.
     """
 
@@ -181,40 +184,40 @@ class _Drawer:
         mujoco.mj_camlight(self.model, self.data)
 
     def draw(
-        self, kinds: NDArray[np.int64], where: NDArray[np.float64]
+        self, identities: NDArray[np.int64], where: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Colours (M, 3, H, W) and depths (M, H, W) of M objects, each alone (kind TABLE_GROUP: the table)."""
+        """Colours (M, 3, H, W) and depths (M, H, W) of M objects, each alone (identity TABLE_GROUP: the table)."""
         self.gl.make_current()  # other drawers of this thread have contexts of their own
         height, width = self.size
-        color = np.empty((len(kinds), height, width, 3), np.float32)
-        depth = np.empty((len(kinds), height, width), np.float32)
-        for start in range(0, len(kinds), TILES**2):
+        color = np.empty((len(identities), height, width, 3), np.float32)
+        depth = np.empty((len(identities), height, width), np.float32)
+        for start in range(0, len(identities), TILES**2):
             part = slice(start, start + TILES**2)
-            color[part], depth[part] = self._sheet(kinds[part], where[part])
+            color[part], depth[part] = self._sheet(identities[part], where[part])
         return np.ascontiguousarray(color.transpose(0, 3, 1, 2)), depth
 
     def _sheet(
-        self, kinds: NDArray[np.int64], where: NDArray[np.float64]
+        self, identities: NDArray[np.int64], where: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        (height, width), rows = self.size, -(-len(kinds) // TILES)
+        (height, width), rows = self.size, -(-len(identities) // TILES)
         position = np.stack([where[:, 0], -where[:, 1], np.zeros(len(where))], 1)
         turn = np.stack([np.cos(where[:, 2] / 2), *np.zeros((2, len(where))), np.sin(where[:, 2] / 2)], 1)
-        for i, kind in enumerate(kinds.tolist()):
-            self._draw_one(kind, position[i], turn[i], (i % TILES) * width, (i // TILES) * height)
+        for i, identity in enumerate(identities.tolist()):
+            self._draw_one(identity, position[i], turn[i], (i % TILES) * width, (i // TILES) * height)
         color = np.empty((rows * height, TILES * width, 3), np.uint8)
         depth = np.empty((rows * height, TILES * width), np.float32)
         whole = self.mujoco.MjrRect(0, 0, TILES * width, rows * height)
         self.mujoco.mjr_readPixels(color, depth, whole, self.context)
-        colors, depths = (_tiles(sheet, self.size)[: len(kinds)] for sheet in (color, depth))
+        colors, depths = (_tiles(sheet, self.size)[: len(identities)] for sheet in (color, depth))
         return colors.astype(np.float32) / np.float32(255), self._distance(depths)
 
     def _draw_one(
-        self, kind: int, position: NDArray[np.float64], turn: NDArray[np.float64], left: int, bottom: int
+        self, identity: int, position: NDArray[np.float64], turn: NDArray[np.float64], left: int, bottom: int
     ) -> None:
         self.option.geomgroup[:] = 0
-        self.option.geomgroup[kind] = 1
-        if kind < TABLE_GROUP:
-            self.data.mocap_pos[kind], self.data.mocap_quat[kind] = position, turn
+        self.option.geomgroup[identity] = 1
+        if identity < TABLE_GROUP:
+            self.data.mocap_pos[identity], self.data.mocap_quat[identity] = position, turn
             self.mujoco.mj_kinematics(self.model, self.data)
         everything = self.mujoco.mjtCatBit.mjCAT_ALL
         self.mujoco.mjv_updateScene(self.model, self.data, self.option, self.pert, self.camera, everything, self.scene)
@@ -229,7 +232,7 @@ class _Drawer:
 
 
 def _tiles(sheet: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """A sheet read from OpenGL, rows from the bottom, to its pictures (rows TILES, H, W, ...), rows from the top."""
+    """A sheet read from OpenGL, rows from the bottom, to its images (rows TILES, H, W, ...), rows from the top."""
     height, width = size
     rows = sheet.reshape(-1, height, TILES, width, *sheet.shape[2:])[:, ::-1]
     return rows.swapaxes(1, 2).reshape(-1, height, width, *sheet.shape[2:])

@@ -22,7 +22,7 @@ except ValueError as error:  # no OpenGL on this machine
 ALL = ("box", "sphere", "cylinder", "capsule")
 
 
-@pytest.mark.parametrize("arguments", [{}, {"kinds": ALL, "image_size": (24, 36), "supersample": 2}], ids=str)
+@pytest.mark.parametrize("arguments", [{}, {"identities": ALL, "image_size": (24, 36), "supersample": 2}], ids=str)
 def test_it_keeps_the_contract(arguments: dict[str, Any]) -> None:
     report = check_renderer(MujocoScene, **arguments)
     assert {"contract", "periods", "project", "pickling", "spec"} <= set(report.kept)
@@ -30,10 +30,10 @@ def test_it_keeps_the_contract(arguments: dict[str, Any]) -> None:
 
 def test_it_draws_what_the_mesh_renderer_draws() -> None:
     """The same frame, camera, light, colours and depths: cubes to the pixel, spheres but for how round they are."""
-    mujoco = MujocoScene(kinds=("box", "sphere"))
+    mujoco = MujocoScene(identities=("box", "sphere"))
     shaded = tuple(mujoco.image_background()[:, 24, 24].tolist())
     table = Table(color=shaded, beyond=(0.0, 0.0, 0.0))
-    mesh = MeshRenderer(kinds=("cube", "sphere"), image_size=(48, 48), x=(-1.6, 1.6), z=(-1.6, 1.6), table=table)
+    mesh = MeshRenderer(identities=("cube", "sphere"), image_size=(48, 48), x=(-1.6, 1.6), z=(-1.6, 1.6), table=table)
     what = torch.tensor([[0, 1]]).expand(32, 2)
     where = mujoco.where.constrain(torch.randn(32, 2, 3, generator=torch.Generator().manual_seed(0)))
     gap = (mujoco.render(what, where) - mesh.render(what, where)).abs().amax(2) > 0.02
@@ -56,8 +56,11 @@ def test_more_objects_than_fit_into_one_buffer() -> None:
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ({"kinds": ("box", "duck")}, "kinds must be one to 5 of box, sphere, cylinder, capsule, got ['box', 'duck']"),
-        ({"kinds": ()}, "kinds must be one to 5 of box, sphere, cylinder, capsule, got []"),
+        (
+            {"identities": ("box", "duck")},
+            "identities must be one to 5 of box, sphere, cylinder, capsule, got ['box', 'duck']",
+        ),
+        ({"identities": ()}, "identities must be one to 5 of box, sphere, cylinder, capsule, got []"),
         ({"supersample": 0}, "supersample must be at least 1 (one sample a pixel, hard edges), got 0"),
     ],
 )

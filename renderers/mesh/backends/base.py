@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Holdings(Generic[T]):
-    """What a backend keeps in each device's memory: made with the first picture there, and left out of pickles.
+    """What a backend keeps in each device's memory: made with the first image there, and left out of pickles.
 
     Args:
         scenery: what it is made of. make: how, for a device; a function that pickle finds by its name.
@@ -50,7 +50,7 @@ def put(array: Any, device: torch.device) -> Tensor:
 class Backend(ABC):
     """Draws the meshes of one ``Scenery``. SH and SW are its height and width in samples, H and W those in pixels.
 
-    ``kinds`` are int64, ``poses`` float32: x, y, z (world units, of the object's foot) and yaw (radians), on the
+    ``identities`` are int64, ``poses`` float32: x, y, z (world units, of the object's foot) and yaw (radians), on the
     device of the result. Neither needs a gradient. An object whose pose is not finite is not drawn.
 
     Args:
@@ -61,15 +61,15 @@ class Backend(ABC):
         self.scenery = scenery
 
     @abstractmethod
-    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
-        """M objects, each alone: kinds (M,) and poses (M, 4) to (M, 4, SH, SW), red, green, blue and depth.
+    def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
+        """M objects, each alone: identities (M,) and poses (M, 4) to (M, 4, SH, SW), red, green, blue and depth.
 
         (M, 5, SH, SW) where the light casts shadows, with the shade.
         """
 
     @abstractmethod
-    def canvases(self, kinds: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
-        """Prefix canvases (B, N + 1, 3, H, W) of kinds (B, N) and poses (B, N, 4); canvas n shows the first n.
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N) and poses (B, N, 4); canvas n shows the first n.
 
         ``background``: (1 or B, 3, SH, SW), float32, on the poses' device; None: the scenery's.
         """
@@ -77,9 +77,9 @@ class Backend(ABC):
     @abstractmethod
     def scores(
         self,
-        kinds: Tensor,
+        identities: Tensor,
         poses: Tensor,
-        other_kinds: Tensor,
+        other_identities: Tensor,
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
@@ -88,8 +88,8 @@ class Backend(ABC):
         """What alternatives change, (B, N, M, N + 1), as ``Renderer.swap_scores`` defines it.
 
         Args:
-            kinds, poses: the slots, (B, N) and (B, N, 4).
-            other_kinds, other_poses: M alternatives for each, (B, N, M) and (B, N, M, 4).
+            identities, poses: the slots, (B, N) and (B, N, 4).
+            other_identities, other_poses: M alternatives for each, (B, N, M) and (B, N, M, 4).
             target: float32 images (B, 1, 3, H, W) where there is a ``loss``, otherwise (B, N + 1, 3, H, W).
             loss: one that has a code.
             background: as ``canvases`` takes it.

@@ -51,56 +51,56 @@ class Triton(Backend):
             "LEANS": len(scenery.leans),
         }
 
-    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
-        self._check(kinds)
-        layers = self._layers(kinds, poses, depth=True)
+    def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
+        self._check(identities)
+        layers = self._layers(identities, poses, depth=True)
         return layers.view(*layers.shape[:2], self.scenery.height, self.scenery.width)
 
-    def canvases(self, kinds: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
-        self._check(kinds)
-        s, (batch, slots) = self.scenery, kinds.shape
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        self._check(identities)
+        s, (batch, slots) = self.scenery, identities.shape
         canvases = poses.new_empty(batch, slots + 1, 3, s.height // s.supersample, s.width // s.supersample)
         if batch:
             scene, step = self._scene(poses, background)
-            self._launch(kernels.draw_canvases, batch, (kinds, poses, canvases), scene, slots, step)
+            self._launch(kernels.draw_canvases, batch, (identities, poses, canvases), scene, slots, step)
         return canvases
 
     def scores(
         self,
-        kinds: Tensor,
+        identities: Tensor,
         poses: Tensor,
-        other_kinds: Tensor,
+        other_identities: Tensor,
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
         background: Tensor | None = None,
     ) -> Tensor:
-        self._check(kinds)
-        self._check(other_kinds)
-        batch, slots, others = other_kinds.shape
+        self._check(identities)
+        self._check(other_identities)
+        batch, slots, others = other_identities.shape
         scores, scoring = poses.new_zeros(batch, slots, others, slots + 1, self._tiles()), Scoring.of(loss, target)
-        if other_kinds.numel():
-            layers = self._layers(kinds.flatten(), poses.flatten(0, 1), depth=False)
-            given = (other_kinds, other_poses, layers, target, scores, scoring.scale)
+        if other_identities.numel():
+            layers = self._layers(identities.flatten(), poses.flatten(0, 1), depth=False)
+            given = (other_identities, other_poses, layers, target, scores, scoring.scale)
             scene, step = self._scene(poses, background)
             rest = slots, others, scoring.parameter, step
-            self._launch(kernels.score_swaps, other_kinds.numel(), given, scene, *rest, CODE=scoring.code)
+            self._launch(kernels.score_swaps, other_identities.numel(), given, scene, *rest, CODE=scoring.code)
         return scores.sum(-1) * scoring.factor
 
-    def _check(self, kinds: Tensor) -> None:
-        """RuntimeError for a kind that is none: the kernels do not look where they read. On CUDA it comes later, as an
-        assertion of the device, for which nobody has waited."""
+    def _check(self, identities: Tensor) -> None:
+        """RuntimeError for an identity that is none: the kernels do not look where they read. On CUDA it comes later,
+        as an assertion of the device, for which nobody has waited."""
         known = len(self.scenery.face_start) - 1
-        message = f"`what` must hold indices of the {known} kinds, 0 to {known - 1}"
-        torch._assert_async(((kinds >= 0) & (kinds < known)).all(), message)
+        message = f"`what` must hold indices of the {known} identities, 0 to {known - 1}"
+        torch._assert_async(((identities >= 0) & (identities < known)).all(), message)
 
-    def _layers(self, kinds: Tensor, poses: Tensor, depth: bool) -> Tensor:
+    def _layers(self, identities: Tensor, poses: Tensor, depth: bool) -> Tensor:
         layers = poses.new_empty(
-            len(kinds), 5 if len(self.scenery.leans) else 4, self.scenery.height * self.scenery.width
+            len(identities), 5 if len(self.scenery.leans) else 4, self.scenery.height * self.scenery.width
         )
-        if len(kinds):
+        if len(identities):
             scene = tuple(self._held.on(poses.device))[1:]  # no background
-            self._launch(kernels.draw_layers, len(kinds), (kinds, poses, layers), scene, int(depth))
+            self._launch(kernels.draw_layers, len(identities), (identities, poses, layers), scene, int(depth))
         return layers
 
     def _launch(

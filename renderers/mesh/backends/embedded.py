@@ -26,23 +26,23 @@ class Embedded(Backend):
         self._cpu = CPU(scenery)
         self._cuda: Triton | None = None
 
-    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
-        return self._on(poses.device).layers(kinds, poses)
+    def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
+        return self._on(poses.device).layers(identities, poses)
 
-    def canvases(self, kinds: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
-        return self._on(poses.device).canvases(kinds, poses, background)
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        return self._on(poses.device).canvases(identities, poses, background)
 
     def scores(
         self,
-        kinds: Tensor,
+        identities: Tensor,
         poses: Tensor,
-        other_kinds: Tensor,
+        other_identities: Tensor,
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
         background: Tensor | None = None,
     ) -> Tensor:
-        return self._on(poses.device).scores(kinds, poses, other_kinds, other_poses, target, loss, background)
+        return self._on(poses.device).scores(identities, poses, other_identities, other_poses, target, loss, background)
 
     def _on(self, device: torch.device) -> Backend:
         if device.type != "cuda":
@@ -62,34 +62,44 @@ class Embedded(Backend):
 class CPU(Backend):
     """Draws with the kernels of ``renderers.mesh.rasterizer``; tensors of other devices travel to the CPU and back."""
 
-    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
+    def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
         s = self.scenery
-        layers = np.empty((len(kinds), 5 if len(s.leans) else 4, s.height * s.width), np.float32)
-        deal(rasterizer.draw_layers, len(kinds), s, _array(kinds), _array(poses), layers)
+        layers = np.empty((len(identities), 5 if len(s.leans) else 4, s.height * s.width), np.float32)
+        deal(rasterizer.draw_layers, len(identities), s, _array(identities), _array(poses), layers)
         return torch.from_numpy(layers).to(poses.device).view(*layers.shape[:2], s.height, s.width)
 
-    def canvases(self, kinds: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
-        s, (batch, slots) = self.scenery, kinds.shape
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        s, (batch, slots) = self.scenery, identities.shape
         shape = (batch, slots + 1, 3, s.height // s.supersample, s.width // s.supersample)
         canvases = np.empty(shape, np.float32)
-        deal(rasterizer.draw_canvases, batch, s, self._grounds(background), _array(kinds), _array(poses), canvases)
+        deal(rasterizer.draw_canvases, batch, s, self._grounds(background), _array(identities), _array(poses), canvases)
         return torch.from_numpy(canvases).to(poses.device)
 
     def scores(
         self,
-        kinds: Tensor,
+        identities: Tensor,
         poses: Tensor,
-        other_kinds: Tensor,
+        other_identities: Tensor,
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
         background: Tensor | None = None,
     ) -> Tensor:
-        slots, others = (_array(kinds), _array(poses)), (_array(other_kinds), _array(other_poses))
-        scores = np.empty((*other_kinds.shape, kinds.shape[1] + 1), np.float32)
+        slots, others = (_array(identities), _array(poses)), (_array(other_identities), _array(other_poses))
+        scores = np.empty((*other_identities.shape, identities.shape[1] + 1), np.float32)
         code, parameter, scale, factor = Scoring.of(loss, target)
         scoring, grounds = (code, np.float32(parameter), _array(scale)), self._grounds(background)
-        deal(rasterizer.score_swaps, len(kinds), self.scenery, grounds, slots, others, _array(target), scoring, scores)
+        deal(
+            rasterizer.score_swaps,
+            len(identities),
+            self.scenery,
+            grounds,
+            slots,
+            others,
+            _array(target),
+            scoring,
+            scores,
+        )
         return torch.from_numpy(scores).to(poses.device) * factor
 
     def _grounds(self, background: Tensor | None) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The PyTorch3D backend: its rasteriser, on the device where the poses lie, and torch for the rest.
 
 PyTorch3D (Ravi et al. 2020, https://arxiv.org/abs/2007.08501) is installed as its own documentation says. Its camera
-looks along +z with x to the left and y up; the shorter side of its pictures spans [-1, 1].
+looks along +z with x to the left and y up; the shorter side of its images spans [-1, 1].
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ EDGE = 1e-12
 
 
 class PyTorch3D(Backend):
-    """Draws with PyTorch3D's ``rasterize_meshes``; nothing but pictures' sizes is known to the host within a step.
+    """Draws with PyTorch3D's ``rasterize_meshes``; nothing but images' sizes is known to the host within a step.
 
     Raises:
         ValueError: PyTorch3D is not installed.
@@ -38,27 +38,27 @@ class PyTorch3D(Backend):
         most_faces = int(np.diff(scenery.face_start).max())
         self._objects = max(1, AT_ONCE // (scenery.height * scenery.width + most_faces))
 
-    def layers(self, kinds: Tensor, poses: Tensor) -> Tensor:
-        parts = [self._draw(kinds[part], poses[part]) for part in _parts(len(kinds), self._objects)]
+    def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
+        parts = [self._draw(identities[part], poses[part]) for part in _parts(len(identities), self._objects)]
         return torch.cat([_channels(part) for part in parts])
 
-    def canvases(self, kinds: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
-        scenes = max(1, self._objects // max(1, kinds.shape[1]))
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        scenes = max(1, self._objects // max(1, identities.shape[1]))
         grounds = self._grounds(poses, background)
-        parts = _parts(len(kinds), scenes)
-        return torch.cat([self._canvases(kinds[part], poses[part], grounds[part]) for part in parts])
+        parts = _parts(len(identities), scenes)
+        return torch.cat([self._canvases(identities[part], poses[part], grounds[part]) for part in parts])
 
     def scores(
         self,
-        kinds: Tensor,
+        identities: Tensor,
         poses: Tensor,
-        other_kinds: Tensor,
+        other_identities: Tensor,
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
         background: Tensor | None = None,
     ) -> Tensor:
-        batch, slots, choices = other_kinds.shape
+        batch, slots, choices = other_identities.shape
         scores = poses.new_zeros(batch, slots, choices, slots + 1)
         if not scores.numel():
             return scores
@@ -66,10 +66,10 @@ class PyTorch3D(Backend):
         most = max(1, self._objects // (slots * scenes))
         grounds = self._grounds(poses, background)
         for part in _parts(batch, scenes):
-            stage = self._stage(kinds[part], poses[part], target[part], loss, grounds[part])
+            stage = self._stage(identities[part], poses[part], target[part], loss, grounds[part])
             for some in _parts(choices, most):
-                pictures = self._layers(other_kinds[part, :, some], other_poses[part, :, some])
-                _score(pictures, stage, loss, scores[part, :, some])
+                images = self._layers(other_identities[part, :, some], other_poses[part, :, some])
+                _score(images, stage, loss, scores[part, :, some])
         return scores
 
     def _grounds(self, poses: Tensor, background: Tensor | None) -> Tensor:
@@ -77,11 +77,13 @@ class PyTorch3D(Backend):
         own = self._stock(poses.device).background if background is None else background
         return own.expand(len(poses), *own.shape[-3:])
 
-    def _canvases(self, kinds: Tensor, poses: Tensor, grounds: Tensor) -> Tensor:
-        return downsample(compose(self._layers(kinds, poses), grounds, "zbuffer"), self._height)
+    def _canvases(self, identities: Tensor, poses: Tensor, grounds: Tensor) -> Tensor:
+        return downsample(compose(self._layers(identities, poses), grounds, "zbuffer"), self._height)
 
-    def _stage(self, kinds: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None, grounds: Tensor) -> "_Stage":
-        slots, layers = kinds.shape[1], self._layers(kinds, poses)
+    def _stage(
+        self, identities: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None, grounds: Tensor
+    ) -> "_Stage":
+        slots, layers = identities.shape[1], self._layers(identities, poses)
         itself = torch.eye(slots, dtype=torch.bool, device=poses.device)[..., None, None]
         depth = layers.depth.unsqueeze(1).masked_fill(itself, torch.inf)
         shade = None if layers.shade is None else layers.shade.unsqueeze(1).masked_fill(itself, 1)
@@ -92,10 +94,10 @@ class PyTorch3D(Backend):
         means = wanted if loss is None else downsample(canvases, self._height)
         return _Stage(canvases, depth.cummin(2).values, means, wanted)
 
-    def _layers(self, kinds: Tensor, poses: Tensor) -> Layer:
-        """Kinds (...) and poses (..., 4) to layers (..., 3, SH, SW) and (..., SH, SW), all at once."""
-        layers = self._draw(kinds.flatten(), poses.flatten(0, -2))
-        return each(lambda part: part.view(*kinds.shape, *part.shape[1:]), layers)
+    def _layers(self, identities: Tensor, poses: Tensor) -> Layer:
+        """Identities (...) and poses (..., 4) to layers (..., 3, SH, SW) and (..., SH, SW), all at once."""
+        layers = self._draw(identities.flatten(), poses.flatten(0, -2))
+        return each(lambda part: part.view(*identities.shape, *part.shape[1:]), layers)
 
     def _found(self, visible: "_Visible") -> tuple[Tensor, Tensor, Tensor]:
         """What ``rasterize_meshes`` sees in every sample: face (-1: none), depth, and the corners' shares."""
@@ -104,31 +106,31 @@ class PyTorch3D(Backend):
             image_size=(self.scenery.height, self.scenery.width),
             blur_radius=EDGE,
             faces_per_pixel=1,
-            bin_size=0,  # the default reserves megabytes for each picture on CUDA
+            bin_size=0,  # the default reserves megabytes for each image on CUDA
             max_faces_per_bin=0,
             perspective_correct=True,
             clip_barycentric_coords=True,
         )
         return found.squeeze(-1), depth.squeeze(-1), weights.squeeze(-2)
 
-    def _draw(self, kinds: Tensor, poses: Tensor) -> Layer:
-        """Kinds (M,) and poses (M, 4) to layers, all at once."""
+    def _draw(self, identities: Tensor, poses: Tensor) -> Layer:
+        """Identities (M,) and poses (M, 4) to layers, all at once."""
         s, stock = self.scenery, self._stock(poses.device)
-        visible = _visible(s, stock, kinds, poses)
+        visible = _visible(s, stock, identities, poses)
         found, depth, weights = self._found(visible)
         drawn, face = found >= 0, found.clamp(min=0)
         paint = stock.colors[visible.places.flatten()[face]]
         color = torch.einsum("...c,...cr->...r", weights, paint) * visible.shade.flatten(0, 1)[face]
         color = color.masked_fill(~drawn.unsqueeze(-1), 0).movedim(-1, 1)
-        shade = self._shade(visible, kinds, poses) if len(s.leans) else None
+        shade = self._shade(visible, identities, poses) if len(s.leans) else None
         return Layer(color, depth.masked_fill(~drawn, torch.inf), shade=shade)
 
-    def _shade(self, visible: "_Visible", kinds: Tensor, poses: Tensor) -> Tensor:
+    def _shade(self, visible: "_Visible", identities: Tensor, poses: Tensor) -> Tensor:
         """What each object lets through of the table's light, (M, SH, SW)."""
         s, stock = self.scenery, self._stock(poses.device)
-        covered = poses.new_zeros(len(kinds), s.height, s.width)
+        covered = poses.new_zeros(len(identities), s.height, s.width)
         for lean in stock.leans.unbind():
-            covered += self._found(_cast(s, stock, kinds, poses, lean))[0] >= 0
+            covered += self._found(_cast(s, stock, identities, poses, lean))[0] >= 0
         return 1 - float(s.darkening) * covered * stock.table
 
     @property
@@ -196,7 +198,7 @@ class _Visible(NamedTuple):
     """The faces of M objects that can be seen, as ``rasterize_meshes`` reads them from ``pytorch3d.structures.Meshes``.
 
     Making such ``Meshes`` loops over the objects and waits for their sizes. Here every object has as many faces as the
-    largest kind: the ``number`` to be drawn first, then others that are never looked at, so they cost no drawing.
+    largest identity: the ``number`` to be drawn first, then others that are never looked at, so they cost no drawing.
 
     ``vertices`` (M, V, 3) x, y and depth; ``faces`` (M, F, 3) indices into all vertices, one after another; ``number``
     (M,); ``places`` (M, F), the faces' indices in ``_Stock``; ``shade`` (M, F, 3), the light's factor on their colours.
@@ -225,23 +227,23 @@ class _Visible(NamedTuple):
         return self.number
 
 
-def _visible(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor) -> _Visible:
-    vertices = _project(s, stock, kinds, poses)
-    places, drawn = _owned(stock.face_start, kinds, int(np.diff(s.face_start).max()))
+def _visible(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor) -> _Visible:
+    vertices = _project(s, stock, identities, poses)
+    places, drawn = _owned(stock.face_start, identities, int(np.diff(s.face_start).max()))
     outside, shade = _light(stock, places, poses)
     faces = stock.faces[places]
     near = vertices[..., 2].gather(1, faces.flatten(1)).view(faces.shape) < NEAR
-    drawn &= (outside | ~stock.closed[kinds].unsqueeze(1)) & ~near.any(-1)
+    drawn &= (outside | ~stock.closed[identities].unsqueeze(1)) & ~near.any(-1)
     drawn &= poses.abs().sum(-1, keepdim=True) <= FAR  # nor NaN
     order = drawn.sort(stable=True, dim=1, descending=True).indices  # of equal depths the first face is seen
     places, shade = places.gather(1, order), shade.gather(1, order.unsqueeze(-1).expand(-1, -1, 3))
     return _Visible(vertices, stock.faces[places] + _first(vertices), drawn.sum(1), places, shade)
 
 
-def _cast(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor, lean: Tensor) -> _Visible:
+def _cast(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor, lean: Tensor) -> _Visible:
     """The shadows: all faces, flat on the table, where a point is y high, ``lean`` (3,) times y less."""
-    vertices = _project(s, stock, kinds, poses, lean)
-    places, drawn = _owned(stock.face_start, kinds, int(np.diff(s.face_start).max()))
+    vertices = _project(s, stock, identities, poses, lean)
+    places, drawn = _owned(stock.face_start, identities, int(np.diff(s.face_start).max()))
     near = vertices[..., 2].gather(1, stock.faces[places].flatten(1)).view(*places.shape, 3) < NEAR
     drawn &= ~near.any(-1) & (poses.abs().sum(-1, keepdim=True) <= FAR)  # nor NaN
     places = places.gather(1, drawn.sort(stable=True, dim=1, descending=True).indices)
@@ -254,18 +256,20 @@ def _first(vertices: Tensor) -> Tensor:
     return torch.arange(len(vertices), device=vertices.device)[:, None, None] * vertices.shape[1]
 
 
-def _owned(start: Tensor, kinds: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Where each object's vertices or faces are, (M, most), and which are its own: smaller kinds run into the next."""
-    places = start[kinds].unsqueeze(1) + torch.arange(most, device=kinds.device)
-    return torch.minimum(places, start[-1] - 1), places < start[kinds + 1].unsqueeze(1)
+def _owned(start: Tensor, identities: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Where each object's vertices or faces are, (M, most), and which are its own: smaller identities run into the
+    next.
+    """
+    places = start[identities].unsqueeze(1) + torch.arange(most, device=identities.device)
+    return torch.minimum(places, start[-1] - 1), places < start[identities + 1].unsqueeze(1)
 
 
-def _project(s: Scenery, stock: _Stock, kinds: Tensor, poses: Tensor, lean: Tensor | None = None) -> Tensor:
+def _project(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor, lean: Tensor | None = None) -> Tensor:
     """Vertices (M, V, 3) of each object as PyTorch3D's camera sees them: x to the left, y up, depth.
 
     With a ``lean`` (3,) those of its shadow.
     """
-    places, _ = _owned(stock.vertex_start, kinds, int(np.diff(s.vertex_start).max()))
+    places, _ = _owned(stock.vertex_start, identities, int(np.diff(s.vertex_start).max()))
     x, y, z = stock.vertices[places].unbind(-1)
     yaw = poses[:, 3:]
     turned = torch.stack([yaw.cos() * x + yaw.sin() * z, y, yaw.cos() * z - yaw.sin() * x], -1)
@@ -305,14 +309,14 @@ def _parts(count: int, most: int) -> list[slice]:
     return [slice(start, start + most) for start in range(0, max(1, count), most)]
 
 
-def _score(pictures: Layer, stage: _Stage, loss: PixelLoss | None, scores: Tensor) -> None:
+def _score(images: Layer, stage: _Stage, loss: PixelLoss | None, scores: Tensor) -> None:
     """Write the ``scores`` (B, N, M, N + 1) of alternatives (B, N, M, ...), defined by ``Renderer.swap_scores``."""
     for n in range(scores.shape[1]):  # canvas n + 1 shows slots 0 to n
         color, depth, means, target = (part[:, : n + 1, n].unsqueeze(2) for part in stage)
-        shown = pictures.depth[:, : n + 1] < depth
-        change = (pictures.color[:, : n + 1] - color).masked_fill(~shown.unsqueeze(3), 0)
-        if pictures.shade is not None:  # of the ground that is seen
-            dark = (pictures.shade[:, : n + 1] - 1).masked_fill(shown | depth.isfinite(), 0)
+        shown = images.depth[:, : n + 1] < depth
+        change = (images.color[:, : n + 1] - color).masked_fill(~shown.unsqueeze(3), 0)
+        if images.shade is not None:  # of the ground that is seen
+            dark = (images.shade[:, : n + 1] - 1).masked_fill(shown | depth.isfinite(), 0)
             change = change + dark.unsqueeze(3) * color
         change = downsample(change, target.shape[-2])
         scores[:, : n + 1, :, n + 1] = _effect(change, means, target, loss).flatten(3).sum(3)

@@ -1,4 +1,4 @@
-"""Material files of OBJ: of each material its diffuse colour ``Kd`` or the picture ``map_Kd`` in its place."""
+"""Material files of OBJ: of each material its diffuse colour ``Kd`` or the image ``map_Kd`` in its place."""
 
 import re
 from collections.abc import Callable
@@ -7,21 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from renderers.mesh.files.images import Pixels
 from renderers.mesh.files.part import GREY, Array, Texture
-from renderers.mesh.files.pictures import Pixels
 from renderers.mesh.files.texts import BROKEN, decoded, find, short
 
-# of a picture: how many arguments an option has, at least and at most (MTL specification, "Options for texture maps")
+# of an image: how many arguments an option has, at least and at most (MTL specification, "Options for texture maps")
 OPTIONS = {"-o": (1, 3), "-s": (1, 3), "-t": (1, 3), "-mm": (2, 2)}
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.I)
 
 
 class Material(NamedTuple):
-    """What a material file says: ``color`` and ``picture`` are what stands behind Kd and map_Kd there."""
+    """What a material file says: ``color`` and ``image`` are what stands behind Kd and map_Kd there."""
 
     file: Path
     color: str | None = None
-    picture: str | None = None
+    image: str | None = None
 
 
 class Look(NamedTuple):
@@ -49,7 +49,7 @@ def read_materials(path: Path) -> dict[str, Material]:
         elif name is not None and word == "kd":
             materials[name] = materials[name]._replace(color=rest.partition("#")[0])
         elif name is not None and word == "map_kd":
-            materials[name] = materials[name]._replace(picture=rest)
+            materials[name] = materials[name]._replace(image=rest)
     return materials
 
 
@@ -59,15 +59,15 @@ def bare(name: str) -> str:
 
 
 def look(name: str, material: Material, pixels: Callable[[Path], Pixels]) -> Look:
-    """What a material looks like. A picture takes the place of the colour, as programs draw it; by the letter of the
+    """What a material looks like. An image takes the place of the colour, as programs draw it; by the letter of the
     specification it would be multiplied, and many exporters write ``Kd 0 0 0`` beside one.
 
     Errors:
-        ValueError, with the material's name and file, for what is no colour, and for a picture that is not there.
+        ValueError, with the material's name and file, for what is no colour, and for an image that is not there.
     """
     where = f"material {name!r} of {material.file.name!r}"
     plain = PLAIN if material.color is None else Look(_color(where, material.color))
-    return _pictured(where, plain, material.picture, material.file.parent, pixels) if material.picture else plain
+    return _textured(where, plain, material.image, material.file.parent, pixels) if material.image else plain
 
 
 def _color(where: str, text: str) -> Array:
@@ -80,17 +80,17 @@ def _color(where: str, text: str) -> Array:
     return np.broadcast_to(np.array(words, np.float64).clip(0, 1), 3)
 
 
-def _pictured(where: str, plain: Look, text: str, folder: Path, pixels: Callable[[Path], Pixels]) -> Look:
+def _textured(where: str, plain: Look, text: str, folder: Path, pixels: Callable[[Path], Pixels]) -> Look:
     options, name = _options(text)
     candidates = [bare(name), bare(name.partition(" #")[0].strip())]
     path = next((found for found in (find(name, folder) for name in candidates if name) if found), None)
     if path is None:
         raise ValueError(
-            f"{where}: it names the picture {bare(name)!r}, which is not there: put it beside that file, or delete the "
+            f"{where}: it names the image {bare(name)!r}, which is not there: put it beside that file, or delete the "
             "line 'map_Kd' for the colour 'Kd'"
         )
     texture = Texture(pixels(path), ("clamp", "clamp") if options.get("-clamp") == ["on"] else ("repeat", "repeat"))
-    if "-mm" in options:  # base and gain of the picture's values
+    if "-mm" in options:  # base and gain of the image's values
         base, gain = options["-mm"]
         full = np.iinfo(texture.pixels.dtype).max
         changed = (base * full + gain * texture.pixels).clip(0, full).astype(texture.pixels.dtype)
@@ -100,7 +100,7 @@ def _pictured(where: str, plain: Look, text: str, folder: Path, pixels: Callable
 
 
 def _options(text: str) -> tuple[dict[str, list[Any]], str]:
-    """The options before a picture's name, and the name, which may have blanks. Unknown ones have one argument."""
+    """The options before an image's name, and the name, which may have blanks. Unknown ones have one argument."""
     options = dict[str, list[Any]]()
     while match := re.match(r"(-[a-z]\w*)\s+", text, re.I):
         key, text = match[1].lower(), text[match.end() :]

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from renderers.mesh.files.images import read_image
 from renderers.mesh.files.mtl import PLAIN, Look, Material, bare, look, read_materials
 from renderers.mesh.files.part import GREY, Array, Part
-from renderers.mesh.files.pictures import read_picture
 from renderers.mesh.files.polygons import triangulated
 from renderers.mesh.files.shades import shares, tell
 from renderers.mesh.files.texts import BROKEN, decoded, find, say, short, table
@@ -46,7 +46,7 @@ class Faces(NamedTuple):
 def read(path: Path) -> list[Part]:
     """The triangles of an OBJ file, by material.
 
-    A picture tells the colour, or else the vertices do, or else the material's Kd.
+    An image tells the colour, or else the vertices do, or else the material's Kd.
 
     Errors:
         ValueError, naming the line, for what is broken or not there, and for free-form surfaces.
@@ -67,12 +67,12 @@ def read(path: Path) -> list[Part]:
         corners = triangles[polygons[polygon]]
         vertex, uv = faces.vertex[corners], faces.uv[corners]
         tint = np.broadcast_to(shown.color, (*vertex.shape, 3)) if colors is None else colors[vertex]
-        pictured = (uv >= 0).all(1) & (shown.texture is not None)
-        if not pictured.all():
-            parts.append(Part(places[vertex[~pictured]], tint[~pictured]))
-        if pictured.any():
-            at = (coordinates[uv[pictured]] * shown.scale + shown.offset) * [1, -1] + [0, 1]
-            parts.append(Part(places[vertex[pictured]], np.ones((len(at), 3, 3)), at, shown.texture))
+        textured = (uv >= 0).all(1) & (shown.texture is not None)
+        if not textured.all():
+            parts.append(Part(places[vertex[~textured]], tint[~textured]))
+        if textured.any():
+            at = (coordinates[uv[textured]] * shown.scale + shown.offset) * [1, -1] + [0, 1]
+            parts.append(Part(places[vertex[textured]], np.ones((len(at), 3, 3)), at, shown.texture))
     return parts
 
 
@@ -195,9 +195,9 @@ def _looks(path: Path, rows: dict[str, Rows], faces: Faces) -> Iterator[tuple[Lo
     material = np.array([number[name] for name in names] + [-1], np.int64)[latest]
     used = [name for name, i in number.items() if (material == i).any()]
     known = _library(path, rows["mtllib"], used) if used else {}
-    pictures = cache(lambda file: read_picture(file.read_bytes(), file.name))
+    images = cache(lambda file: read_image(file.read_bytes(), file.name))
     for name in used:
-        yield look(name, known[name], pictures) if name in known else PLAIN, material == number[name]
+        yield look(name, known[name], images) if name in known else PLAIN, material == number[name]
     if (material < 0).any():
         yield PLAIN, material < 0
 

@@ -5,16 +5,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh.files.pictures import Pixels
+from renderers.mesh.files.images import Pixels
 
 Array = NDArray[np.float64]
 Wrap = Literal["repeat", "mirror", "clamp"]
 
 
 class Texture(NamedTuple):
-    """A picture, sRGB, its rows from the top, and how it goes on beyond its sides, along u and along v.
+    """An image, sRGB, its rows from the top, and how it goes on beyond its sides, along u and along v.
 
-    ``pixels`` (H, W, 3 or 4): RGB or RGBA, as ``pictures.read_picture`` gives them.
+    ``pixels`` (H, W, 3 or 4): RGB or RGBA, as ``images.read_image`` gives them.
     """
 
     pixels: Pixels

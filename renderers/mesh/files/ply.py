@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from renderers.mesh.files.images import read_image
 from renderers.mesh.files.part import GREY, Array, Part, Texture
-from renderers.mesh.files.pictures import read_picture
 from renderers.mesh.files.ply_data import Column, Columns, Ply, read_ply
 from renderers.mesh.files.polygons import triangulated
 from renderers.mesh.files.shades import shares, tell
@@ -35,7 +35,7 @@ class Faces(NamedTuple):
 
 
 def read(path: Path) -> list[Part]:
-    """The triangles of a PLY file. A picture tells their colours, or else the vertices do, or else the faces.
+    """The triangles of a PLY file. An image tells their colours, or else the vertices do, or else the faces.
 
     Errors:
         ValueError, naming element and row, for what is broken or not there.
@@ -180,7 +180,7 @@ def _texture(path: Path, name: str) -> Texture:
     file = find(name, path.parent)
     if file is None:
         raise ValueError(
-            f"its header names the picture {name!r}, which is not there: put it beside the file, or delete the line "
+            f"its header names the image {name!r}, which is not there: put it beside the file, or delete the line "
             "'comment TextureFile'"
         )
-    return Texture(read_picture(file.read_bytes(), file.name))
+    return Texture(read_image(file.read_bytes(), file.name))

@@ -49,7 +49,7 @@ Columns = dict[str, Column]
 
 
 class Ply(NamedTuple):
-    """A file's elements, and the pictures that its header names."""
+    """A file's elements, and the images that its header names."""
 
     elements: dict[str, Columns]
     textures: list[str]
@@ -75,7 +75,7 @@ def read_ply(data: bytes) -> Ply:
 
 
 def _header(data: bytes) -> tuple[str, list[Element], list[str], int]:
-    """Byte order ("" for ASCII), elements, pictures, and where the header ends."""
+    """Byte order ("" for ASCII), elements, images, and where the header ends."""
     if not re.match(rb"ply\s", data):
         raise ValueError("it does not begin with 'ply': it is no PLY file, export it as one")
     end = re.search(rb"(?:^|[\r\n])[ \t]*end_header[ \t]*(?:\r\n|\r|\n|$)", data)

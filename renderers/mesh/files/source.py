@@ -1,4 +1,4 @@
-"""Which file a kind is drawn from, and how it is to be read."""
+"""Which file an identity is drawn from, and how it is to be read."""
 
 import math
 from dataclasses import dataclass

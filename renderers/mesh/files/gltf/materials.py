@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from renderers.mesh.files.gltf.document import Document, Item, vector
+from renderers.mesh.files.images import Pixels, read_image
 from renderers.mesh.files.part import GREY, Array, Texture, Wrap
-from renderers.mesh.files.pictures import Pixels, read_picture
 from renderers.mesh.files.texts import short
 from renderers.mesh.srgb import decoded
 
 WRAPS: dict[int, Wrap] = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"
-PICTURES = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")  # that Pillow may read
+IMAGES = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")  # that Pillow may read
 BASIS = "KHR_texture_basisu"
 KTX2 = b"\xabKTX 20\xbb"
 UNSEEN = 0.05  # alpha of what is blended, below which it is not seen
@@ -73,26 +73,26 @@ class Coats:
         return coat._replace(texture=texture, there=None if there.all() else there)
 
     def _texture(self, info: Item | None) -> tuple[Pixels | None, tuple[Wrap, Wrap]]:
-        """Its pixels, None where it has no picture, and how it goes on."""
+        """Its pixels, None where it has no image, and how it goes on."""
         texture = self._document.item("textures", info["index"]) if info is not None else {}
         sampler = self._document.item("samplers", texture["sampler"]) if "sampler" in texture else {}
         wrap = WRAPS.get(sampler.get("wrapS", 0), "repeat"), WRAPS.get(sampler.get("wrapT", 0), "repeat")
-        given = [texture, *(texture.get("extensions", {}).get(name, {}) for name in (*PICTURES, BASIS))]
+        given = [texture, *(texture.get("extensions", {}).get(name, {}) for name in (*IMAGES, BASIS))]
         sources = [some["source"] for some in given if "source" in some]
-        return self._picture(sources[0]) if sources else None, wrap
+        return self._image(sources[0]) if sources else None, wrap
 
-    def _picture(self, index: object) -> Pixels:
+    def _image(self, index: object) -> Pixels:
         image = self._document.item("images", index)
         if "bufferView" in image:
             name, data = f"number {index}", bytes(self._document.view(image["bufferView"]))
         else:
-            name, data = short(str(image.get("uri"))), self._document.resource(image.get("uri"), "picture")
+            name, data = short(str(image.get("uri"))), self._document.resource(image.get("uri"), "image")
         if data.startswith(KTX2):
             raise ValueError(
-                f"the picture {name} is KTX2 ({BASIS}), which is not read: make it PNG with `npx @gltf-transform/cli "
+                f"the image {name} is KTX2 ({BASIS}), which is not read: make it PNG with `npx @gltf-transform/cli "
                 "ktxdecompress in.glb out.glb`"
             )
-        return read_picture(data, name)
+        return read_image(data, name)
 
 
 def _base(material: Item) -> tuple[Array, Item | None]:

@@ -1,4 +1,4 @@
-"""Pictures for people: where things stand in the grid, and which objects are marked."""
+"""Images for people: where things stand in the grid, and which objects are marked."""
 
 import math
 from pathlib import Path
@@ -47,7 +47,7 @@ def windows(center: Tensor, across: float, down: float | None = None, turn: floa
 
 
 def pair(
-    picture: np.ndarray,
+    image: np.ndarray,
     row: int,
     column: int,
     height: int = SIZE,
@@ -57,37 +57,37 @@ def pair(
     """Scene and reconstruction of a place of the grid."""
     top = row * (height * zoom + 2 * MARGIN) + MARGIN
     left = column * (2 * width * zoom + 2 * MARGIN) + MARGIN
-    both = picture[top : top + height * zoom, left : left + 2 * width * zoom]
+    both = image[top : top + height * zoom, left : left + 2 * width * zoom]
     return both[:, : width * zoom], both[:, width * zoom :]
 
 
-def pixels(picture: np.ndarray, color: str) -> np.ndarray:
+def pixels(image: np.ndarray, color: str) -> np.ndarray:
     """(row, column) of the pixels of a colour."""
-    return np.argwhere((picture == np.array(ImageColor.getrgb(color))).all(-1))
+    return np.argwhere((image == np.array(ImageColor.getrgb(color))).all(-1))
 
 
 @pytest.mark.parametrize("batch, columns, rows", [(1, 1, 1), (3, 2, 2), (4, 2, 2), (2, 4, 1), (5, 3, 2)])
 @pytest.mark.parametrize("zoom", [1, 3])
 def test_size(batch: int, columns: int, rows: int, zoom: int) -> None:
-    picture = drawn([0] * batch, columns=columns, zoom=zoom)
+    image = drawn([0] * batch, columns=columns, zoom=zoom)
     height, width = SIZE * zoom + 2 * MARGIN, 2 * SIZE * zoom + 2 * MARGIN
-    assert picture.dtype == np.uint8 and picture.shape == (rows * height, columns * width, 3)
+    assert image.dtype == np.uint8 and image.shape == (rows * height, columns * width, 3)
 
 
-def test_size_of_pictures_that_are_not_square() -> None:
-    picture = drawn([1], torch.zeros(1, 3, 10, 30), columns=1)
-    assert picture.shape == (20 + 2 * MARGIN, 120 + 2 * MARGIN, 3)
+def test_size_of_images_that_are_not_square() -> None:
+    image = drawn([1], torch.zeros(1, 3, 10, 30), columns=1)
+    assert image.shape == (20 + 2 * MARGIN, 120 + 2 * MARGIN, 3)
 
 
 def test_scenes_stand_beside_their_reconstructions_in_order() -> None:
     images = torch.rand(3, 3, SIZE, SIZE)
-    picture = drawn([0, 0, 0], images)
+    image = drawn([0, 0, 0], images)
     for i, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):
-        scene, reconstruction = pair(picture, row, column)
+        scene, reconstruction = pair(image, row, column)
         expected = (images[i] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         np.testing.assert_array_equal(scene, expected.repeat(2, 0).repeat(2, 1))
         assert (reconstruction == 128).all()
-    filler = pair(picture, 1, 1)
+    filler = pair(image, 1, 1)
     assert all((part == 0).all() for part in filler)
 
 
@@ -96,7 +96,7 @@ def test_colours_out_of_range_are_clipped() -> None:
     assert scene[0, 0].tolist() == [0, 255, 51]
 
 
-def test_grey_pictures_come_out_grey() -> None:
+def test_grey_images_come_out_grey() -> None:
     images = torch.rand(2, 1, SIZE, SIZE)
     scene, _ = pair(drawn([0, 0], images), 0, 1)
     assert (scene[..., 0] == scene[..., 1]).all() and (scene[..., 0] == scene[..., 2]).all()
@@ -116,8 +116,8 @@ def test_only_present_objects_are_marked(count: int) -> None:
 def test_a_mark_is_a_box_around_its_object(x: float, y: float, shape: tuple[int, int]) -> None:
     height, width = shape
     images, center = torch.zeros(1, 3, height, width), torch.tensor([[[x, y], [0.0, 0.0]]])
-    picture = drawn([1], images, center, zoom=4, columns=1)
-    found = pixels(pair(picture, 0, 0, height, width, 4)[0], COLORS[0])
+    image = drawn([1], images, center, zoom=4, columns=1)
+    found = pixels(pair(image, 0, 0, height, width, 4)[0], COLORS[0])
     (top, left), (bottom, right) = found.min(0), found.max(0)
     middle = (left + right) / 2, (top + bottom) / 2
     assert middle == pytest.approx(((x + 1) * width * 2, (y + 1) * height * 2), abs=1)
@@ -141,19 +141,19 @@ def test_names_are_written_above_the_marks() -> None:
 
 def test_more_objects_than_colours() -> None:
     slots = len(COLORS) + 2
-    picture = image_rows(
+    image = image_rows(
         *(torch.zeros(1, 1, SIZE, SIZE),) * 2,
         torch.tensor([slots]),
         windows(torch.zeros(1, slots, 2), 0.3),
     )
-    assert picture.shape[2] == 3
+    assert image.shape[2] == 3
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.5, -0.8])
 def test_a_mark_has_its_windows_sides_and_turn(turn: float) -> None:
     window = windows(torch.tensor([[[0.1, -0.1]]]), 0.6, 0.2, turn)
-    picture = image_rows(*(torch.zeros(1, 1, 100, 100),) * 2, torch.tensor([1]), window, columns=1, zoom=2)
-    found = pixels(pair(picture, 0, 0, 100, 100)[0], COLORS[0])
+    image = image_rows(*(torch.zeros(1, 1, 100, 100),) * 2, torch.tensor([1]), window, columns=1, zoom=2)
+    found = pixels(pair(image, 0, 0, 100, 100)[0], COLORS[0])
     x, y = found[:, 1] / 100 - 1 - 0.1, found[:, 0] / 100 - 1 + 0.1
     u = (x * math.cos(turn) + y * math.sin(turn)) / 0.6
     v = (y * math.cos(turn) - x * math.sin(turn)) / 0.2
@@ -210,13 +210,13 @@ def test_an_animation_opens_with_its_frames_and_times(tmp_path: Path) -> None:
         for n, duration in enumerate((100, 100, 900)):
             gif.seek(n)
             assert gif.info["duration"] == duration
-            picture = np.asarray(gif.convert("RGB"))
-            assert picture[-1, 0].tolist() == [100 * n] * 3
-            assert (picture[:CAPTION] < 128).any()
+            image = np.asarray(gif.convert("RGB"))
+            assert image[-1, 0].tolist() == [100 * n] * 3
+            assert (image[:CAPTION] < 128).any()
 
 
-def test_pictures_of_other_sizes_are_filled_up(tmp_path: Path) -> None:
-    """As where a resumed run shows other scenes; and equal pictures of other captions stay apart."""
+def test_images_of_other_sizes_are_filled_up(tmp_path: Path) -> None:
+    """As where a resumed run shows other scenes; and equal images of other captions stay apart."""
     shown = [np.zeros((side, side, 3), np.uint8) for side in (60, 80, 80)]
     write_gif(tmp_path / "a.gif", shown, ["1", "2", "3"])
     with Image.open(tmp_path / "a.gif") as gif:
@@ -225,5 +225,5 @@ def test_pictures_of_other_sizes_are_filled_up(tmp_path: Path) -> None:
 
 
 def test_an_animation_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="needs at least one picture, got none for .*a.gif"):
+    with pytest.raises(ValueError, match="needs at least one image, got none for .*a.gif"):
         write_gif(tmp_path / "a.gif", [], [])

@@ -1,4 +1,4 @@
-"""Pictures that mesh files hold or name."""
+"""Images that mesh files hold or name."""
 
 import warnings
 from io import BytesIO
@@ -14,11 +14,11 @@ FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "TGA", "TIFF", "D
 DEEP = 65535
 
 
-def read_picture(data: bytes, name: str) -> Pixels:
-    """The pixels (H, W, 3 or 4) of a picture, RGB or RGBA: 8 bits a value, or 16 for grey ones that deep.
+def read_image(data: bytes, name: str) -> Pixels:
+    """The pixels (H, W, 3 or 4) of an image, RGB or RGBA: 8 bits a value, or 16 for grey ones that deep.
 
     Errors:
-        ValueError that has ``name`` for what is no picture, or a broken one.
+        ValueError that has ``name`` for what is no image, or a broken one.
     """
     try:
         with warnings.catch_warnings():
@@ -27,7 +27,7 @@ def read_picture(data: bytes, name: str) -> Pixels:
                 return _pixels(image)
     except Exception as error:  # Pillow's decoders raise many kinds
         raise ValueError(
-            f"the picture {name} could not be read ({error}): save it as PNG or JPEG, and export the mesh again"
+            f"the image {name} could not be read ({error}): save it as PNG or JPEG, and export the mesh again"
         ) from error
 
 
@@ -45,7 +45,7 @@ def _pixels(image: Image.Image) -> Pixels:
 
 
 def _deep(image: Image.Image) -> Pixels:
-    """A grey picture of 16 bits, which Pillow's own conversion would cut off at 255."""
+    """A grey image of 16 bits, which Pillow's own conversion would cut off at 255."""
     values = np.asarray(image).clip(0, DEEP)
     seen = values != image.info.get("transparency", -1)
     alpha = [] if seen.all() else [np.where(seen, DEEP, 0)]
