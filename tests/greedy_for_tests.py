@@ -45,7 +45,7 @@ class Greedy(InferenceNetwork):
         return state
 
 
-def images(*places: tuple[float, ...]) -> Tensor:
+def drawn_images(*places: tuple[float, ...]) -> Tensor:
     """(B, 1, 9, 12): bumps of brightness 1 at each image's x, on its middle row."""
     renderer = Blobs()
     rows = []

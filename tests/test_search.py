@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from greedy_for_tests import APART, SCALE, Greedy, images
+from greedy_for_tests import APART, SCALE, Greedy, drawn_images
 from slots_for_tests import observed
 from torch import Tensor
 from toy_renderers import Blobs, Slabs
@@ -22,7 +22,7 @@ from renderers import Layer, Renderer
 
 SD, SLOTS = 0.1, 3
 LOG_PRIOR = count_log_prior(SLOTS, 0.3)
-EMPTY = 0 * images((0.0,))
+EMPTY = 0 * drawn_images((0.0,))
 LEFT, RIGHT = (-APART, 0.0, SCALE), (APART, 0.0, SCALE)
 
 
@@ -61,7 +61,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_network_gets_wrong_is_repaired(case: str) -> None:
-    images = images((-APART, APART))
+    images = drawn_images((-APART, APART))
     slots, posterior = searched(images, blobs(Blobs(), images, *CASES[case]), Search())
     assert posterior.argmax(1).tolist() == [2] and float(posterior[0, 2]) > 0.9
     places = slots.where[0, :2, 0].sort().values
@@ -70,7 +70,7 @@ def test_what_a_network_gets_wrong_is_repaired(case: str) -> None:
 
 
 def test_nothing_better_leaves_every_number_as_it_is() -> None:
-    images = images((-APART, APART))
+    images = drawn_images((-APART, APART))
     right = blobs(Blobs(), images, (1.0, *LEFT), (1.0, *RIGHT))
     found, posterior = searched(images, right, Search())
     for name, value in found._asdict().items():
@@ -79,7 +79,7 @@ def test_nothing_better_leaves_every_number_as_it_is() -> None:
 
 
 def test_images_do_not_disturb_one_another() -> None:
-    images = torch.cat([images((-APART, APART), (APART,), (-0.25, 0.25)), EMPTY])
+    images = torch.cat([drawn_images((-APART, APART), (APART,), (-0.25, 0.25)), EMPTY])
     slots = blobs(Blobs(), images, *CASES["one twice"])
     together, posterior = searched(images, slots, Search())
     assert posterior.argmax(1).tolist() == [2, 1, 2, 0]
@@ -93,7 +93,7 @@ def test_the_posterior_is_that_of_the_slots_reported() -> None:
     """A model's count, posterior and reconstruction: of the evidence, to its power, less what every object costs."""
     search = Search(power=0.5, cost=2.0)
     model = AIRModule(Blobs(), Greedy, slots=SLOTS, likelihood_sd=Constant(SD), search=search).eval()
-    images = torch.cat([images((-APART, APART), (APART,)), EMPTY])
+    images = torch.cat([drawn_images((-APART, APART), (APART,)), EMPTY])
     seen = model.infer(images)
     torch.testing.assert_close(seen.posterior.sum(1), torch.ones(3))
     assert seen.count.tolist() == [2, 1, 0] == seen.posterior.argmax(1).tolist()
@@ -106,13 +106,13 @@ def test_the_posterior_is_that_of_the_slots_reported() -> None:
 
 def test_what_an_object_must_gain() -> None:
     """A faint object is found, unless it costs more than it explains, or the evidence counts for less."""
-    images = 0.5 * images((APART,))
+    images = 0.5 * drawn_images((APART,))
     for search, count in ((Search(), 1), (Search(cost=50.0), 0), (Search(power=0.01), 0)):
         assert searched(images, blobs(Blobs(), images), search)[1].argmax(1).tolist() == [count]
 
 
 def test_no_rounds_drop_and_add_nothing() -> None:
-    images = images((-APART, APART))
+    images = drawn_images((-APART, APART))
     slots, posterior = searched(images, blobs(Blobs(), images, (0.6, 0.0, 0.6, SCALE), (1.0, *LEFT)), Search(rounds=0))
     assert posterior.argmax(1).tolist() == [1]
     assert float(slots.where[0, 0, 0]) == pytest.approx(-APART, abs=0.03)

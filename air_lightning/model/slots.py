@@ -82,8 +82,8 @@ def infer(
         parts.append(part)
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
-                so_far = [torch.stack(column, 1) for column in ([p.what for p in parts], [p.where for p in parts])]
-                canvas = renderer.render(*so_far, behind)[:, -1]
+                what, where = torch.stack([p.what for p in parts], 1), torch.stack([p.where for p in parts], 1)
+                canvas = renderer.render(what, where, behind)[:, -1]
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 
