@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
+from datamodules.degradation import CLEAN, Degradation
 from renderers.base import Renderer
 
 # Tries to place one object, to arrange one set of objects, and to draw another set instead.
@@ -17,6 +18,8 @@ TRIES, RESTARTS, REDRAWS = 32, 20, 20
 # Sets of objects that are tried before training begins, and how many of them may find no room: then a scene of the
 # run, which may redraw, is not left without (0.25 ** 20).
 PROBES, FAILURES = 20, 5
+# The stream of a scene's degradation, another than that of its objects: these are the same with and without it.
+DEGRADATION = 1
 COORDINATES = ("scale", "x", "y")
 
 Box = tuple[int, int, int, int]
@@ -44,6 +47,7 @@ class CanvasModule(SceneDataModule):
         occlusion: the largest share of an object that others may hide; 0: boxes do not overlap.
         sides: bounds of the longer side of an object's box, pixels, to check the counts by.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
+        degradation: what is done to the images; the truth stays that of the objects.
     Errors:
         ValueError for counts that are negative, missing, or too large for the canvas.
     """
@@ -61,13 +65,14 @@ class CanvasModule(SceneDataModule):
         val_scenes: int,
         test_scenes: int,
         seed: int,
+        degradation: Degradation = CLEAN,
     ) -> None:
         super().__init__(batch_size, train_scenes, val_scenes, test_scenes, seed)
         self.counts, self.canvas, self.channels = checked_counts(counts), canvas, channels
         self.test_counts = self.counts if test_counts is None else checked_counts(test_counts)
         if not 0 <= occlusion < 1:
             raise ValueError(f"occlusion must lie in [0, 1), got {occlusion}: it is a share of an object")
-        self.occlusion = occlusion
+        self.occlusion, self.degradation = occlusion, degradation
         check_room(self.largest_count, sides, canvas, occlusion)
 
     @property
@@ -93,6 +98,7 @@ class CanvasScenes(Scenes):
         self.counts = module.test_counts if split in ("test", "predict") else module.counts
         self.places, self.shape, self.occlusion = max(1, module.largest_count), module.image_shape, module.occlusion
         self.seed, self.split, self.masks = module.seed, split, masks
+        self.degradation = module.degradation
 
     def check(self) -> None:
         """ValueError where the largest number of objects finds no room, or not with ease."""
@@ -120,6 +126,8 @@ class CanvasScenes(Scenes):
                 _paste(images[row], patch, box)
                 if masks is not None:
                     _cover(masks[row], slot, patch.alpha, box)
+            if self.degradation != CLEAN:
+                images[row] = self.degradation(images[row], stream(self.seed, self.split, index, DEGRADATION))
         corners = torch.from_numpy(boxes)
         return Batch(
             torch.from_numpy(images),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from datamodules import files, mnist_files
 from datamodules.canvas import CanvasModule, CanvasScenes, Patch, Range
+from datamodules.degradation import Degradation
 from datamodules.mnist_files import SIDE, SOURCE, Digits
 
 # MNIST's digits fill 20 of their 28 pixels, in the longer direction.
@@ -34,8 +35,10 @@ class MultiMNIST(CanvasModule):
         canvas: the image's side, pixels.
         sizes: smallest and largest side, in pixels, to which a digit's 28x28 frame is scaled; equally likely.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
+        contrast, noise, grid, pitch: see Degradation.
     Errors:
-        ValueError for counts that do not fit the canvas, and for files that are absent, truncated or wrong.
+        ValueError for counts that do not fit the canvas, for files that are absent, truncated or wrong, and as
+        Degradation.
     """
 
     def __init__(
@@ -50,13 +53,18 @@ class MultiMNIST(CanvasModule):
         val_scenes: int = 512,
         test_scenes: int = 2_000,
         seed: int = 0,
+        contrast: float = 1.0,
+        noise: float = 0.0,
+        grid: float = 0.0,
+        pitch: int = 5,
     ) -> None:
         if not 8 <= sizes[0] <= sizes[1]:
             raise ValueError(f"sizes must be a pair 8 <= smallest <= largest, got {list(sizes)}: [20, 28], for example")
         sides = round(sizes[0] * INK), sizes[1]  # the largest for certain: whose files they are, nobody knows
         super().__init__(
-            counts, test_counts, canvas, 1, 0.0, sides, batch_size, train_scenes, val_scenes, test_scenes, seed
-        )
+            counts, test_counts, canvas, 1, 0.0, sides, batch_size, train_scenes, val_scenes, test_scenes, seed,
+            Degradation(contrast, noise, grid, pitch),
+        )  # fmt: skip
         self.root, self.frames = root, (int(sizes[0]), int(sizes[1]))
         if files.find(SOURCE, root) is not None:
             self._check()  # what is wrong shows here, before a run has begun

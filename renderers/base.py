@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents
+from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents, transmittance
 from renderers.finite_differences import central, differenced, perturb
 from renderers.pixel_loss import PixelLoss, check_scale
 from renderers.spaces import Categorical, Coordinate, What, Where
@@ -72,6 +72,26 @@ class Renderer(nn.Module, ABC):
     def image_background(self) -> Tensor:
         """The empty scene at the images' own size, (C, H, W)."""
         return downsample(self.background().unsqueeze(0), self.image_shape[1])[0]
+
+    def ground(self, batch: int, background: Tensor | None = None) -> Tensor:
+        """What lies behind the objects of ``batch`` images, at the samples' size.
+
+        Args:
+            background: (C, h, w), or one an image (B, C, h, w), h and w those of images or of samples: an image's
+                pixels are repeated over their samples. None: the renderer's own.
+        Returns:
+            (C, S H, S W) or (B, C, S H, S W).
+        Errors:
+            ValueError for a background of another size.
+        """
+        own = self.background()
+        if background is None:
+            return own
+        self._check_background(background, batch, tuple(own.shape[1:]))
+        if background.shape[-2:] == own.shape[1:]:
+            return background
+        factor = own.shape[1] // self.image_shape[1]
+        return background.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """Poses (..., P) to image coordinates of the object's centre (..., 2), in [-1, 1], x right and y down, and
@@ -141,28 +161,65 @@ class Renderer(nn.Module, ABC):
         """``identity_count`` by its name of before, for plug-ins that read it."""
         return self.identity_count
 
-    def canvases(self, what: Tensor, where: Tensor, coarseness: float = 1.0) -> Tensor:
+    def canvases(
+        self, what: Tensor, where: Tensor, coarseness: float = 1.0, background: Tensor | None = None
+    ) -> Tensor:
         """Prefix canvases (B, N + 1, C, H, W) of slots ``what`` (B, N, ...) and ``where`` (B, N, P).
 
         Differentiable in both where the renderer is; otherwise in ``where``, by central finite differences whose
-        steps are ``coarseness`` times the coordinates' own.
+        steps are ``coarseness`` times the coordinates' own. Always in the ``background``, which is as ``ground`` says:
+        its gradient is the incoming one where the canvases show it.
         """
         self._check(what, where)
         if self.differentiable:
-            return self.render(what, where)
-        return differenced(where, lambda w: self.render(what, w), lambda w, g: self.contract(what, w, g, coarseness))
+            return self.render(what, where, background)
+        behind = None if background is None else background.detach()
+        canvases = differenced(
+            where,
+            lambda w: self.render(what, w, behind),
+            lambda w, g: self.contract(what, w, g, coarseness, behind),
+        )
+        if background is None or not (background.requires_grad and torch.is_grad_enabled()):
+            return canvases
+        nothing = self.ground(len(where), background - background.detach())  # zeros, with the background's gradient
+        with torch.no_grad():
+            seen = transmittance(self.layers(what, where), self.compositing)
+        return canvases + downsample(seen.unsqueeze(2) * nothing.unsqueeze(-4), self.image_shape[1])
 
     @torch.no_grad()
-    def contract(self, what: Tensor, where: Tensor, gradient: Tensor, coarseness: float = 1.0) -> Tensor:
+    def transmittance(self, what: Tensor, where: Tensor) -> Tensor:
+        """The share (B, N + 1, H, W) of the background that each prefix canvas shows: canvases are linear in it.
+
+        In [0, 1]: what no object covers (of additive layers all), less the shadows on it.
+        """
+        seen = transmittance(self.layers(what, where), self.compositing)
+        return downsample(seen.unsqueeze(2), self.image_shape[1]).squeeze(2)
+
+    @torch.no_grad()
+    def contract(
+        self,
+        what: Tensor,
+        where: Tensor,
+        gradient: Tensor,
+        coarseness: float = 1.0,
+        background: Tensor | None = None,
+    ) -> Tensor:
         """Finite-difference gradient (B, N, P) for the canvases' incoming ``gradient`` (B, N + 1, C, H, W)."""
         steps = self.where.steps(where) * coarseness
         moved = perturb(where, steps)
         alternatives = what.unsqueeze(2).expand(*what.shape[:2], moved.shape[2], *what.shape[2:])
-        scores = self.swap_scores(what, where, alternatives, moved, gradient)
+        scores = self.swap_scores(what, where, alternatives, moved, gradient, background=background)
         return central(scores.sum(-1), steps)
 
     def swap_losses(
-        self, images: Tensor, what: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor, loss: PixelLoss
+        self,
+        images: Tensor,
+        what: Tensor,
+        where: Tensor,
+        other_what: Tensor,
+        other_where: Tensor,
+        loss: PixelLoss,
+        background: Tensor | None = None,
     ) -> Tensor:
         """How canvases' losses change when one slot is drawn otherwise, the others staying as they are.
 
@@ -171,6 +228,7 @@ class Renderer(nn.Module, ABC):
             what, where: (B, N, ...) and (B, N, P), the slots.
             other_what, other_where: (B, N, M, ...) and (B, N, M, P), M alternatives for every slot.
             loss: of each number of an image, given the canvas's.
+            background: behind all objects, as ``ground`` says; None: the renderer's own.
         Returns:
             (B, N, M, N + 1), nats: the loss of canvas n with slot i drawn as alternative m, less its loss with slot i
             left out. Zero where canvas n does not show slot i. No gradient.
@@ -178,7 +236,7 @@ class Renderer(nn.Module, ABC):
         self._check(what, where)
         self._check_others(images, where, other_what, other_where)
         check_scale(loss, self.image_shape)
-        return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), loss)
+        return self.swap_scores(what, where, other_what, other_where, images.unsqueeze(1), loss, background)
 
     def layers(self, what: Tensor, where: Tensor) -> Layer:
         """The slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone, (B, N, ...)."""
@@ -186,10 +244,10 @@ class Renderer(nn.Module, ABC):
         layers = self.draw(what.flatten(0, 1), where.flatten(0, 1))
         return each(lambda part: part.view(batch, slots, *part.shape[1:]), layers)
 
-    def render(self, what: Tensor, where: Tensor) -> Tensor:
+    def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
         """Prefix canvases as ``canvases`` gives them, without finite differences."""
-        layers = self.layers(what, where)
-        return downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
+        layers, ground = self.layers(what, where), self.ground(len(where), background)
+        return downsample(compose(layers, ground, self.compositing), self.image_shape[1])
 
     @torch.no_grad()
     def swap_scores(
@@ -200,6 +258,7 @@ class Renderer(nn.Module, ABC):
         other_where: Tensor,
         target: Tensor,
         loss: PixelLoss | None = None,
+        background: Tensor | None = None,
     ) -> Tensor:
         """Change (B, N, M, N + 1) of each canvas's objective when slot i is drawn as alternative m, against left out.
 
@@ -208,20 +267,20 @@ class Renderer(nn.Module, ABC):
         Only slot i is drawn again, over the cached layers of the others. Renderers with a faster way override it.
         """
         batch, slots, others = other_where.shape[:3]
-        layers = self.layers(what, where)
+        layers, ground = self.layers(what, where), self.ground(batch, background)
         result = target.new_zeros(batch, slots, others, slots + 1)
         for i in range(slots):
             nothing = blank(each(lambda part: part[:, 0], layers))
-            without = self._objective(_replace(layers, i, nothing), target, loss)
+            without = self._objective(_replace(layers, i, nothing), ground, target, loss)
             for m in range(others):
                 layer = self.draw(other_what[:, i, m], other_where[:, i, m])
-                change = self._objective(_replace(layers, i, layer), target, loss) - without
+                change = self._objective(_replace(layers, i, layer), ground, target, loss) - without
                 result[:, i, m] = change if loss is None else change.flatten(2).sum(2)
         return result
 
-    def _objective(self, layers: Layer, target: Tensor, loss: PixelLoss | None) -> Tensor:
+    def _objective(self, layers: Layer, ground: Tensor, target: Tensor, loss: PixelLoss | None) -> Tensor:
         """Inner products (B, N + 1), or losses (B, N + 1, C, H, W): sums of these would hide what changes."""
-        canvases = downsample(compose(layers, self.background(), self.compositing), self.image_shape[1])
+        canvases = downsample(compose(layers, ground, self.compositing), self.image_shape[1])
         return (canvases * target).flatten(2).sum(2) if loss is None else loss(canvases, target)
 
     @property
@@ -247,6 +306,16 @@ class Renderer(nn.Module, ABC):
         wanted = where.shape[:2] + self._code
         if what.shape != wanted:
             raise ValueError(f"`what` must have shape {tuple(wanted)} to go with `where`, got {tuple(what.shape)}")
+
+    def _check_background(self, background: Tensor, batch: int, samples: tuple[int, ...]) -> None:
+        shape, (channels, *pixels) = tuple(background.shape), self.image_shape
+        fits = len(shape) == 3 or (len(shape) == 4 and shape[0] == batch)
+        if not fits or shape[-3] != channels or shape[-2:] not in (tuple(pixels), samples):
+            sizes = dict.fromkeys((channels, *size) for size in (tuple(pixels), samples))
+            raise ValueError(
+                f"`background` must have shape {' or '.join(str(size) for size in sizes)}, or that of one for each of "
+                f"the {batch} images, got {shape}: give it the images' size"
+            )
 
     def _check_others(self, images: Tensor, where: Tensor, other_what: Tensor, other_where: Tensor) -> None:
         expected = (where.shape[0], *self.image_shape)

@@ -43,7 +43,9 @@ def blank(like: Layer) -> Layer:
 
 
 def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
-    """Prefix canvases (..., N + 1, C, H, W) of N layers (colour (..., N, C, H, W)) over ``background`` (C, H, W).
+    """Prefix canvases (..., N + 1, C, H, W) of N layers (colour (..., N, C, H, W)) over ``background``.
+
+    That is (C, H, W), one for all, or (..., C, H, W), as it broadcasts.
 
     ``additive``: background plus the sum of the layers (a prefix sum). ``zbuffer``: each pixel shows the nearest of
     the layers so far (a prefix z-buffer; of equals the earlier). ``over``: each layer lies over those before it and
@@ -51,11 +53,10 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
     its own slot's canvas on.
     """
     if layers.shade is not None:
-        ground = background * _since(layers.shade.cumprod(-3)).unsqueeze(-3)
         front = compose(layers._replace(shade=None), torch.zeros_like(background), rule)
-        return front + transmittance(layers, rule).unsqueeze(-3) * ground
+        return front + transmittance(layers, rule).unsqueeze(-3) * background.unsqueeze(-4)
     color, depth, alpha, _ = layers
-    start = background.expand(*color.shape[:-4], *background.shape)
+    start = background.expand(*color.shape[:-4], *color.shape[-3:])
     if rule == "additive":
         return torch.cat([start.unsqueeze(-4), start.unsqueeze(-4) + color.cumsum(-4)], -4)
     canvases = [start]
@@ -74,7 +75,12 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
 
 
 def transmittance(layers: Layer, rule: Compositing) -> Tensor:
-    """The share (..., N + 1, H, W) of the background that is seen in each prefix canvas of N layers."""
+    """The share (..., N + 1, H, W) of the background that is seen in each prefix canvas of N layers.
+
+    What nothing covers, times the shades: each canvas is linear in the background, and this is its slope.
+    """
+    if layers.shade is not None:
+        return transmittance(layers._replace(shade=None), rule) * _since(layers.shade.cumprod(-3))
     if rule == "zbuffer":
         return _since(layers.depth.cummin(-3).values.isinf().to(layers.color))
     if rule == "over" and layers.alpha is not None:

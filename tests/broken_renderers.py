@@ -116,8 +116,8 @@ class MovesPoses(Discs):
 class PaintersOrder(Discs):
     """Draws later slots over earlier ones, whatever their depth."""
 
-    def render(self, what: Tensor, where: Tensor) -> Tensor:
-        canvas, canvases = self.background().expand(len(what), 3, 32, 32), []
+    def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
+        canvas, canvases = self.ground(len(what), background).expand(len(what), 3, 32, 32), []
         for n in range(what.shape[1]):
             canvases.append(canvas)
             color, depth, _ = self.draw(what[:, n], where[:, n])
@@ -152,25 +152,47 @@ class Smooth(Renderer):
 
 
 class TwiceContracted(Discs):
-    def contract(self, what: Tensor, where: Tensor, gradient: Tensor, coarseness: float = 1.0) -> Tensor:
-        return 2 * super().contract(what, where, gradient, coarseness)
+    def contract(self, *arguments: Any, background: Tensor | None = None) -> Tensor:
+        return 2 * super().contract(*arguments)
 
 
 class CoarsenessForgotten(Discs):
-    def contract(self, what: Tensor, where: Tensor, gradient: Tensor, coarseness: float = 1.0) -> Tensor:
+    def contract(self, what: Tensor, where: Tensor, gradient: Tensor, *_: Any, background: Any = None) -> Tensor:
         return super().contract(what, where, gradient)
 
 
 class LossesHalved(Discs):
-    def swap_scores(self, *arguments: Any) -> Tensor:
-        *_, loss = arguments
+    def swap_scores(self, *arguments: Any, background: Tensor | None = None) -> Tensor:
+        loss = arguments[5] if len(arguments) > 5 else None
         return super().swap_scores(*arguments) * (1 if loss is None else 0.5)
 
 
 class AllLossesNormal(Discs):
-    def swap_scores(self, *arguments: Any) -> Tensor:
-        *others, loss = arguments
-        return super().swap_scores(*others, loss if loss is None else Normal(loss.scale))
+    def swap_scores(self, *arguments: Any, background: Tensor | None = None) -> Tensor:
+        loss = arguments[5] if len(arguments) > 5 else None
+        return super().swap_scores(*arguments[:5], loss if loss is None else Normal(loss.scale))
+
+
+class OldRender(Discs):
+    """As it was before backgrounds could be given."""
+
+    def render(self, what: Tensor, where: Tensor) -> Tensor:  # type: ignore[override]
+        return super().render(what, where)
+
+
+class OwnBackgroundOnly(Discs):
+    def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
+        return super().render(what, where)
+
+
+class BlackBackgroundInScores(Discs):
+    def swap_scores(self, *arguments: Any, background: Tensor | None = None) -> Tensor:
+        return super().swap_scores(*arguments[:6])
+
+
+class SeesBackgroundThroughObjects(Discs):
+    def transmittance(self, what: Tensor, where: Tensor) -> Tensor:
+        return torch.ones_like(super().transmittance(what, where))
 
 
 class TinySteps(Discs):

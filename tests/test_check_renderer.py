@@ -110,6 +110,14 @@ BROKEN: list[tuple[str, Any, str]] = [
         "under the loss Normal from the base class's: leave swap_scores to the base class",
     ),
     ("swap_scores", broken.AllLossesNormal, "under the loss Mixture from the base class's: leave swap_scores to"),
+    ("backgrounds", broken.OldRender, "render takes no background: give it `background: Tensor | None = None`, and"),
+    (
+        "backgrounds",
+        broken.OwnBackgroundOnly,
+        "with a background, one for each image, render differs from the composed layers by up to ",
+    ),
+    ("backgrounds", broken.BlackBackgroundInScores, "with a background from the base class's: leave swap_scores to"),
+    ("backgrounds", broken.SeesBackgroundThroughObjects, "canvases' gradient in the background differs by up to "),
     (
         "steps",
         broken.TinySteps,
@@ -251,7 +259,7 @@ def test_reports_are_readable() -> None:
 
 def test_check_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", "--renderer", "disc_plugin.Discs", "--renderer.size", "24"])
-    assert capsys.readouterr().out.startswith("Discs keeps 18 laws and breaks 0\n")
+    assert capsys.readouterr().out.startswith("Discs keeps 19 laws and breaks 0\n")
 
 
 class Bare(Discs):
@@ -263,7 +271,7 @@ class Bare(Discs):
 
 def test_check_of_a_renderer_without_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", "--renderer", "test_check_renderer.Bare"])
-    assert capsys.readouterr().out.startswith("Bare keeps 18 laws and breaks 0\n")
+    assert capsys.readouterr().out.startswith("Bare keeps 19 laws and breaks 0\n")
 
 
 @pytest.mark.parametrize(

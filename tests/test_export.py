@@ -40,7 +40,12 @@ MODELS = {
     "glimpses and LSTM": (GLIMPSES, LSTM),
     "meshes": (MESHES, ATTENTION),
 }
-AGAIN = {"glimpses": {"reconsideration": RECONSIDERED}}
+AGAIN = {
+    "glimpses": {"reconsideration": RECONSIDERED},
+    "glimpses and LSTM": {
+        "background": {"class_path": "air_lightning.backgrounds.CodedBackground", "init_args": {"median": False}}
+    },
+}
 """Further arguments of the model, by case."""
 
 

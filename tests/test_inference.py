@@ -424,3 +424,17 @@ def test_an_image_too_small_for_convolutions_is_refused() -> None:
     renderer.image_shape = (3, 6, 32)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         RecurrentAIR(renderer, encoder="conv")
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_centered_attention_starts_at_the_object_whatever_the_background_s_mean(signed: bool) -> None:
+    """A bright square on backgrounds beside the renderer's black, in images that are no whole number of cells."""
+    images = torch.full((3, 1, 50, 50), 0.3) + torch.tensor([-0.3, 0.0, 0.3])[:, None, None, None]
+    images[:, :, 10:20, 26:36] += 0.3
+    network = ResidualAttention(GlimpseRenderer(), signed=signed, centered=True, smoothing=3)
+    plain = ResidualAttention(GlimpseRenderer(), signed=signed, smoothing=3)
+    energy = network._energy(images)
+    assert (energy.flatten(1).argmax(1) == 3 * 13 + 7).all()
+    torch.testing.assert_close(energy[1:], energy[:1].expand(2, -1, -1))  # the background's mean has no say
+    torch.testing.assert_close(plain._energy(images[:1]), energy[:1])  # nothing to take off
+    assert plain._energy(images[2:])[0, 12, 12] > 0.09 and energy[2, 12, 12] < 1e-6

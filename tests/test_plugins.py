@@ -8,12 +8,14 @@ import pytest
 import yaml
 from disc_plugin import Discs
 
+from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli import main
+from air_lightning.likelihoods import NormalLikelihood
 from air_lightning.plugins import FAMILIES, available, family_of, find
 from datamodules import Scenes3D
 from renderers import MeshRenderer
 
-RENDERERS, INFERENCE, ESTIMATORS, DATAMODULES = FAMILIES
+RENDERERS, INFERENCE, ESTIMATORS, LIKELIHOODS, BACKGROUNDS, DATAMODULES = FAMILIES
 DISCS = "disc_plugin:Discs"
 SMALL = {"max_steps": 2, "val_check_interval": 2, "check_val_every_n_epoch": None, "enable_progress_bar": False}
 FEW = {"counts": [0, 1], "batch_size": 4, "train_scenes": 8, "val_scenes": 4, "test_scenes": 4}
@@ -52,7 +54,7 @@ def listed(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_built_in_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     out = listed(capsys)
-    for family in ("renderers", "inference", "estimators", "datamodules"):
+    for family in ("renderers", "inference", "estimators", "likelihoods", "backgrounds", "datamodules"):
         assert f"{family}:\n" in out
     assert "  MeshRenderer  renderers.MeshRenderer  (air-lightning 0.1.0)\n" in out
     assert "      what: cube, sphere, cylinder\n" in out
@@ -124,11 +126,12 @@ def test_names_of_different_families_do_not_meet(packages: Packages) -> None:
     packages.install("air-discs", {"discs": DISCS})
     packages.install("air-discs", {"discs": "datamodules:Scenes3D"}, "air_lightning.datamodules")
     found = [find(family, "discs") for family in FAMILIES]
-    assert [plugin and plugin.cls for plugin in found] == [Discs, None, None, Scenes3D]
+    assert [plugin and plugin.cls for plugin in found] == [Discs, *[None] * 4, Scenes3D]
 
 
 def test_families() -> None:
     assert family_of(MeshRenderer) == RENDERERS and family_of(Scenes3D) == DATAMODULES
+    assert family_of(NormalLikelihood) == LIKELIHOODS and family_of(MedianBackground) == BACKGROUNDS
     assert family_of(dict) is None and family_of("MeshRenderer") is None
 
 

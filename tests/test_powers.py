@@ -146,7 +146,7 @@ def test_what_an_evaluation_writes_of_confidence(tmp_path: Path) -> None:
     presence = record["calibration"]["reliability"]["presence"]
     assert len(presence) == 10 and sum(row["number"] for row in presence) == 4 * 2  # scenes, slots
     assert set(record["calibration"]["coverage"]) == {"x", "z", "yaw"}
-    assert record["calibration"]["powers"] == {"count": 1.0, "pose": {}, "refined": False}
+    assert record["calibration"]["powers"] == {"count": 1.0, "pose": {}, "refined": False, "searched": False}
 
 
 @pytest.mark.parametrize("name", ["test", "fit"])

@@ -250,7 +250,7 @@ def test_objects_come_as_close_as_they_may(renderer: MeshRenderer, apart: float)
 class Blank(Discs):
     """Draws nothing, in no time: for laws of many scenes."""
 
-    def render(self, what: Tensor, where: Tensor) -> Tensor:
+    def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
         return torch.zeros(len(what), what.shape[1] + 1, *self.image_shape)
 
 

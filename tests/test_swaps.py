@@ -93,7 +93,7 @@ def test_cases_hide_and_cut_objects(renderer: Renderer) -> None:
     assert (seen.sum(1) > 1).any() or renderer.image_shape == (3, 1, 1)
 
 
-@pytest.mark.parametrize("law", ["render", "contract", "swap_scores"])
+@pytest.mark.parametrize("law", ["render", "contract", "swap_scores", "backgrounds"])
 def test_law(renderer: Renderer, law: str) -> None:
     """The contraction equals differences of whole images, own methods equal the base class's."""
     inherited = law == "swap_scores" and isinstance(renderer, Slabs)

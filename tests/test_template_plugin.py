@@ -53,7 +53,7 @@ def test_it_is_listed_by_a_fresh_process(site: Path) -> None:
 
 def test_it_is_checked_by_its_name(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", "--renderer", "rings", "--renderer.size", "24"])
-    assert "Rings keeps 18 laws and breaks 0" in capsys.readouterr().out
+    assert "Rings keeps 19 laws and breaks 0" in capsys.readouterr().out
 
 
 def test_its_config_trains_and_tests(installed: Path, tmp_path: Path) -> None:

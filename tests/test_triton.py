@@ -65,6 +65,20 @@ def test_canvases_agree(drawn: tuple[CPU, Triton, dict[str, Any]]) -> None:
     assert ((found - cpu.canvases(*given["slots"])).abs() > 1e-5).float().mean() < 0.002
 
 
+def test_given_backgrounds_agree(drawn: tuple[CPU, Triton, dict[str, Any]], request: pytest.FixtureRequest) -> None:
+    cpu, gpu, given = drawn
+    scenery, slots, others = cpu.scenery, given["slots"], given["others"]
+    behind = torch.rand(2, 3, scenery.height, scenery.width, generator=torch.Generator().manual_seed(0))
+    for background in (behind, behind[:1]):
+        found = gpu.canvases(*(part.to(DEVICE) for part in slots), background.to(DEVICE)).cpu()
+        assert ((found - cpu.canvases(*slots, background)).abs() > 1e-5).float().mean() < 0.002
+    if "2 samples" in request.node.name:  # the interpreter is slow
+        tensors = (*slots, *others, given["incoming"])
+        found = gpu.scores(*(tensor.to(DEVICE) for tensor in tensors), None, behind.to(DEVICE)).cpu()
+        expected = cpu.scores(*tensors, None, behind)
+        assert torch.allclose(found, expected, rtol=1e-4, atol=2e-4 * float(expected.abs().max()))
+
+
 def test_scores_agree(drawn: tuple[CPU, Triton, dict[str, Any]], request: pytest.FixtureRequest) -> None:
     cpu, gpu, given = drawn
     maps = [losses(given["renderer"])[-1]] if "2 samples" in request.node.name else []  # the interpreter is slow

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
 import yaml
@@ -18,6 +18,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import parallel, runs
+from air_lightning.backgrounds import NoBackground
 from air_lightning.cli import calibration, loggers, opening, records
 from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_config
 from air_lightning.cli.commands import COMMANDS
@@ -42,6 +43,13 @@ SPLIT_OF = {"fit": "val", "validate": "val", "test": "test"}
 SIGTERM_STATUS = 143  # 128 + 15, as shells report it
 WRONG = (ValueError, OSError, MisconfigurationException)
 """What constructors raise where the user gave a wrong value, or a file that cannot be read; other errors are bugs."""
+
+
+@runtime_checkable
+class TakesWeights(Protocol):
+    """A model that takes of a checkpoint's weights those that go with it."""
+
+    def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 class AIRCLI(LightningCLI):
@@ -239,8 +247,9 @@ class AIRCLI(LightningCLI):
         if path is None or not Path(path).is_file():
             return
         saved = runs.read_checkpoint(Path(path), mmap=True)
+        weights = self.model.weights_of(saved) if isinstance(self.model, TakesWeights) else saved["state_dict"]
         try:
-            runs.check_weights(saved["state_dict"], self.model.state_dict())
+            runs.check_weights(weights, self.model.state_dict())
         except ValueError as error:
             raise RunError(f"checkpoint {str(path)!r} does not fit: {error}") from error
 
@@ -306,6 +315,10 @@ class AIRCLI(LightningCLI):
                 self.folder.discard()
             trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
             self._end_together(2, f"error: {error}{trained}")
+        except NoBackground as error:
+            if self.trainer.global_step == 0 and self.folder is not None:
+                self.folder.discard()
+            self._end_together(2, f"error: {error}")
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""
@@ -324,6 +337,8 @@ class AIRCLI(LightningCLI):
         except SIGTERMException:
             status, by = self._stopped()
             self._end_together(status, f"{self.subcommand} stopped by {by}; nothing was written")
+        except NoBackground as error:
+            self._fail(error)
         return results
 
     def _write_metrics(self, results: Sequence[dict[str, float]]) -> None:

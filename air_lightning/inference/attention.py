@@ -63,6 +63,8 @@ class ResidualAttention(InferenceNetwork):
         smoothing: averages over 3 x 3 cells that the energy goes through, one after another.
         surround: share of the energy's mean over 9 x 9 cells that is taken off. Between two objects that nearly touch
             there is as much energy as on either, but more around it: with 1 the peak is on one of them.
+        centered: take each channel's median over the cells off the residual first. A background whose mean is another
+            than the renderer's then draws no slot; for objects that cover less than half of the image.
     Errors:
         ValueError for images of a single cell, a glimpse that is no multiple of 4, smoothing or surround out of
         range, and as PoseHead.
@@ -85,6 +87,7 @@ class ResidualAttention(InferenceNetwork):
         signed: bool = False,
         smoothing: int = 1,
         surround: float = 0.0,
+        centered: bool = False,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
@@ -104,7 +107,7 @@ class ResidualAttention(InferenceNetwork):
         # images are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
         self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
-        self.smoothing, self.surround = smoothing, surround
+        self.smoothing, self.surround, self.centered = smoothing, surround, centered
         self.map = nn.Sequential(
             nn.Conv2d(2 * colors + 2, channels, CELL, CELL),
             nn.ReLU(),
@@ -162,6 +165,9 @@ class ResidualAttention(InferenceNetwork):
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual at each cell (B, h, w), smoothed, less what is around it."""
+        if self.centered:  # before padding, which would stand out at the edges
+            middle = F.avg_pool2d(residual, CELL, ceil_mode=True).flatten(2).median(2).values
+            residual = residual - middle[..., None, None]
         padded = F.pad(residual if self.signed else residual.abs(), self.padding)
         smooth = F.avg_pool2d(padded, CELL)
         for _ in range(self.smoothing):

@@ -3,5 +3,6 @@
 from air_lightning.model.module import AIRModule, Inference
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
+from air_lightning.model.search import Search
 
-__all__ = ["AIRModule", "Inference", "Reconsideration", "Refinement"]
+__all__ = ["AIRModule", "Inference", "Reconsideration", "Refinement", "Search"]

@@ -45,9 +45,10 @@ def slot_kl(renderer: Renderer, slots: Slots) -> Tensor:
     return of_sample(where_kl(renderer, slots.where_mean, slots.where_sd), slots.what) + what_kl(renderer, slots)
 
 
-def evidence(log_likelihood: Tensor, kl: Tensor) -> Tensor:
-    """F_n, (B, N + 1), of log likelihoods (B, N + 1) and slots' KL (B, N)."""
-    return log_likelihood - torch.cat([torch.zeros_like(kl[:, :1]), kl.cumsum(1)], 1)
+def evidence(log_likelihood: Tensor, kl: Tensor, background_kl: Tensor | None = None) -> Tensor:
+    """F_n, (B, N + 1), of log likelihoods (B, N + 1), slots' KL (B, N) and the background's (B,)."""
+    result = log_likelihood - torch.cat([torch.zeros_like(kl[:, :1]), kl.cumsum(1)], 1)
+    return result if background_kl is None else result - background_kl.unsqueeze(1)
 
 
 def bound(log_q: Tensor, evidence: Tensor, log_prior: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ def laplace_sd(renderer: Renderer, observation: Observation, slots: Slots, weigh
     steps = space.steps(where)
     moved = where.unsqueeze(2) + _moves(steps)
     what = slots.what.unsqueeze(2).expand(*moved.shape[:3], *slots.what.shape[2:])
-    losses = renderer.swap_losses(observation.images, slots.what, where, what, moved, observation.loss)
+    images, loss, background, _ = observation
+    losses = renderer.swap_losses(images, slots.what, where, what, moved, loss, background)
     losses = (losses * weights.unsqueeze(2)).sum(-1)
     slope = space.slopes(space.unconstrain(where)) / steps
     curvature = slope.unsqueeze(-1) * _curvature(losses, len(space)) * slope.unsqueeze(-2)

@@ -1,7 +1,7 @@
 """AIRModule: the LightningModule that wires renderer, inference network, estimators and metrics together."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
@@ -11,6 +11,8 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from air_lightning.backgrounds import Background, NoBackground
+from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.figures.gallery import BoxedScene, gallery
@@ -36,6 +38,7 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
+from air_lightning.model.search import Search
 from air_lightning.model.slots import Slots, infer
 from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
@@ -43,6 +46,8 @@ from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
+LOOKED_AT = 256
+"""Of so many, the first by number, a background looks at most."""
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
@@ -50,11 +55,13 @@ class Inference(NamedTuple):
     """What the model infers of B images.
 
     Attributes:
-        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x) to the model's power.
+        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x), or that of what a search
+            has found, to the model's power.
         slots: the inferred objects; those from ``count`` on are not there.
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
             renderer's curvature around them (``laplace_sd``); to the model's powers.
+        background: behind the objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
@@ -62,6 +69,7 @@ class Inference(NamedTuple):
     slots: Slots
     reconstruction: Tensor
     where_sd: Tensor
+    background: Tensor | None = None
 
 
 class AIRModule(pl.LightningModule):
@@ -75,6 +83,7 @@ class AIRModule(pl.LightningModule):
         identity: estimator that trains a categorical ``what``.
         angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
+        background: what lies behind all objects; null: the renderer's own background.
         likelihood: of an image's numbers given a canvas; null: normal, of ``likelihood_sd``.
         likelihood_sd: standard deviation of the normal likelihood over training; evaluation uses its last value.
             Null: always 0.3.
@@ -85,6 +94,8 @@ class AIRModule(pl.LightningModule):
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
             for a continuous ``what``. Null: the network's own inferred.
+        search: drop, merge and add objects by their evidence when evaluating; counts and their posterior are then those
+            of what was found. Null: the network's own.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
         lr: learning rate (Adam).
@@ -105,12 +116,14 @@ class AIRModule(pl.LightningModule):
         identity: IdentityEstimator | None = None,
         angle: AngleScan | None = None,
         count_prior: float | list[float] = 0.3,
+        background: Background | None = None,
         likelihood: Likelihood | None = None,
         likelihood_sd: Schedule | None = None,
         coarseness: Schedule | None = None,
         balance: float = 0.1,
         refinement: Refinement | None = None,
         reconsideration: Reconsideration | None = None,
+        search: Search | None = None,
         evidence_samples: int = 0,
         lr: float = 1e-3,
         baseline_lr: float | None = None,
@@ -141,11 +154,14 @@ class AIRModule(pl.LightningModule):
             if estimator is not None:
                 estimator.prepare(renderer.image_shape, slots)
         self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
+        self.background = background
+        if background is not None:
+            background.prepare(renderer)
         self.likelihood = _likelihood(likelihood, likelihood_sd)
         self.likelihood.prepare(renderer.image_shape)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
         check_positive("coarseness", self.coarseness, 1)
-        self.refinement, self.reconsideration = refinement, reconsideration
+        self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
@@ -165,34 +181,64 @@ class AIRModule(pl.LightningModule):
 
     # ---- inference
 
-    def observed(self, images: Tensor, step: int | None = None) -> Observation:
-        """Images (B, C, H, W) with the noise of a training step; by default the final one, for evaluation."""
-        return Observation(images, self.likelihood.final() if step is None else self.likelihood.at(step))
+    def observed(self, images: Tensor, step: int | None = None, sample: bool = False) -> Observation:
+        """Images (B, C, H, W) with the noise of a training step; by default the final one, for evaluation.
+
+        ``sample``: draw what is inferred of the backgrounds; otherwise take its mode.
+        """
+        loss = self.likelihood.final() if step is None else self.likelihood.at(step)
+        if self.background is None:
+            return Observation(images, loss)
+        backdrop = self.background(images, sample)
+        return Observation(images, loss, backdrop.image, backdrop.kl)
+
+    def _sampled(self, images: Tensor) -> Observation:
+        """As ``observed``, with one sample of the backgrounds, and its log ratio in the place of the KL."""
+        observation = Observation(images, self.likelihood.final())
+        if self.background is None:
+            return observation
+        backdrop = self.background(images, sample=True)
+        return observation._replace(background=backdrop.image, background_kl=backdrop.log_ratio)
 
     @torch.no_grad()
     def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
         observation = self.observed(images)
         slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
-        canvases = self.renderer.render(slots.what, slots.where)
-        log_q = count_log_posterior(slots.presence_logits)
+        canvases = self.renderer.render(slots.what, slots.where, observation.background)
+        log_q = self._log_count(observation, slots, canvases)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(images), device=count.device), count]
         spread = self._where_sd(observation, slots, canvases)
-        return Inference(count, self.powers.of_count(log_q), slots, reconstruction, spread)
+        posterior = self.powers.of_count(log_q, self.search is not None)
+        return Inference(count, posterior, slots, reconstruction, spread, observation.background)
 
     def _improved(self, observation: Observation, slots: Slots) -> Slots:
-        """The network's own inference reconsidered and refined, where the model does that."""
+        """The network's own inference reconsidered, searched and refined, where the model does that."""
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
+        if self.search is not None:
+            slots = self.search(self.renderer, self.network, observation, slots, self.log_prior)
         if self.refinement is not None:
             kl = slot_kl(self.renderer, slots)
             slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
         return slots
 
+    def _log_count(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
+        """log q(n | x), (B, N + 1): the network's, or that of what a search has found."""
+        if self.search is None:
+            return count_log_posterior(slots.presence_logits)
+        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        return self.search.log_posterior(log_evidence, self.log_prior)
+
+    @property
+    def _refines(self) -> bool:
+        """Whether poses are other than the network's own."""
+        return self.refinement is not None or self.search is not None
+
     def _where_sd(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
         """See ``Inference``."""
-        refined = self.refinement is not None
+        refined = self._refines
         sd = of_sample(slots.where_sd, slots.what)
         if refined:
             log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
@@ -211,17 +257,19 @@ class AIRModule(pl.LightningModule):
         return self._log_joint(observation, own), self._log_joint(observation, self._improved(observation, own))
 
     def _log_joint(self, observation: Observation, slots: Slots) -> Tensor:
-        canvases = self.renderer.render(slots.what, slots.where)
-        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
-        return (log_evidence + self.log_prior).logsumexp(1)
+        return (self._evidence(observation, slots, slot_kl(self.renderer, slots)) + self.log_prior).logsumexp(1)
+
+    def _evidence(self, observation: Observation, slots: Slots, kl: Tensor) -> Tensor:
+        """F_n (B, N + 1), with KLs or log ratios of the slots (B, N)."""
+        canvases = self.renderer.render(slots.what, slots.where, observation.background)
+        return evidence(log_likelihoods(canvases, observation), kl, observation.background_kl)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
         """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
-        observation = self.observed(images)
+        observation = self.observed(images, sample=True)
         slots = infer(self.renderer, self.network, observation, self.slots)
-        canvases = self.renderer.render(slots.what, slots.where)
-        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        log_evidence = self._evidence(observation, slots, slot_kl(self.renderer, slots))
         return bound(count_log_posterior(slots.presence_logits), log_evidence, self.log_prior)
 
     @torch.no_grad()
@@ -230,13 +278,11 @@ class AIRModule(pl.LightningModule):
         if samples < 1:
             raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
 
-        observation = self.observed(images)
-
         def sample() -> Tensor:
+            observation = self._sampled(images)
             slots = infer(self.renderer, self.network, observation, self.slots)
             ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
-            canvases = self.renderer.render(slots.what, slots.where)
-            return evidence(log_likelihoods(canvases, observation), ratio)
+            return self._evidence(observation, slots, ratio)
 
         return importance_bound((sample() for _ in range(samples)), self.log_prior)
 
@@ -244,7 +290,7 @@ class AIRModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
-        observation, coarseness = self.observed(batch.images, step), self.coarseness(step)
+        observation, coarseness = self.observed(batch.images, step, sample=True), self.coarseness(step)
         slots = infer(self.renderer, self.network, observation, self.slots)
         variance = observation.variance
         result = objective(
@@ -325,10 +371,51 @@ class AIRModule(pl.LightningModule):
             return
         self.evaluation = Evaluation(self.renderer, self.slots, data)
 
+    def start_background(self, split: str) -> None:
+        """Show a background that waits for images those of a split of the data, in all processes the same.
+
+        Errors:
+            NoBackground, a ValueError, where the data does not give one, or its file cannot be read.
+        """
+        if self.background is None:
+            return
+        self.background.check()
+        if not self.background.waits:
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SceneDataModule):
+            raise NoBackground(
+                f"{type(self.background).__name__} looks at images before the first step, and there is no "
+                "SceneDataModule to take them from: call model.background.fit(images) yourself"
+            )
+        scenes = data.scenes(split)
+        there = min(LOOKED_AT, len(scenes) if isinstance(scenes, Sized) else data.scene_count(split))
+        numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
+        self.background.fit(torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device))
+
+    def on_fit_start(self) -> None:
+        self.start_background("train")
+
+    def on_validation_start(self) -> None:
+        self.start_background("val")
+
+    def on_test_start(self) -> None:
+        self.start_background("test")
+
+    def on_predict_start(self) -> None:
+        self.start_background("predict")
+
     def on_train_start(self) -> None:
         self.powers = Powers()  # of other weights than those that are learnt from now on
 
+    def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+        """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
+        weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
+        return with_own(weights, self.background, checkpoint.get(RECORD))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.background is not None:
+            checkpoint[RECORD] = record(self.background)
         if self.renderer.digests:
             checkpoint["renderer_digests"] = self.renderer.digests
         if self.powers != Powers():
@@ -336,7 +423,10 @@ class AIRModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take older names of weights, and the powers; warn where the renderer draws other than it was trained on."""
-        checkpoint["state_dict"] = renamed_weights(checkpoint["state_dict"], self.state_dict())
+        checkpoint["state_dict"] = self.weights_of(checkpoint)
+        kept = checkpoint.get(RECORD)
+        if self.background is not None and kept is not None and kept["source"] == self.background.source:
+            self.background.adopted(kept["state"])
         self.powers = Powers(**checkpoint.get(POWERS, {}))
         trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
@@ -352,7 +442,7 @@ class AIRModule(pl.LightningModule):
             slots = seen.slots
             found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.what_parameters)
             self.evaluation.update(self.renderer, found, batch)
-        elif split == "test" and (self.refinement is not None or self.reconsideration is not None):
+        elif split == "test" and (self._refines or self.reconsideration is not None):
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
                 mean.update(log_joint)
         self.mean_elbo.update(self.elbo(batch.images))
@@ -399,7 +489,9 @@ class AIRModule(pl.LightningModule):
     def fitted_powers(self) -> Powers | None:
         """The powers that would have made the last evaluation's posteriors as sure as right; None without a truth."""
         fit = None if self.evaluation is None else self.evaluation.fit
-        return None if fit is None else self.powers.times(fit.count, fit.pose, self.refinement is not None)
+        if fit is None:
+            return None
+        return self.powers.times(fit.count, fit.pose, self._refines, self.search is not None)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)
@@ -410,20 +502,24 @@ class AIRModule(pl.LightningModule):
         window = self.renderer.window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         identities = inferred.slots.what if names else None
-        scenes, drawn = self._displayed(batch.images), self._displayed(inferred.reconstruction)
-        return image_rows(scenes, drawn, inferred.count, window, identities, names)
+        scenes, beside = self._displayed(batch.images), self._displayed(drawn(self.renderer, inferred))
+        return image_rows(scenes, beside, inferred.count, window, identities, names)
 
     def gallery(self, batch: Batch) -> list[BoxedScene]:
         """Scenes beside their reconstructions, with the boxes of the inferred and of the true objects."""
         seen = self.infer(batch.images.to(self.device))
         what, where = seen.slots.what, seen.slots.where
-        shown, drawn = batch._replace(images=self._displayed(batch.images)), self._displayed(seen.reconstruction)
-        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, drawn)
+        shown, beside = (
+            batch._replace(images=self._displayed(batch.images)),
+            self._displayed(drawn(self.renderer, seen)),
+        )
+        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, beside)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The images explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
         explanation = self.infer(batch.images.to(self.device))
-        canvases = self.renderer.render(explanation.slots.what, explanation.slots.where)
+        slots, behind = explanation.slots, explanation.background
+        canvases = self.renderer.render(slots.what, slots.where, behind)
         window = self.renderer.window(explanation.slots.where)
         return list(image_steps(self._displayed(batch.images), self._displayed(canvases), explanation.count, window))
 
@@ -431,6 +527,16 @@ class AIRModule(pl.LightningModule):
         """Images as the data's figures show them."""
         data = getattr(self._trainer, "datamodule", None)
         return data.displayed(images) if isinstance(data, SceneDataModule) else images
+
+
+def drawn(renderer: Renderer, seen: Inference) -> Tensor:
+    """Reconstructions (B, C, H, W); beside each, where the background is a plug-in's, that and the objects alone."""
+    if seen.background is None:
+        return seen.reconstruction
+    behind = seen.background.expand_as(seen.reconstruction)
+    share = renderer.transmittance(seen.slots.what, seen.slots.where)
+    share = share[torch.arange(len(share), device=share.device), seen.count].unsqueeze(1)
+    return torch.cat([seen.reconstruction, behind, seen.reconstruction - share * behind], -1)
 
 
 def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:

@@ -52,16 +52,17 @@ def objective(
         angle: trains angles besides; null: they learn by the canvases alone.
     """
     kl_of_where, kl_of_what = where_kl(renderer, slots.where_mean, slots.where_sd), what_kl(renderer, slots)
-    canvases = renderer.canvases(slots.what, slots.where, coarseness)
+    canvases = renderer.canvases(slots.what, slots.where, coarseness, observation.background)
     likelihood = log_likelihoods(canvases, observation)
     log_q = count_log_posterior(slots.presence_logits)
     kl = of_sample(kl_of_where, slots.what) + kl_of_what
-    log_evidence = evidence(likelihood, kl).detach()
+    behind = observation.background_kl
+    log_evidence = evidence(likelihood, kl, behind).detach()
 
     def mixed(shares: Tensor) -> Tensor:
-        return _mixed_likelihood(canvases.detach(), observation, shares) - (presence_weights(shares) * kl.detach()).sum(
-            1
-        )
+        cost = (presence_weights(shares) * kl.detach()).sum(1)
+        cost = cost if behind is None else cost + behind.detach()
+        return _mixed_likelihood(canvases.detach(), observation, shares) - cost
 
     context = Context(observation.images, step, slots.presence_logits, mixed)
     weights, presence_loss, relaxed = count(log_q, log_evidence, log_prior, context)
@@ -75,6 +76,8 @@ def objective(
         "what_kl": what_weight * (present * kl_of_what).sum(1).mean(),
         "presence": presence_loss.mean(),
     }
+    if behind is not None:  # it learns through the canvases
+        terms["background_kl"] = weight * behind.mean()
     if isinstance(renderer.what, Categorical):
         assert identity is not None
         score = _identity_score(renderer, slots, observation, weights, kl_of_where.detach())
@@ -141,8 +144,8 @@ def _evidence_change(
 
     @torch.no_grad()
     def change(what: Tensor, where: Tensor) -> Tensor:
-        images, loss = observation
-        losses = renderer.swap_losses(images, slots.what, slots.where.detach(), what, where, loss)
+        images, loss, background, _ = observation
+        losses = renderer.swap_losses(images, slots.what, slots.where.detach(), what, where, loss, background)
         return -(losses * given.unsqueeze(2)).sum(-1)
 
     return change

@@ -1,4 +1,4 @@
-"""What an image is explained by besides the objects: the noise about its numbers."""
+"""What an image is explained by besides the objects: the noise about its numbers, and what lies behind them."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,23 @@ class Observation(NamedTuple):
     Attributes:
         images: (B, C, H, W).
         loss: -log p(x | canvas) of each number.
+        background: behind all objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
+        background_kl: (B,) nats, of what was inferred of it, to its prior; it counts in every F_n. None: nothing was.
     """
 
     images: Tensor
     loss: PixelLoss
+    background: Tensor | None = None
+    background_kl: Tensor | None = None
+
+    def of(self, images: Tensor) -> "Observation":
+        """Some of the images, (M,) indices."""
+        background, kl = self.background, self.background_kl
+        return self._replace(
+            images=self.images[images],
+            background=background[images] if background is not None and background.dim() == 4 else background,
+            background_kl=None if kl is None else kl[images],
+        )
 
     @property
     def variance(self) -> Tensor | float:

@@ -21,15 +21,17 @@ class Powers:
     Attributes:
         count: of q(n | x). pose: of each coordinate's posterior, by name; 1 where it is not named.
         refined: whether the poses were refined when these were fitted: other poses keep their own posterior.
+        searched: whether the count's posterior was a search's: another keeps its own.
     """
 
     count: float = 1.0
     pose: Mapping[str, float] = field(default_factory=dict)
     refined: bool = False
+    searched: bool = False
 
-    def of_count(self, log_q: Tensor) -> Tensor:
-        """(B, N + 1), of log q(n | x) (B, N + 1)."""
-        return (self.count * log_q).softmax(1)
+    def of_count(self, log_q: Tensor, searched: bool = False) -> Tensor:
+        """(B, N + 1), of log q(n | x) (B, N + 1), the network's or a search's."""
+        return ((self.count if searched == self.searched else 1.0) * log_q).softmax(1)
 
     def of_pose(self, names: tuple[str, ...], sd: Tensor, refined: bool) -> Tensor:
         """sd (..., P) of the coordinates of these names."""
@@ -38,10 +40,12 @@ class Powers:
         powers = [self.pose.get(name, 1.0) for name in names]
         return sd * torch.tensor(powers, dtype=sd.dtype, device=sd.device).rsqrt()
 
-    def times(self, count: float, pose: Mapping[str, float], refined: bool) -> "Powers":
+    def times(self, count: float, pose: Mapping[str, float], refined: bool, searched: bool = False) -> "Powers":
         """These, then further ones that were fitted to what these had given."""
         mine = self.pose if refined == self.refined else {}
-        return Powers(self.count * count, {name: mine.get(name, 1.0) * power for name, power in pose.items()}, refined)
+        before = self.count if searched == self.searched else 1.0
+        poses = {name: mine.get(name, 1.0) * power for name, power in pose.items()}
+        return Powers(before * count, poses, refined, searched)
 
     def state(self) -> dict[str, Any]:
         """As checkpoints hold them: ``Powers(**state)`` gives them again."""

@@ -55,6 +55,6 @@ class Reconsideration:
         return Slots(*(torch.stack(column)[best, rows] for column in zip(*inferences)))
 
     def _log_joint(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Tensor:
-        canvases = renderer.render(slots.what, slots.where)
+        canvases = renderer.render(slots.what, slots.where, observation.background)
         explained = evidence(log_likelihoods(canvases, observation), slot_kl(renderer, slots))
         return (self.power * explained + log_prior).logsumexp(1)

@@ -40,7 +40,7 @@ class Refinement:
         """``slots`` refined. kl: (B, N), the slots' KL. log_prior: log p(n), (N + 1,)."""
         own = renderer.where.steps(slots.where)
         for step in range(self.iterations):
-            canvases = renderer.render(slots.what, slots.where)
+            canvases = renderer.render(slots.what, slots.where, observation.background)
             posterior = (evidence(log_likelihoods(canvases, observation), kl) + log_prior).softmax(1)
             weights = self._weights(posterior)
             if step == 0:
@@ -97,6 +97,6 @@ def _losses(
     renderer: Renderer, observation: Observation, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor
 ) -> Tensor:
     """Weighted pixel losses (B, N, M), nats, of M alternatives (B, N, M, ...) for every slot."""
-    images, loss = observation
-    losses = renderer.swap_losses(images, slots.what, slots.where, other_what, other_where, loss)
+    images, loss, background, _ = observation
+    losses = renderer.swap_losses(images, slots.what, slots.where, other_what, other_where, loss, background)
     return (losses * weights.unsqueeze(2)).sum(-1)

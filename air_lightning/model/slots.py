@@ -1,6 +1,6 @@
 """Slots, and the pass that infers them: image -> slots, one object after another."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,27 @@ class Slots(NamedTuple):
     what_parameters: Tensor
     where_noise: Tensor
 
+    def at(self, order: Tensor) -> "Slots":
+        """Each image's slots in another order (B, M), or some of them."""
+        rows = torch.arange(len(order), device=order.device).unsqueeze(1)
+        return Slots(*(part[rows, order] for part in self))
+
+    def of(self, images: Tensor) -> "Slots":
+        """Those of some of the images, (M,) indices."""
+        return Slots(*(part[images] for part in self))
+
+    def where_true(self, mask: Tensor, other: "Slots") -> "Slots":
+        """These where a mask (B,) or (B, N) is true, others elsewhere."""
+        pairs = ((a, b, mask.view(*mask.shape, *[1] * (a.dim() - mask.dim()))) for a, b in zip(self, other))
+        return Slots(*(torch.where(shaped, a, b) for a, b, shaped in pairs))
+
+    def with_poses_kept(self) -> "Slots":
+        """The same, ``where`` being the pose of its identity among ``where_by_identity``, too."""
+        if self.where_by_identity.shape[2] == 1:
+            return self._replace(where_by_identity=self.where.unsqueeze(2))
+        index = self.what[:, :, None, None].expand(*self.what.shape, 1, self.where.shape[-1])
+        return self._replace(where_by_identity=self.where_by_identity.scatter(2, index, self.where.unsqueeze(2)))
+
 
 def infer(
     renderer: Renderer,
@@ -51,28 +72,46 @@ def infer(
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
     images = observation.images
-    rows = torch.arange(images.shape[0], device=images.device)
-    canvas = renderer.image_background().expand_as(images)
+    behind = None if observation.background is None else observation.background.detach()
+    canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
     state = network.start(images, observation.whitening)
-    parts: list[tuple[Tensor, ...]] = []
+    parts: list[Slots] = []
     for _ in range(slots):
-        proposal, state = network.propose(images, canvas, state)
-        if start is not None and not parts:
-            proposal = proposal._replace(mean=start[0], sd=start[1])
-        noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
-        options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
-        what_parameters = network.appearance(images, canvas, options, state)
-        what = _draw_what(renderer, what_parameters, sample)
-        where = options[rows, what] if renderer.identity_count > 1 else options[:, 0]
-        state = network.observe(state, what, where)
-        parts.append(
-            (proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, what_parameters, noise)
-        )
+        part, state = next_slot(renderer, network, images, canvas, state, sample, None if parts else start)
+        state = network.observe(state, part.what, part.where)
+        parts.append(part)
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
-                so_far = [torch.stack([p[j] for p in parts], 1) for j in (1, 2)]
-                canvas = renderer.render(*so_far)[:, -1]
+                what, where = torch.stack([p.what for p in parts], 1), torch.stack([p.where for p in parts], 1)
+                canvas = renderer.render(what, where, behind)[:, -1]
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
+
+
+def next_slot(
+    renderer: Renderer,
+    network: InferenceNetwork,
+    images: Tensor,
+    canvas: Tensor,
+    state: Any,
+    sample: bool = True,
+    start: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Slots, Any]:
+    """What the network finds next, given a canvas (B, C, H, W) of the slots so far, and its state.
+
+    Tensors as ``Slots`` has them, without the axis of slots. ``sample`` and ``start``: as ``infer`` has them. The
+    network is not told yet of what was drawn (``observe``).
+    """
+    proposal, state = network.propose(images, canvas, state)
+    if start is not None:
+        proposal = proposal._replace(mean=start[0], sd=start[1])
+    noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
+    options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
+    what_parameters = network.appearance(images, canvas, options, state)
+    what = _draw_what(renderer, what_parameters, sample)
+    rows = torch.arange(images.shape[0], device=images.device)
+    where = options[rows, what] if renderer.identity_count > 1 else options[:, 0]
+    found = Slots(proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, what_parameters, noise)
+    return found, state
 
 
 def _draw_what(renderer: Renderer, what_parameters: Tensor, sample: bool) -> Tensor:

@@ -46,6 +46,8 @@ FAMILIES = (
     Family("renderers", "renderers", ("Renderer",)),
     Family("inference", "air_lightning.inference", ("InferenceNetwork",)),
     Family("estimators", "air_lightning.estimators", ("CountEstimator", "IdentityEstimator")),
+    Family("likelihoods", "air_lightning.likelihoods", ("Likelihood",)),
+    Family("backgrounds", "air_lightning.backgrounds", ("Background",)),
     Family("datamodules", "datamodules", ("SceneDataModule",)),
 )
 

@@ -26,6 +26,7 @@ LAWS: dict[str, Law] = {
         gradients.parameters,
         gradients.contract,
         gradients.swap_scores,
+        gradients.backgrounds,
         gradients.steps,
         geometry.periods,
         geometry.project,

@@ -1,6 +1,7 @@
 """Laws of gradients: what a renderer claims, measured against differences of whole images."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.testing.report import Skipped
-from air_lightning.testing.subject import Scenes, Subject
+from air_lightning.testing.subject import Scenes, Subject, worst
 from renderers.base import Renderer
 from renderers.finite_differences import contract_whole
 from renderers.pixel_loss import Mixture, Normal, PixelLoss, PoissonGaussian, StudentT
@@ -185,6 +186,42 @@ def swap_scores(s: Subject) -> Findings:
         found, expected = s.renderer.swap_scores(*arguments), Renderer.swap_scores(s.renderer, *arguments)
         told = "of inner products" if loss is None else f"under the loss {type(loss).__name__}"
         yield from _same(s, "swap_scores", found, expected, f"{told} from the base class's")
+
+
+def backgrounds(s: Subject) -> Findings:
+    """A given background lies behind all objects: in canvases, in what alternatives change, and for the gradient."""
+    for name in ("canvases", "render", "contract", "swap_losses", "swap_scores"):
+        if "background" not in inspect.signature(getattr(s.renderer, name)).parameters:
+            yield f"{name} takes no background", "give it `background: Tensor | None = None`, and hand it on"
+            return
+    scenes, remedy = (
+        s.scenes(),
+        "compose over self.ground(batch, background), or hand `background` on to the base class",
+    )
+    what, where, given = scenes.what, scenes.where, scenes.images.flip(0)
+    for said, behind in (("one for each image", given), ("one for all images", given[0])):
+        with torch.no_grad():
+            found, expected = (r(s.renderer, what, where, behind) for r in (type(s.renderer).render, Renderer.render))
+        gap, share = worst(found, expected)
+        if share > 0.002:
+            yield f"with a background, {said}, render differs from the composed layers by up to {gap:.3g}", remedy
+    if s.overrides("swap_scores"):
+        found, expected = (
+            scores(s.renderer, *scenes[:4], scenes.incoming, None, given)
+            for scores in (type(s.renderer).swap_scores, Renderer.swap_scores)
+        )
+        yield from _same(s, "swap_scores", found, expected, "with a background from the base class's")
+    found, expected = _in_background(s, scenes, given)
+    yield from _same(s, "canvases' gradient in the background", found, expected, "from what is seen")
+
+
+def _in_background(s: Subject, scenes: Scenes, background: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient in the background, and the incoming one times the share that is seen of it."""
+    leaf = background.clone().requires_grad_()
+    with torch.enable_grad():
+        canvases = s.renderer.canvases(scenes.what, scenes.where, background=leaf)
+        (found,) = torch.autograd.grad((canvases * scenes.incoming).sum(), leaf)
+    return found, (s.renderer.transmittance(scenes.what, scenes.where).unsqueeze(2) * scenes.incoming).sum(1)
 
 
 def _losses(images: Tensor) -> tuple[PixelLoss, ...]:

@@ -392,8 +392,11 @@ def _reduce(buffer: Any, box: Any, width: int, factor: int, image: Any) -> None:
 
 
 @outer
-def draw_canvases(start: int, stop: int, s: Any, identities: Any, poses: Any, canvases: Any) -> None:
-    """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N), poses (B, N, 4); canvas n shows the first n slots."""
+def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, poses: Any, canvases: Any) -> None:
+    """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N), poses (B, N, 4); canvas n shows the first n slots.
+
+    ``grounds`` (1 or B, 3, SH * SW) are the backgrounds.
+    """
     whole, screen, buffer, box = _workspace(s)
     dark, part = _darkroom(s)
     scene, empty, shade, cast = (
@@ -402,9 +405,12 @@ def draw_canvases(start: int, stop: int, s: Any, identities: Any, poses: Any, ca
         np.empty_like(dark[0]),
         part.copy(),
     )
-    _reduce(s.background, whole, s.width, s.supersample, empty)
+    _reduce(grounds[0], whole, s.width, s.supersample, empty)
     for b in range(start, stop):
-        _copy(s.background.reshape(-1), scene[:3].reshape(-1))
+        ground = grounds[b if grounds.shape[0] > 1 else 0]
+        if grounds.shape[0] > 1:
+            _reduce(ground, whole, s.width, s.supersample, empty)
+        _copy(ground.reshape(-1), scene[:3].reshape(-1))
         scene[3] = ZERO
         _copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
         for n in range(identities.shape[1]):
@@ -482,6 +488,7 @@ def _aim(buffer: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor
 @inner
 def _stage(
     s: Any,
+    ground: Any,
     i: int,
     layers: Any,
     boxes: Any,
@@ -511,7 +518,7 @@ def _stage(
             for c in range(3):
                 for y in range(height):
                     start = (window[1] + y) * s.width + window[0]
-                    _copy(s.background[c, start : start + width], old[n, c, y * width : (y + 1) * width])
+                    _copy(ground[c, start : start + width], old[n, c, y * width : (y + 1) * width])
         elif j > i:
             for c in range(4):
                 _copy(old[n - 1, c], old[n, c, : width * height])
@@ -634,10 +641,13 @@ def _effects(
 
 
 @outer
-def score_swaps(start: int, stop: int, s: Any, slots: Any, others: Any, target: Any, scoring: Any, scores: Any) -> None:
+def score_swaps(
+    start: int, stop: int, s: Any, grounds: Any, slots: Any, others: Any, target: Any, scoring: Any, scores: Any
+) -> None:
     """Effect on each canvas of slot i drawn as alternative m, against slot i left out.
 
     Args:
+        grounds: backgrounds (1 or B, 3, SH * SW).
         slots: identities (B, N) and poses (B, N, 4), as they are.
         others: identities (B, N, M) and poses (B, N, M, 4), the alternatives.
         target: (B, N + 1, 3, H, W) where the objective of canvas n is its inner product with ``target[:, n]``;
@@ -656,6 +666,7 @@ def score_swaps(start: int, stop: int, s: Any, slots: Any, others: Any, target: 
     shade, shades, casts = np.empty_like(dark[0]), np.empty((count, dark.shape[1]), np.float32), np.empty_like(boxes)
     shaded, cast = s.leans.shape[0] > 0, part.copy()
     for b in range(start, stop):
+        ground = grounds[b if grounds.shape[0] > 1 else 0]
         scores[b] = ZERO
         for j in range(count):
             _draw(s, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
@@ -663,7 +674,7 @@ def score_swaps(start: int, stop: int, s: Any, slots: Any, others: Any, target: 
                 _shadow(s, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
         for i in range(count):
             _surround(s, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
-            _stage(s, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
+            _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
             for m in range(choices):
                 identity, pose = other_identities[b, i, m], other_poses[b, i, m]
                 if shaded:

@@ -124,8 +124,8 @@ class MeshRenderer(Renderer):
         return Layer(layers[:, :3], layers[:, 3], shade=layers[:, 4] if layers.shape[1] > 4 else None)
 
     @torch.no_grad()
-    def render(self, what: Tensor, where: Tensor) -> Tensor:
-        return self._backend.canvases(*self._objects(what, where)).to(where.dtype)
+    def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
+        return self._backend.canvases(*self._objects(what, where), self._behind(where, background)).to(where.dtype)
 
     @torch.no_grad()
     def swap_scores(
@@ -136,15 +136,17 @@ class MeshRenderer(Renderer):
         other_where: Tensor,
         target: Tensor,
         loss: PixelLoss | None = None,
+        background: Tensor | None = None,
     ) -> Tensor:
         if loss is not None and loss.code is None:  # one that kernels do not know
-            return super().swap_scores(what, where, other_what, other_where, target, loss)
+            return super().swap_scores(what, where, other_what, other_where, target, loss, background)
         slots, others = self._objects(what, where), self._objects(other_what, other_where)
         # kernels do not look where they read
         targets = where.shape[1] + 1 if loss is None else 1
         assert target.shape == (len(where), targets, *self.image_shape), target.shape
         assert others[0].shape[:2] == slots[0].shape, others[0].shape
-        return self._backend.scores(*slots, *others, target.detach().float(), loss).to(target.dtype)
+        behind = self._behind(where, background)
+        return self._backend.scores(*slots, *others, target.detach().float(), loss, behind).to(target.dtype)
 
     def traceable(self) -> Renderer:
         scenery, (colors, height, width) = self._backend.scenery, self.image_shape
@@ -176,6 +178,13 @@ class MeshRenderer(Renderer):
             else:
                 columns.append(where[..., self.where.names.index(name)])
         return torch.stack(columns, -1)
+
+    def _behind(self, where: Tensor, background: Tensor | None) -> Tensor | None:
+        """A background (1 or B, 3, SH, SW), float32, for the backend, which has the renderer's own."""
+        if background is None:
+            return None
+        ground = self.ground(len(where), background.detach().to(where.device, torch.float32))
+        return ground if ground.dim() == 4 else ground.unsqueeze(0)
 
     def _objects(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
         """Identities (...,), int64, and whole poses (..., 4), float32, for the backend."""

@@ -304,11 +304,15 @@ def draw_layers(
 @triton.jit
 def draw_canvases(
     what, poses, canvases, background, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total,
-    face_total, camera, table, height, width, factor, slots,
+    face_total, camera, table, height, width, factor, slots, step,
     SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
-    """Program b T + tile: scene b's prefix canvases into canvases (B, N + 1, 3, H * W)."""
+    """Program b T + tile: scene b's prefix canvases into canvases (B, N + 1, 3, H * W).
+
+    Scene b's ``background`` starts ``step`` numbers after that of the scene before it.
+    """
     tile, b, _ = _where(height, width, factor, SIDE)
+    background += b * step
     x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
     size, pixels = height * width, (height // factor) * (width // factor)
     red = tl.load(background + place, real, 0.0)
@@ -374,16 +378,17 @@ def _change(old, by, wanted, scale, parameter, inside, CODE: tl.constexpr):
 @triton.jit
 def score_swaps(
     other_what, other_poses, layers, target, scores, scale, background, vertices, faces, planes, colors, vertex_start,
-    face_start, closed, vertex_total, face_total, camera, table, height, width, factor, slots, others, parameter,
+    face_start, closed, vertex_total, face_total, camera, table, height, width, factor, slots, others, parameter, step,
     CODE: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
 ):  # fmt: skip
     """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
 
     These are (B, N, M, N + 1, T), ``layers`` (B, N, 4 or 5, SH * SW) the slots as they are, with nearness; ``target``,
-    ``scale``, ``parameter`` and ``CODE`` as in ``rasterizer``.
+    ``scale``, ``parameter`` and ``CODE`` as in ``rasterizer``, ``step`` as in ``draw_canvases``.
     """
     tile, number, tiles = _where(height, width, factor, SIDE)
     b, i = number // (slots * others), number // others % slots
+    background += b * step
     x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
     size, pixels = height * width, (height // factor) * (width // factor)
     red, green, blue, nearness = _draw(

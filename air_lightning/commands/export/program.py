@@ -27,7 +27,7 @@ Program = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Inference(nn.Module):
-    """Images (B, C, H, W) in [0, 1] to ``OUTPUTS``: the network's answer, reconsidered if the model is, not refined.
+    """Images (B, C, H, W) to ``OUTPUTS``: the network's answer, reconsidered if the model is, no search or refinement.
 
     count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the identities (B, N, K), or posterior
     means of appearance (B, N, D); object_where (B, N, P), poses of the likeliest identities, in the renderer's units.
@@ -41,6 +41,7 @@ class Inference(nn.Module):
     def __init__(self, module: AIRModule, renderer: Renderer) -> None:
         super().__init__()
         self.network, self.renderer, self.slots = module.network, renderer, module.slots
+        self.likelihood, self.background = module.likelihood, module.background
         self.reconsideration, self.observed = module.reconsideration, module.observed
         self.powers = module.powers
         self.register_buffer("log_prior", module.log_prior, persistent=False)

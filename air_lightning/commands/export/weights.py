@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 
 from air_lightning import runs
+from air_lightning.backgrounds.base import RECORD
 from air_lightning.model.powers import POWERS
 from air_lightning.runs.loading import find_checkpoint
 
-KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS)
+KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS, RECORD)
 """Of a checkpoint: without the states of optimizer, schedules, loops, callbacks, loaders and random numbers."""
 
 

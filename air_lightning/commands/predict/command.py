@@ -9,7 +9,9 @@ OUT/overlays/ has the images with their objects marked. Images of another size t
 whatever their proportions; boxes are in the pixels of the image as it was given. A model sees
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
---model.refinement null, --model.reconsideration.margin 1. docs/predict.md says what every field means.
+--model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
+each pixel's median over the images that are given, three at least, whatever background the model had. docs/predict.md
+says what every field means.
 
 Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done; 2 wrong
 arguments, or no image could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
@@ -21,14 +23,17 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.ending import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import FILES, OVERLAYS, Source, check_output, output
+from air_lightning.model.module import LOOKED_AT
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, found, is_image
 from datamodules.image_files.levels import Levels, dim
@@ -51,6 +56,10 @@ def main(args: Sequence[str]) -> None:
         model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator), of_model)
         model.levels = _levels(model.levels, options)
         model.stretch = options.stretch or model.stretch
+        if options.background == "median":
+            model.replace_background(MedianBackground())
+        if model.waits:
+            model.fit_background(some_images(files, model.wanted))
         unread = run(model, files, options)
     except ValueError as error:
         exit_with(2, f"error: {error}")
@@ -73,6 +82,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
     parser.add_argument("--offset", type=float, help="the raw number that is black")
     parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
+    parser.add_argument("--background", choices=("median",), help="behind the objects: the given images' median")
     parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
     parser.add_argument("--batch_size", type=positive, default=64, help="images at a time (default: 64)")
@@ -100,6 +110,15 @@ def input_files(given: Sequence[Path]) -> list[Path]:
         else:
             files[path] = None
     return list(files)
+
+
+def some_images(files: Sequence[Path], wanted: Wanted, most: int = LOOKED_AT) -> list[GivenImage]:
+    """At most so many images, from all over the files; those that cannot be read are left out."""
+    images: list[GivenImage] = []
+    for file in files[:: -(-len(files) // most)]:
+        with suppress(ValueError):  # `run` says it
+            images += from_file(file, wanted).images
+    return images[:: max(1, -(-len(images) // most))]
 
 
 def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from air_lightning.backgrounds import Background
 from air_lightning.commands.predict.images import GivenImage, Wanted, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.model.module import AIRModule
@@ -80,6 +81,23 @@ class Model:
         """The unit of each coordinate of a pose."""
         return {c.name: c.unit for c in self.module.renderer.where.coordinates}
 
+    @property
+    def waits(self) -> bool:
+        """Whether its background has to look at images first, with ``fit_background``."""
+        background = self.module.background
+        return background is not None and background.waits
+
+    def replace_background(self, background: Background) -> None:
+        """Have this behind the objects in the place of the model's own."""
+        background.prepare(self.module.renderer)
+        self.module.background = background.to(self.module.device)
+
+    def fit_background(self, images: Sequence[GivenImage]) -> None:
+        """Show the background images that are as the model wants them. Errors: ValueError where they make none."""
+        assert self.module.background is not None
+        given = [image.image for image in images] or [torch.empty(self.image_shape)[:0]]
+        self.module.background.fit(torch.stack(given).to(self.module.device))
+
     def infer(self, images: Any, batch_size: int = 64, all_slots: bool = False) -> list[Prediction]:
         """Explain images; the answer has one record for each, whatever they are given with.
 
@@ -97,8 +115,10 @@ class Model:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
-        given = from_given(images, self.wanted)
-        batches = (given[start : start + batch_size] for start in range(0, len(given), batch_size))
+        images = from_given(images, self.wanted)
+        if self.waits:
+            self.fit_background(images)
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots)]
 
     def infer_batch(self, batch: Sequence[GivenImage], all_slots: bool = False) -> list[Prediction]:

@@ -188,11 +188,11 @@ def scene_groups(judgement: Judgement) -> list[tuple[str, list[dict[str, Any]]]]
 def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     """What is shown of a scene."""
     boxed = scene.boxed
-    height, both = boxed.image.shape[:2]
-    width = both // 2
-    parts = boxed.image[:, :width], boxed.image[:, width:]
+    parts = np.split(boxed.image, scene.panels, axis=1)
+    height, width = parts[0].shape[:2]
     images = [data_uri(png(part), "image/png") for part in parts]
-    views = [("inferred", images[0], boxed.inferred), ("reconstruction", images[1], [])]
+    views = [("inferred", images[0], boxed.inferred)]
+    views += [(name, image, []) for name, image in zip(("reconstruction", "background", "objects"), images[1:])]
     if known:
         views.insert(0, ("truth", images[0], boxed.truth))
     return {

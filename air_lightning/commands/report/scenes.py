@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from air_lightning.commands.report.record import Run
 from air_lightning.figures.gallery import Box, BoxedScene, gallery
-from air_lightning.model.module import AIRModule, Inference
+from air_lightning.model.module import AIRModule, Inference, drawn
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs.loading import restore
 from datamodules.base import Batch, SceneDataModule
@@ -36,6 +36,7 @@ class Judged(NamedTuple):
         number: in the test split. score: see ``Judgement.criterion``.
         inferred: how many objects were inferred. truth: how many there are, -1: unknown.
         error: root mean square error of the reconstruction. boxed: the images, a pixel for each of theirs.
+        panels: images side by side in ``boxed.image``: 2, or 4 where background and objects are shown apart.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Judged(NamedTuple):
     truth: int
     error: float
     boxed: BoxedScene
+    panels: int = 2
 
 
 class Judgement(NamedTuple):
@@ -153,14 +155,15 @@ def judge_all(model: AIRModule, data: SceneDataModule, most: int) -> list[Judged
 def judge_batch(renderer: Renderer, batch: Batch, seen: Inference, start: int) -> list[Judged]:
     """The scenes of a batch, numbered from ``start``, as the model has explained them."""
     boxed_scenes = gallery(
-        renderer, batch, seen.count, seen.posterior, seen.slots.what, seen.slots.where, seen.reconstruction, zoom=1
+        renderer, batch, seen.count, seen.posterior, seen.slots.what, seen.slots.where, drawn(renderer, seen), zoom=1
     )
     errors = (seen.reconstruction - batch.images).pow(2).flatten(1).mean(1).sqrt().tolist()
     identities = isinstance(renderer.what, Categorical)
     judged = []
     for b, (boxed, count, truth) in enumerate(zip(boxed_scenes, seen.count.tolist(), batch.count.tolist())):
         score = overlap(boxed.truth, boxed.inferred, max(truth, count), identities)
-        judged.append(Judged(start + b, score, count, truth, errors[b], boxed))
+        panels = boxed.image.shape[1] // renderer.image_shape[2]
+        judged.append(Judged(start + b, score, count, truth, errors[b], boxed, panels))
     return judged
 
 

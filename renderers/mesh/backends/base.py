@@ -68,8 +68,11 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def canvases(self, identities: Tensor, poses: Tensor) -> Tensor:
-        """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N) and poses (B, N, 4); canvas n shows the first n."""
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N) and poses (B, N, 4); canvas n shows the first n.
+
+        ``background``: (1 or B, 3, SH, SW), float32, on the poses' device; None: the scenery's.
+        """
 
     @abstractmethod
     def scores(
@@ -80,6 +83,7 @@ class Backend(ABC):
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
+        background: Tensor | None = None,
     ) -> Tensor:
         """What alternatives change, (B, N, M, N + 1), as ``Renderer.swap_scores`` defines it.
 
@@ -88,6 +92,7 @@ class Backend(ABC):
             other_identities, other_poses: M alternatives for each, (B, N, M) and (B, N, M, 4).
             target: float32 images (B, 1, 3, H, W) where there is a ``loss``, otherwise (B, N + 1, 3, H, W).
             loss: one that has a code.
+            background: as ``canvases`` takes it.
         """
 
 

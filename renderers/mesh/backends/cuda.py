@@ -56,12 +56,13 @@ class Triton(Backend):
         layers = self._layers(identities, poses, depth=True)
         return layers.view(*layers.shape[:2], self.scenery.height, self.scenery.width)
 
-    def canvases(self, identities: Tensor, poses: Tensor) -> Tensor:
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
         self._check(identities)
         s, (batch, slots) = self.scenery, identities.shape
         canvases = poses.new_empty(batch, slots + 1, 3, s.height // s.supersample, s.width // s.supersample)
         if batch:
-            self._launch(kernels.draw_canvases, batch, (identities, poses, canvases), self._scene(poses), slots)
+            scene, step = self._scene(poses, background)
+            self._launch(kernels.draw_canvases, batch, (identities, poses, canvases), scene, slots, step)
         return canvases
 
     def scores(
@@ -72,6 +73,7 @@ class Triton(Backend):
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
+        background: Tensor | None = None,
     ) -> Tensor:
         self._check(identities)
         self._check(other_identities)
@@ -80,9 +82,9 @@ class Triton(Backend):
         if other_identities.numel():
             layers = self._layers(identities.flatten(), poses.flatten(0, 1), depth=False)
             given = (other_identities, other_poses, layers, target, scores, scoring.scale)
-            programs, scene = other_identities.numel(), self._scene(poses)
-            rest = slots, others, scoring.parameter
-            self._launch(kernels.score_swaps, programs, given, scene, *rest, CODE=scoring.code)
+            scene, step = self._scene(poses, background)
+            rest = slots, others, scoring.parameter, step
+            self._launch(kernels.score_swaps, other_identities.numel(), given, scene, *rest, CODE=scoring.code)
         return scores.sum(-1) * scoring.factor
 
     def _check(self, identities: Tensor) -> None:
@@ -97,7 +99,7 @@ class Triton(Backend):
             len(identities), 5 if len(self.scenery.leans) else 4, self.scenery.height * self.scenery.width
         )
         if len(identities):
-            scene = self._scene(poses)[1:]  # no background
+            scene = tuple(self._held.on(poses.device))[1:]  # no background
             self._launch(kernels.draw_layers, len(identities), (identities, poses, layers), scene, int(depth))
         return layers
 
@@ -120,8 +122,12 @@ class Triton(Backend):
         s, side = self.scenery, self._tile["SIDE"]
         return -(-(s.height // s.supersample) // side) * -(-(s.width // s.supersample) // side)
 
-    def _scene(self, like: Tensor) -> tuple[Any, ...]:
-        return tuple(self._held.on(like.device))
+    def _scene(self, like: Tensor, background: Tensor | None) -> tuple[tuple[Any, ...], int]:
+        """The scenery, and how many numbers lie between the backgrounds of two images: 0 where all have one."""
+        held = self._held.on(like.device)
+        if background is None:
+            return tuple(held), 0
+        return tuple(held._replace(background=background.contiguous())), background[0].numel() * (len(background) > 1)
 
 
 def _hold(s: Scenery, device: torch.device) -> _Held:

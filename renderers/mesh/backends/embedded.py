@@ -29,8 +29,8 @@ class Embedded(Backend):
     def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
         return self._on(poses.device).layers(identities, poses)
 
-    def canvases(self, identities: Tensor, poses: Tensor) -> Tensor:
-        return self._on(poses.device).canvases(identities, poses)
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
+        return self._on(poses.device).canvases(identities, poses, background)
 
     def scores(
         self,
@@ -40,8 +40,9 @@ class Embedded(Backend):
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
+        background: Tensor | None = None,
     ) -> Tensor:
-        return self._on(poses.device).scores(identities, poses, other_identities, other_poses, target, loss)
+        return self._on(poses.device).scores(identities, poses, other_identities, other_poses, target, loss, background)
 
     def _on(self, device: torch.device) -> Backend:
         if device.type != "cuda":
@@ -67,11 +68,11 @@ class CPU(Backend):
         deal(rasterizer.draw_layers, len(identities), s, _array(identities), _array(poses), layers)
         return torch.from_numpy(layers).to(poses.device).view(*layers.shape[:2], s.height, s.width)
 
-    def canvases(self, identities: Tensor, poses: Tensor) -> Tensor:
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
         s, (batch, slots) = self.scenery, identities.shape
         shape = (batch, slots + 1, 3, s.height // s.supersample, s.width // s.supersample)
         canvases = np.empty(shape, np.float32)
-        deal(rasterizer.draw_canvases, batch, s, _array(identities), _array(poses), canvases)
+        deal(rasterizer.draw_canvases, batch, s, self._grounds(background), _array(identities), _array(poses), canvases)
         return torch.from_numpy(canvases).to(poses.device)
 
     def scores(
@@ -82,13 +83,28 @@ class CPU(Backend):
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
+        background: Tensor | None = None,
     ) -> Tensor:
         slots, others = (_array(identities), _array(poses)), (_array(other_identities), _array(other_poses))
         scores = np.empty((*other_identities.shape, identities.shape[1] + 1), np.float32)
         code, parameter, scale, factor = Scoring.of(loss, target)
-        scoring = code, np.float32(parameter), _array(scale)
-        deal(rasterizer.score_swaps, len(identities), self.scenery, slots, others, _array(target), scoring, scores)
+        scoring, grounds = (code, np.float32(parameter), _array(scale)), self._grounds(background)
+        deal(
+            rasterizer.score_swaps,
+            len(identities),
+            self.scenery,
+            grounds,
+            slots,
+            others,
+            _array(target),
+            scoring,
+            scores,
+        )
         return torch.from_numpy(scores).to(poses.device) * factor
+
+    def _grounds(self, background: Tensor | None) -> NDArray[Any]:
+        """(1 or B, 3, SH * SW)."""
+        return self.scenery.background[None] if background is None else _array(background.flatten(2))
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

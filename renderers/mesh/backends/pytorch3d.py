@@ -42,9 +42,11 @@ class PyTorch3D(Backend):
         parts = [self._draw(identities[part], poses[part]) for part in _parts(len(identities), self._objects)]
         return torch.cat([_channels(part) for part in parts])
 
-    def canvases(self, identities: Tensor, poses: Tensor) -> Tensor:
+    def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
         scenes = max(1, self._objects // max(1, identities.shape[1]))
-        return torch.cat([self._canvases(identities[part], poses[part]) for part in _parts(len(identities), scenes)])
+        grounds = self._grounds(poses, background)
+        parts = _parts(len(identities), scenes)
+        return torch.cat([self._canvases(identities[part], poses[part], grounds[part]) for part in parts])
 
     def scores(
         self,
@@ -54,6 +56,7 @@ class PyTorch3D(Backend):
         other_poses: Tensor,
         target: Tensor,
         loss: PixelLoss | None,
+        background: Tensor | None = None,
     ) -> Tensor:
         batch, slots, choices = other_identities.shape
         scores = poses.new_zeros(batch, slots, choices, slots + 1)
@@ -61,24 +64,31 @@ class PyTorch3D(Backend):
             return scores
         scenes = max(1, self._objects // (slots * max(slots, choices)))
         most = max(1, self._objects // (slots * scenes))
+        grounds = self._grounds(poses, background)
         for part in _parts(batch, scenes):
-            stage = self._stage(identities[part], poses[part], target[part], loss)
+            stage = self._stage(identities[part], poses[part], target[part], loss, grounds[part])
             for some in _parts(choices, most):
                 images = self._layers(other_identities[part, :, some], other_poses[part, :, some])
                 _score(images, stage, loss, scores[part, :, some])
         return scores
 
-    def _canvases(self, identities: Tensor, poses: Tensor) -> Tensor:
-        canvases = compose(self._layers(identities, poses), self._stock(poses.device).background, "zbuffer")
-        return downsample(canvases, self._height)
+    def _grounds(self, poses: Tensor, background: Tensor | None) -> Tensor:
+        """Backgrounds (B, 3, SH, SW)."""
+        own = self._stock(poses.device).background if background is None else background
+        return own.expand(len(poses), *own.shape[-3:])
 
-    def _stage(self, identities: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None) -> "_Stage":
+    def _canvases(self, identities: Tensor, poses: Tensor, grounds: Tensor) -> Tensor:
+        return downsample(compose(self._layers(identities, poses), grounds, "zbuffer"), self._height)
+
+    def _stage(
+        self, identities: Tensor, poses: Tensor, target: Tensor, loss: PixelLoss | None, grounds: Tensor
+    ) -> "_Stage":
         slots, layers = identities.shape[1], self._layers(identities, poses)
         itself = torch.eye(slots, dtype=torch.bool, device=poses.device)[..., None, None]
         depth = layers.depth.unsqueeze(1).masked_fill(itself, torch.inf)
         shade = None if layers.shade is None else layers.shade.unsqueeze(1).masked_fill(itself, 1)
         others = Layer(layers.color.unsqueeze(1).expand(-1, slots, -1, -1, -1, -1), depth, shade=shade)
-        canvases = compose(others, self._stock(poses.device).background, "zbuffer")[:, :, 1:]
+        canvases = compose(others, grounds.unsqueeze(1), "zbuffer")[:, :, 1:]
         shown = slots if loss is None else 1
         wanted = target[:, None, -shown:].expand(-1, slots, slots, -1, -1, -1)
         means = wanted if loss is None else downsample(canvases, self._height)

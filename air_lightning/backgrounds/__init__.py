@@ -1,0 +1,17 @@
+"""What lies behind all objects, as plug-ins: one layer below the first slot, the same for all counts."""
+
+from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
+from air_lightning.backgrounds.coded import CodedBackground
+from air_lightning.backgrounds.image_file import ImageFileBackground
+from air_lightning.backgrounds.learnt import LearntBackground
+from air_lightning.backgrounds.median import MedianBackground
+
+__all__ = [
+    "Backdrop",
+    "Background",
+    "CodedBackground",
+    "ImageFileBackground",
+    "LearntBackground",
+    "MedianBackground",
+    "NoBackground",
+]

@@ -1,0 +1,46 @@
+"""The per-pixel median of the images."""
+
+import torch
+from torch import Tensor
+
+from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
+from renderers.base import Renderer
+
+FEWEST = 3
+"""Images of which a median is more than one of them, or the middle of two."""
+
+
+class MedianBackground(Background):
+    """What a still camera sees behind objects that come and go: each pixel's median over images.
+
+    Right where a pixel shows the background in more than half of the images. It takes in the light's fall-off and
+    whatever else stands still; moving shadows and objects drop out.
+
+    Those of training, at most 256, taken once before the first step; the checkpoint keeps it. A model that was trained
+    without takes the median of the images that it is tested on.
+    """
+
+    image: Tensor
+    fitted: Tensor
+
+    def prepare(self, renderer: Renderer) -> None:
+        self.register_buffer("image", renderer.image_background().detach().clone())
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def waits(self) -> bool:
+        return not bool(self.fitted)
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Take the median of images (M, C, H, W). Errors: NoBackground, a ValueError, for fewer than ``FEWEST``."""
+        if len(images) < FEWEST:
+            raise NoBackground(
+                f"a median background needs at least {FEWEST} images, got {len(images)}: give more images, or another "
+                "model.background (ImageFileBackground takes an image of the empty scene)"
+            )
+        self.image.copy_(images.contiguous().median(0).values)  # of expanded tensors torch's is wrong
+        self.fitted.fill_(True)
+
+    def forward(self, images: Tensor, sample: bool = False) -> Backdrop:
+        return Backdrop(self.image)

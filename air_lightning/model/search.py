@@ -1,0 +1,211 @@
+"""Search: objects dropped, merged and added by what they are worth, after the network's own explanation."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from air_lightning.inference import InferenceNetwork
+from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
+from air_lightning.model.observation import Observation
+from air_lightning.model.refinement import Refinement
+from air_lightning.model.slots import Slots, next_slot
+from renderers.base import Renderer
+from renderers.compositing import coverage
+
+
+class Scene(NamedTuple):
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,)."""
+
+    renderer: Renderer
+    network: InferenceNetwork
+    observation: Observation
+    log_prior: Tensor
+
+    def evidence(self, slots: Slots) -> Tensor:
+        """F_n, (B, N + 1), of the slots as they stand."""
+        canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
+        return evidence(log_likelihoods(canvases, self.observation), slot_kl(self.renderer, slots))
+
+
+class Search:
+    """Death, birth and merging of objects, each with a refit, kept where the explanation is worth more.
+
+    As reversible jumps do (Green 1995), but uphill. First the slots are refitted and put in order: the one that
+    is missed least goes last, then the one missed least by the others, and so on, so that the slots that pay come
+    first and those that do not are dropped. Each round then tries
+
+    - one more: the network looks at what the present objects leave unexplained. In every other round what they cover is
+      hidden from it, so that their own misfit draws no slot;
+    - one for two: the nearest two that overlap (another pair in every round) are taken away, and the network looks
+      again at what the others leave.
+
+    An explanation is worth ``log sum_n p(n) exp(power F_n - cost n)``, with the first n of its slots, and that sum's
+    terms are the posterior over the count. For any renderer and network.
+
+    Args:
+        rounds: of adding and merging; 0 drops and reorders only.
+        power: of the evidence, in (0, 1]; the count estimator's.
+        cost: nats that every object costs besides its KL and the prior. Above 0 for images that the renderer cannot
+            draw exactly, whose misfit a superfluous object might explain: about what such an object gains.
+        refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
+        margin: nats by which another explanation must be worth more than the one before.
+    Errors:
+        ValueError for values out of range.
+    """
+
+    def __init__(
+        self, rounds: int = 3, power: float = 1.0, cost: float = 0.0, refit: int = 4, margin: float = 0.5
+    ) -> None:
+        for name, number in (("rounds", rounds), ("refit", refit), ("cost", cost), ("margin", margin)):
+            if not number >= 0:
+                raise ValueError(f"search's {name} must not be negative, got {number}")
+        if not 0 < power <= 1:
+            raise ValueError(f"search's power must lie in (0, 1], got {power}: the count estimator's is right")
+        self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
+        self.refinement = Refinement(refit)
+
+    def log_posterior(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
+        """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
+        return self._terms(evidence, log_prior).log_softmax(1)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        renderer: Renderer,
+        network: InferenceNetwork,
+        observation: Observation,
+        slots: Slots,
+        log_prior: Tensor,
+    ) -> Slots:
+        """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
+        scene = Scene(renderer, network, observation, log_prior)
+        best = self._better(scene, slots, slots)
+        for k in range(self.rounds):
+            best = self._added(scene, best, hide=k % 2 == 0)
+            best = self._merged(scene, best, k)
+        return best
+
+    def _terms(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
+        return self.power * evidence - self.cost * torch.arange(len(log_prior), device=evidence.device) + log_prior
+
+    def _worth(self, scene: Scene, slots: Slots) -> Tensor:
+        return self._terms(scene.evidence(slots), scene.log_prior).logsumexp(1)
+
+    def _count(self, scene: Scene, slots: Slots) -> Tensor:
+        return self._terms(scene.evidence(slots), scene.log_prior).argmax(1)
+
+    def _better(self, scene: Scene, slots: Slots, other: Slots) -> Slots:
+        """Image by image the slots as they were, or others, refitted and in order, if these are worth more."""
+        other = self._ordered(scene, self._refitted(scene, other))
+        gain = self._worth(scene, other) - self._worth(scene, slots)
+        return other.where_true(gain > self.margin, slots)
+
+    def _refitted(self, scene: Scene, slots: Slots) -> Slots:
+        kl = slot_kl(scene.renderer, slots)
+        return self.refinement(scene.renderer, scene.observation, slots, kl, scene.log_prior).with_poses_kept()
+
+    def _ordered(self, scene: Scene, slots: Slots) -> Slots:
+        """The slots by how much they are missed. Those that lie over one another keep their order among the best."""
+        order, gains = _elimination(scene, slots)
+        if scene.renderer.compositing != "over":
+            return slots.at(order)
+        chain = F.pad(gains.cumsum(1), (1, 0))
+        count = self._terms(chain, scene.log_prior).argmax(1, keepdim=True)
+        return slots.at((order.argsort(1) >= count).byte().argsort(dim=1, stable=True))
+
+    def _added(self, scene: Scene, slots: Slots, hide: bool) -> Slots:
+        """One more object where there is a free slot."""
+        count = self._count(scene, slots)
+        possible = count < slots.what.shape[1]
+        return self._tried(scene, slots, possible, lambda part, here, rows: _extended(part, here, count[rows], hide))
+
+    def _merged(self, scene: Scene, slots: Slots, k: int) -> Slots:
+        """One object for two: the k-th nearest pair of those that overlap."""
+        count = self._count(scene, slots)
+        nearness = _nearness(scene.renderer, slots, count)
+        if k >= nearness.shape[1]:
+            return slots
+        value, pair = nearness.kthvalue(k + 1, 1)
+        pairs = _pairs(slots.what.shape[1], pair.device).T[pair]
+
+        def merge(part: Scene, here: Slots, rows: Tensor) -> Slots:
+            indices = torch.arange(here.what.shape[1], device=rows.device)
+            of_pair = (indices == pairs[rows, :1]) | (indices == pairs[rows, 1:])
+            last = of_pair.long() + 2 * (indices >= count[rows].unsqueeze(1))
+            return _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 2, False)
+
+        return self._tried(scene, slots, value < 1, merge)
+
+    def _tried(
+        self, scene: Scene, slots: Slots, possible: Tensor, move: Callable[[Scene, Slots, Tensor], Slots]
+    ) -> Slots:
+        """The slots, changed by a move where it is possible, (B,), and worth it."""
+        rows = possible.nonzero().squeeze(1)
+        if not len(rows):
+            return slots
+        part, here = scene._replace(observation=scene.observation.of(rows)), slots.of(rows)
+        better = self._better(part, here, move(part, here, rows))
+        return Slots(*(whole.index_copy(0, rows, some) for whole, some in zip(slots, better)))
+
+
+def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
+    """Slots (B, N) in the order in which they are missed, most first, and what each adds to F given those before it."""
+    images, loss, background, _ = scene.observation
+    kl = slot_kl(scene.renderer, slots)
+    left = torch.arange(kl.shape[1], device=kl.device).expand_as(kl)
+    order, gains = [], []
+    while left.shape[1]:
+        here = slots.at(left)
+        own = here.what.unsqueeze(2), here.where.unsqueeze(2)
+        losses = scene.renderer.swap_losses(images, here.what, here.where, *own, loss, background)
+        gain = -losses[:, :, 0, -1] - kl.gather(1, left)
+        weakest = gain.argmin(1, keepdim=True)
+        order.append(left.gather(1, weakest))
+        gains.append(gain.gather(1, weakest))
+        others = torch.arange(left.shape[1], device=kl.device) != weakest
+        left = left[others].view(len(left), -1)
+    return torch.cat(order[::-1], 1), torch.cat(gains[::-1], 1)
+
+
+def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool) -> Slots:
+    """The slots with another one after the first ``count`` (B,), which the network finds in what these leave.
+
+    ``hide``: what these cover is hidden from it.
+    """
+    renderer, network, images = scene.renderer, scene.network, scene.observation.images
+    canvases = renderer.render(slots.what, slots.where, scene.observation.background)
+    if hide:
+        canvases = torch.where(_covered(renderer, slots), images.unsqueeze(1), canvases)
+    state = network.start(images, scene.observation.whitening)
+    indices = torch.arange(slots.what.shape[1], device=images.device)
+    for k in indices.tolist():
+        found, state = next_slot(renderer, network, images, canvases[:, k], state, sample=False)
+        found = Slots(*(part.unsqueeze(1) for part in found))
+        here = (count.unsqueeze(1) == k) & (indices == k)
+        slots = found.where_true(here, slots)
+        state = network.observe(state, slots.what[:, k], slots.where[:, k])
+    return slots
+
+
+def _covered(renderer: Renderer, slots: Slots) -> Tensor:
+    """Pixels (B, N + 1, 1, H, W) that the first n slots cover, and those beside them."""
+    cover = coverage(renderer.layers(slots.what, slots.where), renderer.compositing)
+    shown = (cover > 0.2 * cover.amax((-2, -1), keepdim=True)).to(cover)
+    shown = F.max_pool2d(F.adaptive_max_pool2d(shown, renderer.image_shape[1:]), 3, 1, 1)
+    return F.pad(shown.cummax(1).values, (0, 0, 0, 0, 1, 0)).unsqueeze(2) > 0
+
+
+def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:
+    """Distances (B, N (N - 1) / 2) in the image of each pair among the first ``count``; 1 where they just touch."""
+    centre, half = renderer.project(slots.where)
+    i, j = _pairs(half.shape[1], half.device)
+    ratio = (centre[:, i] - centre[:, j]).norm(dim=-1) / (half[:, i] + half[:, j]).clamp_min(1e-6)
+    return torch.where(j < count.unsqueeze(1), ratio, torch.inf)
+
+
+def _pairs(slots: int, device: torch.device) -> Tensor:
+    """Indices (2, N (N - 1) / 2) of two of N slots, the smaller first."""
+    return torch.triu_indices(slots, slots, 1, device=device)

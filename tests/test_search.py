@@ -1,0 +1,221 @@
+"""Search, on images whose truth is known: what a network doubles, misses or puts in between is repaired."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+import torch
+from greedy_for_tests import APART, SCALE, Greedy, drawn_images
+from slots_for_tests import observed
+from torch import Tensor
+from toy_renderers import Blobs, Slabs
+
+from air_lightning.distributions import count_log_prior
+from air_lightning.inference import InferenceNetwork
+from air_lightning.inference.base import Proposal
+from air_lightning.model.module import AIRModule
+from air_lightning.model.powers import Powers
+from air_lightning.model.search import Scene, Search, _covered
+from air_lightning.model.slots import Slots, infer
+from air_lightning.schedules import Constant
+from renderers import Layer, Renderer
+
+SD, SLOTS = 0.1, 3
+LOG_PRIOR = count_log_prior(SLOTS, 0.3)
+EMPTY = 0 * drawn_images((0.0,))
+LEFT, RIGHT = (-APART, 0.0, SCALE), (APART, 0.0, SCALE)
+
+
+def blobs(renderer: Renderer, images: Tensor, *objects: Sequence[float]) -> Slots:
+    """What a network says that sees (brightness, x, y, scale) of every image; the rest is dim, in a corner."""
+    rows = torch.tensor([*objects, *[(0.05, 0.7, -0.7, SCALE)] * (SLOTS - len(objects))])
+    code, where = rows[:, :1].expand(len(images), -1, -1), rows[:, 1:].expand(len(images), -1, -1)
+    mean = torch.stack([c.unconstrain(where[..., j]) for j, c in enumerate(renderer.where.coordinates)], -1)
+    options, looks = where.unsqueeze(2), torch.cat([code, torch.full_like(code, -3.0)], -1)
+    presence = torch.tensor([4.0 if i < len(objects) else -4.0 for i in range(SLOTS)]).expand(len(images), -1)
+    spread = torch.full_like(options, 0.1)
+    return Slots(presence, code, where, options, mean.unsqueeze(2), spread, looks, torch.zeros_like(options))
+
+
+def searched(images: Tensor, slots: Slots, search: Search) -> tuple[Slots, Tensor]:
+    """The slots found, and q(n)."""
+    renderer, observation = Blobs(), observed(images, SD)
+    network = Greedy(renderer, APART)
+    found = search(renderer, network, observation, slots, LOG_PRIOR)
+    module = AIRModule(
+        renderer, lambda _: network, slots=SLOTS, count_prior=0.3, likelihood_sd=Constant(SD), search=search
+    )
+    canvases = renderer.render(found.what, found.where)
+    return found, module._log_count(observation, found, canvases).exp()
+
+
+CASES = {
+    "one twice": [(0.5, *LEFT), (0.5, *LEFT), (1.0, *RIGHT)],
+    "one twice, apart": [(0.6, -APART - 0.1, 0.0, SCALE), (0.6, -APART + 0.1, 0.0, SCALE), (1.0, *RIGHT)],
+    "one missed": [(1.0, *RIGHT)],
+    "both missed": [],
+    "one in between, and both": [(0.3, 0.0, 0.0, SCALE), (1.0, *LEFT), (1.0, *RIGHT)],
+    "one that is not there": [(1.0, *LEFT), (0.6, 0.0, 0.6, SCALE), (1.0, *RIGHT)],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_network_gets_wrong_is_repaired(case: str) -> None:
+    images = drawn_images((-APART, APART))
+    slots, posterior = searched(images, blobs(Blobs(), images, *CASES[case]), Search())
+    assert posterior.argmax(1).tolist() == [2] and float(posterior[0, 2]) > 0.9
+    places = slots.where[0, :2, 0].sort().values
+    torch.testing.assert_close(places, torch.tensor([-APART, APART]), rtol=0, atol=0.03)
+    assert float((Blobs().render(slots.what, slots.where)[0, 2] - images[0]).abs().max()) < 0.15
+
+
+def test_nothing_better_leaves_every_number_as_it_is() -> None:
+    images = drawn_images((-APART, APART))
+    right = blobs(Blobs(), images, (1.0, *LEFT), (1.0, *RIGHT))
+    found, posterior = searched(images, right, Search())
+    for name, value in found._asdict().items():
+        torch.testing.assert_close(value, getattr(right, name), rtol=0, atol=0)
+    assert posterior.argmax(1).tolist() == [2]
+
+
+def test_images_do_not_disturb_one_another() -> None:
+    images = torch.cat([drawn_images((-APART, APART), (APART,), (-0.25, 0.25)), EMPTY])
+    slots = blobs(Blobs(), images, *CASES["one twice"])
+    together, posterior = searched(images, slots, Search())
+    assert posterior.argmax(1).tolist() == [2, 1, 2, 0]
+    for i in range(len(images)):
+        alone, its = searched(images[i : i + 1], slots.of(torch.tensor([i])), Search())
+        torch.testing.assert_close(its[0], posterior[i], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(alone.where[0], together.where[i], rtol=0, atol=1e-4)
+
+
+def test_the_posterior_is_that_of_the_slots_reported() -> None:
+    """A model's count, posterior and reconstruction: of the evidence, to its power, less what every object costs."""
+    search = Search(power=0.5, cost=2.0)
+    model = AIRModule(Blobs(), Greedy, slots=SLOTS, likelihood_sd=Constant(SD), search=search).eval()
+    images = torch.cat([drawn_images((-APART, APART), (APART,)), EMPTY])
+    seen = model.infer(images)
+    torch.testing.assert_close(seen.posterior.sum(1), torch.ones(3))
+    assert seen.count.tolist() == [2, 1, 0] == seen.posterior.argmax(1).tolist()
+    log_evidence = Scene(model.renderer, model.network, model.observed(images), model.log_prior).evidence(seen.slots)
+    expected = (0.5 * log_evidence - 2.0 * torch.arange(SLOTS + 1) + model.log_prior).softmax(1)
+    torch.testing.assert_close(seen.posterior, expected)
+    canvases = model.renderer.render(seen.slots.what, seen.slots.where)
+    torch.testing.assert_close(seen.reconstruction, canvases[torch.arange(3), seen.count])
+
+
+def test_what_an_object_must_gain() -> None:
+    """A faint object is found, unless it costs more than it explains, or the evidence counts for less."""
+    images = 0.5 * drawn_images((APART,))
+    for search, count in ((Search(), 1), (Search(cost=50.0), 0), (Search(power=0.01), 0)):
+        assert searched(images, blobs(Blobs(), images), search)[1].argmax(1).tolist() == [count]
+
+
+def test_no_rounds_drop_and_add_nothing() -> None:
+    images = drawn_images((-APART, APART))
+    slots, posterior = searched(images, blobs(Blobs(), images, (0.6, 0.0, 0.6, SCALE), (1.0, *LEFT)), Search(rounds=0))
+    assert posterior.argmax(1).tolist() == [1]
+    assert float(slots.where[0, 0, 0]) == pytest.approx(-APART, abs=0.03)
+
+
+class Told(InferenceNetwork):
+    """Knows of an object whenever it is asked: of an identity, in the middle of the image."""
+
+    def __init__(self, renderer: Renderer, what: int) -> None:
+        super().__init__(renderer)
+        self.kind = what
+
+    def initial(self, images: Tensor) -> Tensor:
+        return images.new_zeros(len(images))
+
+    def propose(self, images: Tensor, canvas: Tensor, state: Tensor) -> tuple[Proposal, Tensor]:
+        mean = images.new_zeros(len(images), self.kinds, len(self.where_space))
+        return Proposal(state + 3.0, mean, torch.full_like(mean, 0.1)), state
+
+    def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Tensor) -> Tensor:
+        return 3.0 * torch.eye(self.kinds)[self.kind].expand(len(images), -1)
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_identities_that_hide_one_another(shown: int) -> None:
+    """Three of one kind where there is one, of whichever: opaque objects behind others are dropped."""
+    renderer = Slabs()
+    middle = renderer.where.constrain(torch.zeros(1, 1, 3))
+    images = renderer.render(torch.tensor([[shown]]), middle)[:, 1]
+    for told in (0, 1):
+        observation, network = observed(images, SD), Told(renderer, told)
+        slots = infer(renderer, network, observation, SLOTS, sample=False)
+        search = Search()
+        found = search(renderer, network, observation, slots, LOG_PRIOR)
+        scene = Scene(renderer, network, observation, LOG_PRIOR)
+        assert search.log_posterior(scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [1]
+        assert found.what[0, 0] == shown
+
+
+def test_what_is_hidden_from_the_network() -> None:
+    """The pixels of the first n slots and their neighbours; none for no slot."""
+    renderer = Slabs()
+    where = torch.tensor([[[-0.5, 0.0, 1.0], [0.5, 0.0, 1.0]]])
+    covered = _covered(renderer, torch_slots(renderer, torch.zeros(1, 2, dtype=torch.long), where))
+    drawn = renderer.layers(torch.zeros(1, 2, dtype=torch.long), where).depth.isfinite()[0]
+    assert covered.shape == (1, 3, 1, 12, 16) and not covered[0, 0].any()
+    for n, shown in ((1, drawn[0]), (2, drawn.any(0))):
+        assert bool((covered[0, n, 0] | ~shown).all())
+        assert int(shown.sum()) < int(covered[0, n].sum()) < 3 * int(shown.sum())
+
+
+def torch_slots(renderer: Renderer, what: Tensor, where: Tensor) -> Slots:
+    """Slots of these identities and poses, all else 0."""
+    options = where.unsqueeze(2).repeat(1, 1, renderer.identity_count, 1)
+    none = torch.zeros_like(options)
+    looks = torch.zeros(*what.shape, renderer.identity_count)
+    return Slots(torch.zeros(what.shape), what, where, options, none, none + 0.1, looks, none[:, :, :1])
+
+
+def test_layers_that_lie_over_one_another_keep_their_order() -> None:
+    class Over(Slabs):
+        """Slabs, each over those before it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.compositing = "over"
+
+        def draw(self, what: Tensor, where: Tensor) -> Layer:
+            layer = super().draw(what, where)
+            return layer._replace(alpha=layer.depth.isfinite().to(where))
+
+    renderer = Over()
+    what = torch.tensor([[1, 0, 0]])
+    where = torch.tensor([[[0.0, 0.0, 1.0], [0.2, 0.0, 1.0], [-0.7, 0.7, 1.0]]])
+    images = renderer.render(what, where)[:, 2]
+    slots = torch_slots(renderer, what, where).at(torch.tensor([[2, 0, 1]]))
+    scene = Scene(renderer, Told(renderer, 0), observed(images, SD), LOG_PRIOR)
+    search = Search(rounds=0, refit=0)
+    found = search(*scene[:3], slots, LOG_PRIOR)
+    assert found.what[0].tolist() == [1, 0, 0]  # the large one below, the small one over it, then what is not there
+    torch.testing.assert_close(found.where[0, :2], where[0, :2])
+    assert search.log_posterior(scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [2]
+
+
+def test_a_power_fitted_to_one_posterior_is_not_that_of_another() -> None:
+    log_q = torch.tensor([[0.7, 0.3]]).log()
+    network = Powers(0.5)
+    assert not torch.allclose(network.of_count(log_q), log_q.exp())
+    torch.testing.assert_close(network.of_count(log_q, searched=True), log_q.exp())
+    assert network.times(0.5, {}, refined=True, searched=True) == Powers(0.5, {}, True, True)
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"rounds": -1}, "search's rounds must not be negative, got -1"),
+        ({"cost": -2.0}, "search's cost must not be negative, got -2.0"),
+        ({"refit": -1}, "search's refit must not be negative, got -1"),
+        ({"margin": -0.5}, "search's margin must not be negative, got -0.5"),
+        ({"power": 0.0}, "search's power must lie in (0, 1], got 0.0: the count estimator's is right"),
+        ({"power": 1.5}, "search's power must lie in (0, 1], got 1.5: the count estimator's is right"),
+    ],
+)
+def test_values_out_of_range(options: dict[str, float], text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        Search(**options)  # type: ignore[arg-type]
