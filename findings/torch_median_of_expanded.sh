@@ -3,7 +3,7 @@
 #
 # `x.expand(3, 6)` of x = 0 1 2 3 4 5 has three equal rows, so each column's median is the column's number. Seen:
 #
-#   median of expanded     1 2 3 4 4 (a number that is not in x)
+#   median of expanded     1 2 3 4 4 and a sixth number that need not be in x
 #   median of a copy       0 1 2 3 4 5
 #   kthvalue of expanded   0 1 2 3 4 5
 #
