@@ -110,6 +110,8 @@ class Model:
                 transparent parts become black.
             batch_size: images computed at a time.
             all_slots: also list the slots that are likelier absent (``Prediction.slots``).
+        A background that waits for images (a median in a model that was trained without) looks at these first.
+
         Errors:
             ValueError for anything else, with its shape and type.
         """
