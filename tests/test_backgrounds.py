@@ -24,6 +24,8 @@ from air_lightning.backgrounds import (
     NoBackground,
 )
 from air_lightning.cli import main
+from air_lightning.commands.report.page import scene_card
+from air_lightning.commands.report.scenes import judge_batch
 from air_lightning.distributions import count_log_posterior
 from air_lightning.inference import ResidualAttention
 from air_lightning.likelihoods import NormalLikelihood
@@ -337,13 +339,17 @@ def test_figures_show_background_and_objects_apart() -> None:
     assert module.background is not None
     module.background.fit(ramp().expand(3, -1, -1, -1))
     what, where = torch.zeros(2, 1, 2), torch.zeros(2, 1, 2)
-    batch = Batch(module.renderer.render(what, where, ramp())[:, 1], *torch.zeros(3, 2, 1, 1).long().unbind())
+    batch = Batch(module.renderer.render(what, where, ramp())[:, 1], torch.ones(2).long(), what, where)
     plain = model(None).image(batch)
     image = module.image(batch)
     assert image.shape[0] == plain.shape[0] and image.shape[1] > 1.8 * plain.shape[1]
     seen = module.infer(batch.images)
     reconstruction, behind, objects = drawn(module.renderer, seen).chunk(3, -1)
     torch.testing.assert_close(behind + objects, reconstruction)  # of layers that add up
+    scenes = judge_batch(module.renderer, batch, seen, 0)
+    assert [[name for name, *_ in scene_card(scene, known=False)["views"]] for scene in scenes] == [
+        ["inferred", "reconstruction", "background", "objects"]
+    ] * 2
     assert torch.equal(behind[0], ramp()) and (objects > -1e-6).all()
 
 
