@@ -181,7 +181,7 @@ class Renderer(nn.Module, ABC):
         )
         if background is None or not (background.requires_grad and torch.is_grad_enabled()):
             return canvases
-        nothing = self.ground(len(where), background - background.detach())  # zeros, with the background's gradient
+        nothing = self.ground(where.shape[0], background - background.detach())  # zeros, with the background's gradient
         with torch.no_grad():
             seen = transmittance(self.layers(what, where), self.compositing)
         return canvases + downsample(seen.unsqueeze(2) * nothing.unsqueeze(-4), self.image_shape[1])
@@ -246,7 +246,7 @@ class Renderer(nn.Module, ABC):
 
     def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
         """Prefix canvases as ``canvases`` gives them, without finite differences."""
-        layers, ground = self.layers(what, where), self.ground(len(where), background)
+        layers, ground = self.layers(what, where), self.ground(where.shape[0], background)
         return downsample(compose(layers, ground, self.compositing), self.image_shape[1])
 
     @torch.no_grad()

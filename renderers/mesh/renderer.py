@@ -183,7 +183,7 @@ class MeshRenderer(Renderer):
         """A background (1 or B, 3, SH, SW), float32, for the backend, which has the renderer's own."""
         if background is None:
             return None
-        ground = self.ground(len(where), background.detach().to(where.device, torch.float32))
+        ground = self.ground(where.shape[0], background.detach().to(where.device, torch.float32))
         return ground if ground.dim() == 4 else ground.unsqueeze(0)
 
     def _objects(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
