@@ -14,7 +14,7 @@ from datamodules.image_files.finishing import Stretch, finished, stretched
 from datamodules.image_files.levels import Levels, Pixels, dim
 from datamodules.stills import StillModule, Stills
 from datamodules.truth import read_truth
-from datamodules.truth.told import POSITION, FolderTruth, Told, nothing
+from datamodules.truth.arrays import POSITION, FolderTruth, TruthArrays, nothing
 from renderers.base import Renderer
 
 
@@ -144,7 +144,7 @@ class ImageFolder(StillModule):
 
     def scenes(self, split: str) -> Stills:
         rows = self._rows[split]
-        return Stills(self._pixels[rows], self._told().of(rows), self.seed, split)
+        return Stills(self._pixels[rows], self._truth_arrays().of(rows), self.seed, split)
 
     def displayed(self, images: Tensor) -> Tensor:
         return stretched(images, self.stretch)
@@ -158,10 +158,10 @@ class ImageFolder(StillModule):
         parts = {"val": rows[:val], "test": rows[val : val + test], "train": rows[val + test :]}
         return parts | {"predict": parts["test"]}
 
-    def _told(self) -> Told:
+    def _truth_arrays(self) -> TruthArrays:
         if self._truth is None:
             return nothing(len(self._pixels))
-        return self._truth.told(self._renderer(), self.image_shape[1:])
+        return self._truth.arrays(self._renderer(), self.image_shape[1:])
 
     def _renderer(self) -> Renderer | None:
         """The model's, where there is one, whose identities and coordinates batches are in."""

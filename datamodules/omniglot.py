@@ -14,7 +14,7 @@ from datamodules import files
 from datamodules.files import Source
 from datamodules.image_files.levels import Pixels
 from datamodules.stills import StillModule, Stills
-from datamodules.truth.told import nothing
+from datamodules.truth.arrays import nothing
 
 MIRRORS = ("https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",)
 ARCHIVES = {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datamodules.base import Batch, SceneDataModule, Scenes, stream
 from datamodules.image_files.levels import Pixels
-from datamodules.truth.told import Told
+from datamodules.truth.arrays import TruthArrays
 
 
 class StillModule(SceneDataModule):
@@ -50,7 +50,7 @@ class Stills(Scenes):
         seed, split: of the order.
     """
 
-    def __init__(self, pixels: Pixels, told: Told, seed: int, split: str) -> None:
+    def __init__(self, pixels: Pixels, told: TruthArrays, seed: int, split: str) -> None:
         assert len(pixels) and len(pixels) == len(told.count), split
         self.pixels, self.told, self.seed, self.split = pixels, told, seed, split
 

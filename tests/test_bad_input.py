@@ -29,7 +29,7 @@ WRONG = {
     "no such metric": (
         ["--checkpoint.monitor", "val/box_ap50"],
         "checkpoint.monitor 'val/box_ap50' is not among the metrics logged in validation: choose one of "
-        "val/count_accuracy, val/elbo, val/identity_accuracy, val/over_count, val/position_error, ",
+        "val/calibration_error, val/count_accuracy, val/count_log_loss, val/coverage50, val/coverage90, val/elbo, ",
     ),
     "no such metric to stop by": (
         ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "val_loss"],

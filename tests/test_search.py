@@ -118,7 +118,7 @@ def test_no_rounds_drop_and_add_nothing() -> None:
     assert float(slots.where[0, 0, 0]) == pytest.approx(-APART, abs=0.03)
 
 
-class Told(InferenceNetwork):
+class TruthArrays(InferenceNetwork):
     """Knows of an object whenever it is asked: of an identity, in the middle of the image."""
 
     def __init__(self, renderer: Renderer, what: int) -> None:
@@ -143,7 +143,7 @@ def test_identities_that_hide_one_another(shown: int) -> None:
     middle = renderer.where.constrain(torch.zeros(1, 1, 3))
     images = renderer.render(torch.tensor([[shown]]), middle)[:, 1]
     for told in (0, 1):
-        observation, network = observed(images, SD), Told(renderer, told)
+        observation, network = observed(images, SD), TruthArrays(renderer, told)
         slots = infer(renderer, network, observation, SLOTS, sample=False)
         search = Search()
         found = search(renderer, network, observation, slots, LOG_PRIOR)
@@ -189,7 +189,7 @@ def test_layers_that_lie_over_one_another_keep_their_order() -> None:
     where = torch.tensor([[[0.0, 0.0, 1.0], [0.2, 0.0, 1.0], [-0.7, 0.7, 1.0]]])
     images = renderer.render(what, where)[:, 2]
     slots = torch_slots(renderer, what, where).at(torch.tensor([[2, 0, 1]]))
-    scene = Scene(renderer, Told(renderer, 0), observed(images, SD), LOG_PRIOR)
+    scene = Scene(renderer, TruthArrays(renderer, 0), observed(images, SD), LOG_PRIOR)
     search = Search(rounds=0, refit=0)
     found = search(*scene[:3], slots, LOG_PRIOR)
     assert found.what[0].tolist() == [1, 0, 0]  # the large one below, the small one over it, then what is not there

@@ -16,7 +16,7 @@ POSITION = ("x", "y", "z")
 
 
 @dataclass(frozen=True)
-class Told:
+class TruthArrays:
     """What batches say of N images (``datamodules.base.Batch``).
 
     Attributes:
@@ -29,16 +29,16 @@ class Told:
     where: NDArray[np.float32]
     boxes: NDArray[np.float32] | None = None
 
-    def of(self, rows: Any) -> "Told":
+    def of(self, rows: Any) -> "TruthArrays":
         """What is told of some of them."""
         boxes = None if self.boxes is None else self.boxes[rows]
-        return Told(self.count[rows], self.what[rows], self.where[rows], boxes)
+        return TruthArrays(self.count[rows], self.what[rows], self.where[rows], boxes)
 
 
-def nothing(n: int, labels: NDArray[np.int64] | None = None) -> Told:
+def nothing(n: int, labels: NDArray[np.int64] | None = None) -> TruthArrays:
     """Of n images nothing is told; labels: (N,), given as ``what`` for whoever probes the codes."""
     what = np.zeros((n, 1), np.int64) if labels is None else labels[:, None]
-    return Told(np.full(n, -1), what, np.zeros((n, 1, 3), np.float32))
+    return TruthArrays(np.full(n, -1), what, np.zeros((n, 1, 3), np.float32))
 
 
 class FolderTruth:
@@ -95,7 +95,7 @@ class FolderTruth:
             raise ValueError(f"{self.name} has an object without {untold[0]}: only rotations may be null")
         return tuple(name for name in mine if name in self.coordinates)
 
-    def told(self, renderer: Renderer | None, shape: tuple[int, int]) -> Told:
+    def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         """As arrays, for images of ``shape`` (H, W); identities by the renderer's order, or by their names'."""
         n, most = len(self.scenes), max(1, self.most)
         order = self.coordinates if renderer is None else self.known(renderer)
@@ -110,7 +110,7 @@ class FolderTruth:
             where[row, slot] = [np.nan if thing.pose[name] is None else thing.pose[name] for name in order]
             if boxes is not None:
                 boxes[row, slot] = np.array(thing.box) * np.tile(np.array(shape[::-1]) / self.sizes[row], 2)
-        return Told(count, what, where, boxes)
+        return TruthArrays(count, what, where, boxes)
 
     def names(self, renderer: Renderer | None) -> tuple[str, ...]:
         """Of the identities, in the order by which ``what`` counts them."""
