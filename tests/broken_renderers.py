@@ -70,7 +70,7 @@ class StraightAlpha(GlimpseRenderer):
         super().__init__((1, 12, 12), 2, 6, 8, compositing="over")
 
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, alpha = super().draw(what, where)
+        color, depth, alpha, _ = super().draw(what, where)
         assert alpha is not None
         return Layer((color * 50).clamp(max=1), depth, alpha)
 

@@ -22,7 +22,7 @@ SOUND: list[tuple[Any, dict[str, Any]]] = [
     (GlimpseRenderer, {}),
     (GlimpseRenderer, ALPHA),
     (MeshRenderer, dict(image_size=(32, 32))),
-    (MeshRenderer, dict(kinds=("cube", "cone"), image_size=(30, 40), supersample=2, y=(0.0, 0.5), x=(-1.0, 1.0))),
+    (MeshRenderer, dict(identities=("cube", "cone"), image_size=(30, 40), supersample=2, y=(0.0, 0.5), x=(-1.0, 1.0))),
     (Bumps, {}),
     (IdentityBumps, dict(differentiable=False)),
     (Dial, {}),

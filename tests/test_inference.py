@@ -203,7 +203,7 @@ def test_widths_start_as_asked(renderer: Renderer, make: Any) -> None:
 def test_angles_lie_within_half_a_period(make: Any) -> None:
     renderer = RENDERERS["mesh"]()
     images, _ = scenes(renderer, 64, 2)
-    yaws = infer(renderer, stirred(make(renderer), 0.3), observed(images), SLOTS).mean[..., -1]
+    yaws = infer(renderer, stirred(make(renderer), 0.3), observed(images), SLOTS).where_mean[..., -1]
     half = renderer.where.periods(renderer.identity_count, yaws)[:, -1] / 2
     assert bool((yaws.abs() <= half * (1 + 1e-6)).all())
     assert ((yaws.std((0, 1)) > 0) == (half > 0)).all()  # 0 for the sphere, and used for the others
@@ -368,7 +368,7 @@ def test_recurrent_network_finds_one_disc(difference: bool) -> None:
     images, where = scenes(renderer, 64, 1)
     distances = []
     for _ in range(120):
-        inferred = renderer.where.constrain(infer(renderer, network, observed(images), 1, sample=False).mean)
+        inferred = renderer.where.constrain(infer(renderer, network, observed(images), 1, sample=False).where_mean)
         distance = (inferred - where.unsqueeze(2)).norm(dim=-1).mean()
         distances.append(distance.item())
         optimizer.zero_grad()

@@ -18,6 +18,7 @@ from air_lightning.inference import ResidualAttention
 from air_lightning.model import module as module_file
 from air_lightning.model.evidence import importance_bound, what_kl, what_log_ratio, where_log_ratio
 from air_lightning.model.module import AIRModule
+from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, infer, where_kl
 from air_lightning.schedules import Constant
 from renderers import Coordinate, Gaussian, Layer, Renderer
@@ -81,7 +82,7 @@ def test_slots_know_their_noise(make: Callable[[], Renderer]) -> None:
     torch.testing.assert_close(
         slots.where_by_identity, renderer.where.constrain(slots.where_mean + slots.where_sd * slots.where_noise)
     )
-    assert not infer(renderer, module.network, observed(images), 3, sample=False).noise.any()
+    assert not infer(renderer, module.network, observed(images), 3, sample=False).where_noise.any()
 
 
 def test_straight_poses_by_their_densities() -> None:
@@ -168,9 +169,11 @@ class Linear(Renderer):
 class Guess:
     """In place of ``infer``: slots drawn from a posterior that is wider than the true one and off its middle."""
 
-    def __call__(self, renderer: Renderer, _: object, images: Tensor, slots: int, sample: bool = True) -> Slots:
+    def __call__(
+        self, renderer: Renderer, _: object, observation: Observation, slots: int, sample: bool = True
+    ) -> Slots:
         assert not torch.is_grad_enabled()
-        rows = len(images)
+        rows = len(observation.images)
         mean, sd = torch.full((rows, slots, 1, 2), 0.1), torch.full((rows, slots, 1, 2), 0.9)
         looks = torch.tensor([0.1, -0.1]).expand(rows, slots, 2)
         noise = torch.randn(rows, slots, 1, 2)

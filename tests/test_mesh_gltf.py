@@ -593,7 +593,7 @@ REFUSED: dict[str, tuple[Callable[[], Gltf], str]] = {
     ),
     "no data": (
         lambda: changed(lambda json: json.update(images=[{}])),
-        f"it has an image without data, neither a URI nor a buffer view: {EXPORT}",
+        f"its image has no data, neither a URI nor a buffer view: {EXPORT}",
     ),
     "mesh -1": (
         lambda: changed(lambda json: json.update(nodes=[{"mesh": -1}])),

@@ -27,6 +27,7 @@ from air_lightning.inference import RecurrentAIR, ResidualAttention
 from air_lightning.likelihoods import NormalLikelihood
 from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_kl
 from air_lightning.model.module import AIRModule
+from air_lightning.model.observation import Observation
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import infer
 from air_lightning.schedules import Constant, Geometric, Linear
@@ -105,7 +106,7 @@ def drawn_images(renderer: Renderer, batch: int = 6) -> Tensor:
 def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
     module = stirred(MODULE[kind](refinement=refinement, slots=slots))
     images = drawn_images(module.renderer)
-    count, posterior, found, reconstruction, where_sd = module.infer(images)
+    count, posterior, found, reconstruction, where_sd, _ = module.infer(images)
     assert count.shape == (6,) and posterior.shape == (6, slots + 1)
     assert found.presence_logits.shape == (6, slots) and found.where.shape == (
         6,
@@ -264,9 +265,9 @@ def test_schedules_are_used_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     scales, steps = [], []
     contract, likelihoods = module.renderer.contract, log_likelihoods
 
-    def record_scale(canvases: Tensor, images: Tensor, sd: float) -> Tensor:
-        scales.append(sd)
-        return likelihoods(canvases, images, sd)
+    def record_scale(canvases: Tensor, observation: Observation) -> Tensor:
+        scales.append(observation.loss.scale)
+        return likelihoods(canvases, observation)
 
     def record_step(*args: Any) -> Tensor:
         steps.append(args[3])

@@ -57,7 +57,7 @@ def refined(case: Case, refinement: Refinement | None = None, slots: Slots | Non
     refinement = Refinement() if refinement is None else refinement
     count = before.what.shape[1]
     kl, log_prior = torch.full(before.what.shape[:2], KL), count_log_prior(count, 0.3)
-    after = refinement(case.renderer, observed(case.images), before, kl, log_prior)
+    after = refinement(case.renderer, observed(case.images, SD), before, kl, log_prior)
     for name in set(Slots._fields) - {"what", "where"}:
         assert getattr(after, name) is getattr(before, name)
     return after

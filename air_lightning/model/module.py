@@ -301,8 +301,8 @@ class AIRModule(pl.LightningModule):
         self.log_dict({f"train/{name}": term for name, term in terms.items()})
         self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
         # a number of the CPU, or already one of the model's device: the host waits for neither
-        self.log("schedule/likelihood_sd", torch.as_tensor(variance, dtype=torch.float32) ** 0.5)
-        self.log_dict(on_host({"schedule/coarseness": coarseness, **self._rates()}))
+        scale = {"schedule/likelihood_sd": torch.as_tensor(variance, dtype=torch.float32) ** 0.5}
+        self.log_dict(scale | on_host({"schedule/coarseness": coarseness, **self._rates()}))
         return {"loss": result.loss, "terms": terms}
 
     def configure_optimizers(self) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from jsonargparse import ArgumentParser
 
+from air_lightning.moved import renamed
 from air_lightning.testing.report import Skipped
 from air_lightning.testing.subject import Subject, differences, in_words
 from renderers.base import Renderer
@@ -55,7 +56,7 @@ def spec(s: Subject) -> Findings:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--renderer", type=Renderer)
     try:
-        text = parser.dump(parser.parse_object({"renderer": {"class_path": path, "init_args": s.arguments}}))
+        text = parser.dump(parser.parse_object({"renderer": renamed({"class_path": path, "init_args": s.arguments})}))
         again = parser.parse_string(text)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")

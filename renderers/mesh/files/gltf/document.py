@@ -91,7 +91,7 @@ class Document:
             ValueError for a file that is not there, and for what is none: other schemes than ``data:``, absolute paths.
         """
         if not isinstance(uri, str):
-            raise ValueError(f"it has a {what} without data, neither a URI nor a buffer view: {BROKEN}")
+            raise ValueError(f"its {what} has no data, neither a URI nor a buffer view: {BROKEN}")
         if uri[:5].lower() == "data:":
             return _held(uri, what)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:|[/\\]", uri):
