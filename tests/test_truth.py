@@ -13,7 +13,7 @@ from PIL import Image
 from test_module import MODULE, trainer
 from test_module import pytestmark as pytestmark
 
-from air_lightning.metrics.evaluation import Evaluation, figure_names
+from air_lightning.metrics.evaluation import Evaluation, Seen, figure_names
 from air_lightning.model.refinement import Refinement
 from datamodules import Batch, ImageFolder, SceneDataModule, Scenes
 from renderers import GlimpseRenderer, MeshRenderer
@@ -200,8 +200,11 @@ def test_a_truth_of_another_world(tmp_path: Path, renderer: Any, change: Any, me
 
 PLACES = [[-0.5, -0.25], [0.5, 0.5]]
 IDENTITIES = ["red", "blue"]
-COUNTS = {"count_accuracy", "over_count", "under_count"}
+COUNTS = {"count_accuracy", "over_count", "under_count", "expected_count", "true_count", "count_log_loss"}
 POSITIONS = {"position_error", "position_error_share", "position_error_mean", "scene_accuracy"}
+POSITIONS |= {"stated_precision", "precision", "recall", "calibration_error"}
+COVERAGE = {"coverage50", "coverage90"}
+NAMED = {"identity_accuracy", "identity_calibration_error"}
 BOXES = {"box_ap", "box_ap50", "box_ap75"}
 
 
@@ -228,11 +231,11 @@ def drawn(tmp_path: Path, truth: Callable[[int, Any], dict[str, Any] | None]) ->
         (lambda i, box: {}, COUNTS),
         (
             lambda i, box: {"kind": IDENTITIES[i], "x": PLACES[i][0], "y": PLACES[i][1]},
-            COUNTS | POSITIONS | {"identity_accuracy"},
+            COUNTS | POSITIONS | COVERAGE | NAMED,
         ),
-        (lambda i, box: {"x": PLACES[i][0], "y": PLACES[i][1]}, COUNTS | POSITIONS),
+        (lambda i, box: {"x": PLACES[i][0], "y": PLACES[i][1]}, COUNTS | POSITIONS | COVERAGE),
         (lambda i, box: {"box": box}, COUNTS | POSITIONS | BOXES),
-        (lambda i, box: {"kind": IDENTITIES[i], "box": box}, COUNTS | POSITIONS | BOXES | {"identity_accuracy"}),
+        (lambda i, box: {"kind": IDENTITIES[i], "box": box}, COUNTS | POSITIONS | BOXES | NAMED),
     ],
     ids=["counts", "poses and identities", "poses", "boxes", "boxes and identities"],
 )
@@ -246,7 +249,9 @@ def test_what_is_known_is_measured(
     for x, count in ((-0.5, 2), (-0.25, 1)):  # as it is; then one missed, and the other an eighth of the image away
         what, where = torch.tensor([[2, 0]] * 3), torch.tensor([[[x, -0.25], [0.5, 0.5]]] * 3)
         posterior = torch.eye(3)[[count] * 3]
-        evaluation.update(renderer, torch.tensor([count] * 3), posterior, what, where, batch)
+        sure = torch.nn.functional.one_hot(what, 3).float() * 9
+        seen = Seen(torch.tensor([count] * 3), posterior, what, where, torch.full_like(where, 0.1), sure)
+        evaluation.update(renderer, seen, batch)
         figures = evaluation.compute()
         assert set(figures) == names
         assert figures["count_accuracy"] == (count == 2) and figures["under_count"] == (count == 1)

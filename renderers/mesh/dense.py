@@ -57,9 +57,10 @@ class DenseMeshes(Renderer):
         self._keep("light", s.light)
         self._keep("ambient", s.ambient)
         self._keep("diffuse", s.diffuse)
-        self._keep("table", s.table.reshape(s.height, s.width))
-        ones = np.ones_like(s.leans[:, :1])
-        self._keep("leans", np.concatenate([s.leans[:, :1], ones, s.leans[:, 1:]], 1))
+        if len(s.leans):  # torch.export saves no tensor without numbers in silence
+            self._keep("table", s.table.reshape(s.height, s.width))
+            ones = np.ones_like(s.leans[:, :1])
+            self._keep("leans", np.concatenate([s.leans[:, :1], ones, s.leans[:, 1:]], 1))
 
     def _keep(self, name: str, value: NDArray[np.generic]) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value)), persistent=False)
