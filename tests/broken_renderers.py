@@ -15,7 +15,7 @@ from renderers.pixel_loss import Normal
 
 class FlatDepth(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color, depth.flatten(1))
 
 
@@ -37,7 +37,7 @@ class CoarseBackground(Discs):
 
 class Doubles(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color.double(), depth)
 
 
@@ -49,19 +49,19 @@ class KeepsTensor(Discs):
 
 class Bytes(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color * 255, depth)
 
 
 class PaintsNowhere(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer((color + 0.1).clamp(max=1), depth)
 
 
 class DepthUndefined(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color, torch.where(depth.isfinite(), depth, math.nan))
 
 
@@ -77,14 +77,14 @@ class StraightAlpha(GlimpseRenderer):
 
 class ForgetsRed(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         seen = (what != 2)[:, None, None]
         return Layer(color * seen.unsqueeze(1), torch.where(seen, depth, math.inf))
 
 
 class Noisy(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color * torch.rand(()), depth)
 
 
@@ -96,13 +96,13 @@ class UsesNumpysRandom(Discs):
 
 class BatchScaled(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color / len(what), depth)
 
 
 class Ordered(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
-        color, depth, _ = super().draw(what, where)
+        color, depth, _, _ = super().draw(what, where)
         return Layer(color * torch.linspace(1, 0.5, len(what))[:, None, None, None], depth)
 
 
@@ -120,7 +120,7 @@ class PaintersOrder(Discs):
         canvas, canvases = self.ground(len(what), background).expand(len(what), 3, 32, 32), []
         for n in range(what.shape[1]):
             canvases.append(canvas)
-            color, depth, _ = self.draw(what[:, n], where[:, n])
+            color, depth, _, _ = self.draw(what[:, n], where[:, n])
             canvas = torch.where(depth.isfinite().unsqueeze(1), color, canvas)
         return torch.stack([*canvases, canvas], 1)
 
