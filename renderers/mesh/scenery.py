@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,6 +171,17 @@ def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDAr
     return ground, inside
 
 
+def falling(light: Light) -> dict[str, Any]:
+    """Of what kernels read, where the light comes from and what shadows it casts."""
+    direction = np.asarray(light.direction, np.float32)
+    rays = light.directions()[: 0 if light.shadow is None else None]
+    return {
+        "light": direction / np.linalg.norm(direction),
+        "leans": (rays[:, [0, 2]] / rays[:, 1:2]).astype(np.float32),
+        "darkening": np.float32(light.shadow.strength / light.shadow.samples if light.shadow else 0),
+    }
+
+
 def pack(
     meshes: Sequence[Mesh],
     camera: Camera,
@@ -179,9 +191,7 @@ def pack(
     table: Table = Table(),
 ) -> Scenery:
     """All that the kernels read, for images of ``background``'s size."""
-    direction = np.asarray(light.direction, np.float32)
     _, height, width = background.shape
-    rays = light.directions()[: 0 if light.shadow is None else None]
     return Scenery(
         vertices=np.ascontiguousarray(np.concatenate([m.vertices for m in meshes]).T),
         faces=np.ascontiguousarray(np.concatenate([m.faces for m in meshes]).T),
@@ -194,16 +204,14 @@ def pack(
         rotation=camera.rotation().astype(np.float32),
         eye=np.asarray(camera.position, np.float32),
         focal=np.float32(camera.focal() * height / 2),
-        light=direction / np.linalg.norm(direction),
         ambient=np.float32(light.ambient) * np.asarray(light.ambient_color, np.float32),
         diffuse=np.float32(light.directed) * np.asarray(light.color, np.float32),
-        leans=(rays[:, [0, 2]] / rays[:, 1:2]).astype(np.float32),
-        darkening=np.float32(light.shadow.strength / light.shadow.samples if light.shadow else 0),
         table=_ground(camera, table, height, width)[1].ravel(),
         background=background.reshape(3, -1),
         height=height,
         width=width,
         supersample=supersample,
+        **falling(light),
     )
 
 
