@@ -39,6 +39,7 @@ from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import Search
+from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.slots import Slots, infer
 from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
@@ -203,12 +204,16 @@ class AIRModule(pl.LightningModule):
     @torch.no_grad()
     def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
-        observation = self.observed(images)
+        return self.explained(self.observed(images))
+
+    @torch.no_grad()
+    def explained(self, observation: Observation) -> Inference:
+        """As ``infer``, of images with whatever noise and background."""
         slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
         canvases = self.renderer.render(slots.what, slots.where, observation.background)
         log_q = self._log_count(observation, slots, canvases)
         count = log_q.argmax(1)
-        reconstruction = canvases[torch.arange(len(images), device=count.device), count]
+        reconstruction = canvases[torch.arange(len(count), device=count.device), count]
         spread = self._where_sd(observation, slots, canvases)
         posterior = self.powers.of_count(log_q, self.search is not None)
         return Inference(count, posterior, slots, reconstruction, spread, observation.background)
@@ -229,7 +234,7 @@ class AIRModule(pl.LightningModule):
         if self.search is None:
             return count_log_posterior(slots.presence_logits)
         log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
-        return self.search.log_posterior(log_evidence, self.log_prior)
+        return self.search.log_posterior(self.renderer, slots, log_evidence, self.log_prior)
 
     @property
     def _refines(self) -> bool:
@@ -411,11 +416,14 @@ class AIRModule(pl.LightningModule):
     def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
         weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
-        return with_own(weights, self.background, checkpoint.get(RECORD))
+        own = with_own(weights, self.background, checkpoint.get(RECORD))
+        return with_shared(own, self.renderer, checkpoint.get(SHARED))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.background is not None:
             checkpoint[RECORD] = record(self.background)
+        if self.renderer.shared is not None:
+            checkpoint[SHARED] = values_by_name(self.renderer)
         if self.renderer.digests:
             checkpoint["renderer_digests"] = self.renderer.digests
         if self.powers != Powers():

@@ -10,7 +10,7 @@ from renderers.mesh.scenery import Light, Scenery, Shadow, falling
 from renderers.spaces import Coordinate
 
 GROUPS = {
-    "light": ("light_azimuth", "light_elevation", "light_ambient", "light_diffuse"),
+    "light": ("light_azimuth", "light_elevation", "light_nearness", "light_ambient", "light_diffuse"),
     "tint": ("light_red", "light_blue", "ambient_red", "ambient_blue"),
     "shadow": ("shadow_strength", "shadow_softness"),
 }
@@ -21,6 +21,7 @@ COORDINATES = {
     # from z towards x, and above the table; the least height leaves the softest light's disc above it
     "light_azimuth": Coordinate("light_azimuth", "radians", -HALF_TURN, HALF_TURN, 0.06, circular=True),
     "light_elevation": Coordinate("light_elevation", "radians", 0.45, 1.5, 0.05),
+    "light_nearness": Coordinate("light_nearness", "1 / world units", 0.0, 0.3, 0.02),
     "light_ambient": Coordinate("light_ambient", "share of the colour", 0.0, 1.0, 0.03),
     "light_diffuse": Coordinate("light_diffuse", "share of the colour", 0.0, 1.5, 0.05),
     # factors on red and blue, green staying as it is: of what shines from the light's side, and from everywhere
@@ -61,6 +62,7 @@ def values_of(light: Light) -> dict[str, float]:
     return {
         "light_azimuth": math.atan2(x, z),
         "light_elevation": math.asin(y),
+        "light_nearness": 0.0 if light.distance is None else 1 / light.distance,
         "light_ambient": light.ambient,
         "light_diffuse": light.directed,
         "light_red": 0.0,
@@ -84,5 +86,5 @@ def relit(scenery: Scenery, light: Light, learnt: Mapping[str, float]) -> Scener
     return scenery._replace(
         ambient=(v["light_ambient"] * glow * light.ambient_color).astype(np.float32),
         diffuse=(v["light_diffuse"] * tint * light.color).astype(np.float32),
-        **falling(replace(light, direction=direction, shadow=shadow)),
+        **falling(replace(light, direction=direction, shadow=shadow, distance=1 / v["light_nearness"] if v["light_nearness"] > 0 else None)),
     )
