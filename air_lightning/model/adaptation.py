@@ -4,16 +4,13 @@ In turn the model explains some images, and the renderer's shared coordinates ar
 differences and robust Gauss-Newton steps (Levenberg 1944; Triggs et al. 2000, section 4).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
-from renderers.pixel_loss import PixelLoss
 
 MOST_STEPS, SMALL = 6, 0.01
 """Gauss-Newton steps at a time, and the gain, as a share of the misfit, under which they end."""
@@ -161,6 +158,9 @@ class _Problem:
         steps = self.space.steps(u) / self.space.slopes(u).clamp_min(1e-3)
         columns = []
         for j, step in enumerate(steps.clamp(max=0.5).tolist()):
-            up, down = self.residuals(self._at(u, j, float(u[j]) + step)), self.residuals(self._at(u, j, float(u[j]) - step))
+            up, down = (
+                self.residuals(self._at(u, j, float(u[j]) + step)),
+                self.residuals(self._at(u, j, float(u[j]) - step)),
+            )
             columns.append((up - down) / (2 * step))
         return torch.stack(columns, 1)

@@ -11,7 +11,6 @@ from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
-
 STEPS = 5
 """Newton steps from each of several starts."""
 

@@ -16,8 +16,8 @@ from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.files import BareMesh, MeshFile
 from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
-from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
 from renderers.pixel_loss import PixelLoss
 from renderers.renamed import renamed_arguments
 from renderers.spaces import Categorical, Coordinate
@@ -163,8 +163,8 @@ class MeshRenderer(Renderer):
         apart = torch.cdist(foot[..., [0, 2]], foot[..., [0, 2]])
         near = apart < CLOSEST * (core.unsqueeze(-1) + core.unsqueeze(-2))
         low, high = foot[..., 1], foot[..., 1] + tall
-        level = torch.minimum(high.unsqueeze(-1), high.unsqueeze(-2)) > torch.maximum(low.unsqueeze(-1), low.unsqueeze(-2))
-        return near & level & ~torch.eye(where.shape[1], dtype=torch.bool, device=where.device)
+        below, above = low.unsqueeze(-1) < high.unsqueeze(-2), high.unsqueeze(-1) > low.unsqueeze(-2)
+        return near & below & above & ~torch.eye(where.shape[1], dtype=torch.bool, device=where.device)
 
     @property
     def digests(self) -> dict[str, str]:

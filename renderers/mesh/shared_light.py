@@ -81,10 +81,11 @@ def relit(scenery: Scenery, light: Light, learnt: Mapping[str, float]) -> Scener
     azimuth = v["light_azimuth"]
     direction = (across * math.sin(azimuth), math.sin(v["light_elevation"]), across * math.cos(azimuth))
     shadow = light.shadow and replace(light.shadow, strength=v["shadow_strength"], softness=v["shadow_softness"])
+    distance = 1 / v["light_nearness"] if v["light_nearness"] > 0 else None
     tint = np.exp([v["light_red"], 0.0, v["light_blue"]])
     glow = np.exp([v["ambient_red"], 0.0, v["ambient_blue"]])
     return scenery._replace(
         ambient=(v["light_ambient"] * glow * light.ambient_color).astype(np.float32),
         diffuse=(v["light_diffuse"] * tint * light.color).astype(np.float32),
-        **falling(replace(light, direction=direction, shadow=shadow, distance=1 / v["light_nearness"] if v["light_nearness"] > 0 else None)),
+        **falling(replace(light, direction=direction, shadow=shadow, distance=distance)),
     )
