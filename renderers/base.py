@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class Renderer(nn.Module, ABC):
     """
 
     shared_values: Tensor
+    for_other_images: ClassVar[dict[str, Any]] = {}
+    """Arguments of the constructor under which all is learnt that images which it has not drawn do not tell."""
 
     def __init__(
         self,

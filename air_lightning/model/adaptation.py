@@ -4,16 +4,23 @@ In turn the model explains some images, and the renderer's shared coordinates ar
 differences and robust Gauss-Newton steps (Levenberg 1944; Triggs et al. 2000, section 4).
 """
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from torch import Tensor
 
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
+from renderers.spaces import Coordinate
 
 MOST_STEPS, SMALL = 6, 0.01
 """Gauss-Newton steps at a time, and the gain, as a share of the misfit, under which they end."""
+FEW, POOR = 200, 1.5
+"""Pixels, and a misfit, beyond which a fit is poor."""
 AROUND, LEVELS, KEPT = 8, (-0.7, 0.7), 2
 """Starts: so many angles a turn and these levels of every other coordinate, of which so many are followed."""
 
@@ -31,36 +38,105 @@ class Fit(NamedTuple):
     """What a fit has found.
 
     Attributes:
-        values: (S,), of the renderer's shared coordinates.
-        misfit: root mean square of what is left, in units of the noise and robust, in the pixels that are no background.
-        before: likewise, with the values before. Both NaN where no pixel is.
+        values: of the renderer's shared coordinates, by name, in their own units.
+        misfit: root mean square of what is left in pixels that are no background, robust, in units of the noise.
+        before: likewise, before the first fit.
+        pixels: their number.
     """
 
-    values: Tensor
+    values: dict[str, float]
     misfit: float
     before: float
+    pixels: int
+
+    @property
+    def poor(self) -> bool:
+        """Whether what was found is not to be trusted: little to see, or much that is left."""
+        return self.pixels < FEW or self.misfit > POOR
+
+
+class Adaptation:
+    """Learns what all images share (``Renderer.shared``) from some of them, explaining and fitting in turn.
+
+    Args:
+        images: of the data set, the first by number.
+        scales: factors on the noise's scale, one for each turn: while little is known much counts as noise.
+        power: of the likelihood against the coordinates' prior, in (0, 1]: what a renderer cannot draw is alike in all
+            images, so that they tell less than as many of its own would.
+        at: training steps before which it is done; a model that is trained from scratch explains nothing at first.
+    Errors:
+        ValueError for values out of range.
+    """
+
+    def __init__(
+        self,
+        images: int = 32,
+        scales: Sequence[float] = (3.0, 2.0, 1.0),
+        power: float = 0.1,
+        at: Sequence[int] = (0,),
+    ) -> None:
+        if images < 1:
+            raise ValueError(f"adaptation's images must be at least 1, got {images}: 32 is usual")
+        if not scales or not all(scale > 0 for scale in scales):
+            raise ValueError(f"adaptation's scales must be one or more positive factors, got {list(scales)}")
+        if not 0 < power <= 1:
+            raise ValueError(f"adaptation's power must lie in (0, 1], got {power}: 0.1 is usual")
+        if any(step < 0 for step in at):
+            raise ValueError(f"adaptation's steps must not be negative, got {list(at)}")
+        self.images, self.scales, self.power, self.at = images, tuple(scales), power, frozenset(at)
+
+    @torch.no_grad()
+    def __call__(self, renderer: Renderer, observation: Observation, explain: Callable[[Observation], Any]) -> Fit:
+        """Fit the renderer to the observed images; it draws with what is found from then on.
+
+        explain: what is inferred of images, with ``count`` (B,) and ``slots``; it is asked once a turn.
+        """
+        fits = []
+        for turn, scale in enumerate(self.scales):
+            coarse = observation._replace(loss=replace(observation.loss, scale=observation.loss.scale * scale))
+            seen = explain(coarse)
+            explained = Explained(coarse, seen.slots.what, seen.slots.where, seen.count)
+            fits.append(fit_shared(renderer, explained, self.power, search=turn == 0))
+        return fits[-1]._replace(before=fits[0].before)
+
+
+@rank_zero_only
+def say(renderer: Renderer, fit: Fit) -> None:
+    """Print what was found, and warn where it is not to be trusted."""
+    assert renderer.shared is not None
+    found = (_said(coordinate, fit.values[coordinate.name]) for coordinate in renderer.shared.coordinates)
+    print(f"learnt of all images: {', '.join(found)}; misfit {fit.misfit:.2f}, before {fit.before:.2f}")
+    if fit.poor:
+        reason = f"only {fit.pixels} of their pixels are no background" if fit.pixels < FEW else "much is left of them"
+        rank_zero_warn(
+            f"what all images share is not well known, {reason} (misfit {fit.misfit:.2f} times the noise): give more "
+            "images, a background that is theirs, or a start nearer to what they show"
+        )
+
+
+def _said(coordinate: Coordinate, value: float) -> str:
+    if coordinate.unit == "radians":
+        return f"{coordinate.name} {math.degrees(value):.0f} degrees"
+    return f"{coordinate.name} {value:.2f} {coordinate.unit}"
 
 
 def fit_shared(renderer: Renderer, explained: Explained, power: float = 0.1, search: bool = True) -> Fit:
     """Fit the renderer's shared coordinates to explained images; it draws with what is found from then on.
 
-    What is minimised are the pixels' losses, in those that differ from the background, to a ``power``, for what a
-    renderer cannot draw is alike in all images, plus the coordinates' prior.
+    What is minimised are the pixels' losses, in those that differ from the background, to a ``power``, plus the
+    coordinates' prior.
 
     Args:
         search: from many values, angles all around; otherwise from the present ones alone.
     """
     problem = _Problem(renderer, explained, power)
     start = problem.unconstrained(renderer.shared_values)
-    before, seen = problem.misfit(start), problem.size
-    starts = problem.starts(start) if search else [start]
-    best = min((problem.descended(u) for u in starts[:KEPT]), key=problem.cost)
-    renderer.share(problem.constrained(best))
-    after = problem.misfit(best)
-    return Fit(renderer.shared_values.clone(), after, before) if seen else Fit(renderer.shared_values.clone(), *NONE)
-
-
-NONE = (float("nan"), float("nan"))
+    before = problem.misfit(start)
+    starts = problem.starts(start)[:KEPT] if search else [start]
+    best = min((problem.descended(u) for u in starts), key=problem.cost)
+    after = problem.misfit(best)  # it draws so, now
+    assert renderer.shared is not None
+    return Fit(dict(zip(renderer.shared.names, renderer.shared_values.tolist())), after, before, problem.size)
 
 
 class _Problem:
@@ -113,7 +189,7 @@ class _Problem:
         """Values to start from, the best first: every angle around, with each level of what it goes with most."""
         found = [u]
         for j in self.space.circular:
-            found = [self._at(v, j, float(v[j]) + 6.2832 * k / AROUND) for v in found for k in range(AROUND)]
+            found = [self._at(v, j, float(v[j]) + 2 * math.pi * k / AROUND) for v in found for k in range(AROUND)]
         for j in self.space.straight[:1]:
             found = [self._at(v, j, level) for v in found for level in (float(u[j]), *LEVELS)]
         return sorted(found, key=self.cost)

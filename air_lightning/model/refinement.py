@@ -90,21 +90,22 @@ class Refinement:
         slots = _stepped(problem, slots, self.iterations, self.coarseness)
         if self.samples > 1:
             finer = problem._replace(renderer=renderer.finer(self.samples))
-            slots = _stepped(finer, slots, self.iterations, self.coarseness / 2)
+            slots = _stepped(finer, slots, self.iterations, self.coarseness / 2, problem.weights(slots))
         return slots
 
     def _best_start(self, problem: Problem, slots: Slots) -> Slots:
         """The best pose of those refined from several angles, slot by slot."""
         periods = periods_of(problem.renderer, slots.what, slots.where)
-        poses = [slots.where]
+        weights, poses = problem.weights(slots), [slots.where]
         for j in problem.renderer.where.circular:
             for part in range(self.starts):
                 turned = slots.where.clone()
                 turned[..., j] += periods[..., j] * (part / self.starts)
-                poses.append(_stepped(problem, slots._replace(where=turned), STEPS, 0.75 * self.coarseness).where)
+                start = slots._replace(where=turned)
+                poses.append(_stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
         where = torch.stack(poses, 2)
         what = slots.what.unsqueeze(2).expand(*where.shape[:3], *slots.what.shape[2:])
-        best = problem.losses(slots, what, where, problem.weights(slots)).argmin(2)
+        best = problem.losses(slots, what, where, weights).argmin(2)
         return slots._replace(where=_taken(where, best))
 
     def _scanned(self, problem: Problem, slots: Slots, weights: Tensor) -> Slots:
@@ -130,12 +131,17 @@ class Refinement:
         return slots._replace(what=_taken(what, best), where=_taken(where, best))
 
 
-def _stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float) -> Slots:
-    """The slots after so many Newton steps, of which the first are ``coarseness`` finite-difference steps long."""
+def _stepped(
+    problem: Problem, slots: Slots, iterations: int, coarseness: float, weights: Tensor | None = None
+) -> Slots:
+    """The slots after so many Newton steps, of which the first are ``coarseness`` finite-difference steps long.
+
+    weights: of all steps; None: those of the poses as they are.
+    """
     own = problem.renderer.where.steps(slots.where)
     for step in range(iterations):
         size = own * coarseness * max(0.75**step, 0.15)
-        move = _move(problem, slots, problem.weights(slots), size)
+        move = _move(problem, slots, problem.weights(slots) if weights is None else weights, size)
         slots = slots._replace(where=problem.renderer.where.clamp(slots.where + move))
     return slots
 

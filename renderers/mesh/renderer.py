@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -57,6 +58,8 @@ class MeshRenderer(Renderer):
         ValueError for what cannot be drawn, above all an unknown identity or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
     """
+
+    for_other_images: ClassVar[dict[str, Any]] = {"shared": ["all"], "light": {"linear": True, "ambient": 0.1}}
 
     @renamed_arguments(kinds="identities")
     def __init__(

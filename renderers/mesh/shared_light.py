@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from renderers.mesh.scenery import Light, Scenery, Shadow, falling
+from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.scenery import Light, Shadow, falling
 from renderers.spaces import Coordinate
 
 GROUPS = {
