@@ -91,13 +91,15 @@ class Adaptation:
 
         explain: what is inferred of images, with ``count`` (B,) and ``slots``; it is asked once a turn.
         """
-        fits = []
         for turn, scale in enumerate(self.scales):
             coarse = observation._replace(loss=replace(observation.loss, scale=observation.loss.scale * scale))
             seen = explain(coarse)
             explained = Explained(coarse, seen.slots.what, seen.slots.where, seen.count)
-            fits.append(fit_shared(renderer, explained, self.power, search=turn == 0))
-        return fits[-1]._replace(before=fits[0].before)
+            fine = _Problem(renderer, explained._replace(observation=observation), self.power)
+            if turn == 0:
+                before = fine.misfit(fine.unconstrained(renderer.shared_values))
+            fit = fit_shared(renderer, explained, self.power, search=turn == 0)
+        return fit._replace(misfit=fine.misfit(fine.unconstrained(renderer.shared_values)), before=before)
 
 
 @rank_zero_only
