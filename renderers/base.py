@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents, transmittance
 from renderers.finite_differences import central, differenced, perturb
 from renderers.pixel_loss import PixelLoss, check_scale
-from renderers.spaces import Categorical, Coordinate, What, Where
+from renderers.spaces import FULL_TURN, Categorical, Coordinate, What, Where
 
 NOTHING = 1e-6
 """A peak that is rounding and no object: real values have six digits."""
@@ -147,7 +147,10 @@ class Renderer(nn.Module, ABC):
         return extents(shown) * (self.image_shape[1] / shown.shape[-2])
 
     def share(self, values: Tensor) -> None:
-        """Draw with these values (S,) of what all images share, in their own units and clamped to their supports."""
+        """Draw with these values (S,) of what all images share, in their own units.
+
+        They are clamped to their supports, angles turned into theirs by whole turns.
+        """
         if self.shared is None or values.shape != (len(self.shared),) or not values.isfinite().all():
             names = "none" if self.shared is None else ", ".join(self.shared.names)
             raise ValueError(
@@ -155,6 +158,9 @@ class Renderer(nn.Module, ABC):
                 f"({names}), got {values.tolist()}"
             )
         self.shared_values.copy_(self.shared.clamp(values))
+        for j in self.shared.circular:
+            low = self.shared.coordinates[j].low
+            self.shared_values[j] = low + (self.shared_values[j] - low) % FULL_TURN
         self.shared_changed()
 
     def shared_changed(self) -> None:
