@@ -55,7 +55,8 @@ class Refinement:
         scan: angles tried over the period; 0 or 1 tries only the network's.
         identities: how many of the likeliest identities are tried, each at its own pose; 1: only the network's.
         coarseness: the first step, in units of each coordinate's finite-difference step.
-        starts: angles over the period from which place and angle are refined together, five steps each; 0: none.
+        starts: angles over the period from which place and angle are refined together, five steps each; identities are
+            then tried where the slot is, too, and not at their own poses alone. 0: none.
         samples: factor on the renderer's samples a pixel and direction, in as many steps again; 1: none are added.
     """
 
@@ -116,6 +117,8 @@ class Refinement:
             what = slots.what_parameters.topk(min(self.identities, renderer.identity_count), -1).indices
             index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
             where = slots.where_by_identity.gather(2, index)
+            if self.starts:
+                what, where = what.repeat(1, 1, 2), torch.cat([where, slots.where.unsqueeze(2).expand_as(where)], 2)
         periods = periods_of(renderer, what, where)
         turned = [where]
         for j, coordinate in enumerate(renderer.where.coordinates):
