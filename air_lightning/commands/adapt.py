@@ -89,9 +89,8 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     model = build_module(given, of_model)
     restore(model, weights)
     model.requires_grad_(False).powers = Powers()
-    data = ImageFolder(
-        str(options.input), resize=tuple(model.renderer.image_shape[1:]), color=model.renderer.image_shape[0] == 3
-    )
+    channels, height, width = model.renderer.image_shape
+    data = ImageFolder(str(options.input), resize=(height, width), color=channels == 3)
     learn(model, data)
     config["model"] = complete_arguments(given, of_model)
     config["data"] = data_arguments(options.input, model)

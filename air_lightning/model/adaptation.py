@@ -19,7 +19,7 @@ from renderers.spaces import Coordinate
 
 MOST_STEPS, SMALL = 6, 0.01
 """Gauss-Newton steps at a time, and the gain, as a share of the misfit, under which they end."""
-FEW, POOR = 200, 1.5
+FEW, POOR = 200, 1.3
 """Pixels, and a misfit, beyond which a fit is poor."""
 AROUND, LEVELS, KEPT = 8, (-0.7, 0.7), 2
 """Starts: so many angles a turn and these levels of every other coordinate, of which so many are followed."""
