@@ -117,9 +117,8 @@ def say(renderer: Renderer, fit: Fit) -> None:
 
 
 def _said(coordinate: Coordinate, value: float) -> str:
-    if coordinate.unit == "radians":
-        return f"{coordinate.name} {math.degrees(value):.0f} degrees"
-    return f"{coordinate.name} {value:.2f} {coordinate.unit}"
+    in_degrees = {"radians": math.degrees(value), "degrees": value}.get(coordinate.unit)
+    return f"{coordinate.name} {value:.2f}" if in_degrees is None else f"{coordinate.name} {in_degrees:.0f} degrees"
 
 
 def fit_shared(renderer: Renderer, explained: Explained, power: float = 0.1, search: bool = True) -> Fit:
