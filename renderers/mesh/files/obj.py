@@ -80,11 +80,13 @@ def _statements(text: str) -> dict[str, Rows]:
     """By keyword, what is wanted of a file."""
     rows = defaultdict[str, Rows](lambda: Rows([], []))
     for number, line in enumerate(_continued(text.replace("\r\n", "\n").replace("\r", "\n")).split("\n"), 1):
-        words = line.split(None, 1)
-        if len(words) == 2 and words[0] in WANTED:
-            kind = rows["f" if words[0] == "fo" else words[0]]
+        word, _, rest = line.partition(" ")
+        if not word.isalpha():  # indented, or with tabs
+            word, rest, *_ = [*line.split(None, 1), "", ""]
+        if word in WANTED and rest and not rest.isspace():
+            kind = rows["f" if word == "fo" else word]
             kind.lines.append(number)
-            kind.texts.append(words[1])
+            kind.texts.append(rest)
     return rows
 
 
