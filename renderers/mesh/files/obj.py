@@ -69,10 +69,13 @@ def read(path: Path) -> list[Part]:
         tint = np.broadcast_to(shown.color, (*vertex.shape, 3)) if colors is None else colors[vertex]
         textured = (uv >= 0).all(1) & (shown.texture is not None)
         if not textured.all():
-            parts.append(Part(places[vertex[~textured]], tint[~textured]))
+            parts.append(Part(places[vertex], tint).some(~textured))
         if textured.any():
-            at = (coordinates[uv[textured]] * shown.scale + shown.offset) * [1, -1] + [0, 1]
-            parts.append(Part(places[vertex[textured]], np.ones((len(at), 3, 3)), at, shown.texture))
+            if not textured.all():
+                vertex, uv = vertex[textured], uv[textured]
+            at = (coordinates * shown.scale + shown.offset) * [1, -1] + [0, 1]
+            white = np.broadcast_to(np.ones(3), (*vertex.shape, 3))
+            parts.append(Part(places[vertex], white, at[uv], shown.texture))
     return parts
 
 

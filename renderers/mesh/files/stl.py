@@ -67,7 +67,7 @@ def _rgb(said: NDArray[np.uint16], order: str) -> Array:
 def _ascii(data: bytes) -> Array:
     """The triangles (F, 3, 3) of all solids; white space is any, and words are in either case."""
     text = data.decode("latin-1").lower()
-    if re.search(r"\bend\s+loop\b", text):
+    if re.search(r"end\s+loop", text):
         text = re.sub(r"\bend\s+loop\b", "endloop", text)
     *chunks, rest = text.split("endloop")
     loops = [chunk.rpartition("loop")[2] for chunk in chunks if "outer" in chunk]
