@@ -67,7 +67,7 @@ def read(path: Path) -> list[Part]:
         corners = triangles[polygons[polygon]]
         vertex, uv = faces.vertex[corners], faces.uv[corners]
         tint = np.broadcast_to(shown.color, (*vertex.shape, 3)) if colors is None else colors[vertex]
-        textured = (uv >= 0).all(1) & (shown.texture is not None)
+        textured = (uv >= 0).all(1) if shown.texture is not None else np.zeros(len(uv), bool)
         if not textured.all():
             parts.append(Part(places[vertex], tint).some(~textured))
         if textured.any():
