@@ -67,7 +67,9 @@ def read(path: Path) -> list[Part]:
         corners = triangles[polygons[polygon]]
         vertex, uv = faces.vertex[corners], faces.uv[corners]
         tint = np.broadcast_to(shown.color, (*vertex.shape, 3)) if colors is None else colors[vertex]
-        textured = (uv >= 0).all(1) if shown.texture is not None else np.zeros(len(uv), bool)
+        textured: NDArray[np.bool_] = np.min(uv, 1) >= 0
+        if shown.texture is None:
+            textured[:] = False
         if not textured.all():
             parts.append(Part(places[vertex], tint).some(~textured))
         if textured.any():
