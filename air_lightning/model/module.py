@@ -33,7 +33,7 @@ from air_lightning.model.evidence import (
     where_log_ratio,
 )
 from air_lightning.model.laplace import laplace_sd
-from air_lightning.model.objective import given_shown, objective
+from air_lightning.model.objective import given_shown, objective, warn_of_balance
 from air_lightning.model.observation import Observation
 from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
@@ -91,7 +91,8 @@ class AIRModule(pl.LightningModule):
         coarseness: factor on the renderer's finite-difference steps over training: large steps first,
             which see far. Null: always 1.
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
-            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
+            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.07 or
+            more; a warning says what suits less.
         sleep: train the network on scenes drawn from the prior besides, as a warm start; null: on the images alone.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
@@ -411,6 +412,7 @@ class AIRModule(pl.LightningModule):
         self.background.fit(torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device))
 
     def on_fit_start(self) -> None:
+        warn_of_balance(self.balance, self.likelihood.final(), self.renderer.image_background())
         self.start_background("train")
 
     def on_validation_start(self) -> None:
