@@ -463,8 +463,8 @@ def test_a_resumed_run_is_the_run_without_a_break(tmp_path: Any, step: int) -> N
 def test_a_balance_that_leaves_slots_without_weight_is_warned_of() -> None:
     """At the likelihood's final scale; a balance that suits it is taken without a word."""
     warned = (
-        "model.balance is 0.1 and the noise's variance 0.0001: slots learn with 1e-05 of presence's weight, and hardly. "
-        "Set it from 40 (what 0.1 is at a scale of 0.2) to 1e+04 (their weight in the bound)"
+        "model.balance is 0.1 and the noise's variance 0.0001: slots learn with 1e-05 of presence's weight, and "
+        "hardly. Set it from 40 (what 0.1 is at a scale of 0.2) to 1e+04 (their weight in the bound)"
     )
     low = Geometric(1.0, 0.01, 10)
     with pytest.warns(UserWarning, match=re.escape(warned)):

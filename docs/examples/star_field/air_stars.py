@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules import Batch, SceneDataModule, Scenes
@@ -39,7 +40,7 @@ class PointSources(Renderer):
         size: int = 32,
         psf: Psf = "gaussian",
         fwhm: float = 2.8,
-        flux: tuple[float, float] = (0.15, 4.75),
+        flux: tuple[float, float] = (0.2, 6.3),
         reach: float = 0.95,
     ) -> None:
         if psf not in ("gaussian", "moffat"):
@@ -136,6 +137,13 @@ class StarFields(SceneDataModule):
     def displayed(self, images: Tensor) -> Tensor:
         return torch.asinh((images - self.sky[0]) / 0.03) / math.asinh(20)
 
+    def signal_to_noise(self, flux: Tensor) -> Tensor:
+        """Fluxes over their errors, of stars alone over a sky of middling level, whose place is known (King 1983)."""
+        middle = torch.tensor([[[0.0, 0.0, 0.0]]])
+        shape = self.renderer.render(torch.zeros(1, 1, dtype=torch.int64), middle)[0, 1]
+        variance = self.gain * sum(self.sky) / 2 + self.read_noise**2
+        return flux * shape.square().sum().sqrt() / variance**0.5
+
     def scenes(self, split: str) -> "Fields":
         return Fields(self, split)
 
@@ -160,7 +168,11 @@ class Fields(Scenes):
         images = [self._exposed(stream(data.seed, self.split, i % len(self), 1), c) for i, c in zip(indices, clean)]
         return Batch(torch.from_numpy(np.stack(images)).unsqueeze(1), count, what, where)
 
-    def _scene(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sky(self, number: int) -> NDArray[np.float32]:
+        """The sky (H, W) of an image, which nobody tells the model."""
+        return self._scene(stream(self.data.seed, self.split, number % len(self)))[2]
+
+    def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """How many stars, their poses (N, 3) and the sky (H, W)."""
         data, most = self.data, max(1, self.data.largest_count)
         space = data.renderer.where.coordinates
@@ -171,7 +183,7 @@ class Fields(Scenes):
         sky = level * (1 + across * axis + down * axis[:, None])
         return np.array(random.choice(data.counts)), poses.astype(np.float32), sky.astype(np.float32)
 
-    def _exposed(self, random: np.random.Generator, clean: np.ndarray) -> np.ndarray:
+    def _exposed(self, random: np.random.Generator, clean: NDArray[np.float32]) -> NDArray[np.float32]:
         electrons = random.poisson(clean / self.data.gain)
         noise = random.normal(0, self.data.read_noise, clean.shape)
         return (electrons * self.data.gain + noise).astype(np.float32)
