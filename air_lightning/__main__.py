@@ -2,6 +2,7 @@
 
 import os
 
+from air_lightning.cli.allocator import keep_freed_memory
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 
 # Torch's threads spin while they wait for each other. Without end, that costs many times the step on a busy
@@ -9,6 +10,7 @@ from air_lightning.cli.exit_status import exit_with, interrupt_status
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if __name__ == "__main__":
+    keep_freed_memory()
     try:
         from air_lightning.cli import main  # seconds, in which Ctrl-C may come
 

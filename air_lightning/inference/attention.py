@@ -11,9 +11,6 @@ from air_lightning.inference.heads import CodeLimits, PoseHead, crop, image_grid
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
-CELL = 4
-"""Pixels along a side of an attention cell."""
-
 SURROUND = 9
 """Cells along a side of the surroundings that ``surround`` weighs."""
 
@@ -57,7 +54,8 @@ class ResidualAttention(InferenceNetwork):
         glimpse: samples along a side, a multiple of 4.
         glimpse_half: half its width in the image, image coordinates.
         position_sd, angle_sd: initial posterior sd, see PoseHead.
-        window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
+        window: the peak's neighbourhood reaches this many cells to each side.
+        cell: pixels along a side of a cell: about the width of the smallest object.
         signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and
             does not draw the next slot; right where objects are brighter than what is behind them.
         smoothing: averages over 3 x 3 cells that the energy goes through, one after another.
@@ -65,9 +63,11 @@ class ResidualAttention(InferenceNetwork):
             there is as much energy as on either, but more around it: with 1 the peak is on one of them.
         centered: take each channel's median over the cells off the residual first. A background whose mean is another
             than the renderer's then draws no slot; for objects that cover less than half of the image.
+        stretch: look at ``asinh(x / stretch)`` of image and residual instead of x. About the noise's scale, where
+            objects span decades of brightness: the faint ones are then not lost beside the bright. Null: at x.
     Errors:
-        ValueError for images of a single cell, a glimpse that is no multiple of 4, smoothing or surround out of
-        range, and as PoseHead.
+        ValueError for images of a single cell, a glimpse that is no multiple of 4, cell, smoothing, surround or
+        stretch out of range, and as PoseHead.
     """
 
     pixels: Tensor
@@ -88,6 +88,8 @@ class ResidualAttention(InferenceNetwork):
         smoothing: int = 1,
         surround: float = 0.0,
         centered: bool = False,
+        cell: int = 4,
+        stretch: float | None = None,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
@@ -96,20 +98,25 @@ class ResidualAttention(InferenceNetwork):
             raise ValueError(f"smoothing must be at least 1 average over the neighbouring cells, got {smoothing}")
         if not 0 <= surround <= 1:
             raise ValueError(f"surround must lie between 0 and 1, got {surround}: 0 looks at the place alone")
+        if cell < 1:
+            raise ValueError(f"a cell must have at least 1 pixel along a side, got {cell}: 4, for example")
+        if stretch is not None and not stretch > 0:
+            raise ValueError(f"stretch must be positive, got {stretch}: about the noise's scale, or null for none")
         colors, height, width = self.image_shape
-        if max(height, width) <= CELL:
+        if max(height, width) <= cell:
             raise ValueError(
-                f"images of {height}x{width} pixels are a single cell of {CELL}x{CELL}, and there is nothing for "
-                f"attention to choose: take at least {CELL + 1} pixels in one direction, or RecurrentAIR, which looks "
+                f"images of {height}x{width} pixels are a single cell of {cell}x{cell}, and there is nothing for "
+                f"attention to choose: take at least {cell + 1} pixels in one direction, or RecurrentAIR, which looks "
                 "at the whole image"
             )
-        self.cells = (-(-height // CELL), -(-width // CELL))
+        self.cell, self.stretch = cell, stretch
+        self.cells = (-(-height // cell), -(-width // cell))
         # images are filled up to whole cells, to the right and below
-        self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
+        self.padding = (0, self.cells[1] * cell - width, 0, self.cells[0] * cell - height)
         self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
         self.smoothing, self.surround, self.centered = smoothing, surround, centered
         self.map = nn.Sequential(
-            nn.Conv2d(2 * colors + 2, channels, CELL, CELL),
+            nn.Conv2d(2 * colors + 2, channels, cell, cell),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, 1, 1),
             nn.ReLU(),
@@ -134,7 +141,7 @@ class ResidualAttention(InferenceNetwork):
         else:
             self.look = zero(nn.Linear(hidden, look_size(self.what_space)))
         self.register_buffer("pixels", image_grid(height, width), persistent=False)
-        self.register_buffer("grid", _cell_grid(self.cells, height, width), persistent=False)
+        self.register_buffer("grid", _cell_grid(self.cells, cell, height, width), persistent=False)
 
     def initial(self, images: Tensor) -> Glimpsed:
         return self.start(images, None)
@@ -143,15 +150,16 @@ class ResidualAttention(InferenceNetwork):
         return Glimpsed(images.new_zeros(0), whitening)
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
-        residual = state.residual(images, canvas)
-        seen = torch.cat([images, residual, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
+        both = self._both(images, canvas, state)
+        residual = both[:, both.shape[1] // 2 :]
+        seen = torch.cat([both, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
         features = self.map(F.pad(seen, self.padding))
         energy = self._energy(residual)
         saliency = self.saliency(features).squeeze(1)
         attention = self._attention(saliency + self.sharpness * (energy + 1e-3).log())
         center = (attention.unsqueeze(1) * self.grid).sum((2, 3))
         half = torch.full_like(center[:, 0], self.glimpse_half)
-        glimpse = crop(torch.cat([images, residual], 1), affine(half, half, center.detach()), self.glimpse)
+        glimpse = crop(both, affine(half, half, center.detach()), self.glimpse)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
         presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1) + (attention.detach() * saliency).sum((1, 2))
@@ -160,16 +168,21 @@ class ResidualAttention(InferenceNetwork):
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
-        seen = torch.cat([images, state.residual(images, canvas)], 1)
+        seen = self._both(images, canvas, state)
         return cast(Tensor, self.look(crop(seen, self._geometry[0](where[:, 0]), self.glimpse)))
+
+    def _both(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> Tensor:
+        """Image and residual, as the network looks at them, (B, 2 C, H, W)."""
+        both = torch.cat([images, state.residual(images, canvas)], 1)
+        return both if self.stretch is None else (both / self.stretch).asinh()
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual at each cell (B, h, w), smoothed, less what is around it."""
         if self.centered:  # before padding, which would stand out at the edges
-            middle = F.avg_pool2d(residual, CELL, ceil_mode=True).flatten(2).median(2).values
+            middle = F.avg_pool2d(residual, self.cell, ceil_mode=True).flatten(2).median(2).values
             residual = residual - middle[..., None, None]
         padded = F.pad(residual if self.signed else residual.abs(), self.padding)
-        smooth = F.avg_pool2d(padded, CELL)
+        smooth = F.avg_pool2d(padded, self.cell)
         for _ in range(self.smoothing):
             smooth = F.avg_pool2d(smooth, 3, 1, 1)
         energy = smooth.abs().mean(1)
@@ -213,8 +226,8 @@ def _reader(channels: int, glimpse: int, width: int, hidden: int) -> nn.Module:
     )
 
 
-def _cell_grid(cells: tuple[int, int], height: int, width: int) -> Tensor:
+def _cell_grid(cells: tuple[int, int], cell: int, height: int, width: int) -> Tensor:
     """Image coordinates (2, h, w) of the cells' centres in an image of height x width pixels."""
     grid = image_grid(*cells)
-    scale = torch.tensor([cells[1] * CELL / width, cells[0] * CELL / height])[:, None, None]
+    scale = torch.tensor([cells[1] * cell / width, cells[0] * cell / height])[:, None, None]
     return (grid + 1) * scale - 1

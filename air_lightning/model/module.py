@@ -35,12 +35,13 @@ from air_lightning.model.evidence import (
     where_log_ratio,
 )
 from air_lightning.model.laplace import laplace_sd
-from air_lightning.model.objective import given_shown, objective
+from air_lightning.model.objective import given_shown, objective, warn_of_balance
 from air_lightning.model.observation import Observation
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import Search
 from air_lightning.model.shared import SHARED, values_by_name, with_shared
+from air_lightning.model.sleep import Sleep, sleep_loss
 from air_lightning.model.slots import Slots, infer
 from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
@@ -92,7 +93,9 @@ class AIRModule(pl.LightningModule):
         coarseness: factor on the renderer's finite-difference steps over training: large steps first,
             which see far. Null: always 1.
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
-            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share.
+            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.07 or
+            more; a warning says what suits less.
+        sleep: train the network on scenes drawn from the prior besides, as a warm start; null: on the images alone.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
             for a continuous ``what``. Null: the network's own inferred.
@@ -125,6 +128,7 @@ class AIRModule(pl.LightningModule):
         likelihood_sd: Schedule | None = None,
         coarseness: Schedule | None = None,
         balance: float = 0.1,
+        sleep: Sleep | None = None,
         refinement: Refinement | None = None,
         reconsideration: Reconsideration | None = None,
         search: Search | None = None,
@@ -171,6 +175,7 @@ class AIRModule(pl.LightningModule):
         self.likelihood.prepare(renderer.image_shape)
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
         check_positive("coarseness", self.coarseness, 1)
+        self.sleep = None if sleep is None else sleep.prepared(slots)
         self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
         self.adaptation, self._adapted = adaptation, -1
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
@@ -312,13 +317,26 @@ class AIRModule(pl.LightningModule):
             self.renderer, slots, observation, self.log_prior, self.count_estimator, self.identity_estimator,
             step, coarseness, self.balance * variance, self.angle,
         )  # fmt: skip
-        terms = {name: term.detach() for name, term in result.terms.items()}
+        slept = self._slept(observation, step)
+        loss = sum(slept.values(), result.loss)
+        terms = {name: term.detach() for name, term in (result.terms | slept).items()}
         self.log_dict({f"train/{name}": term for name, term in terms.items()})
-        self.log_dict({"train/loss": result.loss.detach(), "train/elbo": result.elbo})
+        self.log_dict({"train/loss": loss.detach(), "train/elbo": result.elbo})
         # a number of the CPU, or already one of the model's device: the host waits for neither
         scale = {"schedule/likelihood_sd": torch.as_tensor(variance, dtype=torch.float32) ** 0.5}
         self.log_dict(scale | on_host({"schedule/coarseness": coarseness, **self._rates()}))
-        return {"loss": result.loss, "terms": terms}
+        return {"loss": loss, "terms": terms}
+
+    def _slept(self, observation: Observation, step: int) -> dict[str, Tensor]:
+        """The sleep phase's term of the loss, where the model has one and its weight is positive."""
+        weight = 0.0 if self.sleep is None else self.sleep.weight(step)
+        if self.sleep is None or not weight > 0:
+            return {}
+        real = observation._replace(loss=self.likelihood.final())
+        drawn, images = self.sleep.draw(self.renderer, real)
+        with torch.no_grad():
+            observed = self.observed(images, step, sample=True)
+        return {"sleep": weight * sleep_loss(self.renderer, self.network, observed, drawn)}
 
     def configure_optimizers(self) -> Any:
         baselines = {id(p) for p in self.count_estimator.parameters()}
@@ -439,6 +457,7 @@ class AIRModule(pl.LightningModule):
             say(self.renderer, self.adapt(images))
 
     def on_fit_start(self) -> None:
+        warn_of_balance(self.balance, self.likelihood.final(), self.renderer.image_background())
         self.start_background("train")
 
     def on_validation_start(self) -> None:
