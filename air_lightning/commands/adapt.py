@@ -125,7 +125,7 @@ def learn(model: AIRModule, data: ImageFolder) -> None:
 
 
 def some_images(data: ImageFolder) -> Tensor:
-    """The first images of the data, at most as many as a background looks at: those of training first, then the rest."""
+    """The first images of the data, as many as a background looks at: those of training first, then the rest."""
     found: list[Tensor] = []
     for split in ("train", "val", "test"):
         scenes, left = data.scenes(split), LOOKED_AT - sum(map(len, found))
