@@ -51,10 +51,10 @@ def explained(images: Tensor, what: Tensor, where: Tensor, loss: PixelLoss) -> E
 def test_a_lamp_that_nobody_knows_is_found_without_labels() -> None:
     """From noisy images and rough poses: the direction to 6 degrees, the rest to a tenth of its range or so."""
     drawn, mine = (
-        MeshRenderer(image_size=(48, 48), light=LAMP),
-        MeshRenderer(image_size=(48, 48), light=UNKNOWN, shared=["light", "shadow"]),
+        MeshRenderer(image_size=(40, 40), light=LAMP),
+        MeshRenderer(image_size=(40, 40), light=UNKNOWN, shared=["light", "shadow"]),
     )
-    what, where = scenes(drawn, 12)
+    what, where = scenes(drawn, 8)
     images = drawn.render(what, where)[:, -1]
     images = images + 0.03 * torch.randn_like(images)
     rough = where + torch.randn_like(where) * 0.03
