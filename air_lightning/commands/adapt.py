@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
@@ -113,8 +114,7 @@ def for_other_images(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def learn(model: AIRModule, data: ImageFolder) -> None:
     """Show the model the images, and say what was found."""
-    scenes = data.scenes("train")
-    images = scenes.__getitems__(list(range(min(LOOKED_AT, len(scenes))))).images
+    images = some_images(data)
     if model.background is not None and model.background.waits:
         model.background.fit(images)
     if model.adaptation is None:
@@ -122,6 +122,16 @@ def learn(model: AIRModule, data: ImageFolder) -> None:
         print(f"{name} names nothing that all images share: only noise, background and search are new")
         return
     say(model.renderer, model.adapt(images[: model.adaptation.images]))
+
+
+def some_images(data: ImageFolder) -> Tensor:
+    """The first images of the data, as many as a background looks at: those of training first, then the rest."""
+    found: list[Tensor] = []
+    for split in ("train", "val", "test"):
+        scenes, left = data.scenes(split), LOOKED_AT - sum(map(len, found))
+        numbers = list(range(min(left, len(scenes))))
+        found += [scenes.__getitems__(numbers).images] if numbers else []
+    return torch.cat(found)
 
 
 def data_arguments(folder: Path, model: AIRModule) -> dict[str, Any]:
