@@ -53,6 +53,10 @@ class PixelLoss(ABC):
         """The noise's scale about a canvas (..., C, H, W): a number, or a tensor that broadcasts to the canvas."""
         return self.scale
 
+    def sample(self, canvas: Tensor) -> Tensor:
+        """An image drawn about a canvas (..., C, H, W). Default: normal noise of ``sd``."""
+        return canvas + self.sd(canvas) * torch.randn_like(canvas)
+
     def whiten(self, canvas: Tensor, image: Tensor) -> Tensor:
         """The residual ``image - canvas`` (..., C, H, W) in units of the noise's scale."""
         return (image - canvas) / self.sd(canvas)
@@ -104,6 +108,11 @@ class StudentT(PixelLoss):
         constant = math.lgamma(nu / 2) - math.lgamma((nu + 1) / 2) + 0.5 * math.log(nu * math.pi)
         return (nu + 1) / 2 * torch.log1p(self.whiten(canvas, image) ** 2 / nu) + (_log(self.scale) + constant)
 
+    def sample(self, canvas: Tensor) -> Tensor:
+        # a t is a normal number over the root of a chi-squared one's share of its degrees of freedom
+        share = torch._standard_gamma(torch.full_like(canvas, self.dof / 2)) / (self.dof / 2)
+        return canvas + self.scale * torch.randn_like(canvas) / share.sqrt()
+
     @property
     def parameter(self) -> float:
         return self.dof
@@ -131,6 +140,10 @@ class Mixture(PixelLoss):
         inlier = math.log1p(-self.outliers) - HALF_LOG_TWO_PI - _log(self.scale)
         inliers = inlier - 0.5 * self.whiten(canvas, image) ** 2
         return -torch.logaddexp(inliers, torch.full_like(inliers, math.log(self.outliers)))
+
+    def sample(self, canvas: Tensor) -> Tensor:
+        outlying = torch.rand_like(canvas) < self.outliers
+        return torch.where(outlying, torch.rand_like(canvas), super().sample(canvas))
 
     @property
     def parameter(self) -> float:

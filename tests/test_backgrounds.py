@@ -22,6 +22,7 @@ from air_lightning.backgrounds import (
     LearntBackground,
     MedianBackground,
     NoBackground,
+    PolynomialBackground,
 )
 from air_lightning.cli import main
 from air_lightning.commands.report.page import scene_card
@@ -141,6 +142,36 @@ def test_a_codes_mean_log_ratio_is_its_kl() -> None:
     assert backdrop.image.shape == (20_000, 3, 19, 12)
     assert backdrop.kl is not None and backdrop.log_ratio is not None
     assert float(backdrop.log_ratio.mean()) == pytest.approx(float(backdrop.kl[0]), rel=0.03)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2])
+def test_a_polynomial_is_fitted_beside_objects_and_noise(degree: int) -> None:
+    """Of each image and channel its own; what no polynomial of its degree is stays with the objects."""
+    background = PolynomialBackground(degree)
+    background.prepare(GlimpseRenderer((2, 24, 20)))
+    x, y = torch.linspace(-1, 1, 20), torch.linspace(-1, 1, 24).unsqueeze(1)
+    terms = torch.stack([torch.ones(24, 20), x.expand(24, 20), y.expand(24, 20), x * y])[: (1, 3, 4)[degree]]
+    sky = 0.3 + 0.1 * (torch.randn(5, 2, len(terms), 1, 1) * terms).sum(2)
+    images = sky + 0.01 * torch.randn_like(sky)
+    images[:, :, 3:12, 5:12] += 0.2
+    images[:, :, 15:20, 2:6] -= 0.1
+    fitted = background(images)
+    assert fitted.kl is None and fitted.log_ratio is None
+    assert float((fitted.image - sky).square().mean().sqrt()) < 0.002  # 0.01 sqrt(6 / 400), and a little for the cut
+    torch.testing.assert_close(background(images[:1]).image, fitted.image[:1])
+
+
+def test_a_flat_image_is_its_own_polynomial() -> None:
+    background = PolynomialBackground()
+    background.prepare(Bumps())
+    torch.testing.assert_close(background(torch.full((1, 1, 12, 12), 0.4)).image, torch.full((1, 1, 12, 12), 0.4))
+
+
+@pytest.mark.parametrize("degree", [-1, 4])
+def test_a_polynomial_of_no_degree_is_refused(degree: int) -> None:
+    message = f"a polynomial background's degree must lie between 0 and 3, got {degree}: 1 is a slope"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        PolynomialBackground(degree)
 
 
 @pytest.mark.parametrize("name", ["code", "hidden"])

@@ -150,13 +150,17 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = site / "air_rings-0.1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: air-rings\nVersion: 0.1.0\n")
-    names = ["rings = my_package:Rings", "mujoco_scene = air_mujoco:MujocoScene"]
-    (info / "entry_points.txt").write_text("\n".join(["[air_lightning.renderers]", *names, ""]))
+    names = [
+        "[air_lightning.renderers]", "rings = my_package:Rings", "mujoco_scene = air_mujoco:MujocoScene",
+        "point_sources = air_stars:PointSources", "[air_lightning.datamodules]", "star_fields = air_stars:StarFields",
+    ]  # fmt: skip
+    (info / "entry_points.txt").write_text("\n".join([*names, ""]))
     shutil.copy(TEMPLATE / "air_rings.py", site / "my_package.py")
     here.mkdir()
     for folder in ("configs", "docs", "tests", "benchmarks"):
         (here / folder).symlink_to(ROOT / folder)
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "examples" / "mujoco_renderer"))
+    for example in ("mujoco_renderer", "star_field"):
+        monkeypatch.syspath_prepend(str(ROOT / "docs" / "examples" / example))
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.delitem(sys.modules, "my_package", raising=False)
     monkeypatch.chdir(here)

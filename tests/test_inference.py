@@ -406,6 +406,49 @@ def test_a_glimpse_that_cannot_be_halved_twice_is_refused() -> None:
         ResidualAttention(Discs(), glimpse=10)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell": 0}, "a cell must have at least 1 pixel along a side, got 0: 4, for example"),
+        ({"stretch": 0.0}, "stretch must be positive, got 0.0: about the noise's scale, or null for none"),
+        (
+            {"cell": 16},
+            "images of 16x16 pixels are a single cell of 16x16, and there is nothing for attention to choose: take at "
+            "least 17 pixels in one direction, or RecurrentAIR, which looks at the whole image",
+        ),
+    ],
+    ids=str,
+)
+def test_cells_and_stretches_that_see_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ResidualAttention(GlimpseRenderer((1, 16, 16)), **options)
+
+
+@pytest.mark.parametrize("cell", [1, 2, 3])
+def test_an_untrained_look_is_as_sharp_as_its_cells(cell: int) -> None:
+    """It points at a dot, to within a cell and what smoothing moves it by."""
+    renderer = GlimpseRenderer((1, 23, 30), what=2)
+    network = ResidualAttention(renderer, channels=2, hidden=4, glimpse=4, cell=cell, window=0, signed=True)
+    images = torch.zeros(1, 1, 23, 30)
+    images[0, 0, 6, 20] = 1.0
+    proposal, _ = network.propose(images, torch.zeros_like(images), network.initial(images))
+    _, x, y = renderer.where.constrain(proposal.mean)[0, 0].tolist()
+    assert abs((x + 1) * 15 - 20.5) <= 1.5 * cell and abs((y + 1) * 11.5 - 6.5) <= 1.5 * cell
+
+
+def test_a_stretched_look_is_the_look_at_stretched_images() -> None:
+    """Image and residual alike, the energy and the glimpse, too."""
+    renderer = GlimpseRenderer((3, 16, 16), what=2)
+    plain, stretched = (
+        ResidualAttention(renderer, channels=4, hidden=8, glimpse=8, stretch=stretch) for stretch in (None, 0.1)
+    )
+    stretched.load_state_dict(plain.state_dict())
+    images, canvas = torch.rand(2, 3, 16, 16), torch.zeros(2, 3, 16, 16)
+    expected, _ = plain.propose((images / 0.1).asinh(), canvas, plain.initial(images))
+    found, _ = stretched.propose(images, canvas, stretched.initial(images))
+    torch.testing.assert_close(found, expected)
+
+
 def test_an_image_of_one_cell_is_refused_and_two_cells_will_do() -> None:
     message = (
         "images of 4x3 pixels are a single cell of 4x4, and there is nothing for attention to choose: take at least "

@@ -29,6 +29,7 @@ from air_lightning.model.evidence import bound, evidence, log_likelihoods, slot_
 from air_lightning.model.module import AIRModule
 from air_lightning.model.observation import Observation
 from air_lightning.model.refinement import Refinement
+from air_lightning.model.sleep import Sleep
 from air_lightning.model.slots import infer
 from air_lightning.schedules import Constant, Geometric, Linear
 from air_lightning.training.callbacks.random_state import RandomState
@@ -445,17 +446,31 @@ def test_a_resumed_run_is_the_run_without_a_break(tmp_path: Any, step: int) -> N
     data = {"counts": (3,), "apart": 0.3, **SIZES, "train_scenes": 16}
     # a trainer that has to ask how long an epoch is before it can tell its last step
     path, limits = tmp_path / "cut.ckpt", {"max_steps": 7, "max_epochs": 9, "num_sanity_val_steps": 0}
-    whole, watch = MODULE["discs"](count=NVILCount()), Images()
+    sleep = Sleep(Linear(1.0, 0.0, 5), scenes=3)
+    whole, watch = MODULE["discs"](count=NVILCount(), sleep=sleep), Images()
     run = trainer(callbacks=[RandomState(), SaveAt(step, path), watch], **limits)
     run.fit(whole, datamodule=Scenes3D(**data))
     torch.manual_seed(99)
-    resumed, rest = MODULE["discs"](count=NVILCount()), Images()
+    resumed, rest = MODULE["discs"](count=NVILCount(), sleep=sleep), Images()
     run = trainer(callbacks=[RandomState(), rest], **limits)
     run.fit(resumed, datamodule=Scenes3D(**data), ckpt_path=path)
     assert len(rest.seen["train"]) == 7 - step
     assert all(torch.equal(a, b) for a, b in zip(watch.seen["train"][step:], rest.seen["train"]))
     pairs = zip(whole.state_dict().values(), resumed.state_dict().values())
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_balance_that_leaves_slots_without_weight_is_warned_of() -> None:
+    """At the likelihood's final scale; a balance that suits it is taken without a word."""
+    warned = (
+        "model.balance is 0.1 and the noise's variance 0.0001: slots learn with 1e-05 of presence's weight, and "
+        "hardly. Set it from 40 (what 0.1 is at a scale of 0.2) to 1e+04 (their weight in the bound)"
+    )
+    low = Geometric(1.0, 0.01, 10)
+    with pytest.warns(UserWarning, match=re.escape(warned)):
+        MODULE["discs"](likelihood_sd=low).on_fit_start()
+    for options in ({"likelihood_sd": low, "balance": 40.0}, {"likelihood_sd": Constant(0.1)}):
+        MODULE["discs"](**options).on_fit_start()
 
 
 # ---- errors

@@ -29,6 +29,7 @@ from air_lightning.estimators import (
 )
 from air_lightning.inference import RecurrentAIR
 from air_lightning.model.module import AIRModule
+from air_lightning.model.sleep import Sleep
 from datamodules import Scenes3D
 from datamodules.base import Batch
 from renderers import GlimpseRenderer, MeshRenderer, constants
@@ -141,7 +142,9 @@ MODELS: dict[str, Callable[[], AIRModule]] = {
     "more identities than summed": lambda: AIRModule(mesh(), identity=ExactIdentity(top=1)),
     "3D, sampled": lambda: AIRModule(mesh(), RecurrentAIR, count=RLOOCount(spread=1.0), identity=RLOOIdentity()),
     "3D, baselines": lambda: AIRModule(mesh(), count=NVILCount(), identity=NVILIdentity()),
+    "3D, sleep": lambda: AIRModule(mesh(), sleep=Sleep(1.0)),
     "2D": lambda: AIRModule(glimpse()),
+    "2D, sleep": lambda: AIRModule(glimpse(), sleep=Sleep(1.0, noise=True)),
     "2D, turned": lambda: AIRModule(GlimpseRenderer((1, 32, 32), what=8, glimpse=8, turn=0.5, compositing="over")),
     "2D, samples": lambda: AIRModule(glimpse(), RecurrentAIR, count=VIMCOCount()),
     "2D, wake-sleep": lambda: AIRModule(glimpse(), count=ReweightedWakeSleepCount()),

@@ -5,6 +5,7 @@ from air_lightning.backgrounds.coded import CodedBackground
 from air_lightning.backgrounds.image_file import ImageFileBackground
 from air_lightning.backgrounds.learnt import LearntBackground
 from air_lightning.backgrounds.median import MedianBackground
+from air_lightning.backgrounds.polynomial import PolynomialBackground
 
 __all__ = [
     "Backdrop",
@@ -14,4 +15,5 @@ __all__ = [
     "LearntBackground",
     "MedianBackground",
     "NoBackground",
+    "PolynomialBackground",
 ]

@@ -19,15 +19,16 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import parallel, runs
 from air_lightning.backgrounds import NoBackground
-from air_lightning.cli import calibration, loggers, opening, records
+from air_lightning.cli import calibration, loggers, records, run_folders
 from air_lightning.cli.arguments import check_given, with_run_config
 from air_lightning.cli.commands import SUBCOMMANDS
-from air_lightning.cli.ending import INTERRUPTED, exit_with
+from air_lightning.cli.exit_status import INTERRUPTED, exit_with
 from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import MetricsFile, RunError, RunFolder
+from air_lightning.runs.loading import restore, starting_weights
 from air_lightning.runs.machine import describe
 from air_lightning.training import callbacks, wandb
 from air_lightning.version import __version__
@@ -132,6 +133,13 @@ class AIRCLI(LightningCLI):
             help="fit only: continue the run in --run_dir from its last checkpoint, with its own config.",
         )
         parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="fit only: the weights to begin with, of a model that comes with the package, of a run's folder or of "
+            "a checkpoint. Step and optimizer begin anew.",
+        )
+        parser.add_argument(
             "--calibrate",
             action="store_true",
             help="validate only: fit powers under which the posteriors would have been as sure as they were right, and "
@@ -185,20 +193,20 @@ class AIRCLI(LightningCLI):
     def _open_fit(self) -> None:
         arguments = self._arguments
         loggers.check(arguments)
-        self.run_dir = opening.fit_folder(arguments)
-        arguments.ckpt_path = opening.checkpoint(arguments, self.run_dir, "last" if arguments.resume else None)
+        self.run_dir = run_folders.fit_folder(arguments)
+        arguments.ckpt_path = run_folders.checkpoint(arguments, self.run_dir, "last" if arguments.resume else None)
         calibration.check(arguments, "fit", self.run_dir)
         if parallel.rank() != 0:
             return  # the first process has opened it
         if not arguments.trainer.fast_dev_run:  # which writes nothing
-            self.folder = opening.make_folder(self.run_dir, arguments)
+            self.folder = run_folders.make_folder(self.run_dir, arguments)
             self.run_dir = self.folder.path
         if arguments.run_dir is None:
             parallel.tell_folder(self.run_dir)
 
     def _open_evaluation(self) -> None:
-        self.run_dir = opening.evaluation_folder(self._arguments, str(self.subcommand))
-        self._arguments.ckpt_path = opening.checkpoint(self._arguments, self.run_dir, "best")
+        self.run_dir = run_folders.evaluation_folder(self._arguments, str(self.subcommand))
+        self._arguments.ckpt_path = run_folders.checkpoint(self._arguments, self.run_dir, "best")
         calibration.check(self._arguments, str(self.subcommand), self.run_dir)
 
     def instantiate_classes(self) -> None:
@@ -214,6 +222,7 @@ class AIRCLI(LightningCLI):
                 self._check(self.model, self.datamodule)
             calibration.check_truth(self._arguments, self.datamodule)
             self._check_weights()
+            self._start()
             if self.datamodule is not None and parallel.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
                 self._check_shares()
@@ -249,6 +258,12 @@ class AIRCLI(LightningCLI):
             runs.check_weights(weights, self.model.state_dict())
         except ValueError as error:
             raise RunError(f"checkpoint {str(path)!r} does not fit: {error}") from error
+
+    def _start(self) -> None:
+        """Give a model that is to be trained the weights of another, where that is asked for."""
+        name = self._arguments.start_from
+        if self.subcommand == "fit" and name is not None and self._arguments.ckpt_path is None:
+            restore(self.model, starting_weights(name))
 
     def _check_shares(self) -> None:
         if isinstance(self.datamodule, SceneDataModule):

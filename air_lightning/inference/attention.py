@@ -11,9 +11,6 @@ from air_lightning.inference.heads import CodeLimits, PoseHead, crop, image_grid
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
-CELL = 4
-"""Pixels along a side of an attention cell."""
-
 SURROUND = 9
 """Cells along a side of the surroundings that ``surround`` weighs."""
 
@@ -23,11 +20,13 @@ class Glimpsed(NamedTuple):
 
     Attributes:
         hidden: the glimpse's features (B, H).
+        seen: the images (B, C, H, W) as the network looks at them.
         image_map: (B, channels, h, w), what the image alone gives to the first convolution, the same for every slot.
         whitening: how much residuals count at each pixel; None: all alike.
     """
 
     hidden: Tensor
+    seen: Tensor
     image_map: Tensor
     whitening: Tensor | None = None
 
@@ -59,7 +58,8 @@ class ResidualAttention(InferenceNetwork):
         glimpse: samples along a side, a multiple of 4.
         glimpse_half: half its width in the image, image coordinates.
         position_sd, angle_sd: initial posterior sd, see PoseHead.
-        window: the peak's neighbourhood reaches this many cells (of 4 x 4 pixels) to each side.
+        window: the peak's neighbourhood reaches this many cells to each side.
+        cell: pixels along a side of a cell: about the width of the smallest object.
         signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and
             does not draw the next slot; right where objects are brighter than what is behind them.
         smoothing: averages over 3 x 3 cells that the energy goes through, one after another.
@@ -67,9 +67,11 @@ class ResidualAttention(InferenceNetwork):
             there is as much energy as on either, but more around it: with 1 the peak is on one of them.
         centered: take each channel's median over the cells off the residual first. A background whose mean is another
             than the renderer's then draws no slot; for objects that cover less than half of the image.
+        stretch: look at ``asinh(x / stretch)`` of image and residual instead of x. About the noise's scale, where
+            objects span decades of brightness: the faint ones are then not lost beside the bright. Null: at x.
     Errors:
-        ValueError for images of a single cell, a glimpse that is no multiple of 4, smoothing or surround out of
-        range, and as PoseHead.
+        ValueError for images of a single cell, a glimpse that is no multiple of 4, cell, smoothing, surround or
+        stretch out of range, and as PoseHead.
     """
 
     pixels: Tensor
@@ -92,6 +94,8 @@ class ResidualAttention(InferenceNetwork):
         smoothing: int = 1,
         surround: float = 0.0,
         centered: bool = False,
+        cell: int = 4,
+        stretch: float | None = None,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
@@ -100,20 +104,25 @@ class ResidualAttention(InferenceNetwork):
             raise ValueError(f"smoothing must be at least 1 average over the neighbouring cells, got {smoothing}")
         if not 0 <= surround <= 1:
             raise ValueError(f"surround must lie between 0 and 1, got {surround}: 0 looks at the place alone")
+        if cell < 1:
+            raise ValueError(f"a cell must have at least 1 pixel along a side, got {cell}: 4, for example")
+        if stretch is not None and not stretch > 0:
+            raise ValueError(f"stretch must be positive, got {stretch}: about the noise's scale, or null for none")
         colors, height, width = self.image_shape
-        if max(height, width) <= CELL:
+        if max(height, width) <= cell:
             raise ValueError(
-                f"images of {height}x{width} pixels are a single cell of {CELL}x{CELL}, and there is nothing for "
-                f"attention to choose: take at least {CELL + 1} pixels in one direction, or RecurrentAIR, which looks "
+                f"images of {height}x{width} pixels are a single cell of {cell}x{cell}, and there is nothing for "
+                f"attention to choose: take at least {cell + 1} pixels in one direction, or RecurrentAIR, which looks "
                 "at the whole image"
             )
-        self.cells = (-(-height // CELL), -(-width // CELL))
+        self.cell, self.stretch = cell, stretch
+        self.cells = (-(-height // cell), -(-width // cell))
         # images are filled up to whole cells, to the right and below
-        self.padding = (0, self.cells[1] * CELL - width, 0, self.cells[0] * CELL - height)
+        self.padding = (0, self.cells[1] * cell - width, 0, self.cells[0] * cell - height)
         self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
         self.smoothing, self.surround, self.centered = smoothing, surround, centered
         self.map = nn.Sequential(
-            nn.Conv2d(2 * colors + 2, channels, CELL, CELL),
+            nn.Conv2d(2 * colors + 2, channels, cell, cell),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, 1, 1),
             nn.ReLU(),
@@ -138,9 +147,9 @@ class ResidualAttention(InferenceNetwork):
         else:
             self.look = zero(nn.Linear(hidden, look_size(self.what_space)))
         self.register_buffer("pixels", image_grid(height, width), persistent=False)
-        self.register_buffer("grid", _cell_grid(self.cells, height, width), persistent=False)
+        self.register_buffer("grid", _cell_grid(self.cells, cell, height, width), persistent=False)
         for name, cells, pixels in zip(("pool_down", "pool_across"), self.cells, (height, width)):
-            self.register_buffer(name, _pooling(cells, pixels, smoothing), persistent=False)
+            self.register_buffer(name, _pooling(cells, cell, pixels, smoothing), persistent=False)
 
     def initial(self, images: Tensor) -> Glimpsed:
         return self.start(images, None)
@@ -148,11 +157,12 @@ class ResidualAttention(InferenceNetwork):
     def start(self, images: Tensor, whitening: Tensor | None) -> Glimpsed:
         first = cast(nn.Conv2d, self.map[0])
         of_images, _, of_pixels = self._first_weights
-        image_map = self._cells(images, of_images) + self._cells(self.pixels.unsqueeze(0), of_pixels, first.bias)
-        return Glimpsed(images.new_zeros(0), image_map, whitening)
+        seen = self._stretched(images)
+        image_map = self._cells(seen, of_images) + self._cells(self.pixels.unsqueeze(0), of_pixels, first.bias)
+        return Glimpsed(images.new_zeros(0), seen, image_map, whitening)
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
-        residual = state.residual(images, canvas)
+        residual = self._stretched(state.residual(images, canvas))
         features = self.map[1:](state.image_map + self._cells(residual, self._first_weights[1])).flatten(2)
         energy = self._energy(residual)
         saliency = self.saliency.weight.flatten(1) @ features + self.saliency.bias
@@ -160,7 +170,7 @@ class ResidualAttention(InferenceNetwork):
         center = attention @ self.grid.flatten(1).T
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
-        glimpse = torch.cat([crop(part, window, self.glimpse) for part in (images, residual)], 1)
+        glimpse = torch.cat([crop(part, window, self.glimpse) for part in (state.seen, residual)], 1)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = torch.cat([features, energy.flatten(1).unsqueeze(1)], 1) @ attention.unsqueeze(2)
         presence = self.presence(torch.cat([hidden, here.squeeze(2)], 1)).squeeze(1)
@@ -171,7 +181,9 @@ class ResidualAttention(InferenceNetwork):
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
         window = self._geometry[0](where[:, 0])
-        seen = [crop(part, window, self.glimpse) for part in (images, state.residual(images, canvas))]
+        seen = [
+            crop(part, window, self.glimpse) for part in (state.seen, self._stretched(state.residual(images, canvas)))
+        ]
         return cast(Tensor, self.look(torch.cat(seen, 1)))
 
     @property
@@ -182,12 +194,16 @@ class ResidualAttention(InferenceNetwork):
 
     def _cells(self, images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         padded = F.pad(images, self.padding) if any(self.padding) else images
-        return F.conv2d(padded, weight, bias, CELL)
+        return F.conv2d(padded, weight, bias, self.cell)
+
+    def _stretched(self, images: Tensor) -> Tensor:
+        """Images or residuals as the network looks at them."""
+        return images if self.stretch is None else (images / self.stretch).asinh()
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual at each cell (B, h, w), smoothed, less what is around it."""
         if self.centered:  # before padding, which would stand out at the edges
-            middle = F.avg_pool2d(residual, CELL, ceil_mode=True).flatten(2).median(2).values
+            middle = F.avg_pool2d(residual, self.cell, ceil_mode=True).flatten(2).median(2).values
             residual = residual - middle[..., None, None]
         smooth = self.pool_down @ ((residual if self.signed else residual.abs()) @ self.pool_across.T)
         energy = smooth.abs().mean(1)
@@ -231,20 +247,20 @@ def _reader(channels: int, glimpse: int, width: int, hidden: int) -> nn.Module:
     )
 
 
-def _pooling(cells: int, pixels: int, smoothing: int) -> Tensor:
+def _pooling(cells: int, cell: int, pixels: int, smoothing: int) -> Tensor:
     """(cells, pixels): the mean over a cell's pixels, then ``smoothing`` times over three cells, in one direction.
 
     Beyond the image is nothing, which counts as zeros.
     """
     mean = torch.zeros(cells, pixels)
-    mean[torch.arange(pixels) // CELL, torch.arange(pixels)] = 1 / CELL
+    mean[torch.arange(pixels) // cell, torch.arange(pixels)] = 1 / cell
     place = torch.arange(cells)
     near = ((place.unsqueeze(1) - place).abs() <= 1) / 3
     return torch.linalg.matrix_power(near, smoothing) @ mean
 
 
-def _cell_grid(cells: tuple[int, int], height: int, width: int) -> Tensor:
+def _cell_grid(cells: tuple[int, int], cell: int, height: int, width: int) -> Tensor:
     """Image coordinates (2, h, w) of the cells' centres in an image of height x width pixels."""
     grid = image_grid(*cells)
-    scale = torch.tensor([cells[1] * CELL / width, cells[0] * CELL / height])[:, None, None]
+    scale = torch.tensor([cells[1] * cell / width, cells[0] * cell / height])[:, None, None]
     return (grid + 1) * scale - 1

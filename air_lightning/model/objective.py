@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, presence_weights
@@ -13,6 +14,7 @@ from air_lightning.model.evidence import bound, evidence, log_likelihoods, of_sa
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of, where_kl
 from renderers.base import Renderer
+from renderers.pixel_loss import PixelLoss
 from renderers.spaces import Categorical
 
 
@@ -86,6 +88,25 @@ def objective(
     if angle is not None and renderer.where.circular:
         terms["angle"] = _angle_loss(renderer, slots, observation, weights, angle).sum(1).mean()
     return Objective(sum(terms.values(), torch.zeros(())), terms, bound(log_q, log_evidence, log_prior).mean().detach())
+
+
+LEAST_WEIGHT = 5e-4
+"""Of the slots' terms: 0.1, the usual balance, times the variance of a scale of 0.07."""
+
+
+def warn_of_balance(balance: float, loss: PixelLoss, canvas: Tensor) -> None:
+    """Say so where the slots' terms have next to no weight against presence: the noise about a canvas (C, H, W) is low.
+
+    Everything is then right, and training slow to begin, or wrong in the end: presence learns and objects do not.
+    """
+    variance = float(torch.as_tensor(loss.sd(canvas)).detach().square().mean())
+    weight = balance * variance
+    if weight < LEAST_WEIGHT:
+        rank_zero_warn(
+            f"model.balance is {balance:g} and the noise's variance {variance:.2g}: slots learn with {weight:.1g} of "
+            f"presence's weight, and hardly. Set it from {0.004 / variance:.2g} (what 0.1 is at a scale of 0.2) to "
+            f"{1 / variance:.2g} (their weight in the bound)"
+        )
 
 
 def _mixed_likelihood(canvases: Tensor, observation: Observation, shares: Tensor) -> Tensor:

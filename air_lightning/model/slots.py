@@ -107,14 +107,15 @@ def next_slot(
     noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
     options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
     what_parameters = network.appearance(images, canvas, options, state)
-    what = _draw_what(renderer, what_parameters, sample)
+    what = draw_what(renderer, what_parameters, sample)
     rows = torch.arange(images.shape[0], device=images.device)
     where = options[rows, what] if renderer.identity_count > 1 else options[:, 0]
     found = Slots(proposal.presence_logit, what, where, options, proposal.mean, proposal.sd, what_parameters, noise)
     return found, state
 
 
-def _draw_what(renderer: Renderer, what_parameters: Tensor, sample: bool) -> Tensor:
+def draw_what(renderer: Renderer, what_parameters: Tensor, sample: bool) -> Tensor:
+    """``what`` (B,) or (B, D) of its posterior's parameters: a sample, or the mode."""
     if isinstance(renderer.what, Gaussian):
         mean, log_sd = what_parameters.chunk(2, -1)
         return mean + log_sd.exp() * torch.randn_like(mean) if sample else mean

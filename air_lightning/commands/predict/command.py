@@ -6,7 +6,8 @@
 Images are PNG, JPEG, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has
 a line of JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay
 OUT/overlays/ has the images with their objects marked. Images of another size than the model's are scaled to it,
-whatever their proportions; boxes are in the pixels of the image as it was given. A model sees
+whatever their proportions, or with --tiles OVERLAP cut into tiles of that size, whose objects are put together again;
+boxes are in the pixels of the image as it was given. A model sees
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
 --model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
@@ -28,7 +29,7 @@ from pathlib import Path
 
 from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli.checks import check_writable, positive
-from air_lightning.cli.ending import exit_with, interrupt_status
+from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
 from air_lightning.commands.predict.model import Model
@@ -58,6 +59,8 @@ def main(args: Sequence[str]) -> None:
         model.stretch = options.stretch or model.stretch
         if options.background == "median":
             model.replace_background(MedianBackground())
+        if options.tiles is not None:
+            model.work_in_tiles(options.tiles)
         if model.waits:
             model.fit_background(some_images(files, model.wanted))
         unread = run(model, files, options)
@@ -83,6 +86,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--offset", type=float, help="the raw number that is black")
     parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
     parser.add_argument("--background", choices=("median",), help="behind the objects: the given images' median")
+    parser.add_argument(
+        "--tiles", type=int, metavar="OVERLAP", help="cut large images into tiles that overlap by so many pixels"
+    )
     parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
     parser.add_argument("--batch_size", type=positive, default=64, help="images at a time (default: 64)")
@@ -183,7 +189,7 @@ class Reader:
 
     def _count(self, size: tuple[int, int]) -> None:
         _, height, width = self.wanted.shape
-        if size == (width, height):
+        if size == (width, height) or self.wanted.tiled:
             return
         if size[0] * height == size[1] * width:
             self.scaled += 1

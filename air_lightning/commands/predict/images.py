@@ -36,19 +36,31 @@ class Wanted(NamedTuple):
 
     Attributes:
         shape: (C, H, W). levels: of the values of files and arrays. stretch: of the originals, which are only shown.
+        tiled: larger ones keep their size, and smaller ones are a ValueError.
     """
 
     shape: Shape
     levels: Levels = Levels()
     stretch: Stretch = "linear"
+    tiled: bool = False
 
     def __call__(self, raw: RawImage) -> GivenImage:
         pixels = self.levels(raw)
-        image = np.array(finished(pixels, self.shape[1:], color=self.shape[0] == 3), np.float32)
+        if self.tiled:
+            self._check(*pixels.shape[:2])
+        size = None if self.tiled else self.shape[1:]
+        image = np.array(finished(pixels, size, color=self.shape[0] == 3), np.float32)
         return GivenImage(
             torch.from_numpy(image / np.float32(255) if pixels.dtype == np.uint8 else image),
             displayed(pixels, self.stretch),
         )
+
+    def _check(self, height: int, width: int) -> None:
+        if height < self.shape[1] or width < self.shape[2]:
+            raise ValueError(
+                f"an image of {width}x{height} pixels (width x height) holds no tile of the model's size, "
+                f"{self.shape[2]}x{self.shape[1]}: fill it up, or have it scaled, without tiles"
+            )
 
 
 class FileImages(NamedTuple):

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from air_lightning.backgrounds import Background
 from air_lightning.commands.predict.images import GivenImage, Wanted, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
+from air_lightning.commands.predict.tiles import check_tiles, cut, merged
 from air_lightning.model.module import AIRModule
 from air_lightning.runs.loading import load_module, shipped, shipped_run
 from air_lightning.runs.reading import read_config
@@ -35,6 +37,7 @@ class Model:
                 "RGB (3) images only"
             )
         self.module, self.levels, self.stretch = module.eval(), levels, stretch
+        self.overlap: int | None = None
 
     @classmethod
     def load(
@@ -52,7 +55,7 @@ class Model:
     @property
     def wanted(self) -> Wanted:
         """How it wants its images."""
-        return Wanted(self.image_shape, self.levels, self.stretch)
+        return Wanted(self.image_shape, self.levels, self.stretch, tiled=self.overlap is not None)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -92,6 +95,20 @@ class Model:
         background.prepare(self.module.renderer)
         self.module.background = background.to(self.module.device)
 
+    def work_in_tiles(self, overlap: int) -> None:
+        """Take images larger than the model's as tiles of its size from now on, which overlap by so many pixels.
+
+        Otherwise they are scaled to it. Errors: ValueError for a renderer whose poses have no x and y in the image, for
+        an overlap that is no part of a tile, and for a background that waits for images.
+        """
+        check_tiles(self.module.renderer, overlap)
+        if self.waits:
+            raise ValueError(
+                f"{type(self.module.background).__name__} looks at the images that are given, and tiles of them show "
+                "different places, which have no background in common: leave one of the two out"
+            )
+        self.overlap = overlap
+
     def fit_background(self, images: Sequence[GivenImage]) -> None:
         """Show the background images that are as the model wants them. Errors: ValueError where they make none."""
         assert self.module.background is not None
@@ -125,9 +142,19 @@ class Model:
 
     def infer_batch(self, batch: Sequence[GivenImage], all_slots: bool = False) -> list[Prediction]:
         """Explain one batch of images that are as the model wants them."""
-        images = torch.stack([given.image for given in batch]).to(self.module.device)
+        if self.overlap is not None:
+            return [self._tiled(given, self.overlap, all_slots) for given in batch]
         sizes = [given.original.size for given in batch]
-        return predictions(self.module.renderer, self.module.infer(images), sizes, all_slots)
+        return self._seen(torch.stack([given.image for given in batch]), sizes, all_slots)
+
+    def _seen(self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool) -> list[Prediction]:
+        return predictions(self.module.renderer, self.module.infer(images.to(self.module.device)), sizes, all_slots)
+
+    def _tiled(self, given: GivenImage, overlap: int, all_slots: bool) -> Prediction:
+        _, height, width = self.image_shape
+        tiles, shown = cut(given.image, (width, height), overlap)
+        seen = [s for part in shown for s in self._seen(part, [(width, height)] * len(part), True)]
+        return merged(tiles, seen, overlap, all_slots)
 
 
 def levels_of(run: Path) -> tuple[Levels, Stretch]:

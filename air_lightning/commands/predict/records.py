@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.distributions import presence_weights
-from air_lightning.model.module import Inference
+from air_lightning.model.air import Inference
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -146,14 +146,14 @@ def _pose(renderer: Renderer, identity: int, where: Tensor) -> dict[str, float |
         if not coordinate.circular:
             pose[coordinate.name] = value
         else:
-            pose[coordinate.name] = _digits(value - period * round(value / period)) if period > 0 else None
+            pose[coordinate.name] = rounded(value - period * round(value / period)) if period > 0 else None
     return pose
 
 
 def _numbers(values: Tensor) -> tuple[float, ...]:
-    return tuple(_digits(value) for value in values.tolist())
+    return tuple(rounded(value) for value in values.tolist())
 
 
-def _digits(value: float) -> float:
+def rounded(value: float) -> float:
     """Six significant digits: what float32 holds, and no more."""
     return float(f"{value:.6g}")

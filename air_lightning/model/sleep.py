@@ -1,0 +1,198 @@
+"""The sleep phase: q learns from scenes that are drawn from the prior, whose slots are known."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from air_lightning.distributions import count_log_posterior, draw
+from air_lightning.inference import InferenceNetwork, Proposal
+from air_lightning.model.evidence import of_sample, what_log_ratio, where_log_ratio
+from air_lightning.model.observation import Observation
+from air_lightning.model.slots import Slots, draw_what
+from air_lightning.schedules import Constant, Linear, Schedule
+from renderers.base import Renderer
+from renderers.constants import constant
+from renderers.spaces import FULL_TURN, Gaussian
+
+ABSENT = 1e6
+"""Farther than anything in the image: objects that are not there come last."""
+
+
+class Drawn(NamedTuple):
+    """B scenes drawn from the prior.
+
+    Attributes:
+        count: (B,), how many of the N objects are there, the first ones.
+        what: (B, N) or (B, N, D). where: (B, N, P). unconstrained: (B, N, P), ``where`` as inference has it.
+    """
+
+    count: Tensor  # type: ignore[assignment]  # hides tuple.count
+    what: Tensor
+    where: Tensor
+    unconstrained: Tensor
+
+
+class Sleep:
+    """Wake-sleep's sleep phase (Hinton et al. 1995), as a term of the loss: KL(p(slots | x) || q), x being drawn.
+
+    Scenes are drawn from the prior through the renderer, with the model's background and, if asked for, its noise, and
+    q's log density of the true slots is raised. Labels of images are not needed for that. It is a warm start: the
+    weight falls, and what remains is learning from the images themselves.
+
+    Each slot is held against that true object, of those not yet explained, that lies nearest in the image to where the
+    network would put one, and one slot more than there are objects is to be absent: q learns in the order in which it
+    finds objects itself. Between slots the network sees the canvas of the true objects so far in half of the scenes. In
+    the other half it sees that of its own samples, which it will have to go by: what these leave over is no object.
+
+    Args:
+        weight: of the term over training: a number, or a schedule; null: from 1 to 0 over 1 000 steps. Where it is 0
+            nothing is drawn.
+        scenes: drawn in each step, by each process.
+        counts: probabilities of 0 to N objects in them; null: all alike. (The model's own prior may hold
+            mostly empty scenes.)
+        noise: draw images with the likelihood's noise, of its final scale: right where that is the images' real
+            noise. Otherwise images are canvases.
+    Errors:
+        ValueError for a weight that is negative or never positive, fewer than one scene, and counts that are no N + 1
+        probabilities.
+    """
+
+    def __init__(
+        self,
+        weight: float | Schedule | None = None,
+        scenes: int = 32,
+        counts: Sequence[float] | None = None,
+        noise: bool = False,
+    ) -> None:
+        self.weight = _weight(weight)
+        if scenes < 1:
+            raise ValueError(f"sleep draws at least 1 scene a step, got scenes={scenes}: 32, for example")
+        self.scenes, self.noise, self.counts = scenes, noise, None if counts is None else tuple(counts)
+
+    def prepared(self, slots: int) -> "Sleep":
+        """Itself, for a model of so many slots: the counts' probabilities are checked."""
+        if self.counts is None:
+            self.counts = (1.0,) * (slots + 1)
+        if len(self.counts) != slots + 1 or min(self.counts) < 0 or not sum(self.counts[1:]) > 0:
+            raise ValueError(
+                f"sleep's counts must be {slots + 1} probabilities (of 0 to {slots} objects), some of them of one "
+                f"object or more, got {list(self.counts)}: null draws all counts alike"
+            )
+        return self
+
+    @torch.no_grad()
+    def draw(self, renderer: Renderer, observation: Observation) -> tuple[Drawn, Tensor]:
+        """Scenes, and images (B, C, H, W) of them with backgrounds and noise as of the ``observation`` of real ones."""
+        like = observation.images
+        assert self.counts is not None
+        drawn = from_prior(renderer, constant(self.counts, like.dtype, like.device), self.scenes)
+        behind = observation.background
+        if behind is not None and behind.dim() == 4:  # of as many of the images, over again
+            behind = behind[torch.arange(self.scenes, device=like.device) % len(behind)]
+        canvases = renderer.render(drawn.what, drawn.where, behind)
+        canvas = canvases[torch.arange(self.scenes, device=like.device), drawn.count]
+        return drawn, observation.loss.sample(canvas) if self.noise else canvas
+
+
+def from_prior(renderer: Renderer, counts: Tensor, scenes: int) -> Drawn:
+    """Scenes from the prior of where and what, their number of objects in proportion to ``counts`` (N + 1,)."""
+    shape = scenes, counts.shape[0] - 1
+    count = draw((counts / counts.sum()).unsqueeze(0), scenes).squeeze(0)
+    space, device = renderer.where, counts.device
+    columns = [
+        (torch.rand(shape, device=device) - 0.5) * FULL_TURN if c.circular else torch.randn(shape, device=device)
+        for c in space.coordinates
+    ]
+    unconstrained = torch.stack(columns, -1)
+    if isinstance(renderer.what, Gaussian):
+        what = torch.randn(*shape, renderer.what.dim, device=device)
+    else:
+        what = torch.randint(renderer.identity_count, shape, device=device)
+    return Drawn(count, what, space.constrain(unconstrained), unconstrained)
+
+
+def sleep_loss(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Tensor:
+    """``-log q(n | x) - sum_{i <= n} log q(slot_i | x, slots before) / p(slot_i)``, mean over scenes (scalar), nats.
+
+    Up to the count's prior this is KL(p || q) of the true slots, in the order in which the network finds them.
+    """
+    slots = found(renderer, network, observation, drawn)
+    log_count = count_log_posterior(slots.presence_logits).gather(1, drawn.count.unsqueeze(1)).squeeze(1)
+    there = _places(drawn) < drawn.count.unsqueeze(1)
+    ratio = where_log_ratio(renderer, slots) + what_log_ratio(renderer, slots)
+    return -(log_count + (ratio * there).sum(1)).mean()
+
+
+def found(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Slots:
+    """The true objects as slots, in the order in which the network finds them, with its posterior of each.
+
+    Sampled pose and ``what`` are the true ones. So are those on the canvases that the network looks at, in every other
+    scene; in the rest they are drawn from q.
+    """
+    images, behind = observation.images, observation.background
+    canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
+    rows = torch.arange(len(images), device=images.device)
+    state = network.start(images, observation.whitening)
+    distance = ABSENT * (_places(drawn) >= drawn.count.unsqueeze(1))  # besides that in the image
+    parts: list[Slots] = []
+    seen: list[tuple[Tensor, Tensor]] = []
+    for place in range(drawn.what.shape[1]):
+        proposal, state = network.propose(images, canvas, state)
+        nearest = (distance + _distance(renderer, drawn, proposal.mean.detach())).argmin(1)
+        distance = distance.scatter(1, nearest.unsqueeze(1), torch.inf)
+        true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:]))
+        options = true.where.unsqueeze(1).expand_as(proposal.mean)
+        parts.append(_slot(proposal, true, options, network.appearance(images, canvas, options, state)))
+        seen.append(_seen(renderer, parts[-1], rows % 2 > 0))
+        state = network.observe(state, *seen[-1])
+        if network.needs_canvas and place + 1 < drawn.what.shape[1]:
+            with torch.no_grad():
+                what, where = (torch.stack(column, 1) for column in zip(*seen))
+                canvases = renderer.render(what, where, behind)
+            canvas = canvases[rows, drawn.count.clamp_max(place + 1)]
+    return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
+
+
+def _slot(proposal: Proposal, true: Drawn, options: Tensor, what_parameters: Tensor) -> Slots:
+    """One true object of each scene as the sample of a slot: its noise is what q would have drawn it with."""
+    logit, mean, sd = proposal
+    own_mean, own_sd = (of_sample(part.unsqueeze(1), true.what.unsqueeze(1)).squeeze(1) for part in (mean, sd))
+    noise = ((true.unconstrained - own_mean) / own_sd).unsqueeze(1)
+    return Slots(logit, true.what, true.where, options, mean, sd, what_parameters, noise)
+
+
+def _places(drawn: Drawn) -> Tensor:
+    return torch.arange(drawn.what.shape[1], device=drawn.count.device)
+
+
+def _distance(renderer: Renderer, drawn: Drawn, mean: Tensor) -> Tensor:
+    """Squared distances (B, N), in the image, of the objects from where a proposal of mean (B, K, P) puts them."""
+    options = renderer.where.constrain(mean)
+    rows = torch.arange(len(mean), device=mean.device).unsqueeze(1)
+    put = options[rows, drawn.what] if renderer.identity_count > 1 else options
+    return (renderer.project(put)[0] - renderer.project(drawn.where)[0]).square().sum(-1)
+
+
+def _seen(renderer: Renderer, slot: Slots, own: Tensor) -> tuple[Tensor, Tensor]:
+    """``what`` and pose that the network takes to be there: true ones; where ``own`` (B,), drawn from q."""
+    with torch.no_grad():
+        noise = torch.randn_like(slot.where_mean[:, :1])
+        options = renderer.where.constrain(slot.where_mean + slot.where_sd * noise).unsqueeze(1)
+        what = draw_what(renderer, slot.what_parameters, True)
+        where = of_sample(options, what.unsqueeze(1)).squeeze(1)
+        mask = own.unsqueeze(1)
+        return torch.where(mask if what.dim() > 1 else own, what, slot.what), torch.where(mask, where, slot.where)
+
+
+def _weight(weight: float | Schedule | None) -> Schedule:
+    schedule = Linear(1.0, 0.0, 1000) if weight is None else weight
+    schedule = Constant(schedule) if isinstance(schedule, (int, float)) else schedule
+    ends = schedule(0), schedule.last
+    if min(ends) < 0 or not max(ends) > 0:
+        raise ValueError(
+            f"sleep's weight must not be negative, and positive somewhere, got {ends[0]:g} to {ends[1]:g}: leave "
+            "model.sleep out (null) for none"
+        )
+    return schedule
