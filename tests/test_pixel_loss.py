@@ -1,5 +1,6 @@
 """Pixel losses against torch.distributions, in value and gradient, and what they refuse."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,6 +55,25 @@ def test_values_and_gradients(case: tuple[PixelLoss, Density], shape: tuple[int,
         assert mine.any() and torch.allclose(mine, true, rtol=1e-9)
     number, tensor = (replace(loss, scale=s)(canvas, image) for s in (0.2, torch.full(shape, 0.2, dtype=torch.float64)))
     assert torch.allclose(number, tensor, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [None, *SCALES.values()], ids=["number", *SCALES])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_total_is_the_sum_over_an_image(case: tuple[PixelLoss, Density], shape: tuple[int, ...] | None) -> None:
+    loss, _ = case
+    canvas, image = (part.detach().requires_grad_() for part in numbers())
+    leaves = [canvas, image]
+    if shape is not None:
+        scale = torch.linspace(0.1, 0.3, math.prod(shape), dtype=torch.float64).view(shape).requires_grad_()
+        loss, leaves = replace(loss, scale=scale), [*leaves, scale]
+    total, expected = loss.total(canvas, image), loss(canvas, image).flatten(2).sum(2)
+    assert total.shape == (2, 4) and torch.allclose(total, expected, rtol=1e-12)
+    weights = torch.linspace(-1, 1, 8, dtype=torch.float64).view(2, 4)
+    for leaf in leaves:
+        mine, true = (
+            torch.autograd.grad((weights * sums).sum(), leaf, retain_graph=True)[0] for sums in (total, expected)
+        )
+        assert mine.any() and torch.allclose(mine, true, rtol=1e-9)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

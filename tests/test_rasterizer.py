@@ -1,8 +1,11 @@
 """The kernels against rays in float64, on random objects, cameras and meshes the built-in shapes do not cover."""
 
+import importlib
 import multiprocessing
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,3 +179,21 @@ def test_degenerate_faces_are_not_drawn() -> None:
     mesh = Mesh(line, np.array([[0, 1, 2], [1, 1, 2]], np.int32), np.ones((2, 3, 3), np.float32), 0.0, closed=False)
     _, depth = draw([mesh], [0], np.zeros((1, 4)), Camera(), Light(), 33, 33)
     assert np.isinf(depth).all()
+
+
+def test_a_kernels_cache_goes_when_a_file_it_calls_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = "from numba import njit\n\n@njit(cache=True)\ndef double(x):\n    return 2 * x\n"
+    (tmp_path / "doubling.py").write_text(kernel)
+    monkeypatch.syspath_prepend(tmp_path)
+    double = importlib.import_module("doubling").double
+    assert double(3) == 6
+    folder = Path(double.stats.cache_path)
+    kept = {path.name for path in folder.glob("doubling.double*")}
+    source = tmp_path / "called.py"
+    source.touch()
+    os.utime(source, (0, 0))
+    rasterizer.renew_cache(double, str(source))
+    assert kept and kept == {path.name for path in folder.glob("doubling.double*")}
+    os.utime(source, (2**31, 2**31))
+    rasterizer.renew_cache(double, str(source))
+    assert not list(folder.glob("doubling.double*")) and double(4) == 8

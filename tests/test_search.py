@@ -13,8 +13,8 @@ from toy_renderers import Blobs, Slabs
 from air_lightning.distributions import count_log_prior
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
+from air_lightning.model.calibration import Powers
 from air_lightning.model.module import AIRModule
-from air_lightning.model.powers import Powers
 from air_lightning.model.search import Scene, Search, _covered
 from air_lightning.model.slots import Slots, infer
 from air_lightning.schedules import Constant

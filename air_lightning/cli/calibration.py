@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from pytorch_lightning.utilities import rank_zero_only
 
 from air_lightning import runs
-from air_lightning.model.powers import POWERS, Powers
+from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.runs import RunError
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from air_lightning.cli.arguments import SUBCOMMANDS
 from air_lightning.cli.commands import COMMANDS
-from air_lightning.cli.ending import exit_with, sigterm_interrupts
+from air_lightning.cli.exit_status import exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
 from air_lightning.plugins.names import unknown_name

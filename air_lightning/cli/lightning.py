@@ -19,10 +19,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import parallel, runs
 from air_lightning.backgrounds import NoBackground
-from air_lightning.cli import calibration, loggers, opening, records
+from air_lightning.cli import calibration, loggers, records, run_folders
 from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_config
 from air_lightning.cli.commands import COMMANDS
-from air_lightning.cli.ending import INTERRUPTED, exit_with
+from air_lightning.cli.exit_status import INTERRUPTED, exit_with
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
@@ -188,20 +188,20 @@ class AIRCLI(LightningCLI):
     def _open_fit(self) -> None:
         arguments = self._arguments
         loggers.check(arguments)
-        self.run_dir = opening.fit_folder(arguments)
-        arguments.ckpt_path = opening.checkpoint(arguments, self.run_dir, "last" if arguments.resume else None)
+        self.run_dir = run_folders.fit_folder(arguments)
+        arguments.ckpt_path = run_folders.checkpoint(arguments, self.run_dir, "last" if arguments.resume else None)
         calibration.check(arguments, "fit", self.run_dir)
         if parallel.rank() != 0:
             return  # the first process has opened it
         if not arguments.trainer.fast_dev_run:  # which writes nothing
-            self.folder = opening.make_folder(self.run_dir, arguments)
+            self.folder = run_folders.make_folder(self.run_dir, arguments)
             self.run_dir = self.folder.path
         if arguments.run_dir is None:
             parallel.tell_folder(self.run_dir)
 
     def _open_evaluation(self) -> None:
-        self.run_dir = opening.evaluation_folder(self._arguments, str(self.subcommand))
-        self._arguments.ckpt_path = opening.checkpoint(self._arguments, self.run_dir, "best")
+        self.run_dir = run_folders.evaluation_folder(self._arguments, str(self.subcommand))
+        self._arguments.ckpt_path = run_folders.checkpoint(self._arguments, self.run_dir, "best")
         calibration.check(self._arguments, str(self.subcommand), self.run_dir)
 
     def instantiate_classes(self) -> None:

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from air_lightning.cli.arguments import check_configs
-from air_lightning.cli.ending import exit_with
+from air_lightning.cli.exit_status import exit_with
 from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.short_names import UnknownName
 from air_lightning.runs import RunError

@@ -7,7 +7,7 @@ Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments
 
 from collections.abc import Sequence
 
-from air_lightning.cli.ending import exit_with
+from air_lightning.cli.exit_status import exit_with
 from air_lightning.cli.parsers import Parser
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.testing.check import LAWS, measure

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 
-from air_lightning.cli.ending import exit_with
+from air_lightning.cli.exit_status import exit_with
 from air_lightning.plugins.registry import FAMILIES, Family, Plugin, available
 from renderers.base import Renderer
 from renderers.spaces import Categorical

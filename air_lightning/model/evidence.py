@@ -20,7 +20,7 @@ from renderers.spaces import Gaussian
 
 def log_likelihoods(canvases: Tensor, observation: Observation) -> Tensor:
     """log p(x | canvas_n), (B, N + 1), for canvases (B, N + 1, C, H, W)."""
-    return -observation.loss(canvases, observation.images.unsqueeze(1)).flatten(2).sum(2)
+    return -observation.loss.total(canvases, observation.images.unsqueeze(1))
 
 
 def what_kl(renderer: Renderer, slots: Slots) -> Tensor:

@@ -21,7 +21,8 @@ from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.likelihoods import Likelihood, NormalLikelihood
 from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
-from air_lightning.metrics.host import on_host
+from air_lightning.metrics.host_tensors import on_host
+from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.model.evidence import (
     bound,
     evidence,
@@ -35,7 +36,6 @@ from air_lightning.model.evidence import (
 from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.objective import given_shown, objective, warn_of_balance
 from air_lightning.model.observation import Observation
-from air_lightning.model.powers import POWERS, Powers
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import Search

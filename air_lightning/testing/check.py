@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
-from air_lightning.testing import drawing, geometry, gradients, travel
+from air_lightning.testing import copies, drawing, geometry, gradients
 from air_lightning.testing.report import BrokenLaws, Finding, Report, Skipped
 from air_lightning.testing.subject import Subject
 from renderers.base import Renderer
@@ -33,9 +33,9 @@ LAWS: dict[str, Law] = {
         geometry.unproject,
         geometry.window,
         geometry.boxes,
-        travel.state,
-        travel.pickling,
-        travel.spec,
+        copies.state,
+        copies.pickling,
+        copies.spec,
         drawing.accelerator,
     )
 }

@@ -1,11 +1,11 @@
-"""The embedded z-buffer rasteriser: numba kernels that draw meshes and difference them in place.
+"""The embedded z-buffer rasteriser: numba kernels that draw meshes.
 
-Three entry points, all float32, each for the objects or scenes ``start`` to ``stop``:
+Two entry points, both float32, each for the objects or scenes ``start`` to ``stop``:
 
 - ``draw_layers``: one object, one layer (colour and depth);
-- ``draw_canvases``: prefix canvases 0..N of a batch of scenes;
-- ``score_swaps``: for every slot and every alternative pose or identity of it, how a per-pixel objective of the
-  canvases changes. It draws, composites, contracts and forgets: memory does not grow with the alternatives.
+- ``draw_canvases``: prefix canvases 0..N of a batch of scenes.
+
+``renderers.mesh.swaps`` differences what they draw, in place.
 
 Coverage is by pixel centre (top-left ties may be drawn by both neighbours, which have the same depth there).
 Faces with a corner nearer than ``NEAR`` are not drawn. Depth and colour are interpolated with perspective.
@@ -14,18 +14,14 @@ An object whose pose is not finite, or whose coordinates add up to more than ``F
 A buffer is a flat array (4, samples) here: red, green, blue and nearness, which is 1 / depth and 0 where nothing
 is; its sample (y, x) is entry ``y * width + x``. Boxes are (left, top, right, bottom) in samples, the last two
 exclusive, all four multiples of ``supersample``; a buffer may be of a box only, the ``window``.
-
-Every kernel is in this file: numba renews a function's cache when the function's own file changes, not when the
-file of something it calls does.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-
-from renderers.pixel_loss import LINEAR, MIXTURE, POISSON_GAUSSIAN, SQUARED, STUDENT_T
 
 NEAR = 0.05
 FAR = 1e6
@@ -34,7 +30,7 @@ Int = NDArray[np.int32]
 
 # of float32, so that nothing is promoted to float64
 ZERO, HALF, ONE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 1e9, NEAR, FAR], np.float32)
-LEAST_AREA, PER_ROOT_TWO_PI = np.float32(1e-12), np.float32(0.3989422804)
+LEAST_AREA = np.float32(1e-12)
 
 # fastmath without its promise that no number is NaN or infinite: poses and gradients may be.
 FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
@@ -42,6 +38,18 @@ FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "err
 # microsecond an object, as much again as a cube's faces.
 LEAN: dict[str, Any] = {**FAST, "_nrt": False}
 outer, inner, inlined = njit(**FAST, nogil=True), njit(**LEAN), njit(**LEAN, inline="always")
+
+
+def renew_cache(kernel: Any, *sources: str) -> None:
+    """Drop what numba keeps of the file of ``kernel`` if one of the files ``sources`` is newer.
+
+    Numba itself compares with the function's own file, not with the files of what it calls.
+    """
+    newest = max(Path(source).stat().st_mtime for source in sources)
+    name = kernel.py_func.__module__.rpartition(".")[2]
+    for kept in Path(kernel.stats.cache_path).glob(f"{name}.*.nb[ci]"):
+        if kept.stat().st_mtime < newest:
+            kept.unlink(missing_ok=True)
 
 
 class Scenery(NamedTuple):
@@ -215,14 +223,14 @@ def _fill(
 
 
 @inner
-def _rows(window: Any, box: Any) -> Any:
+def rows(window: Any, box: Any) -> Any:
     """The rows of ``box`` in a buffer of ``window``: their first sample, and the one after their last."""
     width = window[2] - window[0]
     return (box[1] - window[1]) * width, (box[3] - window[1]) * width
 
 
 @inner
-def _draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any, box: Any) -> None:
+def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any, box: Any) -> None:
     """One object into a ``buffer`` of ``window``; ``box`` becomes its bounds.
 
     Nearness is written in all rows of the box, colour where the object is; the rest stays as it was.
@@ -230,7 +238,7 @@ def _draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: An
     count = _project(s, identity, pose, screen)
     _bound(screen, count, window, s.supersample, box)
     nearness = buffer[3]
-    for p in range(*_rows(window, box)):
+    for p in range(*rows(window, box)):
         nearness[p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     lx, ly, lz = cos * s.light[0] - sin * s.light[2], s.light[1], sin * s.light[0] + cos * s.light[2]
@@ -250,7 +258,7 @@ def _draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: An
 
 
 @inner
-def _widen(box: Any, by: Any) -> None:
+def widen(box: Any, by: Any) -> None:
     """``box`` becomes the smallest around it and another; those of nothing are all 0."""
     if box[2] == 0:
         box[0], box[1], box[2], box[3] = by[0], by[1], by[2], by[3]
@@ -261,7 +269,7 @@ def _widen(box: Any, by: Any) -> None:
 @inner
 def _silhouette(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: Any, window: Any, box: Any) -> None:
     """Nearness in the ``box`` of the shadow that the k-th direction of the light casts; ``box`` from ``_bound``."""
-    for p in range(*_rows(window, box)):
+    for p in range(*rows(window, box)):
         buffer[3, p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     lx, lz = cos * s.leans[k, 0] - sin * s.leans[k, 1], sin * s.leans[k, 0] + cos * s.leans[k, 1]
@@ -275,7 +283,7 @@ def _silhouette(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: A
 
 
 @inner
-def _shadow(
+def shadow(
     s: Any, identity: int, pose: Any, window: Any, dark: Any, screen: Any, part: Any, shade: Any, box: Any
 ) -> None:
     """What one object lets through of the table's light, ``shade`` of ``window``; ``box`` becomes the shadow's bounds.
@@ -289,7 +297,7 @@ def _shadow(
     for k in range(s.leans.shape[0]):
         count = _project_shadow(s, identity, pose, k, screen)
         _bound(screen, count, window, s.supersample, part)
-        _widen(box, part)
+        widen(box, part)
         _silhouette(s, identity, pose, k, screen, dark, window, part)
         for y in range(part[1], part[3]):
             for x in range(part[0], part[2]):
@@ -299,7 +307,7 @@ def _shadow(
 
 
 @inner
-def _dim(shade: Any, shade_width: int, box: Any, window: Any, buffer: Any) -> None:
+def dim(shade: Any, shade_width: int, box: Any, window: Any, buffer: Any) -> None:
     """Darken the ground that is seen in a ``buffer`` of ``window`` by the ``box`` of a whole buffer's ``shade``."""
     width = window[2] - window[0]
     for y in range(max(box[1], window[1]), min(box[3], window[3])):
@@ -312,7 +320,7 @@ def _dim(shade: Any, shade_width: int, box: Any, window: Any, buffer: Any) -> No
 
 
 @njit(cache=True)
-def _workspace(s: Any) -> Any:
+def workspace(s: Any) -> Any:
     """For one thread: the whole buffer as a window, space for vertices on the screen, for a buffer, for a box."""
     most = 0
     for k in range(s.vertex_start.shape[0] - 1):
@@ -322,7 +330,7 @@ def _workspace(s: Any) -> Any:
 
 
 @njit(cache=True)
-def _darkroom(s: Any) -> Any:
+def darkroom(s: Any) -> Any:
     """For one thread that draws shadows: a buffer to work in, and space for a box; nothing where there are none."""
     samples = s.height * s.width if s.leans.shape[0] else 0
     return np.empty((4, samples), np.float32), np.zeros(4, np.int64)
@@ -335,21 +343,21 @@ def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, laye
 
     The shade is there if the light casts shadows.
     """
-    whole, screen, _, box = _workspace(s)
-    dark, part = _darkroom(s)
+    whole, screen, _, box = workspace(s)
+    dark, part = darkroom(s)
     for m in range(start, stop):
         layer = layers[m]
         layer[:] = ZERO
         layer[3] = np.inf
-        _draw(s, identities[m], poses[m], whole, screen, layer, box)
-        for p in range(*_rows(whole, box)):
+        draw(s, identities[m], poses[m], whole, screen, layer, box)
+        for p in range(*rows(whole, box)):
             layer[3, p] = ONE / layer[3, p]
         if s.leans.shape[0]:
-            _shadow(s, identities[m], poses[m], whole, dark, screen, part, layer[4], box)
+            shadow(s, identities[m], poses[m], whole, dark, screen, part, layer[4], box)
 
 
 @inner
-def _overlay(source: Any, source_width: int, box: Any, window: Any, buffer: Any) -> None:
+def overlay(source: Any, source_width: int, box: Any, window: Any, buffer: Any) -> None:
     """Put the ``box`` of a whole buffer over the ``buffer`` of ``window`` where it is nearer."""
     width = window[2] - window[0]
     for y in range(max(box[1], window[1]), min(box[3], window[3])):
@@ -361,17 +369,17 @@ def _overlay(source: Any, source_width: int, box: Any, window: Any, buffer: Any)
 
 
 @inner
-def _copy(source: Any, target: Any) -> None:
+def copy(source: Any, target: Any) -> None:
     """``target`` from ``source``, which may be longer. (A slice assigned to a slice would not be vectorised.)"""
     for p in range(target.shape[0]):
         target[p] = source[p]
 
 
 @inner
-def _average(samples: Any, start: int, width: int, factor: int, pixels: Any) -> None:
+def average(samples: Any, start: int, width: int, factor: int, pixels: Any) -> None:
     """A row of ``pixels``, each the mean of ``factor`` x ``factor`` of the flat ``samples``, the first at ``start``."""
     if factor == 1:
-        _copy(samples[start : start + pixels.shape[0]], pixels)
+        copy(samples[start : start + pixels.shape[0]], pixels)
         return
     share = ONE / np.float32(factor * factor)
     for x in range(pixels.shape[0]):
@@ -388,7 +396,7 @@ def _reduce(buffer: Any, box: Any, width: int, factor: int, image: Any) -> None:
     left, right = box[0] // factor, box[2] // factor
     for c in range(3):
         for y in range(box[1] // factor, box[3] // factor):
-            _average(buffer[c], y * factor * width + box[0], width, factor, image[c, y, left:right])
+            average(buffer[c], y * factor * width + box[0], width, factor, image[c, y, left:right])
 
 
 @outer
@@ -397,8 +405,8 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, 
 
     ``grounds`` (1 or B, 3, SH * SW) are the backgrounds.
     """
-    whole, screen, buffer, box = _workspace(s)
-    dark, part = _darkroom(s)
+    whole, screen, buffer, box = workspace(s)
+    dark, part = darkroom(s)
     scene, empty, shade, cast = (
         np.empty_like(buffer),
         np.empty_like(canvases[0, 0]),
@@ -410,22 +418,22 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, 
         ground = grounds[b if grounds.shape[0] > 1 else 0]
         if grounds.shape[0] > 1:
             _reduce(ground, whole, s.width, s.supersample, empty)
-        _copy(ground.reshape(-1), scene[:3].reshape(-1))
+        copy(ground.reshape(-1), scene[:3].reshape(-1))
         scene[3] = ZERO
-        _copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
+        copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
         for n in range(identities.shape[1]):
-            _draw(s, identities[b, n], poses[b, n], whole, screen, buffer, box)
-            _overlay(buffer, s.width, box, whole, scene)
-            _copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
+            draw(s, identities[b, n], poses[b, n], whole, screen, buffer, box)
+            overlay(buffer, s.width, box, whole, scene)
+            copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
             if s.leans.shape[0]:
-                _shadow(s, identities[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
-                _dim(shade, s.width, cast, whole, scene)
+                shadow(s, identities[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
+                dim(shade, s.width, cast, whole, scene)
                 _reduce(scene, cast, s.width, s.supersample, canvases[b, n + 1])
             _reduce(scene, box, s.width, s.supersample, canvases[b, n + 1])
 
 
 @inner
-def _surround(s: Any, identities: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
+def surround(s: Any, identities: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
     """``window`` becomes the smallest box around objects of identities (M,) and poses (M, 4), and their shadows.
 
     All 0 if none is seen.
@@ -434,253 +442,8 @@ def _surround(s: Any, identities: Any, poses: Any, whole: Any, screen: Any, box:
     for m in range(identities.shape[0]):
         count = _project(s, identities[m], poses[m], screen)
         _bound(screen, count, whole, s.supersample, box)
-        _widen(window, box)
+        widen(window, box)
         for k in range(s.leans.shape[0]):
             count = _project_shadow(s, identities[m], poses[m], k, screen)
             _bound(screen, count, whole, s.supersample, box)
-            _widen(window, box)
-
-
-@inner
-def _crop(image: Any, window: Any, factor: int, pixels: Any) -> None:
-    """``pixels`` (3, ...), flat, of an ``image`` (3, H, W) become those in the ``window``."""
-    left, top, right, bottom = window[0] // factor, window[1] // factor, window[2] // factor, window[3] // factor
-    across = right - left
-    for c in range(3):
-        for y in range(bottom - top):
-            _copy(image[c, top + y, left:right], pixels[c, y * across : (y + 1) * across])
-
-
-@inlined
-def _loss(code: int, parameter: Any, value: Any, wanted: Any, scale: Any) -> Any:
-    """A pixel's loss where a canvas shows ``value``, less what depends on the scale alone."""
-    gap = value - wanted
-    if code == POISSON_GAUSSIAN:
-        variance = parameter * max(value, ZERO) + scale * scale
-        return HALF * (gap * gap / variance + np.log(variance))
-    square = gap * gap / (scale * scale)
-    if code == STUDENT_T:
-        return HALF * (parameter + ONE) * np.log(ONE + square / parameter)
-    if code == MIXTURE:
-        return -np.log((ONE - parameter) * PER_ROOT_TWO_PI / scale * np.exp(-HALF * square) + parameter)
-    return HALF * square
-
-
-@inner
-def _aim(buffer: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor: int, aim: Any) -> None:
-    """``aim`` (3, pixels) of a buffer of ``window``: its squared error's slope, or its loss, in each pixel."""
-    code, parameter, _ = scoring
-    width = window[2] - window[0]
-    across = width // factor
-    for c in range(3):
-        for y in range((window[3] - window[1]) // factor):
-            start, stop = y * across, (y + 1) * across
-            out, goal, sd = aim[c, start:stop], wanted[c, start:stop], scale[c, start:stop]
-            _average(buffer[c], y * factor * width, width, factor, out)
-            if code == SQUARED:
-                for x in range(across):
-                    out[x] = np.float32(2) * (out[x] - goal[x])
-            else:
-                for x in range(across):
-                    out[x] = _loss(code, parameter, out[x], goal[x], sd[x])
-
-
-@inner
-def _stage(
-    s: Any,
-    ground: Any,
-    i: int,
-    layers: Any,
-    boxes: Any,
-    shades: Any,
-    casts: Any,
-    target: Any,
-    scoring: Any,
-    window: Any,
-    old: Any,
-    aim: Any,
-    goal: Any,
-) -> None:
-    """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``.
-
-    There, ``aim[n]`` is its slope or loss, and ``goal`` (2, 3, ...) image and scale, where the objective has them.
-    """
-    width, height = window[2] - window[0], window[3] - window[1]
-    linear = scoring[0] == LINEAR
-    if not linear:
-        _crop(target[0], window, s.supersample, goal[0])
-    if scoring[0] > SQUARED:
-        _crop(scoring[2], window, s.supersample, goal[1])
-    for j in range(layers.shape[0]):
-        n = max(i, j)
-        if j == 0:
-            old[n, 3, : width * height] = ZERO
-            for c in range(3):
-                for y in range(height):
-                    start = (window[1] + y) * s.width + window[0]
-                    _copy(ground[c, start : start + width], old[n, c, y * width : (y + 1) * width])
-        elif j > i:
-            for c in range(4):
-                _copy(old[n - 1, c], old[n, c, : width * height])
-        if j != i:
-            _overlay(layers[j], s.width, boxes[j], window, old[n])
-            if s.leans.shape[0]:
-                _dim(shades[j], s.width, casts[j], window, old[n])
-        if n == j and linear:
-            _crop(target[n + 1], window, s.supersample, aim[n])
-        elif n == j:
-            _aim(old[n], scoring, goal[0], goal[1], window, s.supersample, aim[n])
-
-
-@inner
-def _effect(buffer: Any, old: Any, slope: Any, squared: bool, start: int, stop: int) -> Any:
-    """Change of the objective where an alternative is drawn over ``old``, its samples ``start`` to ``stop``.
-
-    With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
-    """
-    red, green, blue, nearness = buffer[0], buffer[1], buffer[2], buffer[3]
-    old_red, old_green, old_blue, nearest = old[0], old[1], old[2], old[3]
-    slope_red, slope_green, slope_blue = slope[0], slope[1], slope[2]
-    bend, total = ONE if squared else ZERO, ZERO
-    for p in range(start, stop):
-        shown = nearness[p] > nearest[p]
-        r = red[p] - old_red[p] if shown else ZERO
-        g = green[p] - old_green[p] if shown else ZERO
-        b = blue[p] - old_blue[p] if shown else ZERO
-        total += r * (slope_red[p] + bend * r) + g * (slope_green[p] + bend * g) + b * (slope_blue[p] + bend * b)
-    return total
-
-
-@inner
-def _effect_of_means(buffer: Any, old: Any, slope: Any, squared: bool, window: Any, box: Any, factor: int) -> Any:
-    """As ``_effect``, for the pixels of ``box`` that are means of ``factor`` x ``factor`` samples."""
-    width, bend, total = window[2] - window[0], ONE if squared else ZERO, ZERO
-    share = ONE / np.float32(factor * factor)
-    for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
-        for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
-            r, g, b = ZERO, ZERO, ZERO
-            for j in range(y * factor, (y + 1) * factor):
-                for p in range(j * width + x * factor, j * width + (x + 1) * factor):
-                    if buffer[3, p] > old[3, p]:
-                        r += buffer[0, p] - old[0, p]
-                        g += buffer[1, p] - old[1, p]
-                        b += buffer[2, p] - old[2, p]
-            r, g, b, q = r * share, g * share, b * share, y * (width // factor) + x
-            total += r * (slope[0, q] + bend * r) + g * (slope[1, q] + bend * g) + b * (slope[2, q] + bend * b)
-    return total
-
-
-@inlined
-def _worth(scoring: Any, aim: Any, goal: Any, c: int, q: int, change: Any, value: Any) -> Any:
-    """Of channel c of pixel q, what its ``change`` to ``value`` makes of the objective."""
-    code, parameter, _ = scoring
-    if code == LINEAR:
-        return change * aim[c, q]
-    if code == SQUARED:
-        return change * (aim[c, q] + change)
-    return _loss(code, parameter, value, goal[0, c, q], goal[1, c, q]) - aim[c, q]
-
-
-@inner
-def _effect_at_large(
-    buffer: Any, shade: Any, old: Any, aim: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
-) -> Any:
-    """As ``_effect``, of every objective and with the object's shadow, in the pixels of ``box``.
-
-    ``shade`` is empty where no shadows are cast.
-    """
-    width, total, shaded = window[2] - window[0], ZERO, shade.shape[0] > 0
-    share = ONE / np.float32(factor * factor)
-    for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
-        for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
-            r0, g0, b0, r, g, b, q = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, y * (width // factor) + x
-            changed = False
-            for j in range(y * factor, (y + 1) * factor):
-                for p in range(j * width + x * factor, j * width + (x + 1) * factor):
-                    r0, g0, b0 = r0 + old[0, p], g0 + old[1, p], b0 + old[2, p]
-                    if buffer[3, p] > old[3, p]:
-                        changed = True
-                        r += buffer[0, p] - old[0, p]
-                        g += buffer[1, p] - old[1, p]
-                        b += buffer[2, p] - old[2, p]
-                    elif shaded and old[3, p] == 0 and shade[p] < 1:
-                        changed, dark = True, shade[p] - ONE
-                        r, g, b = r + dark * old[0, p], g + dark * old[1, p], b + dark * old[2, p]
-            if changed:
-                r, g, b = r * share, g * share, b * share
-                total += _worth(scoring, aim, goal, 0, q, r, r0 * share + r)
-                total += _worth(scoring, aim, goal, 1, q, g, g0 * share + g)
-                total += _worth(scoring, aim, goal, 2, q, b, b0 * share + b)
-    return total
-
-
-@inner
-def _effects(
-    factor: int,
-    buffer: Any,
-    shade: Any,
-    window: Any,
-    box: Any,
-    i: int,
-    old: Any,
-    aim: Any,
-    scoring: Any,
-    goal: Any,
-    scores: Any,
-) -> None:
-    """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it."""
-    start, stop = _rows(window, box)
-    squared = scoring[0] == SQUARED
-    for n in range(i, old.shape[0] if box[2] else 0):
-        if scoring[0] > SQUARED or shade.shape[0]:
-            scores[n + 1] = _effect_at_large(buffer, shade, old[n], aim[n], scoring, goal, window, box, factor)
-        elif factor == 1:
-            scores[n + 1] = _effect(buffer, old[n], aim[n], squared, start, stop)
-        else:
-            scores[n + 1] = _effect_of_means(buffer, old[n], aim[n], squared, window, box, factor)
-
-
-@outer
-def score_swaps(
-    start: int, stop: int, s: Any, grounds: Any, slots: Any, others: Any, target: Any, scoring: Any, scores: Any
-) -> None:
-    """Effect on each canvas of slot i drawn as alternative m, against slot i left out.
-
-    Args:
-        grounds: backgrounds (1 or B, 3, SH * SW).
-        slots: identities (B, N) and poses (B, N, 4), as they are.
-        others: identities (B, N, M) and poses (B, N, M, 4), the alternatives.
-        target: (B, N + 1, 3, H, W) where the objective of canvas n is its inner product with ``target[:, n]``;
-            otherwise images (B, 1, 3, H, W).
-        scoring: the objective's code in ``renderers.pixel_loss``; the loss's parameter, float32, and scale (3, H, W).
-        scores: (B, N, M, N + 1), written; zero for canvases that do not show slot i.
-    """
-    (identities, poses), (other_identities, other_poses) = slots, others
-    _, count, choices = other_identities.shape
-    whole, screen, buffer, box = _workspace(s)
-    layers = np.empty((count, 4, s.height * s.width), np.float32)
-    boxes, window, old = np.empty((count, 4), np.int64), np.empty(4, np.int64), np.empty_like(layers)
-    pixels = s.height * s.width // (s.supersample * s.supersample)
-    aim, goal = np.empty((count, 3, pixels), np.float32), np.empty((2, 3, pixels), np.float32)
-    dark, part = _darkroom(s)
-    shade, shades, casts = np.empty_like(dark[0]), np.empty((count, dark.shape[1]), np.float32), np.empty_like(boxes)
-    shaded, cast = s.leans.shape[0] > 0, part.copy()
-    for b in range(start, stop):
-        ground = grounds[b if grounds.shape[0] > 1 else 0]
-        scores[b] = ZERO
-        for j in range(count):
-            _draw(s, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
-            if shaded:
-                _shadow(s, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
-        for i in range(count):
-            _surround(s, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
-            _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
-            for m in range(choices):
-                identity, pose = other_identities[b, i, m], other_poses[b, i, m]
-                if shaded:
-                    buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
-                _draw(s, identity, pose, window, screen, buffer, box)
-                if shaded:
-                    _shadow(s, identity, pose, window, dark, screen, part, shade, cast)
-                    _widen(box, cast)
-                _effects(s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])
+            widen(window, box)

@@ -384,7 +384,7 @@ def score_swaps(
     """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
 
     These are (B, N, M, N + 1, T), ``layers`` (B, N, 4 or 5, SH * SW) the slots as they are, with nearness; ``target``,
-    ``scale``, ``parameter`` and ``CODE`` as in ``rasterizer``, ``step`` as in ``draw_canvases``.
+    ``scale``, ``parameter`` and ``CODE`` as in ``swaps``, ``step`` as in ``draw_canvases``.
     """
     tile, number, tiles = _where(height, width, factor, SIDE)
     b, i = number // (slots * others), number // others % slots

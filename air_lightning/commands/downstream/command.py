@@ -19,7 +19,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.ending import exit_with
+from air_lightning.cli.exit_status import exit_with
 from air_lightning.cli.parsers import Parser
 from air_lightning.commands.downstream.chart import draw_chart
 from air_lightning.commands.downstream.latents import check_model

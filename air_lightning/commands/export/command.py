@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.ending import exit_with
+from air_lightning.cli.exit_status import exit_with
 from air_lightning.cli.trained import add_model_arguments, chosen_run
 from air_lightning.commands.export.formats import SUFFIXES, WRITERS, check_packages
 from air_lightning.commands.export.program import TOLERANCE, agrees, differences, metadata, trace

@@ -8,7 +8,7 @@ import torch
 
 from air_lightning import runs
 from air_lightning.backgrounds.base import RECORD
-from air_lightning.model.powers import POWERS
+from air_lightning.model.calibration import POWERS
 from air_lightning.runs.loading import find_checkpoint
 
 KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS, RECORD)

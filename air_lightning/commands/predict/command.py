@@ -29,7 +29,7 @@ from pathlib import Path
 
 from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli.checks import check_writable, positive
-from air_lightning.cli.ending import exit_with, interrupt_status
+from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
 from air_lightning.commands.predict.model import Model

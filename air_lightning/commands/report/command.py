@@ -20,7 +20,7 @@ from pathlib import Path
 
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.ending import exit_with
+from air_lightning.cli.exit_status import exit_with
 from air_lightning.commands.report.figures import FIGURES
 from air_lightning.commands.report.overview import Goal, overview_page
 from air_lightning.commands.report.page import run_page

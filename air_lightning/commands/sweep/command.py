@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from air_lightning.cli.checks import check_writable, positive
-from air_lightning.cli.ending import exit_with, interrupt_status
+from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.commands.sweep import parameters
 from air_lightning.commands.sweep.definition import Sweep, load
 from air_lightning.commands.sweep.parameters import Choice

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from air_lightning.metrics.host import on_host
+from air_lightning.metrics.host_tensors import on_host
 from air_lightning.runs.curves import SECONDS
 from air_lightning.training.callbacks.scene_count import scenes_in
 

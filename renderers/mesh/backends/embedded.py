@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from renderers.mesh import rasterizer
+from renderers.mesh import rasterizer, swaps
 from renderers.mesh.backends.base import Backend, Scoring
 from renderers.mesh.rasterizer import Scenery
 from renderers.mesh.threads import deal
@@ -60,7 +60,7 @@ class Embedded(Backend):
 
 
 class CPU(Backend):
-    """Draws with the kernels of ``renderers.mesh.rasterizer``; tensors of other devices travel to the CPU and back."""
+    """Draws with the kernels of ``rasterizer`` and ``swaps``; tensors of other devices travel to the CPU and back."""
 
     def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
         s = self.scenery
@@ -90,7 +90,7 @@ class CPU(Backend):
         code, parameter, scale, factor = Scoring.of(loss, target)
         scoring, grounds = (code, np.float32(parameter), _array(scale)), self._grounds(background)
         deal(
-            rasterizer.score_swaps,
+            swaps.score_swaps,
             len(identities),
             self.scenery,
             grounds,

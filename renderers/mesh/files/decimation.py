@@ -77,8 +77,10 @@ def _fenced(vertices: Array, faces: Indices) -> tuple[Array, Indices]:
     without it, flat open parts can be taken away for nothing. The tips are new vertices, behind the others."""
     edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     low, high = np.sort(edges, 1).T
-    _, which, counts = np.unique(low * len(vertices) + high, return_inverse=True, return_counts=True)
-    alone = np.flatnonzero(counts[which] == 1)
+    number = low * len(vertices) + high
+    order = number.argsort()
+    new = np.diff(number[order], prepend=-1, append=-1) != 0  # and the last place: whether the next would be
+    alone = np.sort(order[new[:-1] & new[1:]])
     a, b = vertices[edges[alone, 0]], vertices[edges[alone, 1]]
     length = np.linalg.norm(b - a, axis=1, keepdims=True)
     tips = (a + b) / 2 + FIN * length * _normals(vertices[faces[alone // 3]])

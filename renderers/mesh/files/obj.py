@@ -67,12 +67,17 @@ def read(path: Path) -> list[Part]:
         corners = triangles[polygons[polygon]]
         vertex, uv = faces.vertex[corners], faces.uv[corners]
         tint = np.broadcast_to(shown.color, (*vertex.shape, 3)) if colors is None else colors[vertex]
-        textured = (uv >= 0).all(1) & (shown.texture is not None)
+        textured: NDArray[np.bool_] = np.min(uv, 1) >= 0
+        if shown.texture is None:
+            textured[:] = False
         if not textured.all():
-            parts.append(Part(places[vertex[~textured]], tint[~textured]))
+            parts.append(Part(places[vertex], tint).some(~textured))
         if textured.any():
-            at = (coordinates[uv[textured]] * shown.scale + shown.offset) * [1, -1] + [0, 1]
-            parts.append(Part(places[vertex[textured]], np.ones((len(at), 3, 3)), at, shown.texture))
+            if not textured.all():
+                vertex, uv = vertex[textured], uv[textured]
+            at = (coordinates * shown.scale + shown.offset) * [1, -1] + [0, 1]
+            white = np.broadcast_to(np.ones(3), (*vertex.shape, 3))
+            parts.append(Part(places[vertex], white, at[uv], shown.texture))
     return parts
 
 
@@ -80,11 +85,13 @@ def _statements(text: str) -> dict[str, Rows]:
     """By keyword, what is wanted of a file."""
     rows = defaultdict[str, Rows](lambda: Rows([], []))
     for number, line in enumerate(_continued(text.replace("\r\n", "\n").replace("\r", "\n")).split("\n"), 1):
-        words = line.split(None, 1)
-        if len(words) == 2 and words[0] in WANTED:
-            kind = rows["f" if words[0] == "fo" else words[0]]
+        word, _, rest = line.partition(" ")
+        if not word.isalpha():  # indented, or with tabs
+            word, rest, *_ = [*line.split(None, 1), "", ""]
+        if word in WANTED and rest and not rest.isspace():
+            kind = rows["f" if word == "fo" else word]
             kind.lines.append(number)
-            kind.texts.append(words[1])
+            kind.texts.append(rest)
     return rows
 
 

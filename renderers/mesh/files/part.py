@@ -65,6 +65,8 @@ class Part(NamedTuple):
 
     def some(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Part":
         """The part with some of its triangles."""
+        if which.dtype == bool and which.all():
+            return self
         uv = None if self.uv is None else self.uv[which]
         return self._replace(corners=self.corners[which], tint=self.tint[which], uv=uv)
 

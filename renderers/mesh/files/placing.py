@@ -35,7 +35,7 @@ def standing(corners: Points, up: str) -> Points:
     """
     turn = np.array(UPRIGHT[up], np.float64)
     turned = corners @ turn.T
-    low, high = turned.min((0, 1)), turned.max((0, 1))
+    low, high = turned.min(0).min(0), turned.max(0).max(0)
     _, radius = smallest_circle(turned.reshape(-1, 3)[:, [0, 2]])
     size = max(2 * radius, high[1] - low[1])
     if not size > 0:
@@ -67,7 +67,7 @@ def smallest_circle(points: Points) -> tuple[Points, float]:
     basis = points[:1]
     center, radius = points[0], 0.0
     while True:
-        away = np.linalg.norm(points - center, axis=1)
+        away = np.hypot(points[:, 0] - center[0], points[:, 1] - center[1])
         if away.max() <= radius * INSIDE + 1e-300:
             return center, radius
         basis = np.concatenate([basis, points[None, away.argmax()]])
@@ -105,7 +105,9 @@ def weld(corners: Points, alike: float = ALIKE) -> tuple[Points, Faces]:
 
 def areas(corners: Points) -> Points:
     """(F,) of triangles (F, 3, 3)."""
-    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    (ax, ay, az), (bx, by, bz) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    area: Points = np.sqrt((ay * bz - az * by) ** 2 + (az * bx - ax * bz) ** 2 + (ax * by - ay * bx) ** 2) / 2
+    return area
 
 
 def sides(corners: Points) -> tuple[bool, bool]:

@@ -52,8 +52,8 @@ def read_parts(path: Path) -> list[Part]:
 
 def _check(part: Part) -> None:
     for name, values in (("vertices", part.corners), ("colours", part.tint), ("texture coordinates", part.uv)):
-        broken = np.zeros(0, bool) if values is None else ~np.isfinite(values).all(2)
-        if values is not None and broken.any():
+        if values is not None and not np.isfinite(values).all():
+            broken = ~np.isfinite(values).all(2)
             first = tuple(values[np.unravel_index(broken.argmax(), broken.shape)].tolist())
             raise ValueError(
                 f"{int(broken.sum())} of {broken.size} corners have {name} that are not finite, the first is {first}: "

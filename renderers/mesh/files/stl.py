@@ -67,11 +67,14 @@ def _rgb(said: NDArray[np.uint16], order: str) -> Array:
 def _ascii(data: bytes) -> Array:
     """The triangles (F, 3, 3) of all solids; white space is any, and words are in either case."""
     text = data.decode("latin-1").lower()
-    loops = re.findall(r"\bouter\s+loop\b(.*?)\bend\s?loop\b", text, re.S)
-    if len(loops) < len(re.findall(r"\bouter\s+loop\b", text)) or not re.search(r"\bend\s?solid\b", text[-1000:]):
+    if re.search(r"end\s+loop", text):
+        text = re.sub(r"\bend\s+loop\b", "endloop", text)
+    *chunks, rest = text.split("endloop")
+    loops = [chunk.rpartition("loop")[2] for chunk in chunks if "outer" in chunk]
+    if re.search(r"\bouter\s+loop\b", rest) or not re.search(r"\bend\s?solid\b", rest[-1000:]):
         raise ValueError(f"it ends within or after triangle {len(loops)}, without its 'endsolid': {CUT}")
     for number, loop in enumerate(loops, 1):
         if loop.count("vertex") != 3:
             raise ValueError(f"triangle {number}, {short(loop)}: it has not three times 'vertex': {BROKEN}")
-    rows = [" ".join(loop.replace("vertex", " ").split()) for loop in loops]
+    rows = [loop.replace("vertex", " ") for loop in loops]
     return table(rows, 9, range(1, len(rows) + 1), "triangle").reshape(-1, 3, 3)

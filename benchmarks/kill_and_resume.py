@@ -1,6 +1,6 @@
 """Whether a fit that is killed (kill -9) and resumed again and again ends with the weights of one that never was.
 
-    python benchmarks/kills.py [--kills 50] [--steps 60] [--seed 1] [-- FIT_ARGUMENT ...]
+    python benchmarks/kill_and_resume.py [--kills 50] [--steps 60] [--seed 1] [-- FIT_ARGUMENT ...]
 
 Each fit is a process of its own, killed at a moment drawn at random, from its start on; the next one resumes from
 `last.ckpt`, or begins anew where there is none yet. A run that ends gets more steps, until there were as many kills

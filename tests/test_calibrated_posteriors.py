@@ -17,7 +17,7 @@ from test_module import pytestmark as pytestmark
 import air_lightning
 from air_lightning.cli import main
 from air_lightning.commands.export.weights import write_weights
-from air_lightning.model.powers import Powers
+from air_lightning.model.calibration import Powers
 from air_lightning.runs import RunFolder
 from air_lightning.runs.loading import load_module
 

@@ -1,0 +1,284 @@
+"""Numba kernels that difference scenes of meshes in place, for finite differences and score functions.
+
+``score_swaps``: for every slot and every alternative pose or identity of it, how a per-pixel objective of the canvases
+changes. It draws, composites, contracts and forgets: memory does not grow with the alternatives. Buffers, boxes and
+windows are as in ``renderers.mesh.rasterizer``.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from renderers import pixel_loss
+from renderers.mesh import rasterizer
+from renderers.mesh.rasterizer import (
+    HALF,
+    ONE,
+    ZERO,
+    average,
+    copy,
+    darkroom,
+    dim,
+    draw,
+    inlined,
+    inner,
+    outer,
+    overlay,
+    renew_cache,
+    rows,
+    shadow,
+    surround,
+    widen,
+    workspace,
+)
+from renderers.pixel_loss import LINEAR, MIXTURE, POISSON_GAUSSIAN, SQUARED, STUDENT_T
+
+PER_ROOT_TWO_PI = np.float32(0.3989422804)
+
+
+@inner
+def _crop(image: Any, window: Any, factor: int, pixels: Any) -> None:
+    """``pixels`` (3, ...), flat, of an ``image`` (3, H, W) become those in the ``window``."""
+    left, top, right, bottom = window[0] // factor, window[1] // factor, window[2] // factor, window[3] // factor
+    across = right - left
+    for c in range(3):
+        for y in range(bottom - top):
+            copy(image[c, top + y, left:right], pixels[c, y * across : (y + 1) * across])
+
+
+@inlined
+def _loss(code: int, parameter: Any, value: Any, wanted: Any, scale: Any) -> Any:
+    """A pixel's loss where a canvas shows ``value``, less what depends on the scale alone."""
+    gap = value - wanted
+    if code == POISSON_GAUSSIAN:
+        variance = parameter * max(value, ZERO) + scale * scale
+        return HALF * (gap * gap / variance + np.log(variance))
+    square = gap * gap / (scale * scale)
+    if code == STUDENT_T:
+        return HALF * (parameter + ONE) * np.log(ONE + square / parameter)
+    if code == MIXTURE:
+        return -np.log((ONE - parameter) * PER_ROOT_TWO_PI / scale * np.exp(-HALF * square) + parameter)
+    return HALF * square
+
+
+@inner
+def _aim(buffer: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor: int, aim: Any) -> None:
+    """``aim`` (3, pixels) of a buffer of ``window``: its squared error's slope, or its loss, in each pixel."""
+    code, parameter, _ = scoring
+    width = window[2] - window[0]
+    across = width // factor
+    for c in range(3):
+        for y in range((window[3] - window[1]) // factor):
+            start, stop = y * across, (y + 1) * across
+            out, goal, sd = aim[c, start:stop], wanted[c, start:stop], scale[c, start:stop]
+            average(buffer[c], y * factor * width, width, factor, out)
+            if code == SQUARED:
+                for x in range(across):
+                    out[x] = np.float32(2) * (out[x] - goal[x])
+            else:
+                for x in range(across):
+                    out[x] = _loss(code, parameter, out[x], goal[x], sd[x])
+
+
+@inner
+def _stage(
+    s: Any,
+    ground: Any,
+    i: int,
+    layers: Any,
+    boxes: Any,
+    shades: Any,
+    casts: Any,
+    target: Any,
+    scoring: Any,
+    window: Any,
+    old: Any,
+    aim: Any,
+    goal: Any,
+) -> None:
+    """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``.
+
+    There, ``aim[n]`` is its slope or loss, and ``goal`` (2, 3, ...) image and scale, where the objective has them.
+    """
+    width, height = window[2] - window[0], window[3] - window[1]
+    linear = scoring[0] == LINEAR
+    if not linear:
+        _crop(target[0], window, s.supersample, goal[0])
+    if scoring[0] > SQUARED:
+        _crop(scoring[2], window, s.supersample, goal[1])
+    for j in range(layers.shape[0]):
+        n = max(i, j)
+        if j == 0:
+            old[n, 3, : width * height] = ZERO
+            for c in range(3):
+                for y in range(height):
+                    start = (window[1] + y) * s.width + window[0]
+                    copy(ground[c, start : start + width], old[n, c, y * width : (y + 1) * width])
+        elif j > i:
+            for c in range(4):
+                copy(old[n - 1, c], old[n, c, : width * height])
+        if j != i:
+            overlay(layers[j], s.width, boxes[j], window, old[n])
+            if s.leans.shape[0]:
+                dim(shades[j], s.width, casts[j], window, old[n])
+        if n == j and linear:
+            _crop(target[n + 1], window, s.supersample, aim[n])
+        elif n == j:
+            _aim(old[n], scoring, goal[0], goal[1], window, s.supersample, aim[n])
+
+
+@inner
+def _effect(buffer: Any, old: Any, slope: Any, squared: bool, start: int, stop: int) -> Any:
+    """Change of the objective where an alternative is drawn over ``old``, its samples ``start`` to ``stop``.
+
+    With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
+    """
+    red, green, blue, nearness = buffer[0], buffer[1], buffer[2], buffer[3]
+    old_red, old_green, old_blue, nearest = old[0], old[1], old[2], old[3]
+    slope_red, slope_green, slope_blue = slope[0], slope[1], slope[2]
+    bend, total = ONE if squared else ZERO, ZERO
+    for p in range(start, stop):
+        shown = nearness[p] > nearest[p]
+        r = red[p] - old_red[p] if shown else ZERO
+        g = green[p] - old_green[p] if shown else ZERO
+        b = blue[p] - old_blue[p] if shown else ZERO
+        total += r * (slope_red[p] + bend * r) + g * (slope_green[p] + bend * g) + b * (slope_blue[p] + bend * b)
+    return total
+
+
+@inner
+def _effect_of_means(buffer: Any, old: Any, slope: Any, squared: bool, window: Any, box: Any, factor: int) -> Any:
+    """As ``_effect``, for the pixels of ``box`` that are means of ``factor`` x ``factor`` samples."""
+    width, bend, total = window[2] - window[0], ONE if squared else ZERO, ZERO
+    share = ONE / np.float32(factor * factor)
+    for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
+        for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
+            r, g, b = ZERO, ZERO, ZERO
+            for j in range(y * factor, (y + 1) * factor):
+                for p in range(j * width + x * factor, j * width + (x + 1) * factor):
+                    if buffer[3, p] > old[3, p]:
+                        r += buffer[0, p] - old[0, p]
+                        g += buffer[1, p] - old[1, p]
+                        b += buffer[2, p] - old[2, p]
+            r, g, b, q = r * share, g * share, b * share, y * (width // factor) + x
+            total += r * (slope[0, q] + bend * r) + g * (slope[1, q] + bend * g) + b * (slope[2, q] + bend * b)
+    return total
+
+
+@inlined
+def _worth(scoring: Any, aim: Any, goal: Any, c: int, q: int, change: Any, value: Any) -> Any:
+    """Of channel c of pixel q, what its ``change`` to ``value`` makes of the objective."""
+    code, parameter, _ = scoring
+    if code == LINEAR:
+        return change * aim[c, q]
+    if code == SQUARED:
+        return change * (aim[c, q] + change)
+    return _loss(code, parameter, value, goal[0, c, q], goal[1, c, q]) - aim[c, q]
+
+
+@inner
+def _effect_at_large(
+    buffer: Any, shade: Any, old: Any, aim: Any, scoring: Any, goal: Any, window: Any, box: Any, factor: int
+) -> Any:
+    """As ``_effect``, of every objective and with the object's shadow, in the pixels of ``box``.
+
+    ``shade`` is empty where no shadows are cast.
+    """
+    width, total, shaded = window[2] - window[0], ZERO, shade.shape[0] > 0
+    share = ONE / np.float32(factor * factor)
+    for y in range((box[1] - window[1]) // factor, (box[3] - window[1]) // factor):
+        for x in range((box[0] - window[0]) // factor, (box[2] - window[0]) // factor):
+            r0, g0, b0, r, g, b, q = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, y * (width // factor) + x
+            changed = False
+            for j in range(y * factor, (y + 1) * factor):
+                for p in range(j * width + x * factor, j * width + (x + 1) * factor):
+                    r0, g0, b0 = r0 + old[0, p], g0 + old[1, p], b0 + old[2, p]
+                    if buffer[3, p] > old[3, p]:
+                        changed = True
+                        r += buffer[0, p] - old[0, p]
+                        g += buffer[1, p] - old[1, p]
+                        b += buffer[2, p] - old[2, p]
+                    elif shaded and old[3, p] == 0 and shade[p] < 1:
+                        changed, dark = True, shade[p] - ONE
+                        r, g, b = r + dark * old[0, p], g + dark * old[1, p], b + dark * old[2, p]
+            if changed:
+                r, g, b = r * share, g * share, b * share
+                total += _worth(scoring, aim, goal, 0, q, r, r0 * share + r)
+                total += _worth(scoring, aim, goal, 1, q, g, g0 * share + g)
+                total += _worth(scoring, aim, goal, 2, q, b, b0 * share + b)
+    return total
+
+
+@inner
+def _effects(
+    factor: int,
+    buffer: Any,
+    shade: Any,
+    window: Any,
+    box: Any,
+    i: int,
+    old: Any,
+    aim: Any,
+    scoring: Any,
+    goal: Any,
+    scores: Any,
+) -> None:
+    """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it."""
+    start, stop = rows(window, box)
+    squared = scoring[0] == SQUARED
+    for n in range(i, old.shape[0] if box[2] else 0):
+        if scoring[0] > SQUARED or shade.shape[0]:
+            scores[n + 1] = _effect_at_large(buffer, shade, old[n], aim[n], scoring, goal, window, box, factor)
+        elif factor == 1:
+            scores[n + 1] = _effect(buffer, old[n], aim[n], squared, start, stop)
+        else:
+            scores[n + 1] = _effect_of_means(buffer, old[n], aim[n], squared, window, box, factor)
+
+
+@outer
+def score_swaps(
+    start: int, stop: int, s: Any, grounds: Any, slots: Any, others: Any, target: Any, scoring: Any, scores: Any
+) -> None:
+    """Effect on each canvas of slot i drawn as alternative m, against slot i left out.
+
+    Args:
+        grounds: backgrounds (1 or B, 3, SH * SW).
+        slots: identities (B, N) and poses (B, N, 4), as they are.
+        others: identities (B, N, M) and poses (B, N, M, 4), the alternatives.
+        target: (B, N + 1, 3, H, W) where the objective of canvas n is its inner product with ``target[:, n]``;
+            otherwise images (B, 1, 3, H, W).
+        scoring: the objective's code in ``renderers.pixel_loss``; the loss's parameter, float32, and scale (3, H, W).
+        scores: (B, N, M, N + 1), written; zero for canvases that do not show slot i.
+    """
+    (identities, poses), (other_identities, other_poses) = slots, others
+    _, count, choices = other_identities.shape
+    whole, screen, buffer, box = workspace(s)
+    layers = np.empty((count, 4, s.height * s.width), np.float32)
+    boxes, window, old = np.empty((count, 4), np.int64), np.empty(4, np.int64), np.empty_like(layers)
+    pixels = s.height * s.width // (s.supersample * s.supersample)
+    aim, goal = np.empty((count, 3, pixels), np.float32), np.empty((2, 3, pixels), np.float32)
+    dark, part = darkroom(s)
+    shade, shades, casts = np.empty_like(dark[0]), np.empty((count, dark.shape[1]), np.float32), np.empty_like(boxes)
+    shaded, cast = s.leans.shape[0] > 0, part.copy()
+    for b in range(start, stop):
+        ground = grounds[b if grounds.shape[0] > 1 else 0]
+        scores[b] = ZERO
+        for j in range(count):
+            draw(s, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
+            if shaded:
+                shadow(s, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
+        for i in range(count):
+            surround(s, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
+            _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
+            for m in range(choices):
+                identity, pose = other_identities[b, i, m], other_poses[b, i, m]
+                if shaded:
+                    buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
+                draw(s, identity, pose, window, screen, buffer, box)
+                if shaded:
+                    shadow(s, identity, pose, window, dark, screen, part, shade, cast)
+                    widen(box, cast)
+                _effects(s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])
+
+
+renew_cache(score_swaps, rasterizer.__file__, pixel_loss.__file__)
