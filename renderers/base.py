@@ -1,8 +1,9 @@
 """The renderer contract: what AIR needs to know of a decoder, and what a decoder gets for free."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import chain
-from typing import get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents, transmittance
 from renderers.finite_differences import central, differenced, perturb
 from renderers.pixel_loss import PixelLoss, check_scale
-from renderers.spaces import Categorical, Coordinate, What, Where
+from renderers.spaces import FULL_TURN, Categorical, Coordinate, What, Where
 
 NOTHING = 1e-6
 """A peak that is rounding and no object: real values have six digits."""
@@ -30,7 +31,14 @@ class Renderer(nn.Module, ABC):
             central finite differences with each coordinate's step, and none in ``what``.
         compositing: how layers become canvases, ``zbuffer`` (opaque objects, nearest wins), ``additive``, or ``over``
             (each slot lies over those before it, layers have alpha).
+        shared: what all images of a data set share and nobody knows, the light for example, each with the value that
+            it has until it is learnt. The values are the buffer ``shared_values``, which ``draw`` reads and
+            checkpoints keep.
     """
+
+    shared_values: Tensor
+    for_other_images: ClassVar[dict[str, Any]] = {}
+    """Arguments of the constructor under which all is learnt that images which it has not drawn do not tell."""
 
     def __init__(
         self,
@@ -39,6 +47,7 @@ class Renderer(nn.Module, ABC):
         image_shape: tuple[int, int, int],
         differentiable: bool = False,
         compositing: Compositing = "zbuffer",
+        shared: Sequence[tuple[Coordinate, float]] = (),
     ) -> None:
         super().__init__()
         if len(image_shape) != 3 or min(image_shape) < 1:
@@ -51,6 +60,10 @@ class Renderer(nn.Module, ABC):
             raise ValueError(f"{type(self).__name__}: compositing must be one of {known}, got {compositing!r}")
         self.what, self.where, self.image_shape = what, Where(where), tuple(image_shape)
         self.differentiable, self.compositing = differentiable, compositing
+        self.shared = Where(tuple(coordinate for coordinate, _ in shared)) if shared else None
+        if self.shared is not None:
+            start = torch.tensor([value for _, value in shared])
+            self.register_buffer("shared_values", self.shared.clamp(start))
         for c in self.where.coordinates:
             if c.periods and len(c.periods) != self.identity_count:
                 raise ValueError(
@@ -132,6 +145,45 @@ class Renderer(nn.Module, ABC):
         peak = covered.amax((-2, -1), keepdim=True)
         shown = (covered > share * peak) & (peak > NOTHING)
         return extents(shown) * (self.image_shape[1] / shown.shape[-2])
+
+    def share(self, values: Tensor) -> None:
+        """Draw with these values (S,) of what all images share, in their own units.
+
+        They are clamped to their supports, angles turned into theirs by whole turns.
+        """
+        if self.shared is None or values.shape != (len(self.shared),) or not values.isfinite().all():
+            names = "none" if self.shared is None else ", ".join(self.shared.names)
+            raise ValueError(
+                f"{type(self).__name__}: shared values must be finite numbers, one for each of its shared coordinates "
+                f"({names}), got {values.tolist()}"
+            )
+        self.shared_values.copy_(self.shared.clamp(values))
+        for j in self.shared.circular:
+            low = self.shared.coordinates[j].low
+            self.shared_values[j] = low + (self.shared_values[j] - low) % FULL_TURN
+        self.shared_changed()
+
+    def shared_changed(self) -> None:
+        """Called when ``shared_values`` are others than before: renew what was made of them. Default: nothing was."""
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.shared is not None:
+            self.shared_changed()
+
+    def intersecting(self, what: Tensor, where: Tensor) -> Tensor:
+        """Which pairs of slots ``what`` (B, N, ...) at ``where`` (B, N, P) cannot both be there, (B, N, N), bool.
+
+        Symmetric, no slot with itself. Solid objects whose bodies would pass through one another. Default: none.
+        """
+        return torch.zeros(*where.shape[:2], where.shape[1], dtype=torch.bool, device=where.device)
+
+    def finer(self, factor: int) -> "Renderer":
+        """A renderer that draws the same with ``factor`` times as many samples a pixel in each direction.
+
+        Default: the renderer itself, which has no more to give.
+        """
+        return self
 
     def traceable(self) -> "Renderer":
         """A renderer that draws the same in torch operations alone, which ``torch.export`` can follow.

@@ -148,7 +148,7 @@ def test_identities_that_hide_one_another(shown: int) -> None:
         search = Search()
         found = search(renderer, network, observation, slots, LOG_PRIOR)
         scene = Scene(renderer, network, observation, LOG_PRIOR)
-        assert search.log_posterior(scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [1]
+        assert search.log_posterior(scene.renderer, found, scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [1]
         assert found.what[0, 0] == shown
 
 
@@ -194,7 +194,7 @@ def test_layers_that_lie_over_one_another_keep_their_order() -> None:
     found = search(*scene[:3], slots, LOG_PRIOR)
     assert found.what[0].tolist() == [1, 0, 0]  # the large one below, the small one over it, then what is not there
     torch.testing.assert_close(found.where[0, :2], where[0, :2])
-    assert search.log_posterior(scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [2]
+    assert search.log_posterior(scene.renderer, found, scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [2]
 
 
 def test_a_power_fitted_to_one_posterior_is_not_that_of_another() -> None:

@@ -5,6 +5,7 @@ Each lives in a module of `air_lightning.commands` that has `main(arguments)`, i
 
 COMMANDS = {
     "predict": ("air_lightning.commands.predict.command", "what a trained model sees in images"),
+    "adapt": ("air_lightning.commands.adapt", "a trained model for images that its renderer did not draw"),
     "export": (
         "air_lightning.commands.export.command",
         "a trained model for other programs: torch.export, ONNX, weights alone",

@@ -27,6 +27,7 @@ from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import MetricsFile, RunError, RunFolder
+from air_lightning.runs.loading import restore, starting_weights
 from air_lightning.runs.machine import describe
 from air_lightning.training import callbacks, wandb
 from air_lightning.version import __version__
@@ -135,6 +136,13 @@ class AIRCLI(LightningCLI):
             help="fit only: continue the run in --run_dir from its last checkpoint, with its own config.",
         )
         parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="fit only: the weights to begin with, of a model that comes with the package, of a run's folder or of "
+            "a checkpoint. Step and optimizer begin anew.",
+        )
+        parser.add_argument(
             "--calibrate",
             action="store_true",
             help="validate only: fit powers under which the posteriors would have been as sure as they were right, and "
@@ -217,6 +225,7 @@ class AIRCLI(LightningCLI):
                 self._check(self.model, self.datamodule)
             calibration.check_truth(self._arguments, self.datamodule)
             self._check_weights()
+            self._start()
             if self.datamodule is not None and parallel.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
                 self._check_shares()
@@ -252,6 +261,12 @@ class AIRCLI(LightningCLI):
             runs.check_weights(weights, self.model.state_dict())
         except ValueError as error:
             raise RunError(f"checkpoint {str(path)!r} does not fit: {error}") from error
+
+    def _start(self) -> None:
+        """Give a model that is to be trained the weights of another, where that is asked for."""
+        name = self._arguments.start_from
+        if self.subcommand == "fit" and name is not None and self._arguments.ckpt_path is None:
+            restore(self.model, starting_weights(name))
 
     def _check_shares(self) -> None:
         if isinstance(self.datamodule, SceneDataModule):

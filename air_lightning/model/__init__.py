@@ -1,9 +1,10 @@
 """From images to slots, evidence and loss."""
 
+from air_lightning.model.adaptation import Adaptation
 from air_lightning.model.module import AIRModule, Inference
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import Search
 from air_lightning.model.sleep import Sleep
 
-__all__ = ["AIRModule", "Inference", "Reconsideration", "Refinement", "Search", "Sleep"]
+__all__ = ["AIRModule", "Adaptation", "Inference", "Reconsideration", "Refinement", "Search", "Sleep"]

@@ -22,6 +22,7 @@ from air_lightning.likelihoods import Likelihood, NormalLikelihood
 from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
 from air_lightning.metrics.host_tensors import on_host
+from air_lightning.model.adaptation import Adaptation, Fit, say
 from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.model.evidence import (
     bound,
@@ -39,6 +40,7 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import Search
+from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import Sleep, sleep_loss
 from air_lightning.model.slots import Slots, infer
 from air_lightning.moved import renamed_weights
@@ -99,6 +101,8 @@ class AIRModule(pl.LightningModule):
             for a continuous ``what``. Null: the network's own inferred.
         search: drop, merge and add objects by their evidence when evaluating; counts and their posterior are then those
             of what was found. Null: the network's own.
+        adaptation: learns what all images share (``Renderer.shared``, the light for example) while it trains, and what
+            the command `adapt` does. Null: what the renderer starts from stays.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
             0: none, for it costs as much as K evaluations. 100 is usual.
         lr: learning rate (Adam).
@@ -128,6 +132,7 @@ class AIRModule(pl.LightningModule):
         refinement: Refinement | None = None,
         reconsideration: Reconsideration | None = None,
         search: Search | None = None,
+        adaptation: Adaptation | None = None,
         evidence_samples: int = 0,
         lr: float = 1e-3,
         baseline_lr: float | None = None,
@@ -149,6 +154,11 @@ class AIRModule(pl.LightningModule):
                 f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
                 "model.reconsideration out; model.refinement tries other identities and poses"
             )
+        if adaptation is not None and renderer.shared is None:
+            raise ValueError(
+                f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "
+                "(MeshRenderer: shared: [all]), or leave model.adaptation out"
+            )
         self.balance = balance
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
         self.count_estimator = count if count is not None else PosteriorCount()
@@ -167,6 +177,7 @@ class AIRModule(pl.LightningModule):
         check_positive("coarseness", self.coarseness, 1)
         self.sleep = None if sleep is None else sleep.prepared(slots)
         self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
+        self.adaptation, self._adapted = adaptation, -1
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
@@ -208,12 +219,16 @@ class AIRModule(pl.LightningModule):
     @torch.no_grad()
     def infer(self, images: Tensor) -> Inference:
         """The model's best explanation of images (B, C, H, W)."""
-        observation = self.observed(images)
+        return self.explained(self.observed(images))
+
+    @torch.no_grad()
+    def explained(self, observation: Observation) -> Inference:
+        """As ``infer``, of images with whatever noise and background."""
         slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
         canvases = self.renderer.render(slots.what, slots.where, observation.background)
         log_q = self._log_count(observation, slots, canvases)
         count = log_q.argmax(1)
-        reconstruction = canvases[torch.arange(len(images), device=count.device), count]
+        reconstruction = canvases[torch.arange(len(count), device=count.device), count]
         spread = self._where_sd(observation, slots, canvases)
         posterior = self.powers.of_count(log_q, self.search is not None)
         return Inference(count, posterior, slots, reconstruction, spread, observation.background)
@@ -234,7 +249,7 @@ class AIRModule(pl.LightningModule):
         if self.search is None:
             return count_log_posterior(slots.presence_logits)
         log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
-        return self.search.log_posterior(log_evidence, self.log_prior)
+        return self.search.log_posterior(self.renderer, slots, log_evidence, self.log_prior)
 
     @property
     def _refines(self) -> bool:
@@ -400,16 +415,46 @@ class AIRModule(pl.LightningModule):
         self.background.check()
         if not self.background.waits:
             return
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, SceneDataModule):
+        images = self._first_images(split, LOOKED_AT)
+        if images is None:
             raise NoBackground(
                 f"{type(self.background).__name__} looks at images before the first step, and there is no "
                 "SceneDataModule to take them from: call model.background.fit(images) yourself"
             )
+        self.background.fit(images)
+
+    def _first_images(self, split: str, most: int) -> Tensor | None:
+        """The first images of a split of the data, at most so many; None where the data is not ours."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SceneDataModule):
+            return None
         scenes = data.scenes(split)
-        there = min(LOOKED_AT, len(scenes) if isinstance(scenes, Sized) else data.scene_count(split))
+        there = min(most, len(scenes) if isinstance(scenes, Sized) else data.scene_count(split))
         numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
-        self.background.fit(torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device))
+        return torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device)
+
+    def adapt(self, images: Tensor) -> Fit:
+        """Learn from images (B, C, H, W) what all of them share; nothing else of the model changes.
+
+        Errors:
+            ValueError where the model has no ``adaptation``.
+        """
+        if self.adaptation is None:
+            raise ValueError("the model has no adaptation: give model.adaptation to learn what images share")
+        training = self.training
+        try:
+            return self.adaptation(self.renderer, self.eval().observed(images), self.explained)
+        finally:
+            self.train(training)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        step = self.global_step
+        if self.adaptation is None or step not in self.adaptation.at or step == self._adapted:
+            return
+        images = self._first_images("train", self.adaptation.images)
+        if images is not None:
+            self._adapted = step
+            say(self.renderer, self.adapt(images))
 
     def on_fit_start(self) -> None:
         warn_of_balance(self.balance, self.likelihood.final(), self.renderer.image_background())
@@ -430,11 +475,14 @@ class AIRModule(pl.LightningModule):
     def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
         weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
-        return with_own(weights, self.background, checkpoint.get(RECORD))
+        own = with_own(weights, self.background, checkpoint.get(RECORD))
+        return with_shared(own, self.renderer, checkpoint.get(SHARED))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.background is not None:
             checkpoint[RECORD] = record(self.background)
+        if self.renderer.shared is not None:
+            checkpoint[SHARED] = values_by_name(self.renderer)
         if self.renderer.digests:
             checkpoint["renderer_digests"] = self.renderer.digests
         if self.powers != Powers():

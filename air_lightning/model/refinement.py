@@ -1,5 +1,7 @@
 """Refinement: a few finite-difference steps on each slot's pose through the renderer, after the network's guess."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,32 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
 from renderers.spaces import Categorical
+
+STEPS = 5
+"""Newton steps from each of several starts."""
+
+
+class Problem(NamedTuple):
+    """What poses are refined against. kl: (B, N), the slots' KL. log_prior: log p(n), (N + 1,)."""
+
+    renderer: Renderer
+    observation: Observation
+    kl: Tensor
+    log_prior: Tensor
+
+    def weights(self, slots: Slots) -> Tensor:
+        """(B, N, N + 1): the posterior over n, and a little of the slot's own canvas so that none is left without."""
+        canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
+        posterior = (evidence(log_likelihoods(canvases, self.observation), self.kl) + self.log_prior).softmax(1)
+        own = torch.eye(posterior.shape[1], device=posterior.device)[1:]
+        return posterior.unsqueeze(1) + 0.05 * own
+
+    def losses(self, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor) -> Tensor:
+        """Weighted pixel losses (B, N, M), nats, of M alternatives (B, N, M, ...) for every slot."""
+        images, loss, background, _ = self.observation
+        others = other_what, other_where
+        losses = self.renderer.swap_losses(images, slots.what, slots.where, *others, loss, background)
+        return (losses * weights.unsqueeze(2)).sum(-1)
 
 
 class Refinement:
@@ -18,52 +46,79 @@ class Refinement:
     the count at the present poses. Steps shrink as it goes on. First, each slot's likeliest identities are tried, and
     angles scanned over their period, which gets a slot out of the wrong one of two similar views.
 
+    A wrong angle pulls the place off, where a scan then finds the wrong angle again: with ``starts`` each is refined
+    with the place for itself, and the best kept. What a renderer smears, its hard edges, costs exactness: with
+    ``samples`` the last steps are of one that draws finer.
+
     Args:
         iterations: Newton steps.
         scan: angles tried over the period; 0 or 1 tries only the network's.
         identities: how many of the likeliest identities are tried, each at its own pose; 1: only the network's.
         coarseness: the first step, in units of each coordinate's finite-difference step.
+        starts: angles over the period from which place and angle are refined together, five steps each; identities are
+            then tried where the slot is, too, and not at their own poses alone. 0: none.
+        samples: factor on the renderer's samples a pixel and direction, in as many steps again; 1: none are added.
     """
 
-    def __init__(self, iterations: int = 8, scan: int = 8, identities: int = 4, coarseness: float = 2.0) -> None:
-        for name, value, least in (("iterations", iterations, 0), ("scan", scan, 0), ("identities", identities, 1)):
+    def __init__(
+        self,
+        iterations: int = 8,
+        scan: int = 8,
+        identities: int = 4,
+        coarseness: float = 2.0,
+        starts: int = 0,
+        samples: int = 1,
+    ) -> None:
+        numbers = {"iterations": (iterations, 0), "scan": (scan, 0), "identities": (identities, 1)}
+        for name, (value, least) in (numbers | {"starts": (starts, 0), "samples": (samples, 1)}).items():
             if value < least:
                 raise ValueError(f"refinement's {name} must be at least {least}, got {value}")
         if not coarseness > 0:
             raise ValueError(f"refinement's coarseness must be positive, got {coarseness}: 2 starts with double steps")
         self.iterations, self.scan, self.identities, self.coarseness = iterations, scan, identities, coarseness
+        self.starts, self.samples = starts, samples
 
     @torch.no_grad()
     def __call__(
         self, renderer: Renderer, observation: Observation, slots: Slots, kl: Tensor, log_prior: Tensor
     ) -> Slots:
         """``slots`` refined. kl: (B, N), the slots' KL. log_prior: log p(n), (N + 1,)."""
-        own = renderer.where.steps(slots.where)
-        for step in range(self.iterations):
-            canvases = renderer.render(slots.what, slots.where, observation.background)
-            posterior = (evidence(log_likelihoods(canvases, observation), kl) + log_prior).softmax(1)
-            weights = self._weights(posterior)
-            if step == 0:
-                slots = self._scanned(renderer, observation, slots, weights)
-            size = own * self.coarseness * max(0.75**step, 0.15)
-            move = self._move(renderer, observation, slots, weights, size)
-            slots = slots._replace(where=renderer.where.clamp(slots.where + move))
+        problem = Problem(renderer, observation, kl, log_prior)
+        if self.iterations:
+            slots = self._scanned(problem, slots, problem.weights(slots))
+        if self.starts and renderer.where.circular:
+            slots = self._best_start(problem, slots)
+        slots = _stepped(problem, slots, self.iterations, self.coarseness)
+        if self.samples > 1:
+            finer = problem._replace(renderer=renderer.finer(self.samples))
+            slots = _stepped(finer, slots, self.iterations, self.coarseness / 2, problem.weights(slots))
         return slots
 
-    @staticmethod
-    def _weights(posterior: Tensor) -> Tensor:
-        """(B, N, N + 1): the posterior over n, and a little of the slot's own canvas so that none is left without."""
-        slots = posterior.shape[1] - 1
-        own = torch.eye(slots + 1, device=posterior.device)[1:]
-        return posterior.unsqueeze(1) + 0.05 * own
+    def _best_start(self, problem: Problem, slots: Slots) -> Slots:
+        """The best pose of those refined from several angles, slot by slot."""
+        periods = periods_of(problem.renderer, slots.what, slots.where)
+        weights, poses = problem.weights(slots), [slots.where]
+        for j in problem.renderer.where.circular:
+            for part in range(self.starts):
+                turned = slots.where.clone()
+                turned[..., j] += periods[..., j] * (part / self.starts)
+                start = slots._replace(where=turned)
+                poses.append(_stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
+        where = torch.stack(poses, 2)
+        what = slots.what.unsqueeze(2).expand(*where.shape[:3], *slots.what.shape[2:])
+        best = problem.losses(slots, what, where, weights).argmin(2)
+        return slots._replace(where=_taken(where, best))
 
-    def _scanned(self, renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Slots:
+    def _scanned(self, problem: Problem, slots: Slots, weights: Tensor) -> Slots:
         """The best of the likeliest identities and of turns over their periods, slot by slot."""
+        renderer = problem.renderer
         what, where = slots.what.unsqueeze(2), slots.where.unsqueeze(2)
         if isinstance(renderer.what, Categorical) and self.identities > 1:
             what = slots.what_parameters.topk(min(self.identities, renderer.identity_count), -1).indices
             index = what.unsqueeze(-1).expand(*what.shape, slots.where.shape[-1])
             where = slots.where_by_identity.gather(2, index)
+            if self.starts:
+                what, where = what.repeat(1, 1, 2), torch.cat([where, slots.where.unsqueeze(2).expand_as(where)], 2)
         periods = periods_of(renderer, what, where)
         turned = [where]
         for j, coordinate in enumerate(renderer.where.coordinates):
@@ -75,28 +130,39 @@ class Refinement:
         where = torch.cat(turned, 2)
         if where.shape[2] == 1:
             return slots
-        best = _losses(renderer, observation, slots, what, where, weights).argmin(2)
-        rows, columns = torch.meshgrid(*(torch.arange(n, device=best.device) for n in best.shape), indexing="ij")
-        return slots._replace(what=what[rows, columns, best], where=where[rows, columns, best])
-
-    @staticmethod
-    def _move(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor, size: Tensor) -> Tensor:
-        """Each coordinate's Newton step, at most ``size`` (P,); downhill where the loss is not convex."""
-        moves = torch.diag(size)
-        others = slots.where.unsqueeze(2) + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
-        what = slots.what.unsqueeze(2).expand(*others.shape[:3], *slots.what.shape[2:])
-        losses = _losses(renderer, observation, slots, what, others, weights)
-        up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
-        slope, curve = (up - down) / 2, up + down - 2 * here
-        newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
-        downhill = torch.sign(-slope) * (torch.minimum(up, down) < here)
-        return torch.where(curve > 1e-6, newton, downhill) * size
+        best = problem.losses(slots, what, where, weights).argmin(2)
+        return slots._replace(what=_taken(what, best), where=_taken(where, best))
 
 
-def _losses(
-    renderer: Renderer, observation: Observation, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor
-) -> Tensor:
-    """Weighted pixel losses (B, N, M), nats, of M alternatives (B, N, M, ...) for every slot."""
-    images, loss, background, _ = observation
-    losses = renderer.swap_losses(images, slots.what, slots.where, other_what, other_where, loss, background)
-    return (losses * weights.unsqueeze(2)).sum(-1)
+def _stepped(
+    problem: Problem, slots: Slots, iterations: int, coarseness: float, weights: Tensor | None = None
+) -> Slots:
+    """The slots after so many Newton steps, of which the first are ``coarseness`` finite-difference steps long.
+
+    weights: of all steps; None: those of the poses as they are.
+    """
+    own = problem.renderer.where.steps(slots.where)
+    for step in range(iterations):
+        size = own * coarseness * max(0.75**step, 0.15)
+        move = _move(problem, slots, problem.weights(slots) if weights is None else weights, size)
+        slots = slots._replace(where=problem.renderer.where.clamp(slots.where + move))
+    return slots
+
+
+def _move(problem: Problem, slots: Slots, weights: Tensor, size: Tensor) -> Tensor:
+    """Each coordinate's Newton step, at most ``size`` (P,); downhill where the loss is not convex."""
+    moves = torch.diag(size)
+    others = slots.where.unsqueeze(2) + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
+    what = slots.what.unsqueeze(2).expand(*others.shape[:3], *slots.what.shape[2:])
+    losses = problem.losses(slots, what, others, weights)
+    up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
+    slope, curve = (up - down) / 2, up + down - 2 * here
+    newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
+    downhill = torch.sign(-slope) * (torch.minimum(up, down) < here)
+    return torch.where(curve > 1e-6, newton, downhill) * size
+
+
+def _taken(options: Tensor, best: Tensor) -> Tensor:
+    """Of options (B, N, M, ...) those of indices (B, N)."""
+    rows, columns = torch.meshgrid(*(torch.arange(n, device=best.device) for n in best.shape), indexing="ij")
+    return options[rows, columns, best]

@@ -15,19 +15,24 @@ from air_lightning.model.slots import Slots, next_slot
 from renderers.base import Renderer
 from renderers.compositing import coverage
 
+IMPOSSIBLE = 1e5
+"""Nats that no image's numbers are worth."""
+
 
 class Scene(NamedTuple):
-    """What is to be explained, and what with. log_prior: log p(n), (N + 1,)."""
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid: as Search has it."""
 
     renderer: Renderer
     network: InferenceNetwork
     observation: Observation
     log_prior: Tensor
+    solid: bool = False
 
     def evidence(self, slots: Slots) -> Tensor:
         """F_n, (B, N + 1), of the slots as they stand."""
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
-        return evidence(log_likelihoods(canvases, self.observation), slot_kl(self.renderer, slots))
+        found = evidence(log_likelihoods(canvases, self.observation), slot_kl(self.renderer, slots))
+        return possible(self.renderer, slots, found) if self.solid else found
 
 
 class Search:
@@ -52,12 +57,19 @@ class Search:
             draw exactly, whose misfit a superfluous object might explain: about what such an object gains.
         refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
         margin: nats by which another explanation must be worth more than the one before.
+        solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
     Errors:
         ValueError for values out of range.
     """
 
     def __init__(
-        self, rounds: int = 3, power: float = 1.0, cost: float = 0.0, refit: int = 4, margin: float = 0.5
+        self,
+        rounds: int = 3,
+        power: float = 1.0,
+        cost: float = 0.0,
+        refit: int = 4,
+        margin: float = 0.5,
+        solid: bool = False,
     ) -> None:
         for name, number in (("rounds", rounds), ("refit", refit), ("cost", cost), ("margin", margin)):
             if not number >= 0:
@@ -65,11 +77,13 @@ class Search:
         if not 0 < power <= 1:
             raise ValueError(f"search's power must lie in (0, 1], got {power}: the count estimator's is right")
         self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
+        self.solid = solid
         self.refinement = Refinement(refit)
 
-    def log_posterior(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
+    def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
-        return self._terms(evidence, log_prior).log_softmax(1)
+        worth = possible(renderer, slots, evidence) if self.solid else evidence
+        return self._terms(worth, log_prior).log_softmax(1)
 
     @torch.no_grad()
     def __call__(
@@ -81,7 +95,7 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
-        scene = Scene(renderer, network, observation, log_prior)
+        scene = Scene(renderer, network, observation, log_prior, self.solid)
         best = self._better(scene, slots, slots)
         for k in range(self.rounds):
             best = self._added(scene, best, hide=k % 2 == 0)
@@ -162,12 +176,20 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
         own = here.what.unsqueeze(2), here.where.unsqueeze(2)
         losses = scene.renderer.swap_losses(images, here.what, here.where, *own, loss, background)
         gain = -losses[:, :, 0, -1] - kl.gather(1, left)
+        if scene.solid:
+            gain = gain - IMPOSSIBLE * scene.renderer.intersecting(here.what, here.where).any(2)
         weakest = gain.argmin(1, keepdim=True)
         order.append(left.gather(1, weakest))
         gains.append(gain.gather(1, weakest))
         others = torch.arange(left.shape[1], device=kl.device) != weakest
         left = left[others].view(len(left), -1)
     return torch.cat(order[::-1], 1), torch.cat(gains[::-1], 1)
+
+
+def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
+    """The evidence (B, N + 1) of the first n slots, where two of them intersect worth less than any other."""
+    clash = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
+    return evidence - IMPOSSIBLE * F.pad(clash.to(evidence), (1, 0))
 
 
 def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool) -> Slots:

@@ -1,12 +1,14 @@
 """Trained models from run folders, and the models that come with the package."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, Namespace
 
 from air_lightning import runs
 from air_lightning.model.module import AIRModule
@@ -82,15 +84,52 @@ def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRM
 
     options: ``--model.NAME VALUE``, which win.
     """
+    parser, given = _parsed(arguments, options)
+    with _without_deprecations():
+        module: AIRModule = parser.instantiate_classes(given).model
+    return module
+
+
+def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -> dict[str, Any]:
+    """All arguments of the model that ``build_module`` makes, the defaults too, as a config has them."""
+    parser, given = _parsed(arguments, options)
+    with _without_deprecations():
+        complete: dict[str, Any] = yaml.safe_load(parser.dump(given, skip_none=False, skip_validation=True))["model"]
+    return complete
+
+
+def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(AIRModule, "model")
+    with _without_deprecations():
+        given = parser.parse_object({"model": arguments})
+        return parser, parser.parse_args(list(options), given) if options else given
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
     with warnings.catch_warnings():
         # newer versions have other names for what older ones have too
         warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")
-        given = parser.parse_object({"model": arguments})
-        given = parser.parse_args(list(options), given) if options else given
-        module: AIRModule = parser.instantiate_classes(given).model
-    return module
+        yield
+
+
+def starting_weights(name: str) -> Path:
+    """The checkpoint that a model of another run starts from: of a shipped model's name, a run's folder, or a file.
+
+    Raises:
+        RunError: it is not there.
+    """
+    if name in shipped():
+        return runs.checkpoint_of(shipped_run(name), "best")
+    if Path(name).is_dir():
+        return runs.checkpoint_of(Path(name), "best")
+    if not Path(name).is_file():
+        raise RunError(
+            f"--start_from {name!r} is no run, no checkpoint, and no model that comes with the package: choose one of "
+            f"{', '.join(shipped())}, or give the folder of a fit"
+        )
+    return Path(name)
 
 
 def find_checkpoint(run_dir: Path, wanted: str | Path) -> Path:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
-from renderers.mesh.rasterizer import FAR, LEAST_AREA, NEAR, Scenery
+from renderers.mesh.rasterizer import FAR, LEAST_AREA, LOW, NEAR, Scenery
 from renderers.spaces import Coordinate, What
 
 AT_ONCE = 64
@@ -59,8 +59,7 @@ class DenseMeshes(Renderer):
         self._keep("diffuse", s.diffuse)
         if len(s.leans):  # torch.export saves no tensor without numbers in silence
             self._keep("table", s.table.reshape(s.height, s.width))
-            ones = np.ones_like(s.leans[:, :1])
-            self._keep("leans", np.concatenate([s.leans[:, :1], ones, s.leans[:, 1:]], 1))
+            self._keep("leans", np.insert(s.leans, 1, 1, axis=1))
 
     def _keep(self, name: str, value: NDArray[np.generic]) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value)), persistent=False)
@@ -81,7 +80,7 @@ class DenseMeshes(Renderer):
         for start in range(0, self.corners.shape[1], AT_ONCE):
             part = slice(start, start + AT_ONCE)
             near, shown = _nearest(edges[:, part] @ self.samples, drawn[:, part], nearness[:, part], paint[:, part])
-            color = torch.where((near > best).unsqueeze(1), shown, color)
+            color = torch.where((near > best).unsqueeze(1), shown.clamp(max=1), color)
             best = torch.maximum(near, best)
         depth = torch.where(best > 0, 1 / torch.where(best > 0, best, 1.0), torch.inf)
         shade = self._shade(what, pose) if len(s.leans) else None
@@ -92,7 +91,7 @@ class DenseMeshes(Renderer):
         s = self._scenery
         covered = torch.zeros_like(pose[:, :1]) * self.samples[0]
         for lean in self.get_buffer("leans").unbind():
-            screen, nearness = self._projected(what, pose, lean)
+            screen, nearness = self._projected(what, pose, leaning(lean, pose, s))
             edges, area = _barycentric(screen)
             drawn = (nearness > 0).all(2) & (area.abs() >= float(LEAST_AREA)) & (pose.abs().sum(1) <= FAR).unsqueeze(1)
             dark = torch.zeros_like(covered, dtype=torch.bool)
@@ -106,7 +105,7 @@ class DenseMeshes(Renderer):
     def _projected(self, what: Tensor, pose: Tensor, lean: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Faces' corners (M, F, 3, 2) in samples, and their 1 / depth (M, F, 3), -1 for those nearer than NEAR.
 
-        With a ``lean`` (3,) those of the shadow: where a point is y high, y times that less.
+        With ``lean`` (M, 3) those of the shadow: where a point is y high, y times that less.
         """
         s = self._scenery
         cos, sin = pose[:, 3].cos()[:, None, None], pose[:, 3].sin()[:, None, None]
@@ -114,7 +113,7 @@ class DenseMeshes(Renderer):
         turned = torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
         if lean is not None:
             foot = turned + pose[:, None, None, :3]
-            turned = foot - foot[..., 1:2] * lean - pose[:, None, None, :3]
+            turned = foot - foot[..., 1:2] * lean[:, None, None] - pose[:, None, None, :3]
         seen = (turned + (pose[:, :3] - self.get_buffer("eye"))[:, None, None]) @ self.get_buffer("rotation").T
         right, up, depth = seen.unbind(-1)
         inverse = 1 / torch.where(depth >= NEAR, depth, 1.0)
@@ -124,11 +123,27 @@ class DenseMeshes(Renderer):
     def _lit(self, what: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
         """Whether the eye is outside of each face (M, F), and the shares (M, F, 1, 3) of its colour that it shows."""
         planes = self.planes[what]
-        eye, light = self.get_buffer("eye") - pose[:, :3], self.get_buffer("light").expand_as(pose[:, :3])
+        eye = self.get_buffer("eye") - pose[:, :3]
+        light, strength = lit_from(self.get_buffer("light"), pose, self._scenery)
         outside = (planes[..., :3] * _turned_back(eye, pose).unsqueeze(1)).sum(-1) > planes[..., 3]
         facing = (planes[..., :3] * _turned_back(light, pose).unsqueeze(1)).sum(-1)
-        towards = torch.where(outside, facing, -facing).clamp_min(0)
-        return outside, self.get_buffer("ambient") + self.get_buffer("diffuse") * towards[..., None, None]
+        towards = strength.unsqueeze(1) * torch.where(outside, facing, -facing).clamp_min(0)
+        light = self.get_buffer("ambient") + self.get_buffer("diffuse") * towards[..., None, None]
+        return outside, light if self._scenery.gamma == 1 else light ** float(self._scenery.gamma)
+
+
+def lit_from(light: Tensor, pose: Tensor, s: Scenery) -> tuple[Tensor, Tensor]:
+    """Unit vectors (M, 3) from objects' feet to the light of direction (3,), and how strong it is there (M,)."""
+    towards = light - float(s.near) * pose[:, :3]
+    length = towards.norm(dim=1) if s.near > 0 else torch.ones_like(towards[:, 0])
+    return towards / length.unsqueeze(1), length**-2
+
+
+def leaning(lean: Tensor, pose: Tensor, s: Scenery) -> Tensor:
+    """How far objects' shadows lie back for each unit of height, (M, 3), of a distant light's ``lean`` (3,)."""
+    near = float(s.near / s.light[1]) if s.near > 0 else 0.0
+    shifted = (lean - near * pose[:, :3]) / (1 - near * pose[:, 1:2]).clamp_min(float(LOW))
+    return torch.stack([shifted[:, 0], torch.ones_like(shifted[:, 0]), shifted[:, 2]], 1)
 
 
 def _turned_back(vector: Tensor, pose: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ Int = NDArray[np.int32]
 
 # of float32, so that nothing is promoted to float64
 ZERO, HALF, ONE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 1e9, NEAR, FAR], np.float32)
-LEAST_AREA = np.float32(1e-12)
+LEAST_AREA, LOW = np.float32(1e-12), np.float32(0.2)
 
 # fastmath without its promise that no number is NaN or infinite: poses and gradients may be.
 FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
@@ -61,6 +61,8 @@ class Scenery(NamedTuple):
     colours are (corner, rgb). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped.
     ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
     towards the light, ``ambient`` and ``diffuse`` (3,) its RGB shares, ``background`` (3, height * width) in samples.
+    ``near`` is 1 / the light's distance from the origin, 0 for a distant one; a face shines with its colour times its
+    light to the power ``gamma``, at most 1.
     Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
     each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
     """
@@ -86,6 +88,8 @@ class Scenery(NamedTuple):
     leans: Float
     darkening: np.float32
     table: NDArray[np.bool_]
+    near: np.float32
+    gamma: np.float32
 
 
 @inner
@@ -123,11 +127,35 @@ def _project(s: Any, identity: int, pose: Any, screen: Any) -> int:
 
 
 @inner
+def _towards_light(s: Any, pose: Any) -> Any:
+    """The unit vector from an object's foot to the light, and how strong it is there."""
+    x, y, z = s.light[0] - s.near * pose[0], s.light[1] - s.near * pose[1], s.light[2] - s.near * pose[2]
+    nearness = ONE / np.sqrt(x * x + y * y + z * z) if s.near > 0 else ONE
+    return x * nearness, y * nearness, z * nearness, nearness * nearness
+
+
+@inner
+def _lean(s: Any, pose: Any, k: int) -> Any:
+    """How far an object's shadow in the k-th direction lies back for each unit of height."""
+    near = s.near / s.light[1] if s.near > 0 else ZERO
+    up = max(LOW, ONE - near * pose[1])
+    return (s.leans[k, 0] - near * pose[0]) / up, (s.leans[k, 1] - near * pose[2]) / up
+
+
+@inner
+def _shade(s: Any, c: int, lit: Any) -> Any:
+    """What a face shines with of its colour's channel c, ``lit`` from the light's side."""
+    light = s.ambient[c] + s.diffuse[c] * lit
+    return light if s.gamma == ONE else light**s.gamma
+
+
+@inner
 def _project_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any) -> int:
     """As ``_project``, of the shadow that the k-th direction of the light casts on the table."""
     if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
         return 0
-    cos, sin, lean_x, lean_z = np.cos(pose[3]), np.sin(pose[3]), s.leans[k, 0], s.leans[k, 1]
+    cos, sin = np.cos(pose[3]), np.sin(pose[3])
+    lean_x, lean_z = _lean(s, pose, k)
     r, f = s.rotation, s.focal
     x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
     middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
@@ -201,7 +229,8 @@ def _fill(
     wx, wy = _gradient(bx, by, cx, cy, aw, bw, cw)
     wx, wy = wx / area, wy / area
     w0 = aw - wx * (ax - HALF) - wy * (ay - HALF)
-    red, green, blue = shade[0] * paint[0, 0], shade[1] * paint[0, 1], shade[2] * paint[0, 2]
+    red, green = min(ONE, shade[0] * paint[0, 0]), min(ONE, shade[1] * paint[0, 1])
+    blue = min(ONE, shade[2] * paint[0, 2])
     for y in range(first, last + 1):
         row, line = (y - window[1]) * (window[2] - window[0]) - window[0], np.float32(y)
         left = max(max(l0 + l0y * line, l1 + l1y * line), max(l2 + l2y * line, start))
@@ -219,7 +248,7 @@ def _fill(
                     for n in range(3):
                         a, b, c = aw * paint[0, n], bw * paint[1, n], cw * paint[2, n]
                         gx, gy = _gradient(bx, by, cx, cy, a, b, c)
-                        buffer[n, row + x] = shade[n] * (a + (gx * dx + gy * dy) / area) / w
+                        buffer[n, row + x] = min(ONE, shade[n] * (a + (gx * dx + gy * dy) / area) / w)
 
 
 @inner
@@ -241,7 +270,8 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
     for p in range(*rows(window, box)):
         nearness[p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
-    lx, ly, lz = cos * s.light[0] - sin * s.light[2], s.light[1], sin * s.light[0] + cos * s.light[2]
+    lx, ly, lz, strength = _towards_light(s, pose)
+    lx, lz = cos * lx - sin * lz, sin * lx + cos * lz
     x, y, z = s.eye[0] - pose[0], s.eye[1] - pose[1], s.eye[2] - pose[2]
     x, z = cos * x - sin * z, sin * x + cos * z
     flat, closed = s.flat[identity], s.closed[identity]
@@ -251,8 +281,8 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
         if closed and not outside:
             continue
         facing = nx * lx + ny * ly + nz * lz
-        lit, a, d = max(ZERO, facing if outside else -facing), s.ambient, s.diffuse
-        shade = a[0] + d[0] * lit, a[1] + d[1] * lit, a[2] + d[2] * lit
+        lit = strength * max(ZERO, facing if outside else -facing)
+        shade = _shade(s, 0, lit), _shade(s, 1, lit), _shade(s, 2, lit)
         i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, k, s.colors[face], flat, shade, buffer, window, box)
 
@@ -272,7 +302,8 @@ def _silhouette(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: A
     for p in range(*rows(window, box)):
         buffer[3, p] = ZERO
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
-    lx, lz = cos * s.leans[k, 0] - sin * s.leans[k, 1], sin * s.leans[k, 0] + cos * s.leans[k, 1]
+    lean_x, lean_z = _lean(s, pose, k)
+    lx, lz = cos * lean_x - sin * lean_z, sin * lean_x + cos * lean_z
     black = ZERO, ZERO, ZERO
     for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         # the lit side of a closed mesh casts all of its shadow

@@ -1,7 +1,9 @@
 """The mesh renderer: coloured triangle meshes on a table, seen by a perspective camera."""
 
+import copy
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,12 +18,15 @@ from renderers.mesh.files import BareMesh, MeshFile
 from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
 from renderers.pixel_loss import PixelLoss
 from renderers.renamed import renamed_arguments
 from renderers.spaces import Categorical, Coordinate
 
 Range = tuple[float, float]
 DEFAULT = ("cube", "sphere", "cylinder")
+CLOSEST = 0.9
+"""Share of two solids' widths that must lie between their axes: poses are never exact."""
 
 
 class MeshRenderer(Renderer):
@@ -46,10 +51,15 @@ class MeshRenderer(Renderer):
         supersample: samples a pixel in each direction; 1 leaves hard edges.
         backend: what draws: ``embedded``, our own rasteriser (numba on the CPU, Triton on CUDA), or ``pytorch3d``,
             where that is installed.
+        shared: what of the light is learnt for a data set, for nobody knows it: names of coordinates
+            (``renderers.mesh.shared_light``), or of groups of them, ``light`` (direction, ambient and diffuse shares),
+            ``tint`` (their colours), ``shadow`` (strength, softness) and ``all``. ``light`` is what they start from.
     Errors:
         ValueError for what cannot be drawn, above all an unknown identity or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
     """
+
+    for_other_images: ClassVar[dict[str, Any]] = {"shared": ["all"], "light": {"linear": True, "ambient": 0.1}}
 
     @renamed_arguments(kinds="identities")
     def __init__(
@@ -70,6 +80,7 @@ class MeshRenderer(Renderer):
         yaw_step: float = 0.08,
         supersample: int = 1,
         backend: str = "embedded",
+        shared: Sequence[str] = (),
     ) -> None:
         if len(image_size) != 2 or min(image_size) < 1:
             raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
@@ -77,6 +88,8 @@ class MeshRenderer(Renderer):
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
         identities = tuple(identities if identities is not None else meshes or DEFAULT)
         check_eye(camera, table)
+        learnt = chosen(shared)
+        light = with_shadow(light, learnt)
         if light.shadow is not None and not table.width > 0:
             raise ValueError(
                 "light.shadow falls on the table, and table width is 0: draw a table, or leave the shadow out"
@@ -103,13 +116,58 @@ class MeshRenderer(Renderer):
         if not free:
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
-        super().__init__(Categorical(identities), tuple(free), (3, height, width))
-        self.camera, self.table, self.supersample = camera, table, supersample
+        given = values_of(light)
+        super().__init__(
+            Categorical(identities),
+            tuple(free),
+            (3, height, width),
+            shared=[(COORDINATES[name], given[name]) for name in learnt],
+        )
+        self.camera, self.light, self.table, self.supersample = camera, light, table, supersample
         self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
+        self._cores = torch.tensor([mesh.core for mesh in drawn])
         self._check_view()
-        background = paint_background(camera, table, height * supersample, width * supersample)
-        self._backend = make_backend(backend, pack(drawn, camera, light, background, supersample, table))
-        self.register_buffer("_background", torch.from_numpy(background), persistent=False)
+        self._drawn, self._backend_name = drawn, backend
+        self._finer: dict[tuple[int, torch.device], MeshRenderer] = {}
+        self._set_samples(supersample)
+
+    def _set_samples(self, supersample: int) -> None:
+        """Make what draws, for so many samples a pixel in each direction."""
+        self.supersample, (_, height, width) = supersample, self.image_shape
+        background = paint_background(self.camera, self.table, height * supersample, width * supersample)
+        scenery = pack(self._drawn, self.camera, self.light, background, supersample, self.table)
+        self._backend = make_backend(self._backend_name, scenery)
+        self.register_buffer("_background", torch.from_numpy(background).to(self.device), persistent=False)
+        self.shared_changed()
+
+    def shared_changed(self) -> None:
+        if self.shared is not None:
+            learnt = dict(zip(self.shared.names, self.shared_values.tolist()))
+            self._backend = make_backend(self._backend_name, relit(self._backend.scenery, self.light, learnt))
+        self._finer.clear()
+
+    def finer(self, factor: int) -> Renderer:
+        if factor == 1:
+            return self
+        key = factor, self.device
+        if key not in self._finer:
+            finer = copy.deepcopy(self)
+            finer._set_samples(self.supersample * factor)
+            self._finer[key] = finer
+        return self._finer[key]
+
+    def intersecting(self, what: Tensor, where: Tensor) -> Tensor:
+        """Pairs whose upright cores, what is solid about their axes whatever their yaw, pass through one another.
+
+        By a tenth of their width at least: those that touch are not meant.
+        """
+        foot = self.full_pose(where)[..., :3]
+        core, tall = (values.to(where)[what] for values in (self._cores, torch.tensor(self.heights)))
+        apart = torch.cdist(foot[..., [0, 2]], foot[..., [0, 2]])
+        near = apart < CLOSEST * (core.unsqueeze(-1) + core.unsqueeze(-2))
+        low, high = foot[..., 1], foot[..., 1] + tall
+        below, above = low.unsqueeze(-1) < high.unsqueeze(-2), high.unsqueeze(-1) > low.unsqueeze(-2)
+        return near & below & above & ~torch.eye(where.shape[1], dtype=torch.bool, device=where.device)
 
     @property
     def digests(self) -> dict[str, str]:

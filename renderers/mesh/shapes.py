@@ -64,6 +64,17 @@ class Mesh:
         """Largest horizontal distance of a vertex from the yaw axis, in world units."""
         return float(np.hypot(self.vertices[:, 0], self.vertices[:, 2]).max())
 
+    @property
+    def core(self) -> float:
+        """Radius of the largest upright cylinder about the yaw axis that the mesh's outline from above holds.
+
+        0 where the axis lies outside.
+        """
+        outline = self.vertices[:, [0, 2]].astype(np.float64)
+        turns = np.linspace(0, FULL_TURN, 64, endpoint=False)
+        reach = outline @ np.stack([np.cos(turns), np.sin(turns)])
+        return max(0.0, float(reach.max(0).min()))
+
 
 def _flat(vertices: list[list[float]], faces: list[list[int]], colors: list[Array], symmetry: float) -> Mesh:
     corner = np.repeat(np.asarray(colors, np.float32)[:, None, :], 3, axis=1)

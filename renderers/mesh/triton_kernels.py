@@ -6,7 +6,7 @@ written, and differences (draw, composite, contract, forget) need no memory for 
 
 A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
 the order (pixel, sample). Meshes, camera and light come as in ``rasterizer.Scenery``; ``camera`` is one array of
-rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening and ``LEANS`` times lean (2).
+rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma and ``LEANS`` times lean (2).
 """
 
 import triton
@@ -16,7 +16,7 @@ from renderers import pixel_loss
 
 NEAR = tl.constexpr(0.05)
 FAR = tl.constexpr(1e6)
-LEAST_AREA = tl.constexpr(1e-12)
+LEAST_AREA, LOW = tl.constexpr(1e-12), tl.constexpr(0.2)
 HUGE = tl.constexpr(1e9)
 LINEAR, SQUARED = tl.constexpr(pixel_loss.LINEAR), tl.constexpr(pixel_loss.SQUARED)
 STUDENT_T, MIXTURE = tl.constexpr(pixel_loss.STUDENT_T), tl.constexpr(pixel_loss.MIXTURE)
@@ -172,7 +172,10 @@ def _shadow(
         low_x, high_x = _span(x, real)
         low_y, high_y = _span(y, real)
         for k in range(LEANS):
-            lean_x, lean_z = tl.load(camera + 23 + 2 * k), tl.load(camera + 24 + 2 * k)
+            near = tl.load(camera + 23) / tl.load(camera + 13)
+            up = tl.maximum(1.0 - near * tl.load(pose + 1), LOW)
+            lean_x = (tl.load(camera + 25 + 2 * k) - near * tl.load(pose)) / up
+            lean_z = (tl.load(camera + 26 + 2 * k) - near * tl.load(pose + 2)) / up
             covered = tl.zeros((COUNT,), tl.float32)
             for first in range(start, stop, FACES):
                 face = first + tl.arange(0, FACES)
@@ -195,7 +198,14 @@ def _mix(paint, shown, a, b, c, light, nearness):
     scale = tl.where(shown, light / tl.where(shown, nearness, 1.0), 0.0)
     a, b, c = a * scale, b * scale, c * scale
     first, second, third = tl.load(paint, shown, 0.0), tl.load(paint + 3, shown, 0.0), tl.load(paint + 6, shown, 0.0)
-    return a * first + b * second + c * third
+    return tl.minimum(a * first + b * second + c * third, 1.0)
+
+
+@triton.jit
+def _shade(camera, c, lit):
+    """What faces shine with of their colour's channel c, ``lit`` from the light's side."""
+    light, gamma = tl.load(camera + 16 + c) + tl.load(camera + 19 + c) * lit, tl.load(camera + 24)
+    return tl.where(gamma == 1.0, light, tl.exp(tl.log(tl.maximum(light, 1e-12)) * gamma))
 
 
 @triton.jit
@@ -247,13 +257,19 @@ def _draw(
         nearness = tl.where(shown, nearness, 0.0)
         face = tl.maximum(best, 0)
         nx, ny, nz, outside = _side(planes, face_total, face, shown, eye_x, ey, eye_z)
-        lx, ly, lz = tl.load(camera + 12), tl.load(camera + 13), tl.load(camera + 14)
+        near = tl.load(camera + 23)
+        lx, ly, lz = (
+            tl.load(camera + 12) - near * px,
+            tl.load(camera + 13) - near * py,
+            tl.load(camera + 14) - near * pz,
+        )
+        distance = tl.where(near > 0, tl.sqrt(lx * lx + ly * ly + lz * lz), 1.0)
         facing = nx * (cos * lx - sin * lz) + ny * ly + nz * (sin * lx + cos * lz)
         facing = tl.where(outside, facing, -facing)
-        lit = tl.maximum(facing, 0.0)
-        red = tl.load(camera + 16) + tl.load(camera + 19) * lit
-        green = tl.load(camera + 17) + tl.load(camera + 20) * lit
-        blue = tl.load(camera + 18) + tl.load(camera + 21) * lit
+        lit = tl.maximum(facing, 0.0) / (distance * distance * distance)
+        red = _shade(camera, 0, lit)
+        green = _shade(camera, 1, lit)
+        blue = _shade(camera, 2, lit)
         ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
             vertices, vertex_total, faces, face_total, base, face, shown, pose, 0.0, 0.0, camera, height, width, False
         )

@@ -9,9 +9,10 @@ import torch
 from air_lightning import runs
 from air_lightning.backgrounds.base import RECORD
 from air_lightning.model.calibration import POWERS
+from air_lightning.model.shared import SHARED
 from air_lightning.runs.loading import find_checkpoint
 
-KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS, RECORD)
+KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "renderer_digests", POWERS, RECORD, SHARED)
 """Of a checkpoint: without the states of optimizer, schedules, loops, callbacks, loaders and random numbers."""
 
 

@@ -131,7 +131,7 @@ class Triton(Backend):
 
 
 def _hold(s: Scenery, device: torch.device) -> _Held:
-    light = [s.focal], s.ambient, s.diffuse, [s.darkening], s.leans.ravel()
+    light = [s.focal], s.ambient, s.diffuse, [s.darkening, s.near, s.gamma], s.leans.ravel()
     camera = np.concatenate([s.rotation.ravel(), s.eye, s.light, *light]).astype(np.float32)
     return _Held(
         background=put(s.background, device),

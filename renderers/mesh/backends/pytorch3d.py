@@ -13,6 +13,7 @@ from torch import Tensor
 
 from renderers.compositing import Layer, compose, downsample, each
 from renderers.mesh.backends.base import Backend, Holdings, put
+from renderers.mesh.dense import leaning, lit_from
 from renderers.mesh.rasterizer import FAR, NEAR, Scenery
 from renderers.pixel_loss import Normal, PixelLoss
 
@@ -120,7 +121,7 @@ class PyTorch3D(Backend):
         found, depth, weights = self._found(visible)
         drawn, face = found >= 0, found.clamp(min=0)
         paint = stock.colors[visible.places.flatten()[face]]
-        color = torch.einsum("...c,...cr->...r", weights, paint) * visible.shade.flatten(0, 1)[face]
+        color = (torch.einsum("...c,...cr->...r", weights, paint) * visible.shade.flatten(0, 1)[face]).clamp(max=1)
         color = color.masked_fill(~drawn.unsqueeze(-1), 0).movedim(-1, 1)
         shade = self._shade(visible, identities, poses) if len(s.leans) else None
         return Layer(color, depth.masked_fill(~drawn, torch.inf), shade=shade)
@@ -130,7 +131,7 @@ class PyTorch3D(Backend):
         s, stock = self.scenery, self._stock(poses.device)
         covered = poses.new_zeros(len(identities), s.height, s.width)
         for lean in stock.leans.unbind():
-            covered += self._found(_cast(s, stock, identities, poses, lean))[0] >= 0
+            covered += self._found(_cast(s, stock, identities, poses, leaning(lean, poses, s)))[0] >= 0
         return 1 - float(s.darkening) * covered * stock.table
 
     @property
@@ -230,7 +231,7 @@ class _Visible(NamedTuple):
 def _visible(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor) -> _Visible:
     vertices = _project(s, stock, identities, poses)
     places, drawn = _owned(stock.face_start, identities, int(np.diff(s.face_start).max()))
-    outside, shade = _light(stock, places, poses)
+    outside, shade = _light(s, stock, places, poses)
     faces = stock.faces[places]
     near = vertices[..., 2].gather(1, faces.flatten(1)).view(faces.shape) < NEAR
     drawn &= (outside | ~stock.closed[identities].unsqueeze(1)) & ~near.any(-1)
@@ -241,7 +242,7 @@ def _visible(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor) -> _V
 
 
 def _cast(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor, lean: Tensor) -> _Visible:
-    """The shadows: all faces, flat on the table, where a point is y high, ``lean`` (3,) times y less."""
+    """The shadows: all faces, flat on the table, where a point is y high, ``lean`` (M, 3) times y less."""
     vertices = _project(s, stock, identities, poses, lean)
     places, drawn = _owned(stock.face_start, identities, int(np.diff(s.face_start).max()))
     near = vertices[..., 2].gather(1, stock.faces[places].flatten(1)).view(*places.shape, 3) < NEAR
@@ -267,28 +268,30 @@ def _owned(start: Tensor, identities: Tensor, most: int) -> tuple[Tensor, Tensor
 def _project(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor, lean: Tensor | None = None) -> Tensor:
     """Vertices (M, V, 3) of each object as PyTorch3D's camera sees them: x to the left, y up, depth.
 
-    With a ``lean`` (3,) those of its shadow.
+    With ``lean`` (M, 3) those of its shadow.
     """
     places, _ = _owned(stock.vertex_start, identities, int(np.diff(s.vertex_start).max()))
     x, y, z = stock.vertices[places].unbind(-1)
     yaw = poses[:, 3:]
     turned = torch.stack([yaw.cos() * x + yaw.sin() * z, y, yaw.cos() * z - yaw.sin() * x], -1)
     if lean is not None:
-        turned = turned - (turned[..., 1:2] + poses[:, None, 1:2]) * lean
+        turned = turned - (turned[..., 1:2] + poses[:, None, 1:2]) * lean.unsqueeze(1)
     across, up, depth = (turned @ stock.rotation.T + (poses[:, None, :3] - stock.eye) @ stock.rotation.T).unbind(-1)
     scale = 2 * float(s.focal) / min(s.height, s.width) / torch.where(depth < NEAR, 1, depth)
     return torch.stack([-across * scale, up * scale, depth], -1)
 
 
-def _light(stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+def _light(s: Scenery, stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     """Whether the camera is on the outer side of each face (M, F), and how brightly the seen side shines (M, F, 3)."""
     planes = stock.planes[places]
     normal, offset = planes[..., :3], planes[..., 3]
-    eye, light = _to_object(stock.eye - poses[:, :3], poses), _to_object(stock.light.expand(len(poses), 3), poses)
+    light, strength = lit_from(stock.light, poses, s)
+    eye, light = _to_object(stock.eye - poses[:, :3], poses), _to_object(light, poses)
     outside = (normal * eye.unsqueeze(1)).sum(-1) > offset
     facing = (normal * light.unsqueeze(1)).sum(-1)
-    lit = torch.where(outside, facing, -facing).clamp(min=0).unsqueeze(-1)
-    return outside, stock.ambient + stock.diffuse * lit
+    lit = (strength.unsqueeze(1) * torch.where(outside, facing, -facing).clamp(min=0)).unsqueeze(-1)
+    shade = stock.ambient + stock.diffuse * lit
+    return outside, shade if s.gamma == 1 else shade ** float(s.gamma)
 
 
 def _to_object(vectors: Tensor, poses: Tensor) -> Tensor:

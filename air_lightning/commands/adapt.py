@@ -1,0 +1,153 @@
+"""`python -m air_lightning adapt`: a trained model for images that its renderer did not draw, without training.
+
+    python -m air_lightning adapt --model scenes3d --input IMAGES --output OUT
+    python -m air_lightning adapt --run_dir DIR --input IMAGES --output OUT [--model.search.cost 60 ...]
+
+OUT is a run folder for test, predict, report and export, as if it had been trained. The weights stay. New are the noise
+(outliers are none of the objects' business), the background (each pixel's median), a search for the objects by their
+evidence, and what all images share and nobody knows: where the light comes from, how near, strong and coloured it is,
+and how dark and soft shadows are. That is learnt from the images, without labels, and said. Arguments of the model win
+over all of this.
+
+Exit status: 0 done; 2 wrong arguments, or images of which nothing can be learnt, and then nothing was written; 130
+(Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written.
+"""
+
+import argparse
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import torch
+import yaml
+
+from air_lightning import runs
+from air_lightning.cli.checks import check_writable
+from air_lightning.cli.exit_status import exit_with, interrupt_status
+from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
+from air_lightning.model.adaptation import say
+from air_lightning.model.calibration import Powers
+from air_lightning.model.module import LOOKED_AT, AIRModule
+from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore
+from datamodules.image_folder import ImageFolder
+
+PROG = "python -m air_lightning adapt"
+MODEL = "air_lightning.model"
+RECIPE: dict[str, Any] = {
+    "likelihood": {
+        "class_path": "air_lightning.likelihoods.MixtureLikelihood",
+        "init_args": {"scale": 0.1, "outliers": 0.05},
+    },
+    "likelihood_sd": None,
+    "background": {"class_path": "air_lightning.backgrounds.MedianBackground"},
+    "search": {"class_path": f"{MODEL}.Search", "init_args": {"cost": 30.0, "solid": True}},
+    "refinement": {"class_path": f"{MODEL}.Refinement", "init_args": {"starts": 6}},
+    "adaptation": {"class_path": f"{MODEL}.Adaptation"},
+}
+"""Arguments of the model for images from elsewhere."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the subcommand with the arguments after its name.
+
+    Raises:
+        SystemExit: unless all went well, with the status said at the top of this file.
+    """
+    own, of_model = split_model_options(args)
+    options = arguments().parse_args(own)
+    try:
+        adapt(options, of_model)
+    except ValueError as error:
+        exit_with(2, f"error: {error}")
+    except KeyboardInterrupt as error:
+        exit_with(interrupt_status(error), "interrupted; nothing was written")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The subcommand's parser."""
+    parser = argparse.ArgumentParser(
+        prog=PROG, description=__doc__.partition("\n\n")[2], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_model_arguments(parser)
+    parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="images, of one camera and light")
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to make")
+    return parser
+
+
+def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
+    """Adapt and write. Errors: ValueError for what does not go together, before anything is written."""
+    if options.output.exists():
+        raise ValueError(f"--output {str(options.output)!r} exists: name another")
+    check_writable("--output", options.output.parent)
+    source = chosen_run(options)
+    weights, (_, config) = find_checkpoint(source, options.ckpt_path), runs.read_config(source)
+    given = for_other_images(config["model"])
+    model = build_module(given, of_model)
+    restore(model, weights)
+    model.requires_grad_(False).powers = Powers()
+    channels, height, width = model.renderer.image_shape
+    data = ImageFolder(str(options.input), resize=(height, width), color=channels == 3)
+    learn(model, data)
+    config["model"] = complete_arguments(given, of_model)
+    config["data"] = data_arguments(options.input, model)
+    write(options.output, config, checkpoint_of(model, weights))
+
+
+def for_other_images(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a model, and those for images from elsewhere in the place of its own."""
+    given = deepcopy(dict(model)) | deepcopy(RECIPE)
+    renderer = given["renderer"]
+    freed = getattr(locate(renderer["class_path"]), "for_other_images", {})
+    arguments = renderer.setdefault("init_args", {})
+    for name, value in freed.items():
+        held = arguments.get(name)
+        arguments[name] = {**held, **value} if isinstance(held, dict) and isinstance(value, dict) else value
+    if not freed:
+        del given["adaptation"]
+    return given
+
+
+def learn(model: AIRModule, data: ImageFolder) -> None:
+    """Show the model the images, and say what was found."""
+    scenes = data.scenes("train")
+    images = scenes.__getitems__(list(range(min(LOOKED_AT, len(scenes))))).images
+    if model.background is not None and model.background.waits:
+        model.background.fit(images)
+    if model.adaptation is None:
+        name = type(model.renderer).__name__
+        print(f"{name} names nothing that all images share: only noise, background and search are new")
+        return
+    say(model.renderer, model.adapt(images[: model.adaptation.images]))
+
+
+def data_arguments(folder: Path, model: AIRModule) -> dict[str, Any]:
+    """Those of the images, as the model wants them."""
+    channels, *size = model.renderer.image_shape
+    given = {"folder": str(folder), "resize": size, "color": channels == 3}
+    return {"class_path": "datamodules.ImageFolder", "init_args": given}
+
+
+def checkpoint_of(model: AIRModule, weights: Path) -> dict[str, Any]:
+    """What a checkpoint of the model holds, as of a fit that ended where the weights are from."""
+    old = runs.read_checkpoint(weights)
+    kept = {name: old[name] for name in ("epoch", "global_step", "pytorch-lightning_version") if name in old}
+    checkpoint = kept | {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def write(folder: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
+    """A run folder, whole or not at all."""
+    place, draft = Path(runs.CHECKPOINTS, "best.ckpt"), folder.with_name(f".{os.getpid()}.{folder.name}")
+    try:
+        (draft / place).parent.mkdir(parents=True)
+        runs.write_atomically(draft / runs.CONFIG, yaml.safe_dump(dict(config), sort_keys=False))
+        torch.save(dict(checkpoint), draft / place)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    print(f"wrote {folder}/  {runs.CONFIG}, {place}; test, predict, report and export take it as --run_dir")

@@ -1,0 +1,152 @@
+"""What all images share: the renderer's contract, the light that is learnt, and how checkpoints keep it."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+import torch
+from renderers_for_tests import IdentityBumps, grid
+from torch import Tensor
+
+from air_lightning.model import Adaptation, AIRModule
+from air_lightning.model.adaptation import Explained, fit_shared
+from air_lightning.model.observation import Observation
+from renderers import Categorical, Coordinate, Layer, MeshRenderer, Renderer
+from renderers.mesh import Light, Shadow
+from renderers.pixel_loss import Normal, PixelLoss, StudentT
+
+LAMP = Light((-0.8, 0.9, 0.4), ambient=0.15, shadow=Shadow(0.8, softness=8.0), distance=6.0, linear=True)
+UNKNOWN = Light(ambient=0.3, linear=True)
+
+
+class Lamps(Renderer):
+    """Bumps as bright as a lamp that all images share; a black box of no other coordinates."""
+
+    def __init__(self, brightness: float = 0.5) -> None:
+        where = tuple(Coordinate(n, "half images", -0.8, 0.8, 0.05) for n in ("x", "y"))
+        lamp = Coordinate("brightness", "share of white", 0.0, 1.0, 0.02)
+        super().__init__(Categorical(("bump",)), where, (1, 12, 12), shared=[(lamp, brightness)])
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        x, y = grid(12)
+        dx, dy = x - where[:, 0, None, None], y - where[:, 1, None, None]
+        near = dx**2 + dy**2 < 0.2
+        color = self.shared_values[0] * torch.exp(-(dx**2 + dy**2)) * near
+        return Layer(color.unsqueeze(1), torch.where(near, 1.0, torch.inf))
+
+
+def scenes(renderer: Renderer, images: int, **changes: Any) -> tuple[Tensor, Tensor]:
+    """Two objects far from one another in each of so many images."""
+    torch.manual_seed(3)
+    what = torch.randint(0, renderer.identity_count, (images, 2))
+    where = torch.rand(images, 2, len(renderer.where)) * 2 - 1
+    return what, where * 0.6 + torch.tensor([[0.8], [-0.8]])
+
+
+def explained(images: Tensor, what: Tensor, where: Tensor, loss: PixelLoss) -> Explained:
+    return Explained(Observation(images, loss), what, where, torch.full((len(what),), 2))
+
+
+def test_a_lamp_that_nobody_knows_is_found_without_labels() -> None:
+    """From noisy images and rough poses: the direction to 6 degrees, the rest to a tenth of its range or so."""
+    drawn, mine = (
+        MeshRenderer(image_size=(48, 48), light=LAMP),
+        MeshRenderer(image_size=(48, 48), light=UNKNOWN, shared=["light", "shadow"]),
+    )
+    what, where = scenes(drawn, 12)
+    images = drawn.render(what, where)[:, -1]
+    images = images + 0.03 * torch.randn_like(images)
+    rough = where + torch.randn_like(where) * 0.03
+    fit = fit_shared(mine, explained(images, what, rough, StudentT(0.1)))
+    x, y, z = LAMP.direction
+    truth = {
+        "light_azimuth": (math.atan2(x, z), 0.1),
+        "light_elevation": (math.asin(y / math.hypot(x, y, z)), 0.1),
+        "light_nearness": (1 / 6, 0.06),
+        "light_ambient": (0.15, 0.08),
+        "light_diffuse": (0.85, 0.15),
+        "shadow_strength": (0.8, 0.12),
+    }
+    for name, (value, tolerance) in truth.items():
+        assert abs(fit.values[name] - value) < tolerance, (name, fit.values[name], value)
+    assert fit.misfit < 0.6 * fit.before and not fit.poor
+    assert mine.shared_values.tolist() == list(fit.values.values())
+
+
+def test_a_third_party_renderer_needs_the_contract_alone() -> None:
+    drawn, mine = Lamps(0.8), Lamps(0.3)
+    what, where = scenes(drawn, 6)
+    fit = fit_shared(mine, explained(drawn.render(what, where)[:, -1], what, where, Normal(0.05)), power=1.0)
+    assert fit.values == {"brightness": pytest.approx(0.8, abs=0.01)}
+
+
+def test_the_light_of_the_arguments_is_drawn_until_another_is_learnt() -> None:
+    plain, free = (MeshRenderer(image_size=(24, 24), light=LAMP, shared=names) for names in ((), ["all"]))
+    what, where = scenes(plain, 2)
+    assert torch.allclose(plain.render(what, where), free.render(what, where), atol=1e-5)
+    assert plain.shared is None and free.shared is not None
+    free.share(free.shared_values + 0.2)
+    assert not torch.allclose(plain.render(what, where), free.render(what, where), atol=1e-2)
+
+
+@pytest.mark.parametrize("light", [LAMP, Light((0.3, 0.8, 0.5), diffuse=0.9, ambient=0.1, distance=4.0)])
+def test_near_and_linear_light_is_the_same_in_torch_operations(light: Light) -> None:
+    renderer = MeshRenderer(image_size=(24, 24), light=light)
+    what, where = scenes(renderer, 3)
+    exported = renderer.traceable()
+    gap = (renderer.render(what, where) - exported.render(what, where)).abs()
+    assert gap.mean() < 1e-3 and (gap > 0.02).float().mean() < 0.01  # edges
+
+
+def test_light_in_linear_numbers_by_hand() -> None:
+    """Straight from above, half a length of it away: a cube's top gets a fraction 1 / distance^2, as sRGB."""
+    light = Light((0.0, 1.0, 0.0), ambient=0.1, diffuse=0.5, distance=2.0, linear=True)
+    renderer = MeshRenderer(identities=["cube"], colors={"cube": (0.5, 0.2, 0.8)}, light=light)
+    image = renderer.render(torch.tensor([[0]]), torch.zeros(1, 1, 3))[0, 1]
+    top = (0.1 + 0.5) ** (1 / 2.2) * torch.tensor([0.5, 0.2, 0.8])
+    assert torch.allclose(image.flatten(1).amax(1)[2], top[2], atol=1e-4)
+
+
+def test_values_travel_in_checkpoints_by_name() -> None:
+    of_light, of_all = (AIRModule(MeshRenderer(image_size=(24, 24), shared=names)) for names in (["light"], ["all"]))
+    of_light.renderer.share(of_light.renderer.shared_values + 0.1)
+    saved: dict[str, Any] = {"state_dict": of_light.state_dict()}
+    of_light.on_save_checkpoint(saved)
+    of_all.on_load_checkpoint(saved)
+    of_all.load_state_dict(saved["state_dict"])
+    assert of_all.renderer.shared is not None and of_light.renderer.shared is not None
+    values = dict(zip(of_all.renderer.shared.names, of_all.renderer.shared_values.tolist()))
+    assert {name: values[name] for name in of_light.renderer.shared.names} == pytest.approx(saved["shared"])
+    what, where = scenes(of_all.renderer, 2)
+    images = [model.renderer.render(what, where)[:, -1] for model in (of_light, of_all)]
+    assert (images[0] - images[1]).abs().max() > 0.01  # shadows, which the other has not
+    plain = AIRModule(MeshRenderer(image_size=(24, 24)))
+    plain.on_load_checkpoint(saved)
+    plain.load_state_dict(saved["state_dict"])
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda: MeshRenderer(shared=["sun"]), "shared names 'sun', which is none of light, tint, shadow, all, light_"),
+        (lambda: Light(distance=0.0), "light distance must be positive and finite, got 0.0: null is far away"),
+        (
+            lambda: Lamps().share(torch.tensor([math.nan])),
+            "one for each of its shared coordinates (brightness), got [n",
+        ),
+        (lambda: IdentityBumps().share(torch.ones(1)), "IdentityBumps: shared values must be finite numbers, one for"),
+        (lambda: Adaptation(images=0), "adaptation's images must be at least 1, got 0: 32 is usual"),
+        (lambda: Adaptation(scales=()), "adaptation's scales must be one or more positive factors, got []"),
+        (lambda: Adaptation(power=0.0), "adaptation's power must lie in (0, 1], got 0.0: 0.1 is usual"),
+        (lambda: Adaptation(at=(-1,)), "adaptation's steps must not be negative, got [-1]"),
+        (
+            lambda: AIRModule(IdentityBumps(), adaptation=Adaptation()),
+            "model.adaptation learns what all images share, and IdentityBumps names nothing: let it",
+        ),
+        (lambda: AIRModule(IdentityBumps()).adapt(torch.zeros(1, 1, 12, 12)), "the model has no adaptation: give"),
+    ],
+)
+def test_what_cannot_be_is_said(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        wrong()
