@@ -1,119 +1,127 @@
-"""Steps per second of scenes3d's training step, and what the step's time goes to.
+"""CPU time, page faults and peak memory of training, by experiment, beside those of another checkout.
 
-    python benchmarks/training.py [--steps 30] [--threads 1 2] [--json FILE]
+    python benchmarks/training.py [--configs scenes3d multi_mnist ...] [--steps 10] [--turns 5] [--threads 1]
+                                  [--against DIR] [--json FILE]
 
-Shares are of one run on one machine: data (drawing the scenes), network (forward and backward), renderer (canvases,
-finite differences, identities), rest (likelihoods, losses, optimizer).
+Every experiment is a `fit` of its own, of `10 + steps * turns` steps, and a short validation. With `--against` there is
+one from each checkout, and they take turns: one stands still while the other trains, so that both meet the same
+machine. Shown are medians over the turns, CPU milliseconds a step, and the ratio of this checkout to the other; peak
+memory is the whole fit's. CPU time, and not what a clock shows, because it does not count what other programs do. Not
+for Windows.
 """
 
 import argparse
 import json
-import time
-from collections import defaultdict
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import torch
-from torch import Tensor
+from turns import MARK, PARTS, WARM
 
-from air_lightning.model.module import AIRModule
-from air_lightning.model.objective import objective
-from air_lightning.model.slots import infer
-from datamodules import Batch, SceneDataModule, Scenes3D
-from renderers import MeshRenderer
-
-PARTS = ("data", "network", "renderer", "rest")
+HERE = Path(__file__).parent
+CONFIGS = ("scenes3d", "scenes3d_meshes", "multi_mnist", "multi_sprites", "omniglot")
 
 
-class Clock:
-    """Seconds by part; each moment counts for one part only."""
+class Fit:
+    """A fit of one checkout that trains when it is told to, a turn at a time."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._part, self._since = "rest", time.perf_counter()
+    def __init__(self, checkout: Path, config: str, steps: int, turns: int, threads: int, folder: Path) -> None:
+        self.turns: list[dict[str, float]] = []
+        self._log = (folder / "log").open("w")
+        paths = os.pathsep.join([str(checkout), str(HERE)])
+        count = {name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        command = [sys.executable, "-P", "-m", "air_lightning", "fit", "--config", f"configs/{config}.yaml"]
+        options = {
+            "max_steps": WARM + steps * turns, "val_check_interval": "null", "limit_val_batches": 4,
+            "accelerator": "cpu", "enable_progress_bar": "false", "callbacks+": "turns.Turns", "callbacks.steps": steps,
+        }  # fmt: skip
+        self._process = subprocess.Popen(
+            [*command, "--run_dir", str(folder / "run"), *(f"--trainer.{k}={v}" for k, v in options.items())],
+            cwd=checkout, env=os.environ | count | {"PYTHONPATH": paths}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+        )  # fmt: skip
+        self._wait()  # for the first steps, which compile
 
-    @property
-    def counting(self) -> str:
-        """The part that time now counts for."""
-        return self._part
+    def turn(self) -> None:
+        """Train ``steps`` steps."""
+        self._go_on()
+        self.turns.append(self._wait())
 
-    @counting.setter
-    def counting(self, part: str) -> None:
-        now = time.perf_counter()
-        self.seconds[self._part] += now - self._since
-        self._part, self._since = part, now
+    def result(self) -> dict[str, float]:
+        """Medians over the turns, and the whole fit's peak memory, MiB."""
+        self._go_on()
+        assert self._process.stdout is not None
+        self._process.stdout.read()
+        _, status, used = os.wait4(self._process.pid, 0)
+        if status:
+            self._fail()
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+        middle = {name: median(turn[name] for turn in self.turns) for name in self.turns[0]}
+        return middle | {
+            "cpu": median(t["user"] + t["system"] for t in self.turns),
+            "peak": used.ru_maxrss * unit / 2**20,
+        }
 
-    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, whose time counts for ``part``, unless data are being made."""
+    def _go_on(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            before = self.counting
-            self.counting = part if before != "data" else before
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.counting = before
+    def _wait(self) -> Any:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line.removeprefix(MARK))
+        return self._fail()
 
-        return run
-
-
-def measure(model: AIRModule, data: SceneDataModule, steps: int, warm: int = 3) -> dict[str, float]:
-    """Milliseconds a step, whole and by part, over ``steps`` training steps after ``warm`` ones."""
-    clock = Clock()
-    scenes = data.scenes("train")
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    start = 0.0
-    for step in range(warm + steps):
-        if step == warm:
-            watch(model, clock)
-            clock.seconds.clear()
-            start = time.perf_counter()
-        clock.counting = "data"
-        batch = scenes.__getitems__(list(range(step * data.batch_size, (step + 1) * data.batch_size)))
-        clock.counting = "rest"
-        loss = loss_of(model, batch, step)
-        optimizer.zero_grad()
-        clock.counting = "network"
-        loss.backward()
-        clock.counting = "rest"
-        optimizer.step()
-    clock.counting = "rest"
-    whole = time.perf_counter() - start
-    return {"step": 1e3 * whole / steps} | {part: 1e3 * clock.seconds[part] / steps for part in PARTS}
-
-
-def loss_of(model: AIRModule, batch: Batch, step: int) -> Tensor:
-    """The module's training loss, without a trainer."""
-    observation = model.observed(batch.images)
-    slots = infer(model.renderer, model.network, observation, model.slots)
-    estimators = model.count_estimator, model.identity_estimator
-    return objective(model.renderer, slots, observation, model.log_prior, *estimators, step).loss
+    def _fail(self) -> Any:
+        self._process.kill()
+        raise SystemExit(f"a fit ended early:\n{Path(self._log.name).read_text()[-2000:]}")
 
 
-def watch(model: AIRModule, clock: Clock) -> None:
-    """Count the time in the renderer and in the network's forward pass (its backward is the rest of ``backward``)."""
-    for name in ("render", "swap_scores"):
-        setattr(model.renderer, name, clock.timed("renderer", getattr(model.renderer, name)))
-    for name in ("propose", "appearance"):
-        setattr(model.network, name, clock.timed("network", getattr(model.network, name)))
+def compared(config: str, checkouts: list[Path], steps: int, turns: int, threads: int) -> list[dict[str, float]]:
+    """What a step of one experiment costs in each checkout, the checkouts in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder) / str(number) for number in range(len(checkouts))]
+        for place in places:
+            place.mkdir()
+        fits = [Fit(checkout, config, steps, turns, threads, place) for checkout, place in zip(checkouts, places)]
+        for _ in range(turns):
+            for fit in fits:
+                fit.turn()
+        return [fit.result() for fit in fits]
+
+
+def row(name: str, result: dict[str, float]) -> str:
+    shares = "  ".join(f"{part} {result[part] / sum(result[p] for p in PARTS):4.0%}" for part in PARTS)
+    times = "".join(f"{1e3 * result[part]:9.1f}" for part in ("cpu", "user", "system"))
+    return f"{name:28}{times}{result['faults']:10.0f}{result['peak']:10.0f}   {shares}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--configs", nargs="+", default=CONFIGS)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--against", type=Path, help="another checkout")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    checkouts = [HERE.parent, *([args.against.absolute()] if args.against else [])]
     results = {}
-    print("threads  steps/s  " + "".join(f"{part:>16}" for part in PARTS) + "   (ms a step and share)")
-    for threads in args.threads:
-        torch.set_num_threads(threads)
-        renderer = MeshRenderer()
-        result = measure(AIRModule(renderer), Scenes3D(renderer), args.steps)
-        cells = "".join(f"{result[part]:9.1f} ({result[part] / result['step']:4.0%})" for part in PARTS)
-        print(f"{threads:7d}  {1e3 / result['step']:7.2f}  {cells}")
-        results[threads] = result
+    print(f"{'':28}{'CPU ms':>9}{'user':>9}{'system':>9}{'faults':>10}{'peak MiB':>10}   shares of the CPU time")
+    for config in args.configs:
+        found = compared(config, checkouts, args.steps, args.turns, args.threads)
+        for name, result in zip([config, "  against"], found):
+            print(row(name, result), flush=True)
+        if args.against:
+            ours, theirs = found
+            print(f"{'  ratio':28}{theirs['cpu'] / ours['cpu']:8.2f}x less; peak {ours['peak'] / theirs['peak']:.0%}")
+        results[config] = found
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))
 

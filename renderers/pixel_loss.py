@@ -46,7 +46,7 @@ class PixelLoss(ABC):
         """
 
     def total(self, canvas: Tensor, image: Tensor) -> Tensor:
-        """``-log p(image | canvas)`` of whole images, nats (...): the sum of all pixels."""
+        """``-log p(image | canvas)`` of whole images, nats (...): ``self(canvas, image)`` summed over C, H and W."""
         return self(canvas, image).flatten(-3).sum(-1)
 
     def sd(self, canvas: Tensor) -> Tensor | float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from cli_for_tests import run as run
 
 from air_lightning.cli import main
 from air_lightning.cli.arguments import with_run_config
+from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
 from air_lightning.runs import RunError
 
 # ---- fit: wrong arguments
@@ -229,3 +232,13 @@ def test_a_command_with_nothing_to_start_from_says_what_it_needs(capsys, subcomm
         "--config FILE" if subcommand == "fit" else "--run_dir DIR, the folder of a fit (or --config and --ckpt_path"
     )
     assert refused(capsys, subcommand).startswith(f"{subcommand} needs {needed}")
+
+
+def test_help_is_quick_and_names_every_command():
+    """Without torch, which takes seconds to import."""
+    code = (
+        "import sys; from air_lightning.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert shown.returncode == 0 and shown.stdout.endswith("False\n") and not shown.stderr
+    assert all(name in shown.stdout for name in (*SUBCOMMANDS, *COMMANDS))

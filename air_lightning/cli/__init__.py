@@ -19,6 +19,7 @@ said in `air_lightning.runs`. Exit status: 0 done; 1 training failed; 2 wrong ar
 was made; 143 stopped by SIGTERM and 130 by Ctrl-C, in fit after `last.ckpt` was saved.
 """
 
+import sys
 from collections.abc import Sequence
 
 
@@ -29,6 +30,10 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: unless all went well, with the status said at the top of this file.
         KeyboardInterrupt: Ctrl-C where no training or evaluation heeds it, or SIGTERM in a command of our own.
     """
+    if list(sys.argv[1:] if args is None else args) in (["-h"], ["--help"]):
+        from air_lightning.cli.help import show_help
+
+        show_help()
     from air_lightning.cli.dispatch import run  # torch and all the rest, when they are wanted
 
     run(args)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning import runs
+from air_lightning.cli.commands import SUBCOMMANDS
 from air_lightning.runs import RunError
 
-SUBCOMMANDS = ("fit", "validate", "test")  # of Lightning's; `predict` is a command of our own
 NEEDS_RUN = "{} needs --run_dir DIR, the folder of a fit (or --config and --ckpt_path, for weights from elsewhere)"
 
 

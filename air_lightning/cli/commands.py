@@ -3,6 +3,12 @@
 Each lives in a module of `air_lightning.commands` that has `main(arguments)`, imported when it is called for.
 """
 
+SUBCOMMANDS = {  # of LightningCLI's; `predict` is a command of our own
+    "fit": "train; every run has a folder",
+    "validate": "evaluate a trained model on the validation scenes",
+    "test": "evaluate a trained model on held-out scenes",
+}
+
 COMMANDS = {
     "predict": ("air_lightning.commands.predict.command", "what a trained model sees in images"),
     "adapt": ("air_lightning.commands.adapt", "a trained model for images that its renderer did not draw"),

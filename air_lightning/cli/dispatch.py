@@ -6,8 +6,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from air_lightning.cli.arguments import SUBCOMMANDS
-from air_lightning.cli.commands import COMMANDS
+from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
 from air_lightning.cli.exit_status import exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names

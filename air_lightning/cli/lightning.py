@@ -20,9 +20,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from air_lightning import parallel, runs
 from air_lightning.backgrounds import NoBackground
 from air_lightning.cli import calibration, loggers, records, run_folders
-from air_lightning.cli.arguments import SUBCOMMANDS, check_given, with_run_config
-from air_lightning.cli.commands import COMMANDS
+from air_lightning.cli.arguments import check_given, with_run_config
+from air_lightning.cli.commands import SUBCOMMANDS
 from air_lightning.cli.exit_status import INTERRUPTED, exit_with
+from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
@@ -34,10 +35,6 @@ from air_lightning.version import __version__
 from datamodules.base import SceneDataModule
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
-DESCRIPTION = (
-    "Attend, Infer, Repeat with plug-in renderers: how many objects a scene holds, where each is and what it is."
-)
-EPILOG = "There are also: " + "; ".join(f"{name} --help ({purpose})" for name, (_, purpose) in COMMANDS.items()) + "."
 USAGE = "%(prog)s [--config FILE] [--ARGUMENT VALUE ...]"
 SPLIT_OF = {"fit": "val", "validate": "val", "test": "test"}
 """The split that each subcommand shows once."""
@@ -96,7 +93,7 @@ class AIRCLI(LightningCLI):
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,  # the module's parameter groups have their own settings
                 parser_class=CLIParser,
-                parser_kwargs={"prog": "python -m air_lightning", "description": DESCRIPTION, "epilog": EPILOG},
+                parser_kwargs={"prog": PROGRAM, "description": DESCRIPTION, "epilog": EPILOG},
                 args=None if args is None else list(args),
             )
         finally:

@@ -20,10 +20,14 @@ class Glimpsed(NamedTuple):
 
     Attributes:
         hidden: the glimpse's features (B, H).
+        seen: the images (B, C, H, W) as the network looks at them.
+        image_map: (B, channels, h, w), what the image alone gives to the first convolution, the same for every slot.
         whitening: how much residuals count at each pixel; None: all alike.
     """
 
     hidden: Tensor
+    seen: Tensor
+    image_map: Tensor
     whitening: Tensor | None = None
 
     def residual(self, images: Tensor, canvas: Tensor) -> Tensor:
@@ -72,6 +76,8 @@ class ResidualAttention(InferenceNetwork):
 
     pixels: Tensor
     grid: Tensor
+    pool_down: Tensor
+    pool_across: Tensor
 
     def __init__(
         self,
@@ -142,49 +148,64 @@ class ResidualAttention(InferenceNetwork):
             self.look = zero(nn.Linear(hidden, look_size(self.what_space)))
         self.register_buffer("pixels", image_grid(height, width), persistent=False)
         self.register_buffer("grid", _cell_grid(self.cells, cell, height, width), persistent=False)
+        for name, cells, pixels in zip(("pool_down", "pool_across"), self.cells, (height, width)):
+            self.register_buffer(name, _pooling(cells, cell, pixels, smoothing), persistent=False)
 
     def initial(self, images: Tensor) -> Glimpsed:
         return self.start(images, None)
 
     def start(self, images: Tensor, whitening: Tensor | None) -> Glimpsed:
-        return Glimpsed(images.new_zeros(0), whitening)
+        first = cast(nn.Conv2d, self.map[0])
+        of_images, _, of_pixels = self._first_weights
+        seen = self._stretched(images)
+        image_map = self._cells(seen, of_images) + self._cells(self.pixels.unsqueeze(0), of_pixels, first.bias)
+        return Glimpsed(images.new_zeros(0), seen, image_map, whitening)
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
-        both = self._both(images, canvas, state)
-        residual = both[:, both.shape[1] // 2 :]
-        seen = torch.cat([both, self.pixels.expand(images.shape[0], -1, -1, -1)], 1)
-        features = self.map(F.pad(seen, self.padding))
+        residual = self._stretched(state.residual(images, canvas))
+        features = self.map[1:](state.image_map + self._cells(residual, self._first_weights[1])).flatten(2)
         energy = self._energy(residual)
-        saliency = self.saliency(features).squeeze(1)
-        attention = self._attention(saliency + self.sharpness * (energy + 1e-3).log())
-        center = (attention.unsqueeze(1) * self.grid).sum((2, 3))
+        saliency = self.saliency.weight.flatten(1) @ features + self.saliency.bias
+        attention = self._attention(saliency.view_as(energy) + self.sharpness * (energy + 1e-3).log()).flatten(1)
+        center = attention @ self.grid.flatten(1).T
         half = torch.full_like(center[:, 0], self.glimpse_half)
-        glimpse = crop(both, affine(half, half, center.detach()), self.glimpse)
+        window = affine(half, half, center.detach())
+        glimpse = torch.cat([crop(part, window, self.glimpse) for part in (state.seen, residual)], 1)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
-        here = (attention.unsqueeze(1) * torch.cat([features, energy.unsqueeze(1)], 1)).sum((2, 3))
-        presence = self.presence(torch.cat([hidden, here], 1)).squeeze(1) + (attention.detach() * saliency).sum((1, 2))
-        return Proposal(presence, *self.pose(hidden, self._anchor(center))), Glimpsed(hidden, state.whitening)
+        here = torch.cat([features, energy.flatten(1).unsqueeze(1)], 1) @ attention.unsqueeze(2)
+        presence = self.presence(torch.cat([hidden, here.squeeze(2)], 1)).squeeze(1)
+        presence = presence + (attention.detach() * saliency.squeeze(1)).sum(1)
+        return Proposal(presence, *self.pose(hidden, self._anchor(center))), state._replace(hidden=hidden)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
-        seen = self._both(images, canvas, state)
-        return cast(Tensor, self.look(crop(seen, self._geometry[0](where[:, 0]), self.glimpse)))
+        window = self._geometry[0](where[:, 0])
+        seen = [
+            crop(part, window, self.glimpse) for part in (state.seen, self._stretched(state.residual(images, canvas)))
+        ]
+        return cast(Tensor, self.look(torch.cat(seen, 1)))
 
-    def _both(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> Tensor:
-        """Image and residual, as the network looks at them, (B, 2 C, H, W)."""
-        both = torch.cat([images, state.residual(images, canvas)], 1)
-        return both if self.stretch is None else (both / self.stretch).asinh()
+    @property
+    def _first_weights(self) -> tuple[Tensor, ...]:
+        """Those of the attention's first convolution for image, residual and image coordinates."""
+        colors = self.image_shape[0]
+        return torch.split(cast(nn.Conv2d, self.map[0]).weight, [colors, colors, 2], 1)
+
+    def _cells(self, images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        padded = F.pad(images, self.padding) if any(self.padding) else images
+        return F.conv2d(padded, weight, bias, self.cell)
+
+    def _stretched(self, images: Tensor) -> Tensor:
+        """Images or residuals as the network looks at them."""
+        return images if self.stretch is None else (images / self.stretch).asinh()
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual at each cell (B, h, w), smoothed, less what is around it."""
         if self.centered:  # before padding, which would stand out at the edges
             middle = F.avg_pool2d(residual, self.cell, ceil_mode=True).flatten(2).median(2).values
             residual = residual - middle[..., None, None]
-        padded = F.pad(residual if self.signed else residual.abs(), self.padding)
-        smooth = F.avg_pool2d(padded, self.cell)
-        for _ in range(self.smoothing):
-            smooth = F.avg_pool2d(smooth, 3, 1, 1)
+        smooth = self.pool_down @ ((residual if self.signed else residual.abs()) @ self.pool_across.T)
         energy = smooth.abs().mean(1)
         if self.surround:
             around = F.avg_pool2d(energy.unsqueeze(1), SURROUND, 1, SURROUND // 2).squeeze(1)
@@ -224,6 +245,18 @@ def _reader(channels: int, glimpse: int, width: int, hidden: int) -> nn.Module:
         nn.Linear(2 * width * (glimpse // 4) ** 2, hidden),
         nn.ReLU(),
     )
+
+
+def _pooling(cells: int, cell: int, pixels: int, smoothing: int) -> Tensor:
+    """(cells, pixels): the mean over a cell's pixels, then ``smoothing`` times over three cells, in one direction.
+
+    Beyond the image is nothing, which counts as zeros.
+    """
+    mean = torch.zeros(cells, pixels)
+    mean[torch.arange(pixels) // cell, torch.arange(pixels)] = 1 / cell
+    place = torch.arange(cells)
+    near = ((place.unsqueeze(1) - place).abs() <= 1) / 3
+    return torch.linalg.matrix_power(near, smoothing) @ mean
 
 
 def _cell_grid(cells: tuple[int, int], cell: int, height: int, width: int) -> Tensor:

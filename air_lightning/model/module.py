@@ -1,50 +1,30 @@
-"""AIRModule: the LightningModule that wires renderer, inference network, estimators and metrics together."""
+"""AIRModule: the LightningModule that trains and evaluates AIR, keeps it in checkpoints, and draws its figures."""
 
 import math
-from collections.abc import Callable, Mapping, Sized
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sized
+from typing import Any, cast
 
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from air_lightning.backgrounds import Background, NoBackground
+from air_lightning.backgrounds import NoBackground
 from air_lightning.backgrounds.base import RECORD, record, with_own
-from air_lightning.distributions import count_log_posterior, count_log_prior
-from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
-from air_lightning.inference import InferenceNetwork, ResidualAttention
-from air_lightning.likelihoods import Likelihood, NormalLikelihood
-from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
 from air_lightning.metrics.host_tensors import on_host
-from air_lightning.model.adaptation import Adaptation, Fit, say
+from air_lightning.model.adaptation import say
+from air_lightning.model.air import AIR, Inference
 from air_lightning.model.calibration import POWERS, Powers
-from air_lightning.model.evidence import (
-    bound,
-    evidence,
-    importance_bound,
-    log_likelihoods,
-    of_sample,
-    slot_kl,
-    what_log_ratio,
-    where_log_ratio,
-)
-from air_lightning.model.laplace import laplace_sd
-from air_lightning.model.objective import given_shown, objective, warn_of_balance
+from air_lightning.model.objective import objective, warn_of_balance
 from air_lightning.model.observation import Observation
-from air_lightning.model.reconsideration import Reconsideration
-from air_lightning.model.refinement import Refinement
-from air_lightning.model.search import Search
 from air_lightning.model.shared import SHARED, values_by_name, with_shared
-from air_lightning.model.sleep import Sleep, sleep_loss
-from air_lightning.model.slots import Slots, infer
+from air_lightning.model.sleep import sleep_loss
+from air_lightning.model.slots import infer
 from air_lightning.moved import renamed_weights
-from air_lightning.schedules import Constant, Schedule, check_positive
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -54,257 +34,11 @@ LOOKED_AT = 256
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
-class Inference(NamedTuple):
-    """What the model infers of B images.
-
-    Attributes:
-        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x), or that of what a search
-            has found, to the model's power.
-        slots: the inferred objects; those from ``count`` on are not there.
-        reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
-        where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
-            renderer's curvature around them (``laplace_sd``); to the model's powers.
-        background: behind the objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
-    """
-
-    count: Tensor  # type: ignore[assignment]  # hides tuple.count
-    posterior: Tensor
-    slots: Slots
-    reconstruction: Tensor
-    where_sd: Tensor
-    background: Tensor | None = None
-
-
-class AIRModule(pl.LightningModule):
+class AIRModule(AIR):
     """Attend, Infer, Repeat (Eslami et al. 2016) with any renderer.
 
-    Args:
-        renderer: the decoder.
-        inference: the network, built for the renderer.
-        slots: N, the most objects an image can be explained by.
-        count: estimator that trains presence.
-        identity: estimator that trains a categorical ``what``.
-        angle: lets angles learn from a scan as well as from finite differences; null: from these alone.
-        count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
-        background: what lies behind all objects; null: the renderer's own background.
-        likelihood: of an image's numbers given a canvas; null: normal, of ``likelihood_sd``.
-        likelihood_sd: standard deviation of the normal likelihood over training; evaluation uses its last value.
-            Null: always 0.3.
-        coarseness: factor on the renderer's finite-difference steps over training: large steps first,
-            which see far. Null: always 1.
-        balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
-            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.07 or
-            more; a warning says what suits less.
-        sleep: train the network on scenes drawn from the prior besides, as a warm start; null: on the images alone.
-        refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
-        reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
-            for a continuous ``what``. Null: the network's own inferred.
-        search: drop, merge and add objects by their evidence when evaluating; counts and their posterior are then those
-            of what was found. Null: the network's own.
-        adaptation: learns what all images share (``Renderer.shared``, the light for example) while it trains, and what
-            the command `adapt` does. Null: what the renderer starts from stays.
-        evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
-            0: none, for it costs as much as K evaluations. 100 is usual.
-        lr: learning rate (Adam).
-        baseline_lr: that of the count estimator's baselines; null: the same.
-        lr_warmup: steps of linear growth.
-        lr_final: share left at the last step, reached by a cosine over the trainer's steps (constant if it has no
-            last step).
+    As Lightning trains, evaluates and keeps it; ``AIR`` has the arguments.
     """
-
-    log_prior: Tensor
-
-    def __init__(
-        self,
-        renderer: Renderer,
-        inference: Callable[[Renderer], InferenceNetwork] = ResidualAttention,
-        slots: int = 3,
-        count: CountEstimator | None = None,
-        identity: IdentityEstimator | None = None,
-        angle: AngleScan | None = None,
-        count_prior: float | list[float] = 0.3,
-        background: Background | None = None,
-        likelihood: Likelihood | None = None,
-        likelihood_sd: Schedule | None = None,
-        coarseness: Schedule | None = None,
-        balance: float = 0.1,
-        sleep: Sleep | None = None,
-        refinement: Refinement | None = None,
-        reconsideration: Reconsideration | None = None,
-        search: Search | None = None,
-        adaptation: Adaptation | None = None,
-        evidence_samples: int = 0,
-        lr: float = 1e-3,
-        baseline_lr: float | None = None,
-        lr_warmup: int = 100,
-        lr_final: float = 0.05,
-    ) -> None:
-        super().__init__()
-        if slots < 1:
-            raise ValueError(f"slots must be at least 1, got {slots}")
-        for name, rate in (("lr", lr), ("baseline_lr", baseline_lr)):
-            if rate is not None and not rate > 0:
-                raise ValueError(f"{name} must be positive, got {rate}: 0.001 is a good start")
-        if evidence_samples < 0:
-            raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
-        if not balance > 0:
-            raise ValueError(f"balance must be positive, got {balance}: 0.1 suits images in [0, 1]")
-        if reconsideration is not None and isinstance(renderer.what, Categorical):
-            raise ValueError(
-                f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
-                "model.reconsideration out; model.refinement tries other identities and poses"
-            )
-        if adaptation is not None and renderer.shared is None:
-            raise ValueError(
-                f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "
-                "(MeshRenderer: shared: [all]), or leave model.adaptation out"
-            )
-        self.balance = balance
-        self.renderer, self.network, self.slots = renderer, inference(renderer), slots
-        self.count_estimator = count if count is not None else PosteriorCount()
-        self.identity_estimator = self._identity(identity)
-        self.angle = angle
-        for estimator in (self.count_estimator, self.identity_estimator):
-            if estimator is not None:
-                estimator.prepare(renderer.image_shape, slots)
-        self.register_buffer("log_prior", count_log_prior(slots, count_prior), persistent=False)
-        self.background = background
-        if background is not None:
-            background.prepare(renderer)
-        self.likelihood = _likelihood(likelihood, likelihood_sd)
-        self.likelihood.prepare(renderer.image_shape)
-        self.coarseness = coarseness if coarseness is not None else Constant(1.0)
-        check_positive("coarseness", self.coarseness, 1)
-        self.sleep = None if sleep is None else sleep.prepared(slots)
-        self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
-        self.adaptation, self._adapted = adaptation, -1
-        self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
-        self.evidence_samples = evidence_samples
-        self.evaluation: Evaluation | None = None
-        self.powers = Powers()
-        self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
-        self.mean_before, self.mean_after = SceneMean(), SceneMean()
-
-    def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
-        if isinstance(self.renderer.what, Categorical):
-            return identity if identity is not None else ExactIdentity()
-        if identity is not None:
-            raise ValueError(
-                f"{type(self.renderer).__name__} has a continuous `what`, which needs no identity estimator, got "
-                f"{type(identity).__name__}: leave model.identity out"
-            )
-        return None
-
-    # ---- inference
-
-    def observed(self, images: Tensor, step: int | None = None, sample: bool = False) -> Observation:
-        """Images (B, C, H, W) with the noise of a training step; by default the final one, for evaluation.
-
-        ``sample``: draw what is inferred of the backgrounds; otherwise take its mode.
-        """
-        loss = self.likelihood.final() if step is None else self.likelihood.at(step)
-        if self.background is None:
-            return Observation(images, loss)
-        backdrop = self.background(images, sample)
-        return Observation(images, loss, backdrop.image, backdrop.kl)
-
-    def _sampled(self, images: Tensor) -> Observation:
-        """As ``observed``, with one sample of the backgrounds, and its log ratio in the place of the KL."""
-        observation = Observation(images, self.likelihood.final())
-        if self.background is None:
-            return observation
-        backdrop = self.background(images, sample=True)
-        return observation._replace(background=backdrop.image, background_kl=backdrop.log_ratio)
-
-    @torch.no_grad()
-    def infer(self, images: Tensor) -> Inference:
-        """The model's best explanation of images (B, C, H, W)."""
-        return self.explained(self.observed(images))
-
-    @torch.no_grad()
-    def explained(self, observation: Observation) -> Inference:
-        """As ``infer``, of images with whatever noise and background."""
-        slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
-        canvases = self.renderer.render(slots.what, slots.where, observation.background)
-        log_q = self._log_count(observation, slots, canvases)
-        count = log_q.argmax(1)
-        reconstruction = canvases[torch.arange(len(count), device=count.device), count]
-        spread = self._where_sd(observation, slots, canvases)
-        posterior = self.powers.of_count(log_q, self.search is not None)
-        return Inference(count, posterior, slots, reconstruction, spread, observation.background)
-
-    def _improved(self, observation: Observation, slots: Slots) -> Slots:
-        """The network's own inference reconsidered, searched and refined, where the model does that."""
-        if self.reconsideration is not None:
-            slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
-        if self.search is not None:
-            slots = self.search(self.renderer, self.network, observation, slots, self.log_prior)
-        if self.refinement is not None:
-            kl = slot_kl(self.renderer, slots)
-            slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
-        return slots
-
-    def _log_count(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
-        """log q(n | x), (B, N + 1): the network's, or that of what a search has found."""
-        if self.search is None:
-            return count_log_posterior(slots.presence_logits)
-        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
-        return self.search.log_posterior(self.renderer, slots, log_evidence, self.log_prior)
-
-    @property
-    def _refines(self) -> bool:
-        """Whether poses are other than the network's own."""
-        return self.refinement is not None or self.search is not None
-
-    def _where_sd(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
-        """See ``Inference``."""
-        refined = self._refines
-        sd = of_sample(slots.where_sd, slots.what)
-        if refined:
-            log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
-            weights = given_shown((log_evidence + self.log_prior).softmax(1))
-            sd = laplace_sd(self.renderer, observation, slots, weights)
-        return self.powers.of_pose(self.renderer.where.names, sd, refined)
-
-    @torch.no_grad()
-    def improvement(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """log sum_n p(n) exp F_n in nats, (B,), of the network's own inference, and of the improved one.
-
-        Both at the poses and codes that `infer` takes, posterior means, and at the final likelihood scale.
-        """
-        observation = self.observed(images)
-        own = infer(self.renderer, self.network, observation, self.slots, sample=False)
-        return self._log_joint(observation, own), self._log_joint(observation, self._improved(observation, own))
-
-    def _log_joint(self, observation: Observation, slots: Slots) -> Tensor:
-        return (self._evidence(observation, slots, slot_kl(self.renderer, slots)) + self.log_prior).logsumexp(1)
-
-    def _evidence(self, observation: Observation, slots: Slots, kl: Tensor) -> Tensor:
-        """F_n (B, N + 1), with KLs or log ratios of the slots (B, N)."""
-        canvases = self.renderer.render(slots.what, slots.where, observation.background)
-        return evidence(log_likelihoods(canvases, observation), kl, observation.background_kl)
-
-    @torch.no_grad()
-    def elbo(self, images: Tensor) -> Tensor:
-        """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
-        observation = self.observed(images, sample=True)
-        slots = infer(self.renderer, self.network, observation, self.slots)
-        log_evidence = self._evidence(observation, slots, slot_kl(self.renderer, slots))
-        return bound(count_log_posterior(slots.presence_logits), log_evidence, self.log_prior)
-
-    @torch.no_grad()
-    def log_evidence(self, images: Tensor, samples: int) -> Tensor:
-        """The importance-weighted bound on log p(x), (B,) nats, of ``samples`` samples at the final scale."""
-        if samples < 1:
-            raise ValueError(f"log_evidence needs at least 1 sample, got {samples}: 100 is usual")
-
-        def sample() -> Tensor:
-            observation = self._sampled(images)
-            slots = infer(self.renderer, self.network, observation, self.slots)
-            ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
-            return self._evidence(observation, slots, ratio)
-
-        return importance_bound((sample() for _ in range(samples)), self.log_prior)
 
     # ---- training
 
@@ -432,20 +166,6 @@ class AIRModule(pl.LightningModule):
         there = min(most, len(scenes) if isinstance(scenes, Sized) else data.scene_count(split))
         numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
         return torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device)
-
-    def adapt(self, images: Tensor) -> Fit:
-        """Learn from images (B, C, H, W) what all of them share; nothing else of the model changes.
-
-        Errors:
-            ValueError where the model has no ``adaptation``.
-        """
-        if self.adaptation is None:
-            raise ValueError("the model has no adaptation: give model.adaptation to learn what images share")
-        training = self.training
-        try:
-            return self.adaptation(self.renderer, self.eval().observed(images), self.explained)
-        finally:
-            self.train(training)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         step = self.global_step
@@ -604,14 +324,3 @@ def drawn(renderer: Renderer, seen: Inference) -> Tensor:
     share = renderer.transmittance(seen.slots.what, seen.slots.where)
     share = share[torch.arange(len(share), device=share.device), seen.count].unsqueeze(1)
     return torch.cat([seen.reconstruction, behind, seen.reconstruction - share * behind], -1)
-
-
-def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:
-    if likelihood is None:
-        return NormalLikelihood(sd if sd is not None else 0.3)
-    if sd is not None:
-        raise ValueError(
-            f"model.likelihood is {type(likelihood).__name__}, which has a scale of its own, and model.likelihood_sd "
-            "is given, too: leave likelihood_sd out (null)"
-        )
-    return likelihood

@@ -69,25 +69,26 @@ class Sleep:
         self.weight = _weight(weight)
         if scenes < 1:
             raise ValueError(f"sleep draws at least 1 scene a step, got scenes={scenes}: 32, for example")
-        self.scenes, self.noise, self.counts = scenes, noise, None if counts is None else tuple(counts)
+        self.scenes, self.noise, self.counts = scenes, noise, counts
+        self._shares: tuple[float, ...] = ()
 
     def prepared(self, slots: int) -> "Sleep":
         """Itself, for a model of so many slots: the counts' probabilities are checked."""
-        if self.counts is None:
-            self.counts = (1.0,) * (slots + 1)
-        if len(self.counts) != slots + 1 or min(self.counts) < 0 or not sum(self.counts[1:]) > 0:
+        shares = (1.0,) * (slots + 1) if self.counts is None else tuple(self.counts)
+        if len(shares) != slots + 1 or min(shares) < 0 or not sum(shares[1:]) > 0:
             raise ValueError(
                 f"sleep's counts must be {slots + 1} probabilities (of 0 to {slots} objects), some of them of one "
-                f"object or more, got {list(self.counts)}: null draws all counts alike"
+                f"object or more, got {list(shares)}: null draws all counts alike"
             )
+        self._shares = shares
         return self
 
     @torch.no_grad()
     def draw(self, renderer: Renderer, observation: Observation) -> tuple[Drawn, Tensor]:
         """Scenes, and images (B, C, H, W) of them with backgrounds and noise as of the ``observation`` of real ones."""
         like = observation.images
-        assert self.counts is not None
-        drawn = from_prior(renderer, constant(self.counts, like.dtype, like.device), self.scenes)
+        assert self._shares  # the model has prepared it
+        drawn = from_prior(renderer, constant(self._shares, like.dtype, like.device), self.scenes)
         behind = observation.background
         if behind is not None and behind.dim() == 4:  # of as many of the images, over again
             behind = behind[torch.arange(self.scenes, device=like.device) % len(behind)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.distributions import presence_weights
-from air_lightning.model.module import Inference
+from air_lightning.model.air import Inference
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 

@@ -14,7 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from air_lightning.commands.report.record import Run
 from air_lightning.figures.gallery import Box, BoxedScene, gallery
-from air_lightning.model.module import AIRModule, Inference, drawn
+from air_lightning.model.air import Inference
+from air_lightning.model.module import AIRModule, drawn
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs.loading import restore
 from datamodules.base import Batch, SceneDataModule

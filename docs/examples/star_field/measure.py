@@ -1,11 +1,12 @@
 """How well a trained model finds stars, or a matched filter that knows the sky.
 
-python measure.py RUN [--images 2000]      # the run's best checkpoint
+python measure.py RUN [--images 2000]      # the run's best checkpoint; arguments of the model win, as in `test`
 python measure.py [--images 500]           # matched filter and least squares, point spread function and sky known
 """
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.optimize import least_squares, linear_sum_assignment
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-import air_lightning
+from air_lightning.commands.predict import Model
 
 SURE = 5.0
 """Signal to noise above which a star should be found."""
@@ -61,9 +62,9 @@ def figures(found: Found, count: Tensor, where: Tensor, sure: Tensor, half: floa
     return result | {"true number": float(count.double().mean()), "counts": float(correct)}
 
 
-def by_model(run: str, images: Tensor) -> Found:
-    """What the run's model finds."""
-    module = air_lightning.load(run).module
+def by_model(run: str, images: Tensor, given: Sequence[str] = ()) -> Found:
+    """What the run's model finds. given: arguments that win over its own, ``--model.search null``."""
+    module = Model.load(run, options=given).module
     parts = [module.infer(some) for some in images.split(100)]
     where = torch.cat([part.slots.where for part in parts])
     number, posterior = (torch.cat([getattr(part, name) for part in parts]) for name in ("count", "posterior"))
@@ -123,14 +124,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", help="a run's folder; none: the matched filter")
     parser.add_argument("--images", type=int, default=500, help="of the test split (default: 500)")
-    options = parser.parse_args()
+    options, given = parser.parse_known_args()
     data = StarFields(PointSources(), test_scenes=options.images)
     scenes = Fields(data, "test")
     batch = scenes.__getitems__(list(range(options.images)))
     skies = np.stack([scenes.sky(i) for i in range(options.images)]).astype(np.float64)
     sure = data.signal_to_noise(10 ** batch.where[..., 2]) > SURE
     if options.run:
-        found = by_model(options.run, batch.images)
+        found = by_model(options.run, batch.images, given)
     else:
         found = by_filter(data, batch.images, skies, data.largest_count)
     half = data.renderer.size / 2
