@@ -20,7 +20,7 @@ SPOTS = (
     np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6
 )  # of a face, where its colour is asked for in any case
 STAGE = 8  # how many times fewer triangles there are after a stage, at most
-GRAIN = 0.05  # of the edge of a triangle that comes out
+GRAIN = 0.1  # of the edge of a triangle that comes out
 FIN = 0.1  # height of what stands on open edges, as a share of their length
 
 
