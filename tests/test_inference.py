@@ -444,7 +444,8 @@ def test_a_stretched_look_is_the_look_at_stretched_images() -> None:
     )
     stretched.load_state_dict(plain.state_dict())
     images, canvas = torch.rand(2, 3, 16, 16), torch.zeros(2, 3, 16, 16)
-    expected, _ = plain.propose((images / 0.1).asinh(), canvas, plain.initial(images))
+    looked_at = (images / 0.1).asinh()
+    expected, _ = plain.propose(looked_at, canvas, plain.initial(looked_at))
     found, _ = stretched.propose(images, canvas, stretched.initial(images))
     torch.testing.assert_close(found, expected)
 

@@ -15,7 +15,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from air_lightning.distributions import wrapped_kl, wrapped_log_ratio
 from air_lightning.inference import ResidualAttention
-from air_lightning.model import module as module_file
+from air_lightning.model import air as air_file
 from air_lightning.model.evidence import importance_bound, what_kl, what_log_ratio, where_log_ratio
 from air_lightning.model.module import AIRModule
 from air_lightning.model.observation import Observation
@@ -183,7 +183,7 @@ class Guess:
 
 
 def linear_module(monkeypatch: pytest.MonkeyPatch) -> AIRModule:
-    monkeypatch.setattr(module_file, "infer", Guess())
+    monkeypatch.setattr(air_file, "infer", Guess())
     return AIRModule(Linear(), network_of_nothing, slots=2, count_prior=0.7, likelihood_sd=Constant(0.8))
 
 

@@ -125,7 +125,7 @@ class MeshRenderer(Renderer):
         )
         self.camera, self.light, self.table, self.supersample = camera, light, table, supersample
         self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
-        self._cores = torch.tensor([mesh.core for mesh in drawn])
+        self._cores = [mesh.core for mesh in drawn]
         self._check_view()
         self._drawn, self._backend_name = drawn, backend
         self._finer: dict[tuple[int, torch.device], MeshRenderer] = {}
@@ -162,7 +162,7 @@ class MeshRenderer(Renderer):
         By a tenth of their width at least: those that touch are not meant.
         """
         foot = self.full_pose(where)[..., :3]
-        core, tall = (values.to(where)[what] for values in (self._cores, torch.tensor(self.heights)))
+        core, tall = (where.new_tensor(sizes)[what] for sizes in (self._cores, self.heights))
         apart = torch.cdist(foot[..., [0, 2]], foot[..., [0, 2]])
         near = apart < CLOSEST * (core.unsqueeze(-1) + core.unsqueeze(-2))
         low, high = foot[..., 1], foot[..., 1] + tall
