@@ -224,6 +224,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def scenes(self, split: str) -> Scenes:
         """The scenes of one of ``train``, ``val``, ``test``, ``predict`` (which is ``test`` again)."""
 
+    def first_images(self, split: str, most: int) -> Tensor:
+        """The first images of a split by number, at most so many, (B, C, H, W); (0,) where it has none."""
+        scenes = self.scenes(split)
+        there = min(most, len(scenes) if isinstance(scenes, Sized) else self.scene_count(split))
+        numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
+        return torch.cat([scenes.__getitems__(some).images for some in numbers] or [torch.empty(0)])
+
     def loader(self, split: str) -> DataLoader[Any]:
         """Batches of a split in order; the training split goes on counting from epoch to epoch.
 

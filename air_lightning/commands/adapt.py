@@ -126,12 +126,10 @@ def learn(model: AIRModule, data: ImageFolder) -> None:
 
 def some_images(data: ImageFolder) -> Tensor:
     """The first images of the data, as many as a background looks at: those of training first, then the rest."""
-    found: list[Tensor] = []
+    found = torch.empty(0)
     for split in ("train", "val", "test"):
-        scenes, left = data.scenes(split), LOOKED_AT - sum(map(len, found))
-        numbers = list(range(min(left, len(scenes))))
-        found += [scenes.__getitems__(numbers).images] if numbers else []
-    return torch.cat(found)
+        found = torch.cat([found, data.first_images(split, LOOKED_AT - len(found))])
+    return found
 
 
 def data_arguments(folder: Path, model: AIRModule) -> dict[str, Any]:

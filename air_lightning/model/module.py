@@ -1,7 +1,7 @@
 """AIRModule: the LightningModule that trains and evaluates AIR, keeps it in checkpoints, and draws its figures."""
 
 import math
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -160,12 +160,7 @@ class AIRModule(AIR):
     def _first_images(self, split: str, most: int) -> Tensor | None:
         """The first images of a split of the data, at most so many; None where the data is not ours."""
         data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, SceneDataModule):
-            return None
-        scenes = data.scenes(split)
-        there = min(most, len(scenes) if isinstance(scenes, Sized) else data.scene_count(split))
-        numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
-        return torch.cat([scenes.__getitems__(some).images for some in numbers]).to(self.device)
+        return data.first_images(split, most).to(self.device) if isinstance(data, SceneDataModule) else None
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         step = self.global_step
