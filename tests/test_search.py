@@ -14,6 +14,7 @@ from air_lightning.distributions import count_log_prior
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
 from air_lightning.model.calibration import Powers
+from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
 from air_lightning.model.module import AIRModule
 from air_lightning.model.search import Scene, Search, _covered
 from air_lightning.model.slots import Slots, infer
@@ -46,7 +47,8 @@ def searched(images: Tensor, slots: Slots, search: Search) -> tuple[Slots, Tenso
         renderer, lambda _: network, slots=SLOTS, count_prior=0.3, likelihood_sd=Constant(SD), search=search
     )
     canvases = renderer.render(found.what, found.where)
-    return found, module._log_count(observation, found, canvases).exp()
+    log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(module.renderer, found))
+    return found, module._log_count(found, log_evidence).exp()
 
 
 CASES = {

@@ -211,10 +211,13 @@ class AIR(pl.LightningModule):
         """As ``infer``, of images with whatever noise and background."""
         slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
         canvases = self.renderer.render(slots.what, slots.where, observation.background)
-        log_q = self._log_count(observation, slots, canvases)
+        log_evidence = None
+        if self._refines:
+            log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        log_q = self._log_count(slots, log_evidence)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(count), device=count.device), count]
-        spread = self._where_sd(observation, slots, canvases)
+        spread = self._where_sd(observation, slots, log_evidence)
         posterior = self.powers.of_count(log_q, self.search is not None)
         return Inference(count, posterior, slots, reconstruction, spread, observation.background)
 
@@ -229,11 +232,10 @@ class AIR(pl.LightningModule):
             slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
         return slots
 
-    def _log_count(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
-        """log q(n | x), (B, N + 1): the network's, or that of what a search has found."""
-        if self.search is None:
+    def _log_count(self, slots: Slots, log_evidence: Tensor | None) -> Tensor:
+        """log q(n | x), (B, N + 1): the network's, or that of what a search has found, of F_n (B, N + 1)."""
+        if self.search is None or log_evidence is None:
             return count_log_posterior(slots.presence_logits)
-        log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
         return self.search.log_posterior(self.renderer, slots, log_evidence, self.log_prior)
 
     @property
@@ -241,15 +243,13 @@ class AIR(pl.LightningModule):
         """Whether poses are other than the network's own."""
         return self.refinement is not None or self.search is not None
 
-    def _where_sd(self, observation: Observation, slots: Slots, canvases: Tensor) -> Tensor:
-        """See ``Inference``."""
-        refined = self._refines
+    def _where_sd(self, observation: Observation, slots: Slots, log_evidence: Tensor | None) -> Tensor:
+        """See ``Inference``. log_evidence: F_n, (B, N + 1), where poses are other than the network's own."""
         sd = of_sample(slots.where_sd, slots.what)
-        if refined:
-            log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+        if log_evidence is not None:
             weights = given_shown((log_evidence + self.log_prior).softmax(1))
             sd = laplace_sd(self.renderer, observation, slots, weights)
-        return self.powers.of_pose(self.renderer.where.names, sd, refined)
+        return self.powers.of_pose(self.renderer.where.names, sd, log_evidence is not None)
 
     @torch.no_grad()
     def improvement(self, images: Tensor) -> tuple[Tensor, Tensor]:
