@@ -206,16 +206,19 @@ class _Problem:
         residuals, damping = self.residuals(u), 0.1
         cost = self._cost(residuals, u)
         for _ in range(MOST_STEPS):
-            moved, lower, damping = self._step(u, residuals, cost, damping)
-            if moved is None:
+            step = self._step(u, residuals, cost, damping)
+            if step is None:
                 break
-            gain, u, residuals, cost = cost - lower, moved, self.residuals(moved), lower
-            if gain < SMALL * cost:
+            before = cost
+            u, residuals, cost, damping = step
+            if before - cost < SMALL * cost:
                 break
         return u
 
-    def _step(self, u: Tensor, residuals: Tensor, cost: float, damping: float) -> tuple[Tensor | None, float, float]:
-        """A better place, its cost, and the damping to go on with; None where three tries found none."""
+    def _step(
+        self, u: Tensor, residuals: Tensor, cost: float, damping: float
+    ) -> tuple[Tensor, Tensor, float, float] | None:
+        """A better place, its residuals and cost, and the damping to go on with; None where three tries found none."""
         slopes = self._slopes(u)
         prior = self._prior(torch.ones_like(u))
         bend = self.power * slopes.T @ slopes + prior.diag()
@@ -224,11 +227,12 @@ class _Problem:
             step = torch.linalg.solve(bend + damping * bend.diagonal().clamp_min(1e-6).diag(), -slope)
             moved = (u + step.clamp(-1, 1)).clamp(-3, 3)
             moved[list(self.space.circular)] = (u + step.clamp(-1, 1))[list(self.space.circular)]
-            lower = self.cost(moved)
+            left = self.residuals(moved)
+            lower = self._cost(left, moved)
             if lower < cost:
-                return moved, lower, damping / 4
+                return moved, left, lower, damping / 4
             damping *= 8
-        return None, cost, damping
+        return None
 
     def _slopes(self, u: Tensor) -> Tensor:
         """Central finite differences of the residuals, (M, S)."""
