@@ -21,7 +21,7 @@ from air_lightning.inference import RecurrentAIR, ResidualAttention
 from air_lightning.likelihoods import NormalLikelihood
 from air_lightning.model import AIRModule, Sleep
 from air_lightning.model.observation import Observation
-from air_lightning.model.sleep import Drawn, found, from_prior, sleep_loss
+from air_lightning.model.sleep import Drawn, from_prior, sleep_loss, true_slots
 from air_lightning.schedules import Constant, Linear
 from datamodules import Scenes3D
 from datamodules.base import Batch
@@ -118,7 +118,7 @@ def test_the_loss_is_torchs_density(name: str, network: Any) -> None:
     q = stirred(network(renderer))
     drawn, observation = scenes(renderer)
     torch.manual_seed(1)
-    slots = found(renderer, q, observation, drawn)
+    slots = true_slots(renderer, q, observation, drawn)
     torch.manual_seed(1)
     loss = sleep_loss(renderer, q, observation, drawn)
     total = torch.zeros(())
@@ -163,7 +163,7 @@ def two_blobs(*xs: float) -> tuple[Drawn, Observation]:
 @pytest.mark.parametrize("order", [(-APART, APART), (APART, -APART)])
 def test_slots_are_matched_in_the_order_in_which_the_network_looks(first: float, order: tuple[float, ...]) -> None:
     drawn, observation = two_blobs(*order)
-    slots = found(Blobs(), Greedy(Blobs(), first * 0.8), observation, drawn)
+    slots = true_slots(Blobs(), Greedy(Blobs(), first * 0.8), observation, drawn)
     torch.testing.assert_close(slots.where[0, :, 0], torch.tensor([first, -first, 0.7]))
     # each is told apart by what is left: two there, then none
     assert (slots.presence_logits[0] > 0).tolist() == [True, True, False]
@@ -181,7 +181,7 @@ def test_every_other_scene_shows_the_networks_own_samples() -> None:
 
     drawn, _ = scenes(renderer, 8)
     drawn = drawn._replace(count=torch.ones_like(drawn.count))
-    found(renderer, Looking(renderer), observed(renderer.render(drawn.what, drawn.where)[:, 1]), drawn)
+    true_slots(renderer, Looking(renderer), observed(renderer.render(drawn.what, drawn.where)[:, 1]), drawn)
     assert (looked[1] < 1e-6).tolist() == [True, False] * 4
     assert torch.equal(looked[1], looked[2])  # no object is added where there are no more
 
@@ -202,7 +202,7 @@ def test_q_learns_from_drawn_scenes_alone() -> None:
         optimizer.step()
     drawn, images = Sleep(scenes=200).prepared(2).draw(renderer, like)
     with torch.no_grad():
-        slots = found(renderer, network, observed(images), drawn)
+        slots = true_slots(renderer, network, observed(images), drawn)
     right = count_log_posterior(slots.presence_logits).argmax(1) == drawn.count
     there = torch.arange(2) < drawn.count.unsqueeze(1)
     away = (renderer.where.constrain(slots.where_mean[:, :, 0]) - slots.where).norm(dim=-1)[there]

@@ -119,14 +119,14 @@ def sleep_loss(renderer: Renderer, network: InferenceNetwork, observation: Obser
 
     Up to the count's prior this is KL(p || q) of the true slots, in the order in which the network finds them.
     """
-    slots = found(renderer, network, observation, drawn)
+    slots = true_slots(renderer, network, observation, drawn)
     log_count = count_log_posterior(slots.presence_logits).gather(1, drawn.count.unsqueeze(1)).squeeze(1)
     there = _places(drawn) < drawn.count.unsqueeze(1)
     ratio = where_log_ratio(renderer, slots) + what_log_ratio(renderer, slots)
     return -(log_count + (ratio * there).sum(1)).mean()
 
 
-def found(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Slots:
+def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Slots:
     """The true objects as slots, in the order in which the network finds them, with its posterior of each.
 
     Sampled pose and ``what`` are the true ones. So are those on the canvases that the network looks at, in every other

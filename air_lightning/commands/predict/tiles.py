@@ -61,8 +61,8 @@ def check_tiles(renderer: Renderer, overlap: int) -> None:
             f"tiles overlap by 0 pixels or more, and by fewer than the model's images have ({width}x{height}, width x "
             f"height), got {overlap}: about the width of the largest object"
         )
-    told = renderer.unproject(torch.zeros(2))
-    missing = [name for name in ("x", "y") if name not in told or name not in renderer.where.names]
+    known = renderer.unproject(torch.zeros(2))
+    missing = [name for name in ("x", "y") if name not in known or name not in renderer.where.names]
     if missing:
         raise ValueError(
             f"images are worked in tiles by renderers whose poses have the place in the image, x and y, and "
