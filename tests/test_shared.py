@@ -2,6 +2,7 @@
 
 import math
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,3 +151,46 @@ def test_values_travel_in_checkpoints_by_name() -> None:
 def test_what_cannot_be_is_said(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         wrong()
+
+
+class Lit(Lamps):
+    """Bumps that a lamp lights from one side, at an angle that all images share."""
+
+    def __init__(self, azimuth: float) -> None:
+        super().__init__()
+        lamp = Coordinate("azimuth", "radians", -math.pi, math.pi, 0.05, circular=True)
+        Renderer.__init__(self, self.what, self.where.coordinates, self.image_shape, shared=[(lamp, azimuth)])
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        x, y = grid(12)
+        dx, dy = x - where[:, 0, None, None], y - where[:, 1, None, None]
+        near = dx**2 + dy**2 < 0.2
+        color = 0.5 + 0.45 * torch.cos(torch.atan2(dy, dx) - self.shared_values[0]) * near
+        return Layer(color.unsqueeze(1), torch.where(near, 1.0, torch.inf))
+
+
+@pytest.mark.parametrize("start, asked", [(0.3, 3), (0.8 - math.pi, 6), (-1.2, 9), (2.0, 12)])
+def test_an_explanation_that_holds_a_wrong_angle_up_is_left_behind(start: float, asked: int) -> None:
+    """Objects are seen where the lamp is within an eighth of a turn of the true one: three turns of asking a start."""
+    drawn, mine = Lit(0.5), Lit(start)
+    what, where = scenes(drawn, 6)
+    seen = []
+
+    def explain(observation: Observation) -> Any:
+        near = math.cos(float(mine.shared_values[0]) - 0.5) > math.cos(math.pi / 4)
+        seen.append(near)
+        return SimpleNamespace(slots=SimpleNamespace(what=what, where=where), count=torch.full((6,), 2 * near))
+
+    fit = Adaptation(power=1.0)(mine, Observation(drawn.render(what, where)[:, -1], Normal(0.05)), explain)
+    assert len(seen) == asked and seen[-1]
+    assert fit.values == {"azimuth": pytest.approx(0.5, abs=0.02)} and fit.misfit < 0.1 < fit.before
+    assert mine.shared_values.tolist() == list(fit.values.values())
+
+
+def test_where_nothing_helps_the_least_misfit_is_kept_and_said_to_be_poor() -> None:
+    drawn, mine = Lit(0.5), Lit(1.0)
+    what, where = scenes(drawn, 6)
+    unseen = SimpleNamespace(slots=SimpleNamespace(what=what, where=where), count=torch.zeros(6, dtype=torch.long))
+    fit = Adaptation()(mine, Observation(drawn.render(what, where)[:, -1], Normal(0.05)), lambda _: unseen)
+    assert fit.poor and fit.misfit == fit.before
+    assert mine.shared_values.tolist() == list(fit.values.values())

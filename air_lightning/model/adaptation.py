@@ -5,7 +5,7 @@ differences and robust Gauss-Newton steps (Levenberg 1944; Triggs et al. 2000, s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
-from renderers.spaces import Coordinate
+from renderers.spaces import Coordinate, Where
 
 MOST_STEPS, SMALL = 6, 0.01
 """Gauss-Newton steps at a time, and the gain, as a share of the misfit, under which they end."""
@@ -89,8 +89,24 @@ class Adaptation:
     def __call__(self, renderer: Renderer, observation: Observation, explain: Callable[[Observation], Any]) -> Fit:
         """Fit the renderer to the observed images; it draws with what is found from then on.
 
+        An explanation under a wrong light agrees with that light, so that the two can hold each other up. Where much is
+        left of the images, it is done again from angles elsewhere around, and what leaves the least is kept.
+
         explain: what is inferred of images, with ``count`` (B,) and ``slots``; it is asked once a turn.
         """
+        assert renderer.shared is not None
+        fits: list[Fit] = []
+        for start in _starts_around(renderer.shared, renderer.shared_values.clone()):
+            renderer.share(start)
+            fits.append(self._from_here(renderer, observation, explain))
+            if fits[-1].misfit <= POOR:
+                break
+        best = min(fits, key=lambda fit: fit.misfit)
+        renderer.share(observation.images.new_tensor(list(best.values.values())))
+        return best._replace(before=fits[0].before)
+
+    def _from_here(self, renderer: Renderer, observation: Observation, explain: Callable[[Observation], Any]) -> Fit:
+        """From the values that the renderer draws with."""
         for turn, scale in enumerate(self.scales):
             coarse = observation._replace(loss=replace(observation.loss, scale=observation.loss.scale * scale))
             seen = explain(coarse)
@@ -100,6 +116,17 @@ class Adaptation:
                 before = fine.misfit(fine.unconstrained(renderer.shared_values))
             fit = fit_shared(renderer, explained, self.power, search=turn == 0)
         return fit._replace(misfit=fine.misfit(fine.unconstrained(renderer.shared_values)), before=before)
+
+
+def _starts_around(space: Where, values: Tensor) -> Iterator[Tensor]:
+    """The values themselves, then with every angle the opposite one, then a quarter turn off to either side."""
+    yield values
+    for turn in (0.5, 0.25, 0.75) if space.circular else ():
+        other = values.clone()
+        for j in space.circular:
+            low, high = space.coordinates[j].low, space.coordinates[j].high
+            other[j] = low + (other[j] - low + turn * (high - low)) % (high - low)
+        yield other
 
 
 @rank_zero_only
