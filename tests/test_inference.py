@@ -482,3 +482,17 @@ def test_centered_attention_starts_at_the_object_whatever_the_background_s_mean(
     torch.testing.assert_close(energy[1:], energy[:1].expand(2, -1, -1))  # the background's mean has no say
     torch.testing.assert_close(plain._energy(images[:1]), energy[:1])  # nothing to take off
     assert plain._energy(images[2:])[0, 12, 12] > 0.09 and energy[2, 12, 12] < 1e-6
+
+
+def test_bright_attention_looks_at_what_is_too_dark_in_the_explanation_and_at_no_hole() -> None:
+    """A faint square beside a hole twice as deep: what is darker than its explanation is no object that adds light."""
+    images = torch.full((1, 1, 48, 48), 0.5)
+    images[:, :, 8:16, 8:16] += 0.2
+    images[:, :, 32:40, 32:40] -= 0.4
+    canvas = torch.full_like(images, 0.5)
+    for bright, cell in ((False, 8), (True, 2)):
+        network = ResidualAttention(GlimpseRenderer((1, 48, 48)), signed=True, bright=bright)
+        best = int(network._energy(images - canvas).flatten(1).argmax(1))
+        assert best // 12 in (cell, cell + 1) and best % 12 in (cell, cell + 1)
+    with pytest.raises(ValueError, match="bright looks at residuals' signs, which are dropped without `signed: true`"):
+        ResidualAttention(GlimpseRenderer((1, 48, 48)), bright=True)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from air_lightning.distributions import count_log_prior
 from air_lightning.metrics.calibration import central_mass
-from air_lightning.model.laplace import laplace_sd
+from air_lightning.model.evidence import log_likelihoods
+from air_lightning.model.laplace import fitted_kl, laplace_sd, with_fitted_posterior
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots
-from renderers import Renderer, Where
+from renderers import Categorical, Coordinate, Layer, Renderer, Where
 
 SD = 0.2
 
@@ -114,3 +115,30 @@ def test_intervals_cover_what_they_say(renderer: Renderer) -> None:
     mass = central_mass(true - renderer.where.unconstrain(slots.where), sd)
     for level in (0.5, 0.9):
         assert (mass <= level).float().mean((0, 1)).tolist() == pytest.approx([level] * true.shape[2], abs=0.08)
+
+
+class Bump(Renderer):
+    """One soft bump whose place along a line is all there is to it."""
+
+    def __init__(self) -> None:
+        super().__init__(Categorical(("bump",)), (Coordinate("x", "half images", -0.9, 0.9, 0.01),), (1, 2, 32))
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        x = torch.linspace(-1, 1, 32).to(where)
+        color = torch.exp(-((x - where) ** 2) / 0.02).unsqueeze(1).expand(-1, 2, -1)
+        return Layer(color.unsqueeze(1), torch.ones_like(color))
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.2, 0.5])
+def test_the_log_evidence_is_that_of_the_integral_over_poses(noise: float) -> None:
+    """log of the mean over the prior of p(x | pose): of a bump's image, whose peak Laplace's approximation stands for."""
+    renderer = Bump()
+    what, where = torch.zeros(1, 1, dtype=torch.long), torch.tensor([[[0.25]]])
+    observation = observed(renderer.render(what, where)[:, 1], noise)
+    slots = with_fitted_posterior(renderer, observation, slots_at(renderer, what, where), of_the_last(1, 1))
+    assert torch.allclose(renderer.where.constrain(slots.where_mean[0, 0]), where[0], atol=1e-5)
+    here = log_likelihoods(renderer.render(what, where), observation)[0, 1] - fitted_kl(renderer, slots)[0, 0]
+    grid = torch.linspace(-0.9, 0.9, 4001).view(-1, 1, 1)
+    canvases = renderer.render(what.expand(4001, 1), grid)[:, 1:].movedim(1, 0)
+    exact = log_likelihoods(canvases, observation)[0].logsumexp(0) - math.log(4001)
+    assert float(here) == pytest.approx(float(exact), abs=0.12)

@@ -14,8 +14,10 @@ from air_lightning.distributions import count_log_prior
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
 from air_lightning.model.calibration import Powers
-from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
+from air_lightning.model.evidence import evidence, log_likelihoods
+from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.module import AIRModule
+from air_lightning.model.objective import given_shown
 from air_lightning.model.search import Scene, Search, _covered
 from air_lightning.model.slots import Slots, infer
 from air_lightning.schedules import Constant
@@ -47,7 +49,7 @@ def searched(images: Tensor, slots: Slots, search: Search) -> tuple[Slots, Tenso
         renderer, lambda _: network, slots=SLOTS, count_prior=0.3, likelihood_sd=Constant(SD), search=search
     )
     canvases = renderer.render(found.what, found.where)
-    log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(module.renderer, found))
+    log_evidence = evidence(log_likelihoods(canvases, observation), search.kl(module.renderer, found))
     return found, module._log_count(found, log_evidence).exp()
 
 
@@ -111,6 +113,22 @@ def test_what_an_object_must_gain() -> None:
     images = 0.5 * drawn_images((APART,))
     for search, count in ((Search(), 1), (Search(cost=50.0), 0), (Search(power=0.01), 0)):
         assert searched(images, blobs(Blobs(), images), search)[1].argmax(1).tolist() == [count]
+
+
+def test_a_fitted_posterior_makes_a_superfluous_object_cost_what_it_must() -> None:
+    """A network that claims to know nothing of places gives them away; the fit knows them, and an object costs that."""
+    noise = SD * torch.randn(1, 1, 9, 12, generator=torch.Generator().manual_seed(4))
+    images = drawn_images((APART,)) + noise
+    vague = blobs(Blobs(), images, (1.0, *RIGHT), (0.25, *LEFT))
+    vague = vague._replace(where_sd=torch.ones_like(vague.where_sd))
+    for laplace in (False, True):
+        search = Search(rounds=0, laplace=laplace)
+        found, _ = searched(images, vague, search)
+        gain = search.kl(Blobs(), found)
+        assert float(gain[0, 0]) > 5 if laplace else float(gain[0, 0]) < 5
+    fitted = laplace_sd(Blobs(), observed(images, SD), found, given_shown(torch.tensor([[0.0, 1.0, 0.0, 0.0]])))
+    torch.testing.assert_close(found.where_sd[:, 0, 0], fitted[:, 0], rtol=0.05, atol=0)
+    torch.testing.assert_close(Blobs().where.constrain(found.where_mean[:, :, 0]), found.where, rtol=0, atol=1e-4)
 
 
 def test_no_rounds_drop_and_add_nothing() -> None:

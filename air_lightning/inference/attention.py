@@ -62,6 +62,8 @@ class ResidualAttention(InferenceNetwork):
         cell: pixels along a side of a cell: about the width of the smallest object.
         signed: smooth the residual before its magnitude is taken. What an explanation only blurs then cancels out and
             does not draw the next slot; right where objects are brighter than what is behind them.
+        bright: with ``signed``, only what is brighter than its explanation draws a slot, and no hole that noise or
+            too bright an explanation leaves. For objects that add light.
         smoothing: averages over 3 x 3 cells that the energy goes through, one after another.
         surround: share of the energy's mean over 9 x 9 cells that is taken off. Between two objects that nearly touch
             there is as much energy as on either, but more around it: with 1 the peak is on one of them.
@@ -96,6 +98,7 @@ class ResidualAttention(InferenceNetwork):
         centered: bool = False,
         cell: int = 4,
         stretch: float | None = None,
+        bright: bool = False,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
@@ -104,6 +107,8 @@ class ResidualAttention(InferenceNetwork):
             raise ValueError(f"smoothing must be at least 1 average over the neighbouring cells, got {smoothing}")
         if not 0 <= surround <= 1:
             raise ValueError(f"surround must lie between 0 and 1, got {surround}: 0 looks at the place alone")
+        if bright and not signed:
+            raise ValueError("bright looks at residuals' signs, which are dropped without `signed: true`: set both")
         if cell < 1:
             raise ValueError(f"a cell must have at least 1 pixel along a side, got {cell}: 4, for example")
         if stretch is not None and not stretch > 0:
@@ -120,7 +125,7 @@ class ResidualAttention(InferenceNetwork):
         # images are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * cell - width, 0, self.cells[0] * cell - height)
         self.glimpse, self.glimpse_half, self.window, self.signed = glimpse, glimpse_half, window, signed
-        self.smoothing, self.surround, self.centered = smoothing, surround, centered
+        self.smoothing, self.surround, self.centered, self.bright = smoothing, surround, centered, bright
         self.map = nn.Sequential(
             nn.Conv2d(2 * colors + 2, channels, cell, cell),
             nn.ReLU(),
@@ -206,7 +211,7 @@ class ResidualAttention(InferenceNetwork):
             middle = F.avg_pool2d(residual, self.cell, ceil_mode=True).flatten(2).median(2).values
             residual = residual - middle[..., None, None]
         smooth = self.pool_down @ ((residual if self.signed else residual.abs()) @ self.pool_across.T)
-        energy = smooth.abs().mean(1)
+        energy = (smooth.clamp_min(0) if self.bright else smooth.abs()).mean(1)
         if self.surround:
             around = F.avg_pool2d(energy.unsqueeze(1), SURROUND, 1, SURROUND // 2).squeeze(1)
             energy = (energy - self.surround * around).clamp_min(0)

@@ -213,7 +213,8 @@ class AIR(pl.LightningModule):
         canvases = self.renderer.render(slots.what, slots.where, observation.background)
         log_evidence = None
         if self._refines:
-            log_evidence = evidence(log_likelihoods(canvases, observation), slot_kl(self.renderer, slots))
+            kl = slot_kl if self.search is None else self.search.kl
+            log_evidence = evidence(log_likelihoods(canvases, observation), kl(self.renderer, slots))
         log_q = self._log_count(slots, log_evidence)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(count), device=count.device), count]

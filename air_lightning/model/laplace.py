@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from air_lightning.model.evidence import of_sample, slot_kl
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
@@ -38,6 +39,23 @@ def laplace_sd(renderer: Renderer, observation: Observation, slots: Slots, weigh
     prior = _prior_precision(space, periods_of(renderer, slots.what, where))
     covariance = torch.linalg.inv(likelihood + torch.diag_embed(prior))
     return covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+
+
+def with_fitted_posterior(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Slots:
+    """The slots, the posterior of each one's pose being that of ``laplace_sd`` around where it is."""
+    sd = laplace_sd(renderer, observation, slots, weights)
+    return slots.with_pose_posterior(renderer.where.unconstrain(slots.where), sd)
+
+
+def fitted_kl(renderer: Renderer, slots: Slots) -> Tensor:
+    """What a slot whose posterior was fitted takes off the log evidence, (B, N) nats, in Laplace's approximation.
+
+    Its KL, and what the likelihood loses on average over the posterior: half of the trace of its curvature times the
+    posterior's variance (MacKay 2003, equation 27.10).
+    """
+    sd = of_sample(slots.where_sd, slots.what)
+    prior = _prior_precision(renderer.where, periods_of(renderer, slots.what, slots.where))
+    return slot_kl(renderer, slots) + (1 - sd.square() * prior).sum(-1) / 2
 
 
 def _moves(steps: Tensor) -> Tensor:

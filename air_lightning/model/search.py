@@ -9,6 +9,8 @@ from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
+from air_lightning.model.laplace import fitted_kl, with_fitted_posterior
+from air_lightning.model.objective import given_shown
 from air_lightning.model.observation import Observation
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots, next_slot
@@ -20,18 +22,22 @@ IMPOSSIBLE = 1e5
 
 
 class Scene(NamedTuple):
-    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid: as Search has it."""
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid, laplace: as Search has them."""
 
     renderer: Renderer
     network: InferenceNetwork
     observation: Observation
     log_prior: Tensor
     solid: bool = False
+    laplace: bool = False
+
+    def kl(self, slots: Slots) -> Tensor:
+        return (fitted_kl if self.laplace else slot_kl)(self.renderer, slots)
 
     def evidence(self, slots: Slots) -> Tensor:
         """F_n, (B, N + 1), of the slots as they stand."""
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
-        found = evidence(log_likelihoods(canvases, self.observation), slot_kl(self.renderer, slots))
+        found = evidence(log_likelihoods(canvases, self.observation), self.kl(slots))
         return possible(self.renderer, slots, found) if self.solid else found
 
 
@@ -58,6 +64,8 @@ class Search:
         refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
         margin: nats by which another explanation must be worth more than the one before.
         solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
+        laplace: how sure a pose is, is taken from its fit (Laplace's approximation) and not from the network, which is
+            less sure; a false object then costs what it must. For noise that the likelihood has right.
     Errors:
         ValueError for values out of range.
     """
@@ -70,6 +78,7 @@ class Search:
         refit: int = 4,
         margin: float = 0.5,
         solid: bool = False,
+        laplace: bool = False,
     ) -> None:
         for name, number in (("rounds", rounds), ("refit", refit), ("cost", cost), ("margin", margin)):
             if not number >= 0:
@@ -77,8 +86,12 @@ class Search:
         if not 0 < power <= 1:
             raise ValueError(f"search's power must lie in (0, 1], got {power}: the count estimator's is right")
         self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
-        self.solid = solid
+        self.solid, self.laplace = solid, laplace
         self.refinement = Refinement(refit)
+
+    def kl(self, renderer: Renderer, slots: Slots) -> Tensor:
+        """What each slot that a search has left takes off the evidence, (B, N) nats."""
+        return (fitted_kl if self.laplace else slot_kl)(renderer, slots)
 
     def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
@@ -95,8 +108,8 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
-        scene = Scene(renderer, network, observation, log_prior, self.solid)
-        best = self._better(scene, slots, slots)
+        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace)
+        best = self._better(scene, self._sure(scene, slots), slots)
         for k in range(self.rounds):
             best = self._added(scene, best, hide=k % 2 == 0)
             best = self._merged(scene, best, k)
@@ -118,8 +131,16 @@ class Search:
         return other.where_true(gain > self.margin, slots)
 
     def _refitted(self, scene: Scene, slots: Slots) -> Slots:
-        kl = slot_kl(scene.renderer, slots)
-        return self.refinement(scene.renderer, scene.observation, slots, kl, scene.log_prior).with_poses_kept()
+        kl = scene.kl(slots)
+        fitted = self.refinement(scene.renderer, scene.observation, slots, kl, scene.log_prior).with_poses_kept()
+        return self._sure(scene, fitted)
+
+    def _sure(self, scene: Scene, slots: Slots) -> Slots:
+        """The slots, their poses as sure as the search takes them to be."""
+        if not self.laplace:
+            return slots
+        weights = given_shown((scene.evidence(slots) + scene.log_prior).softmax(1))
+        return with_fitted_posterior(scene.renderer, scene.observation, slots, weights)
 
     def _ordered(self, scene: Scene, slots: Slots) -> Slots:
         """The slots by how much they are missed. Those that lie over one another keep their order among the best."""
@@ -168,7 +189,7 @@ class Search:
 def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
     """Slots (B, N) in the order in which they are missed, most first, and what each adds to F given those before it."""
     images, loss, background, _ = scene.observation
-    kl = slot_kl(scene.renderer, slots)
+    kl = scene.kl(slots)
     left = torch.arange(kl.shape[1], device=kl.device).expand_as(kl)
     order, gains = [], []
     while left.shape[1]:

@@ -50,12 +50,21 @@ class Slots(NamedTuple):
         pairs = ((a, b, mask.view(*mask.shape, *[1] * (a.dim() - mask.dim()))) for a, b in zip(self, other))
         return Slots(*(torch.where(shaped, a, b) for a, b, shaped in pairs))
 
+    def with_pose_posterior(self, mean: Tensor, sd: Tensor) -> "Slots":
+        """The same, with another posterior of the pose of its identity: mean and sd (B, N, P), unconstrained."""
+        options = {"where_mean": (self.where_mean, mean), "where_sd": (self.where_sd, sd)}
+        return self._replace(**{name: self._of_identity(*pair) for name, pair in options.items()})
+
+    def _of_identity(self, options: Tensor, value: Tensor) -> Tensor:
+        """Options (B, N, K, P) with another value (B, N, P) for the slot's identity."""
+        if options.shape[2] == 1:
+            return value.unsqueeze(2)
+        index = self.what[:, :, None, None].expand(*self.what.shape, 1, value.shape[-1])
+        return options.scatter(2, index, value.unsqueeze(2))
+
     def with_poses_kept(self) -> "Slots":
         """The same, ``where`` being the pose of its identity among ``where_by_identity``, too."""
-        if self.where_by_identity.shape[2] == 1:
-            return self._replace(where_by_identity=self.where.unsqueeze(2))
-        index = self.what[:, :, None, None].expand(*self.what.shape, 1, self.where.shape[-1])
-        return self._replace(where_by_identity=self.where_by_identity.scatter(2, index, self.where.unsqueeze(2)))
+        return self._replace(where_by_identity=self._of_identity(self.where_by_identity, self.where))
 
 
 def infer(
