@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_masks
 
+from air_lightning.metrics.evaluation import Evaluation, Seen
 from datamodules import ImageFolder
 from datamodules.truth import read_truth, run_lengths
 from datamodules.truth.masks import boxes_of, fitted
@@ -426,3 +427,20 @@ def test_tables_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ValueError, match=rf"truth='.*t\.csv'.*{message}"):
         read(tmp_path / "images", tmp_path / "t.csv")
+
+
+def test_rotations_are_compared_by_the_truths_symmetry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = MeshRenderer(meshes={"obj_000001": "cube", "obj_000002": "cube"})
+    folder = bop(tmp_path / "test")
+    (tmp_path / "models").mkdir()
+    half = [-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    for models, error in (({"1": {}}, 90), ({"1": {"symmetries_discrete": [half]}, "2": {}}, 90), ({}, 0)):
+        (tmp_path / "models" / "models_info.json").write_text(json.dumps(models))
+        data = read(folder, folder, unit=0.01)
+        monkeypatch.setattr(data, "_renderer", lambda: renderer)
+        evaluation, batch = Evaluation(renderer, 2, data), data.scenes("test").__getitems__([0, 1, 2])
+        where, sure = batch.where + torch.tensor([0, 0, math.pi / 2]), torch.eye(2)[batch.what] * 9
+        seen = Seen(batch.count, torch.eye(3)[batch.count], batch.what, where, torch.full_like(where, 0.1), sure)
+        evaluation.update(renderer, seen, batch._replace(boxes=None, masks=None))
+        # a quarter of a turn, a symmetry of the renderer's own cube
+        assert evaluation.compute()["rotation_error"] == pytest.approx(error, abs=1e-3)
