@@ -26,6 +26,8 @@ class Batch(NamedTuple):
             that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
+        depth: (B, H, W) distance along the optical axis of the object that one sees, in the unit of positions; infinite
+            where there is none. Or None.
     """
 
     images: Tensor
@@ -34,6 +36,7 @@ class Batch(NamedTuple):
     where: Tensor
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    depth: Tensor | None = None
 
 
 def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Generator:
@@ -147,6 +150,9 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         seed: of all of them; splits never share a stream.
     """
 
+    renderer: Renderer | None = None
+    """What draws the scenes, where that is a renderer, and not the model's."""
+
     def __init__(self, batch_size: int, train_scenes: int, val_scenes: int, test_scenes: int, seed: int) -> None:
         super().__init__()
         sizes = {"batch_size": batch_size, "train_scenes": train_scenes}
@@ -178,6 +184,11 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def has_identities(self) -> bool:
         """Whether the truth, where there is one, tells identities."""
         return self.has_truth
+
+    @property
+    def identity_names(self) -> tuple[str, ...] | None:
+        """The names of what ``what`` counts; None where they are those of the model's renderer, or nobody's."""
+        return None
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
@@ -223,6 +234,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def scenes(self, split: str) -> Scenes:
         """The scenes of one of ``train``, ``val``, ``test``, ``predict`` (which is ``test`` again)."""
+
+    def detailed(self, split: str) -> Scenes:
+        """The same scenes with all that is known of them, for whoever writes them to files.
+
+        Boxes, masks and depth, that is, which evaluation may do without. Default: ``scenes``.
+        """
+        return self.scenes(split)
 
     def first_images(self, split: str, most: int) -> Tensor:
         """The first images of a split by number, at most so many, (B, C, H, W); (0,) where it has none."""
