@@ -61,7 +61,7 @@ def _homogeneous(angle: float) -> list[float]:
     """A turn about the upright axis, (4, 4), row by row."""
     turn = np.eye(4)
     turn[:3, :3] = about_z(angle)
-    return flat(turn)
+    return flat(turn.round(15))
 
 
 def _diameter(points: NDArray[np.float64]) -> float:

@@ -3,10 +3,10 @@
     python -m air_lightning scenes --config configs/scenes3d.yaml --count 1000 --output DIR --format coco
     python -m air_lightning scenes --data MultiSprites --data.canvas 128 --count 1000 --output DIR --split train
 
-The scenes are the first ones of a split, those that `test` measures on unless --split says otherwise, with their truth.
-Of a config of `fit` its data is used, and its model's renderer where the data draws with that. Formats: png (images, masks,
-depth, scenes.json), coco, clevr, bop (both of 3D scenes drawn by MeshRenderer) and hdf5. Images are of 8 bits a value
-unless --bits 32 wants them as they are drawn; in HDF5 they are as drawn unless --bits 8 says otherwise.
+The scenes are the first ones of a split, those that `test` measures on unless --split says otherwise, with their
+truth. Of a config of `fit` its data is used, and its model's renderer where the data draws with that. Formats: png
+(images, masks, depth, scenes.json), coco, clevr, bop (both of 3D scenes drawn by MeshRenderer) and hdf5. Images are of
+8 bits a value unless --bits 32 wants them as they are drawn; in HDF5 they are as drawn unless --bits 8 says otherwise.
 
 DIR appears when all of it is written. Until then it is DIR.partial, and the same command goes on with that, whenever it
 was stopped: the files are the same, bit for bit.
@@ -43,6 +43,10 @@ AT_ONCE = 64
 """Scenes that are drawn together, and lost together where the process is killed."""
 
 
+OWN: tuple[str, ...] = ("count", "output", "format", "split", "seed", "bits", "data")
+"""What counts of a config file, besides the model's renderer."""
+
+
 def main(args: Sequence[str]) -> None:
     """Run the subcommand with the arguments after its name.
 
@@ -68,7 +72,7 @@ def arguments() -> Parser:
     parser.add_argument("-c", "--config", action="config", help="Path to a YAML file of `fit`, or of these arguments.")
     parser.add_argument("--count", type=PositiveInt, required=True, help="How many scenes.")
     parser.add_argument("--output", type=Path, required=True, help="Folder to make.")
-    parser.add_argument("--format", type=Literal[tuple(FORMATS)], default="png", help="Of the files.")  # type: ignore[misc]
+    parser.add_argument("--format", type=Literal[tuple(FORMATS)], default="png", help="Of the files.")
     parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="Whose scenes.")
     parser.add_argument("--seed", type=NonNegativeInt | None, default=None, help="The data's, if not its own.")
     parser.add_argument("--bits", type=Literal[8, 32] | None, default=None, help="Of a value: 8, or 32 as drawn.")
@@ -85,7 +89,10 @@ def parsed(parser: Parser, args: Sequence[str]) -> Namespace:
     except RunError as error:
         exit_with(2, f"error: {error}")
     if config.seed is not None:
-        config.data.init_args.seed = config.seed
+        given = config.data.get("init_args", {})
+        if "seed" not in given:
+            exit_with(2, f"error: --seed is for data with an argument `seed`, {config.data.class_path} has none")
+        given["seed"] = config.seed
     return config
 
 
@@ -154,11 +161,7 @@ def _with_contents(args: Sequence[str]) -> Iterator[str]:
 
 def _content(path: Path) -> str:
     _, content = runs.read_arguments(path, "--config")
-    own = {
-        name: content[name]
-        for name in ("count", "output", "format", "split", "seed", "bits", "data")
-        if name in content
-    }
+    own = {name: content[name] for name in OWN if name in content}
     model = content.get("model")
     if isinstance(model, dict) and "renderer" in model:
         own["model"] = {"renderer": model["renderer"]}

@@ -1,4 +1,4 @@
-"""A folder that is written bit by bit, and is there when all of it is: it can be gone on with whenever it is stopped."""
+"""A folder that is written bit by bit, and is there when all of it is: writing goes on from wherever it stopped."""
 
 import json
 import os
@@ -59,8 +59,8 @@ class Draft:
         begun = self.place / SOURCE
         if begun.is_file() and begun.read_text() != self.text:
             raise ValueError(
-                f"{str(self.place)!r} holds the beginning of {_difference(begun, self.text)}: give what was given then, "
-                "or remove it"
+                f"{str(self.place)!r} holds the beginning of {_difference(begun, self.text)}: give what was given "
+                "then, or remove it"
             )
         for folder in (self.files, self.records, self.scratch):
             folder.mkdir(exist_ok=True)

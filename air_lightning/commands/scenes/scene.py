@@ -60,7 +60,7 @@ class Facts(NamedTuple):
 
     data: str
     split: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     most: int
     image_shape: tuple[int, int, int]
     identities: tuple[str, ...] | None

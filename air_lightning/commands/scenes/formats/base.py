@@ -35,8 +35,9 @@ class Format(ABC):
             raise ValueError(f"images are written grey (1 channel) or RGB (3), {facts.data}'s have {channels}")
         self.check()
 
+    @abstractmethod
     def check(self) -> None:
-        """ValueError where the format cannot hold the scenes. Default: it can."""
+        """ValueError where the format cannot hold the scenes."""
 
     @abstractmethod
     def add(self, scene: Scene) -> Row:

@@ -30,7 +30,7 @@ class HDF5(Format):
 
     def check(self) -> None:
         try:
-            import h5py  # noqa: F401  # an extra, and wanted only here
+            import h5py  # noqa: F401  # an extra
         except ImportError:
             raise ValueError(
                 "--format hdf5 needs h5py, which is not installed: pip install 'air-lightning[formats]'"

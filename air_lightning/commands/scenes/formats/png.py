@@ -18,6 +18,9 @@ class PNG(Format):
 
     name = "png"
 
+    def check(self) -> None:
+        pass  # whatever is known
+
     def add(self, scene: Scene) -> Row:
         stem = f"{scene.number:06d}"
         row: Row = {"file": self._save_image(self.folder / "images" / stem, scene), "count": len(scene.things)}
