@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air_lightning.commands.formats.json_stream import write_keyed
-from air_lightning.commands.formats.world import about_z, flat, upright
+from air_lightning.commands.formats.world import about_z, flat, object_numbers, upright
 from renderers.mesh.shapes import FULL_TURN, Mesh
 
 AT_ONCE = 256
@@ -17,12 +17,13 @@ AT_ONCE = 256
 
 
 def write_models(folder: Path, names: Sequence[str], meshes: Sequence[Mesh], unit: float) -> None:
-    """Write meshes, `obj_000001.ply` the first, and what is known of them. ``unit``: millimetres of a world unit."""
+    """Write meshes, `obj_000001.ply` and so on, and what is known of them. ``unit``: millimetres of a world unit."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, mesh) in enumerate(zip(names, meshes), 1):
+    numbers = object_numbers(names)
+    for number, name, mesh in zip(numbers, names, meshes):
         (folder / f"obj_{number:06d}.ply").write_text(ply(mesh, unit, name))
     infos = (_info(mesh, unit) | {"name": name} for name, mesh in zip(names, meshes))
-    write_keyed(folder / "models_info.json", enumerate(infos, 1))
+    write_keyed(folder / "models_info.json", zip(numbers, infos))
 
 
 def ply(mesh: Mesh, unit: float, name: str) -> str:

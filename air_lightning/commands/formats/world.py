@@ -5,7 +5,8 @@ renderer has it, at its foot. OpenCV's camera looks along z, x to the right and 
 upper left pixel.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from renderers.mesh import MeshRenderer
 Float = NDArray[np.float64]
 MILLIMETRES = 1000.0
 """Of a world unit, which is taken for a metre."""
+NUMBERED = re.compile(r"(?:obj_)?(\d+)")
 OPENCV = np.diag([1.0, -1.0, 1.0])
 """From a camera's right, up and forward to right, down and forward."""
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -79,6 +81,12 @@ class World:
         """A point (3,) of the renderer's world in the camera's frame, millimetres."""
         seen: Float = self._axes @ (point - np.array(self.renderer.camera.position, np.float64)) * self.unit
         return seen
+
+
+def object_numbers(names: Sequence[str]) -> list[int]:
+    """BOP's numbers of identities: those in their names, where all are called like obj_000005; or 1, 2, ..."""
+    told = [int(match[1]) for match in map(NUMBERED.fullmatch, names) if match]
+    return told if len(set(told)) == len(names) else list(range(1, len(names) + 1))
 
 
 def about_z(angle: float) -> Float:

@@ -11,7 +11,7 @@ from air_lightning.commands.formats import coco
 from air_lightning.commands.formats.bop_models import write_models
 from air_lightning.commands.formats.json_stream import dumps, write_keyed, write_list
 from air_lightning.commands.formats.pictures import save_depth, save_mask
-from air_lightning.commands.formats.world import UPRIGHT, World, flat
+from air_lightning.commands.formats.world import UPRIGHT, World, flat, object_numbers
 from air_lightning.commands.scenes.formats.base import Format, Row
 from air_lightning.commands.scenes.scene import Scene, Thing
 
@@ -24,7 +24,7 @@ class BOP(Format):
     """`camera.json`, `models/`, and a folder for the split with scenes of at most 1000 images, 000000, 000001, ...
 
     Millimetres, a world unit is a metre; frames as ``air_lightning.commands.formats.world`` says. Depth is of objects
-    alone. `obj_id` is 1 for the first identity.
+    alone. `obj_id` is 1 for the first identity, or the number in its name (obj_000005).
     """
 
     name = "bop"
@@ -34,7 +34,7 @@ class BOP(Format):
         missing = set(self.world.renderer.where.names) - set(self.facts.coordinates)
         known = not missing and self.facts.identities is not None and self.facts.masks and self.facts.depth
         self.facts.check("bop", "identities, poses, masks and depth", known, "choose png or hdf5")
-        self.step = self._depth_step()
+        self.step, self._numbers = self._depth_step(), object_numbers(self.facts.identities or ())
 
     def add(self, scene: Scene) -> Row:
         number, image = divmod(scene.number, AT_MOST)
@@ -72,7 +72,7 @@ class BOP(Format):
 
     def _pose(self, thing: Thing) -> Row:
         rotation, translation = self.world.in_camera(thing.pose)
-        return {"cam_R_m2c": flat(rotation), "cam_t_m2c": flat(translation), "obj_id": thing.identity + 1}
+        return {"cam_R_m2c": flat(rotation), "cam_t_m2c": flat(translation), "obj_id": self._numbers[thing.identity]}
 
     def _camera(self) -> Row:
         return {
