@@ -2,14 +2,29 @@
 
 from abc import abstractmethod
 from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.base import Batch, SceneDataModule, Scenes, stream
 from datamodules.image_files.levels import Pixels
 from datamodules.truth.arrays import TruthArrays
+
+
+class Images(Protocol):
+    """N images (C, H, W) of one size, held in memory (an array) or read when they are wanted.
+
+    ``images[rows]`` is (B, C, H, W), uint8, of which 255 is 1, or float32 as they are.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, C, H, W."""
+
+    def __getitem__(self, rows: Any, /) -> Pixels: ...
 
 
 class StillModule(SceneDataModule):
@@ -45,26 +60,35 @@ class Stills(Scenes):
     """Images in a random order.
 
     Args:
-        pixels: (N, C, H, W), N at least 1; uint8, of which 255 is 1, or float32 as they are.
-        told: what is known of them, given in batches.
+        images: of which these are some. told: what is known of all of them, given in batches; masks not while
+            training, which never looks at them.
         seed, split: of the order.
+        rows: (N,) which of the images, N at least 1.
     """
 
-    def __init__(self, pixels: Pixels, told: TruthArrays, seed: int, split: str) -> None:
-        assert len(pixels) and len(pixels) == len(told.count), split
-        self.pixels, self.told, self.seed, self.split = pixels, told, seed, split
+    def __init__(self, images: Images, told: TruthArrays, seed: int, split: str, rows: NDArray[np.int64]) -> None:
+        assert len(rows), split
+        self.images, self.told, self.seed, self.split, self.rows = images, told, seed, split, rows
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.rows)
 
     def __getitems__(self, indices: list[int]) -> Batch:
         passes = [divmod(index, len(self)) for index in indices]
-        rows = np.array([order(self.seed, self.split, turn, len(self))[place] for turn, place in passes])
-        images = torch.from_numpy(self.pixels[rows])
+        rows = self.rows[[order(self.seed, self.split, turn, len(self))[place] for turn, place in passes]]
+        images = torch.from_numpy(self.images[rows])
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         told = self.told.of(rows)
         count, what, where = (torch.from_numpy(part) for part in (told.count, told.what, told.where))
-        return Batch(images, count, what, where, None if told.boxes is None else torch.from_numpy(told.boxes))
+        return Batch(images, count, what, where, *self._places(told))
+
+    def _places(self, told: TruthArrays) -> tuple[Tensor | None, Tensor | None]:
+        """Boxes and masks."""
+        boxes = None if told.boxes is None else torch.from_numpy(told.boxes)
+        if told.masks is None or self.split == "train":
+            return boxes, None
+        masks, around = map(torch.from_numpy, told.masks.load())
+        return around if boxes is None else boxes, masks
 
 
 @lru_cache(maxsize=8)

@@ -140,7 +140,7 @@ def test_tiffs_that_pillow_reads_wrongly(
 ) -> None:
     write_tiff(tmp_path / "a.tif", values, order, **tags)
     with pytest.raises(ValueError, match=rf"could not read .*a\.tif: {message}"):
-        raw_images(tmp_path / "a.tif")
+        list(raw_images(tmp_path / "a.tif"))
 
 
 def test_the_cameras_orientation_of_deep_colours(tmp_path: Path) -> None:

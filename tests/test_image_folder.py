@@ -201,7 +201,9 @@ def test_folders_without_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder"):
         ImageFolder(str(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(ValueError, match=r"holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, .fits,"):
+    with pytest.raises(
+        ValueError, match=r"holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .webp, .npy, .fits,"
+    ):
         ImageFolder(str(tmp_path))
     with pytest.raises(ValueError, match="holds 2 images, expected 3 at least"):
         ImageFolder(fill(tmp_path, 2))

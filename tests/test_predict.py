@@ -359,7 +359,10 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
     "arguments, message",
     [
         ({"--input": "nowhere.png"}, "--input 'nowhere.png' does not exist: give images, or folders of them"),
-        ({"--input": "empty"}, "--input 'empty' holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .npy, "),
+        (
+            {"--input": "empty"},
+            "--input 'empty' holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .webp, .npy, ",
+        ),
         ({"--input": "notes.txt"}, "--input 'notes.txt' is no image: expected .png"),
         ({"--run_dir": "nowhere"}, "run_dir 'nowhere' does not exist"),
         ({"--run_dir": "empty"}, "run_dir 'empty' holds no run, for it has no config.yaml"),

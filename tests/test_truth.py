@@ -136,7 +136,7 @@ def without(change: Callable[[dict[str, Any]], Any], truth: dict[str, Any] = SCE
         ("no json", r"truth='.*truth\.json': Expecting value"),
         (
             [1, 2],
-            r"truth\.json': expected JSON \{\"images\": \[\{\"file\": ..., \"objects\": \[...\]\}, ...\]\}, or COCO's",
+            r"truth\.json': expected JSON \{\"images\": \[\{\"file\": ..., \"objects\": \[...\]\}, ...\]\}, COCO's",
         ),
         (without(lambda t: t["images"].pop()), r"says nothing of 1 of the 4 images in folder='.*' \(c\.png first\)"),
         (without(lambda t: t["images"][1].update(file="d.png")), r"tells of d\.png, which is not in folder='.*'"),

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from datamodules.image_files import fits, npy, raster
-from datamodules.image_files.record import RawImage
+from datamodules.image_files.record import RawImage, RawImages
 
-READERS: dict[str, Callable[[Path], list[RawImage]]] = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff"), raster.read),
+READERS: dict[str, Callable[[Path], RawImages]] = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"), raster.read),
     ".npy": npy.read,
     **dict.fromkeys((".fits", ".fit", ".fits.gz"), fits.read),
 }
@@ -39,14 +39,20 @@ def found(folder: Path) -> list[Path]:
         return sorted(p for p in paths if is_image(p) and (p.is_file() or not p.exists()))
 
 
-def raw_images(path: Path) -> list[RawImage]:
-    """The images of one file, at least one.
+def raw_images(path: Path) -> RawImages:
+    """The images of one file, at least one, each read when it is asked for.
 
     Errors:
-        ValueError, with the path, for a file that cannot be read.
+        ValueError, with the path, for a file that cannot be read; for an image that cannot, when it is asked for.
     """
     with reading(path):
-        return next(read for suffix, read in READERS.items() if path.name.lower().endswith(suffix))(path)
+        images = next(read for suffix, read in READERS.items() if path.name.lower().endswith(suffix))(path)
+
+    def image(number: int) -> RawImage:
+        with reading(path):
+            return images[number]
+
+    return RawImages(len(images), image)
 
 
 @contextmanager

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.image_files.npy import images_of
-from datamodules.image_files.record import RawImage
+from datamodules.image_files.record import RawImages
 
 
-def read(path: Path) -> list[RawImage]:
+def read(path: Path) -> RawImages:
     """The image or images, (H, W) or (N, H, W), of the first unit of a FITS file that holds any.
 
     Values are physical ones (BSCALE and BZERO heeded). Rows are in the file's order: row r and column c here are
@@ -33,4 +33,4 @@ def read(path: Path) -> list[RawImage]:
         values: NDArray[Any] = chosen.data
     native = values.astype(values.dtype.newbyteorder("="))
     stack = native[None] if native.ndim == 2 else native
-    return [image for part in stack for image in images_of(np.ascontiguousarray(part))]
+    return RawImages(len(stack), lambda number: images_of(np.ascontiguousarray(stack[number]))[0])

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files, and images of Pillow."""
+"""PNG, JPEG, TIFF and WebP files, and images of Pillow."""
 
 from functools import partial
 from pathlib import Path
@@ -9,21 +9,24 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from datamodules.image_files import deep_color, tiff
-from datamodules.image_files.record import RawImage, without_alpha
+from datamodules.image_files.record import RawImage, RawImages, without_alpha
 
 STEPS = {"L;2": 85, "L;4": 17}
 """Pillow widens greys of 2 and 4 bits to 8, and leaves the transparent value as it was."""
 
 
-def read(path: Path) -> list[RawImage]:
+def read(path: Path) -> RawImages:
     """The image of a file, or the pages of a TIFF, turned as the camera says.
 
     Errors:
-        ValueError for a TIFF that Pillow reads wrongly; and what Pillow raises of damaged files.
+        ValueError for a TIFF that Pillow reads wrongly, and for a WebP of several images; and what Pillow raises of
+        damaged files.
     """
     with Image.open(path) as image:
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    return [_page(path, number) for number in range(pages)]
+        frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "WEBP") else 1
+        if image.format == "WEBP" and frames > 1:
+            raise ValueError(f"it is an animation of {frames} images: save each as a file")
+    return RawImages(frames, partial(_page, path))
 
 
 def from_pillow(image: Image.Image) -> RawImage:

@@ -1,6 +1,7 @@
 """An image as its file holds it."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,28 @@ class RawImage(NamedTuple):
 
     values: NDArray[Any]
     alpha: NDArray[np.float32] | None = None
+
+
+class RawImages(Sequence[RawImage]):
+    """The images of a file, each read when it is asked for.
+
+    Args:
+        count: how many there are. read: one of them by its number.
+    """
+
+    def __init__(self, count: int, read: Callable[[int], RawImage]) -> None:
+        self._count, self._read = count, read
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> RawImage: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[RawImage]: ...
+    def __getitem__(self, number: int | slice) -> RawImage | list[RawImage]:
+        numbers = range(self._count)[number]
+        return self._read(numbers) if isinstance(numbers, int) else [self._read(n) for n in numbers]
 
 
 def without_alpha(channels: NDArray[Any], white: float) -> RawImage:

@@ -1,41 +1,41 @@
 """What is known of images from elsewhere, read from files of several formats: for evaluation only.
 
-A format is a short module with ``holds(content)`` and ``scenes(content)``, named in ``FORMATS``.
+A format is a short module with ``holds(source)`` and ``truth(source)``, named in ``FORMATS``.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
-from datamodules.truth import coco, scenes_json
-from datamodules.truth.record import TrueObject, TrueScene, Truth, TruthError
+from datamodules.truth import bop, clevr, coco, counts_csv, scenes_json
+from datamodules.truth.record import Masks, Placed, TrueObject, TrueScene, Truth, TruthError
+from datamodules.truth.source import Source
 
-__all__ = ["FORMATS", "TrueObject", "TrueScene", "Truth", "TruthError", "read_truth"]
+__all__ = ["FORMATS", "Masks", "Placed", "Source", "TrueObject", "TrueScene", "Truth", "TruthError", "read_truth"]
 
-FORMATS = (coco, scenes_json)
+FORMATS = (bop, counts_csv, coco, clevr, scenes_json)
 """In the order in which they are tried."""
+KNOWN = (
+    'JSON {"images": [{"file": ..., "objects": [...]}, ...]}, COCO\'s with `images`, `annotations` and `categories`, '
+    "CLEVR's with `scenes`, a .csv file of counts, or a folder in BOP's layout (scene_gt.json)"
+)
 
 
 def read_truth(path: Path) -> Truth:
-    """The truth that a file holds.
+    """The truth that a file or a folder holds.
 
     Errors:
         ValueError, with the path, for one that cannot be read, is of no known format, or contradicts itself.
     """
     try:
-        return Truth(path, _scenes(json.loads(path.read_text())))
+        return _truth(Source(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"truth={str(path)!r}: {error}") from error
 
 
-def _scenes(content: Any) -> tuple[TrueScene, ...]:
-    known = next((form for form in FORMATS if form.holds(content)), None)
+def _truth(source: Source) -> Truth:
+    known = next((form for form in FORMATS if form.holds(source)), None)
     if known is None:
-        raise TruthError(
-            'expected JSON {"images": [{"file": ..., "objects": [...]}, ...]}, or COCO\'s with `images`, `annotations` '
-            "and `categories`"
-        )
+        raise TruthError(f"expected {KNOWN}")
     try:
-        return known.scenes(content)
+        return known.truth(source)
     except (KeyError, TypeError, AttributeError) as error:
         raise TruthError(f"an entry is not as the format has it ({type(error).__name__}: {error})") from error

@@ -1,15 +1,30 @@
 """What a file says of images, whatever its format."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 
 
 class TruthError(ValueError):
     """A file says something that cannot be."""
+
+
+class Placed(NamedTuple):
+    """Where an object is in the file's own world, z upwards.
+
+    Attributes:
+        position: x, y, z in the file's unit. turn: radians about the upward axis, anticlockwise from above; None: not
+            told, or nobody can see it.
+    """
+
+    position: tuple[float, float, float]
+    turn: float | None
 
 
 class TrueObject(NamedTuple):
@@ -19,11 +34,33 @@ class TrueObject(NamedTuple):
         identity: its name; None where it is not told.
         pose: coordinates of a renderer by name, in its units; empty where none is told; None: not told of this object.
         box: x0, y0, x1, y1 in pixels of the image as its file has it, from the upper left corner, ends excluded.
+        attributes: what else is told of its kind, by name: colour, size, material.
+        placed: where it is in the file's own world; None where that is not told.
     """
 
     identity: str | None
     pose: Mapping[str, float | None]
     box: Box | None
+    attributes: Mapping[str, str] = {}
+    placed: Placed | None = None
+
+
+class Masks(Protocol):
+    """The masks of an image's objects, read when they are wanted."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the format may do without these files; else one that is not there is an error."""
+
+    def files(self, image: Path) -> Sequence[Path]:
+        """The files that hold the masks of the image in this file; none where the truth's own file does."""
+
+    def read(self, image: Path) -> NDArray[np.bool_]:
+        """(objects, H, W) of the image in this file, in the order of the scene's objects.
+
+        Errors:
+            ValueError, with the file or the entry, for what cannot be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -31,18 +68,29 @@ class TrueScene:
     """An image.
 
     Attributes:
-        file: its file's path below the folder, or its name. index: its number in the file.
+        file: its file's path below the folder, its absolute path, or its name. index: its number in the file.
         count: how many objects there are. objects: all of them, or none where only their number is told.
+        masks: of the objects; None where none are told.
     """
 
     file: str
     index: int
     count: int
     objects: tuple[TrueObject, ...]
+    masks: Masks | None = None
 
 
 class Truth(NamedTuple):
-    """All that a file says."""
+    """All that a source says.
+
+    Attributes:
+        path: of the file, or of the folder. scenes: an image each.
+        is_aside: whether a file below the images' folder belongs to the truth, and is no image.
+        periods: radians, the symmetry about the upward axis of identities of which it is told (2 pi: none; 0: whatever
+            the turn, they look the same).
+    """
 
     path: Path
     scenes: tuple[TrueScene, ...]
+    is_aside: Callable[[Path], bool] = lambda path: False
+    periods: Mapping[str, float] = {}

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from air_lightning.commands.formats.pictures import in_8_bits
 from air_lightning.commands.scenes.formats.base import Format, Row
@@ -17,12 +18,13 @@ CHUNK = 2**20
 
 
 class HDF5(Format):
-    """`scenes.hdf5`: N scenes of at most T objects, as datasets of N rows.
+    """`scenes.hdf5`: N scenes, each of K entities: the ground, then as many objects as a scene holds at most.
 
-    `image` (N, H, W, C), float32 as drawn, or uint8; `count` (N,); `visibility` (N, T), 1 where there is an object;
-    where they are known `mask` (N, T, H, W, 1), `identity` (N, T), -1 without object, `box` (N, T, 4), `depth`
-    (N, H, W, 1), and each coordinate of the poses (N, T) by its name. Attributes: `identities`, `coordinates`, `data`,
-    `split`.
+    `image` (N, H, W, C), float32 as drawn, or uint8; `count` (N,); `visibility` (N, K), 1 for the ground and objects
+    that are there. Where they are known: `mask` (N, K, H, W, 1), 1 where one sees the entity; `identity` (N, K), whose
+    attribute `names` has the names; `box` (N, K, 4), x0, y0, x1, y1 in pixels, ends excluded; each coordinate of the
+    poses (N, K), by its name; `depth` (N, H, W, 1), infinite where no object is. 0 for entities of which it means
+    nothing.
     """
 
     name = "hdf5"
@@ -33,7 +35,7 @@ class HDF5(Format):
             import h5py  # noqa: F401  # an extra
         except ImportError:
             raise ValueError(
-                "--format hdf5 needs h5py, which is not installed: pip install 'air-lightning[formats]'"
+                "--format hdf5 needs h5py, which is not installed: pip install 'air-lightning[hdf5]'"
             ) from None
 
     def add(self, scene: Scene) -> Row:
@@ -52,38 +54,40 @@ class HDF5(Format):
                     values = np.stack([part[name] for part in block])
                     _dataset(file, name, self.facts.count, values)[start : start + len(block)] = values
                 start += len(block)
-            file.attrs["identities"] = list(self.facts.identities or ())
+            if self.facts.identities is not None:
+                file["identity"].attrs["names"] = list(self.facts.identities)
             file.attrs["coordinates"] = list(self.facts.coordinates)
             file.attrs["data"], file.attrs["split"] = self.facts.data, self.facts.split
 
     def _arrays(self, scene: Scene) -> dict[str, Any]:
         """What the file has of a scene, by the name of the dataset."""
-        most, things = self.facts.most, scene.things
-        image = scene.image.transpose(1, 2, 0)
+        facts, things = self.facts, scene.things
+        image, objects = scene.image.transpose(1, 2, 0), slice(1, len(things) + 1)
+
+        def entities(values: Any, *shape: int, kind: Any = np.float32) -> NDArray[Any]:
+            array = np.zeros((facts.most + 1, *shape), kind)
+            array[objects] = np.reshape(values, (len(things), *shape))
+            return array
+
         arrays: dict[str, Any] = {
             "image": image if self.bits == 32 else in_8_bits(image),
             "count": np.int64(len(things)),
-            "visibility": _filled([1.0] * len(things), most, 0),
+            "visibility": entities([1] * len(things)),
         }
-        if self.facts.masks:
-            arrays["mask"] = np.zeros((most, *scene.image.shape[1:], 1), np.uint8)
-            arrays["mask"][: len(things), ..., 0] = scene.masks
-        if self.facts.identities is not None:
-            arrays["identity"] = _filled([thing.identity for thing in things], most, -1).astype(np.int64)
-        if self.facts.boxes:
-            arrays["box"] = np.zeros((most, 4), np.float32)
-            arrays["box"][: len(things)] = np.array([thing.box for thing in things], np.float32).reshape(-1, 4)
+        arrays["visibility"][0] = 1
+        if facts.masks:
+            arrays["mask"] = entities(scene.masks, *scene.image.shape[1:], 1, kind=np.uint8)
+            arrays["mask"][0, ..., 0] = ~scene.masks.any(0)
+        if facts.identities is not None:
+            arrays["identity"] = entities([thing.identity for thing in things], kind=np.int64)
+        if facts.boxes:
+            arrays["box"] = entities([thing.box for thing in things], 4)
         if scene.depth is not None:
             arrays["depth"] = scene.depth[..., None]
-        for name in self.facts.coordinates:
+        for name in facts.coordinates:
             told = [thing.pose[name] for thing in things]
-            arrays[name] = _filled([np.nan if value is None else value for value in told], most, 0)
+            arrays[name] = entities([np.nan if value is None else value for value in told])
         return arrays
-
-
-def _filled(values: list[Any], most: int, rest: float) -> Any:
-    """As many as the most objects of a scene, float32."""
-    return np.array([*values, *[rest] * (most - len(values))], np.float32)
 
 
 def _dataset(file: Any, name: str, count: int, values: Any) -> Any:

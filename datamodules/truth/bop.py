@@ -1,0 +1,143 @@
+"""BOP's folders (Hodan et al. 2018).
+
+A scene's folder has `rgb/` or `gray/`, `scene_gt.json`, `scene_gt_info.json`, `scene_camera.json` and `mask_visib/`, of
+which the last three may be missing; a split's folder holds scenes, `000001/` and so on.
+
+An object's identity is the `name` of its model in `models_info.json`, an entry of `scenes --format bop`, or else
+`obj_000005`, as the model's file is called. Objects of which no pixel shows are left out.
+Positions are those of the models' origins in the world of `scene_camera.json`, in mm; symmetries are read from
+`models_info.json`, in `models/`, `models_eval/` or the like, up to three folders above the scenes.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.truth.masks import MaskFiles
+from datamodules.truth.record import Box, Placed, TrueObject, TrueScene, Truth, TruthError
+from datamodules.truth.source import Source
+
+Models = Mapping[int, tuple[str, Any]]
+"""The name of each model and what `models_info.json` says of it, by its number."""
+IMAGES = ("rgb", "gray")
+UPRIGHT = math.cos(math.radians(5))
+"""A turn is told of an object whose upward axis leans no further than that; of others it means nothing."""
+
+
+def holds(source: Source) -> bool:
+    """Whether a folder is of this format: one scene, or a split's."""
+    return source.path.is_dir() and bool(_scene_folders(source.path))
+
+
+def truth(source: Source) -> Truth:
+    """What the files of a scene's folder, or of a split's, say."""
+    models = _models(source.path)
+    scenes = [scene for folder in _scene_folders(source.path) for scene in _scenes(folder, models)]
+    periods = {name: _period(info) for name, info in models.values()}
+    return Truth(source.path, tuple(scenes), lambda path: path.parent.name not in IMAGES, periods)
+
+
+def _scene_folders(path: Path) -> list[Path]:
+    return sorted(file.parent for file in [*path.glob("scene_gt.json"), *path.glob("*/scene_gt.json")])
+
+
+def _scenes(folder: Path, models: Models) -> Iterator[TrueScene]:
+    marks, infos, cameras = (_read(folder / f"scene_{name}.json") for name in ("gt", "gt_info", "camera"))
+    images = {int(path.stem): path for kind in IMAGES for path in folder.glob(f"{kind}/*") if path.stem.isdigit()}
+    masked = (folder / "mask_visib").is_dir()
+    for number in sorted(marks, key=int):
+        title = f"image {number} of {folder.name}/scene_gt.json"
+        if int(number) not in images:
+            raise TruthError(f"{title} has no file in {' or '.join(f'{folder.name}/{kind}/' for kind in IMAGES)}")
+        shown = _shown(title, marks[number], infos.get(number))
+        to_world = _to_world(cameras.get(number, {}))
+        objects = tuple(_object(f"object {k} of {title}", mark, info, to_world, models) for k, mark, info in shown)
+        masks = MaskFiles(tuple(folder / "mask_visib" / f"{int(number):06}_{k:06}.png" for k, _, _ in shown))
+        file = str(images[int(number)].resolve())
+        yield TrueScene(file, 0, len(objects), objects, masks if masked and shown else None)
+
+
+def _shown(title: str, marks: list[Any], infos: list[Any] | None) -> list[tuple[int, Any, Any]]:
+    """Number, entry in scene_gt and in scene_gt_info of the objects that show."""
+    if infos is not None and len(infos) != len(marks):
+        raise TruthError(f"{title} has {len(marks)} objects, and {len(infos)} in scene_gt_info.json")
+    rows = enumerate(zip(marks, infos or [{}] * len(marks)))
+    return [(k, mark, info) for k, (mark, info) in rows if info.get("px_count_visib", 1) > 0]
+
+
+def _object(title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | None, models: Models) -> TrueObject:
+    identity, model = models.get(int(mark["obj_id"]), (name_of(mark["obj_id"]), {}))
+    rotation, place = _numbers(title, mark, "cam_R_m2c", 9).reshape(3, 3), _numbers(title, mark, "cam_t_m2c", 3)
+    placed = None
+    if to_world is not None:
+        x, y, z = (float(value) for value in to_world @ [*place, 1.0])
+        turn = _turn(to_world[:, :3] @ rotation) if _period(model) != 0 else None
+        placed = Placed((x, y, z), turn)
+    return TrueObject(identity, {}, _box(info), {}, placed)
+
+
+def name_of(number: Any) -> str:
+    """The identity of an object's number."""
+    return f"obj_{int(number):06}"
+
+
+def _box(info: Any) -> Box | None:
+    if "bbox_visib" not in info:
+        return None
+    x, y, width, height = (float(side) for side in info["bbox_visib"])
+    return x, y, x + width, y + height
+
+
+def _to_world(camera: Any) -> NDArray[np.float64] | None:
+    """(3, 4) from the camera to the world, where the file tells that."""
+    if "cam_R_w2c" not in camera or "cam_t_w2c" not in camera:
+        return None
+    back = np.reshape(camera["cam_R_w2c"], (3, 3)).T
+    return np.column_stack([back, -back @ np.array(camera["cam_t_w2c"])])
+
+
+def _turn(rotation: NDArray[np.float64]) -> float | None:
+    return float(math.atan2(rotation[1, 0], rotation[0, 0])) if rotation[2, 2] > UPRIGHT else None
+
+
+def _models(path: Path) -> Models:
+    """All models of which something is told."""
+    for above in (path, *path.resolve().parents[:3]):
+        if found := sorted(above.glob("models*/models_info.json")):
+            infos = _read(found[0]).items()
+            return {int(number): (str(info.get("name", name_of(number))), info) for number, info in infos}
+    return {}
+
+
+def _period(info: Any) -> float:
+    """The symmetry of a model about its z axis."""
+    axes = [np.abs(symmetry["axis"]) for symmetry in info.get("symmetries_continuous", [])]
+    if any(axis[2] > UPRIGHT * np.linalg.norm(axis) for axis in axes):
+        return 0.0
+    turns = [np.reshape(matrix, (4, 4)) for matrix in info.get("symmetries_discrete", [])]
+    return math.tau / (1 + sum(bool(turn[2, 2] > UPRIGHT) for turn in turns))
+
+
+def _numbers(title: str, mark: Any, name: str, count: int) -> NDArray[np.float64]:
+    values = np.array(mark[name], np.float64)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise TruthError(f"{title} has the {name} {mark[name]}: expected {count} numbers")
+    return values
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file's content; empty where it is not there, which all but scene_gt.json may be."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise TruthError(f"could not read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise TruthError(f"could not read {path}: expected an entry for each number")
+    return content

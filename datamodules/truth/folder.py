@@ -1,0 +1,182 @@
+"""A truth's scenes for the images of one folder."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
+from datamodules.truth.matching import Place, in_order
+from datamodules.truth.record import TrueObject, Truth
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+PLACED = ("x", "z", "yaw")
+"""Coordinates of the renderer, y upwards, that a place in a file's world tells: x, -y and the turn."""
+
+
+class FolderTruth:
+    """A truth file's scenes, one for each image of a folder, in their order.
+
+    Args:
+        truth: the file's. folder: of the images. places: of each its file and its number there.
+        sizes: (N, 2), width and height of each as its file has it.
+        identity: the attribute that is an object's identity; `kind`: the format's own; None: identities do not count.
+        unit: the length of the file's unit in the renderer's, which makes places in the file's world poses; None:
+            those are left alone.
+    Errors:
+        ValueError for scenes of images that are not there, images of which there is no scene, masks that are not there,
+        and objects of which some are told more than others.
+    """
+
+    def __init__(
+        self,
+        truth: Truth,
+        folder: Path,
+        places: Sequence[Place],
+        sizes: NDArray[Any],
+        identity: str | None = "kind",
+        unit: float | None = None,
+    ) -> None:
+        self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
+        self._periods = truth.periods
+        self.scenes = in_order(self.name, truth.scenes, folder, places)
+        self.most = max(scene.count for scene in self.scenes)
+        told = [len(scene.objects) == scene.count for scene in self.scenes]
+        self.objects = [thing for scene in self.scenes for thing in scene.objects] if all(told) else []
+        self._identities = self._named(identity)
+        self.has_identities = self._all_or_none("identity", [name is not None for name in self._identities])
+        self.has_masks = self._masks_are_there()
+        told_boxes = self._all_or_none("box", [thing.box is not None for thing in self.objects])
+        self._boxes_are_told, self.has_boxes = told_boxes, told_boxes or self.has_masks
+        self._poses = [self._pose(thing, unit) for thing in self.objects]
+        self.coordinates = tuple(self._poses[0]) if self._poses else ()
+        for pose in self._poses:
+            if set(pose) != set(self.coordinates):
+                raise ValueError(
+                    f"{self.name} gives poses by {', '.join(self.coordinates) or 'nothing'} and by "
+                    f"{', '.join(pose) or 'nothing'}: give all objects the same coordinates"
+                )
+
+    def known(self, renderer: Renderer) -> tuple[str, ...]:
+        """The coordinates told, by the renderer's own order.
+
+        Raises:
+            ValueError: an identity or a coordinate is not the renderer's, or a position is told in part.
+        """
+        name = type(renderer).__name__
+        if isinstance(renderer.what, Categorical) and self.has_identities:
+            unknown = sorted(set(map(str, self._identities)) - set(renderer.what.names))
+            if unknown:
+                raise ValueError(
+                    f"{self.name} has objects of the identity {unknown[0]!r}, {name} draws "
+                    f"{', '.join(renderer.what.names)}: rename them in the file, choose a renderer that draws them, or "
+                    "leave identities out of account (`data.identity: null`)"
+                )
+        own = own_coordinates(self.name, self.coordinates, renderer)
+        untold = [name for name in self.coordinates if name in POSITION and self._lacks(name)]
+        if untold:
+            raise ValueError(f"{self.name} has an object without {untold[0]}: only rotations may be null")
+        return own
+
+    def periods(self, renderer: Renderer) -> Mapping[str, float]:
+        return self._periods
+
+    def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
+        n, most = len(self.scenes), max(1, self.most)
+        order = self.coordinates if renderer is None else self.known(renderer)
+        numbers = {name: number for number, name in enumerate(self.names(renderer))}
+        count = np.array([scene.count for scene in self.scenes], np.int64)
+        what = np.full((n, most), 0 if self.has_identities else -1, np.int64)
+        where = np.zeros((n, most, len(order)), np.float32)
+        boxes = np.zeros((n, most, 4), np.float32) if self._boxes_are_told else None
+        for number, (row, slot) in enumerate(self._each()):
+            if self.has_identities:
+                what[row, slot] = numbers[str(self._identities[number])]
+            pose = self._poses[number]
+            where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
+            if boxes is not None:
+                boxes[row, slot] = scaled(np.array(self.objects[number].box, np.float32), self.sizes[row], shape)
+        masks = MaskRows(self.mask, np.arange(n), shape, most) if self.has_masks else None
+        return TruthArrays(count, what, where, boxes, masks)
+
+    def names(self, renderer: Renderer | None) -> tuple[str, ...]:
+        """Of the identities, in the order by which ``what`` counts them."""
+        if renderer is not None and isinstance(renderer.what, Categorical):
+            return renderer.what.names
+        return tuple(sorted(set(map(str, self._identities))))
+
+    def mask(self, row: int) -> NDArray[np.bool_]:
+        """The masks of an image's objects, (objects, H, W) in its file's pixels.
+
+        Raises:
+            ValueError: they cannot be read, or are of another size than the image.
+        """
+        masks, (width, height) = self.scenes[row].masks, self.sizes[row]
+        if masks is None:
+            return np.zeros((0, int(height), int(width)), np.bool_)
+        try:
+            found = masks.read(self.places[row][0])
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        if found.shape[1:] != (height, width):
+            raise ValueError(
+                f"{self.name} has masks of {found.shape[1]}x{found.shape[2]} of {self.places[row][0]}, which has "
+                f"{height}x{width} (height x width)"
+            )
+        return found
+
+    def _each(self) -> Iterator[tuple[int, int]]:
+        """Row and slot of each of ``objects``."""
+        if self.objects:
+            yield from ((row, slot) for row, scene in enumerate(self.scenes) for slot in range(scene.count))
+
+    def _named(self, identity: str | None) -> list[str | None]:
+        if identity is None:
+            return [None] * len(self.objects)
+        if identity == "kind":
+            return [thing.identity for thing in self.objects]
+        for thing in self.objects:
+            if identity not in thing.attributes:
+                raise ValueError(
+                    f"{self.name} has an object without the attribute {identity!r}, it has "
+                    f"{', '.join(thing.attributes) or 'none'}: give `data.identity` one that all have, or kind"
+                )
+        return [thing.attributes[identity] for thing in self.objects]
+
+    def _pose(self, thing: TrueObject, unit: float | None) -> Mapping[str, float | None]:
+        if unit is None:
+            return thing.pose
+        if thing.placed is None:
+            raise ValueError(
+                f"{self.name} does not tell where all objects are in a world of its own, and `data.unit` is {unit}: "
+                "leave that out (in BOP's folders scene_camera.json tells it by cam_R_w2c and cam_t_w2c)"
+            )
+        x, y, _ = thing.placed.position
+        return dict(zip(PLACED, (x * unit, -y * unit, thing.placed.turn)))
+
+    def _masks_are_there(self) -> bool:
+        """Whether all scenes that hold something have masks; ValueError where some files are there and others not."""
+        given = [(scene.masks, place) for scene, place in zip(self.scenes, self.places) if scene.count]
+        if not given or not self._all_or_none("masks", [masks is not None for masks, _ in given]):
+            return False
+        files = [(masks, file) for masks, (path, _) in given if masks is not None for file in masks.files(path)]
+        missing = [file for _, file in files if not file.is_file()]
+        if missing and (len(missing) < len(files) or not files[0][0].optional):
+            raise ValueError(
+                f"{self.name}: {len(missing)} of {len(files)} files with masks are not there ({missing[0]} first): "
+                "add them, or take all away"
+            )
+        return not missing
+
+    def _lacks(self, name: str) -> bool:
+        return any(pose[name] is None for pose in self._poses)
+
+    def _all_or_none(self, what: str, told: list[bool]) -> bool:
+        if any(told) and not all(told):
+            raise ValueError(
+                f"{self.name} tells the {what} of some objects and not of others: tell it of all, or of none"
+            )
+        return bool(told) and all(told)

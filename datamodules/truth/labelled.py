@@ -1,0 +1,181 @@
+"""Truth in arrays beside the images, as the object-centric benchmarks have it (Kabra et al. 2019)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.array_files import ArrayFile, Rows
+from datamodules.truth.arrays import MaskRows, TruthArrays, own_coordinates, scaled
+from datamodules.truth.masks import of_labels
+from renderers.base import Renderer
+from renderers.spaces import Categorical
+
+
+class Names(NamedTuple):
+    """The arrays' names; None: there is none of the kind. background: how many of the first masks are no objects."""
+
+    mask: str | None
+    visibility: str | None
+    identity: str | None
+    background: int
+    box: str | None = None
+    pose: tuple[str, ...] = ()
+
+
+class LabelledTruth:
+    """What a file's arrays tell of its N images.
+
+    Masks are (N, K, H, W) or (N, K, H, W, 1), not 0 where entity k is what one sees, or (N, H, W), (N, H, W, 1), k
+    there. The first ``background`` entities are no objects. ``visibility`` (N, K) is not 0 for those that are there;
+    without it all are of which a pixel shows. ``identity`` (N, K) holds whole numbers or text; its attribute `names`,
+    in HDF5, the numbers' names. ``box`` (N, K, 4) holds x0, y0, x1, y1 in pixels, ends excluded; without it boxes are
+    those of the masks. ``pose`` are arrays (N, K), each named as the renderer's coordinate that it holds.
+
+    Errors:
+        ValueError, with the file and the array, for other shapes.
+    """
+
+    def __init__(self, file: ArrayFile, names: Names, images: int, size: tuple[int, int]) -> None:
+        self.file, self.names_of, self.n, self.size = file, names, images, size
+        self.mask = None if names.mask is None else file[names.mask]
+        self._is_stack = self.mask is not None and self._stacked(self.mask)
+        self.there = self._there()
+        self.most = int(self.there.sum(1).max(initial=0))
+        self.has_masks = self.mask is not None
+        self._boxes = None if names.box is None else self._told(names.box, 4)
+        self._poses = {name: self._told(name) for name in names.pose}
+        self.has_boxes = self.has_masks or self._boxes is not None
+        self._identities = None if names.identity is None else self._identified(names.identity)
+        self.has_identities = self._identities is not None
+
+    def known(self, renderer: Renderer) -> tuple[str, ...]:
+        """Those that ``pose`` names. ValueError for a coordinate or an identity that is not the renderer's."""
+        if isinstance(renderer.what, Categorical) and self._identities is not None:
+            unknown = sorted(set(np.unique(self._identities[self.there]).tolist()) - set(renderer.what.names))
+            if unknown:
+                raise ValueError(
+                    f"{self._title(self.names_of.identity)} holds the identity {unknown[0]!r}, "
+                    f"{type(renderer).__name__} draws {', '.join(renderer.what.names)}: leave identities out of "
+                    "account (`data.identity: null`), or choose a renderer that draws them"
+                )
+        return own_coordinates(f"file={str(self.file.path)!r}", self.names_of.pose, renderer)
+
+    def periods(self, renderer: Renderer) -> Mapping[str, float]:
+        return {}
+
+    def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
+        most = max(1, self.most)
+        what = np.full((self.n, most), -1)
+        rows, entities = self.there.nonzero()
+        slots = (self.there.cumsum(1) - 1)[rows, entities]
+        if self._identities is not None:
+            told = self._identities[rows, entities]
+            names, numbers = np.unique(told, return_inverse=True)
+            order = self._order(renderer, names.tolist())
+            what[:] = 0
+            what[rows, slots] = np.array([order.index(name) for name in names.tolist()], np.int64)[numbers]
+        masks = MaskRows(self.masks, np.arange(self.n), shape, most) if self.mask is not None else None
+        order = self.names_of.pose if renderer is None else self.known(renderer)
+        where = np.zeros((self.n, most, len(order)), np.float32)
+        for place, coordinate in enumerate(order):
+            where[rows, slots, place] = self._poses[coordinate][rows, entities]
+        boxes = None
+        if self._boxes is not None:
+            boxes = np.zeros((self.n, most, 4), np.float32)
+            boxes[rows, slots] = scaled(self._boxes[rows, entities], self.size[::-1], shape)
+        return TruthArrays(self.there.sum(1), what, where, boxes, masks)
+
+    def masks(self, row: int) -> NDArray[np.bool_]:
+        """(objects, H, W) of an image."""
+        assert self.mask is not None
+        with self.file.reading():
+            found = np.asarray(self.mask[row])
+        entities = np.flatnonzero(self.there[row])
+        if self._is_stack:
+            masks: NDArray[np.bool_] = found.reshape(found.shape[0], *self.size)[entities] > 0
+            return masks
+        return of_labels(found.reshape(self.size), entities.tolist())
+
+    def _told(self, name: str, *inner: int) -> NDArray[np.float32]:
+        """An array (N, K, ...) of numbers; ValueError for another shape."""
+        array = self.file[name]
+        expected = (*self.there.shape, *inner)
+        if tuple(array.shape) != expected:
+            raise ValueError(f"{self._title(name)} must be {expected}, found {tuple(array.shape)}")
+        return np.asarray(array[:], np.float32)
+
+    def _there(self) -> NDArray[np.bool_]:
+        """(N, K): which entities are objects that are there."""
+        names = self.names_of
+        if names.visibility is not None:
+            seen = np.asarray(self.file[names.visibility][:])
+            seen = seen[..., 0] if seen.ndim == 3 and seen.shape[2] == 1 else seen
+            self._check(names.visibility, seen, "(images, entities)", 2)
+            there = seen > 0
+        elif self.mask is not None:
+            there = self._shown()
+        else:
+            raise ValueError(f"file={str(self.file.path)!r}: name an array by `mask` or by `visibility`: one must tell")
+        if self._is_stack and self.mask is not None and there.shape[1] != self.mask.shape[1]:
+            raise ValueError(
+                f"{self._title(names.visibility)} has {there.shape[1]} entities, {self._title(names.mask)} "
+                f"{self.mask.shape[1]}"
+            )
+        there[:, : names.background] = False
+        return there
+
+    def _shown(self) -> NDArray[np.bool_]:
+        """(N, K): of which entities a pixel shows; all masks are gone through once."""
+        assert self.mask is not None
+        if self._is_stack:
+            axes = tuple(range(1, len(self.mask.shape) - 1))
+            rows = [(np.asarray(self.mask[row]) > 0).any(axes) for row in range(self.n)]
+            return np.stack(rows)
+        found = [np.unique(self.mask[row]).astype(np.int64) for row in range(self.n)]
+        there = np.zeros((self.n, 1 + max(int(labels[-1]) for labels in found)), np.bool_)
+        for row, labels in enumerate(found):
+            there[row, labels] = True
+        return there
+
+    def _stacked(self, mask: Rows) -> bool:
+        """Whether masks lie one behind the other, and not as labels; ValueError for what is neither."""
+        shape, (height, width) = mask.shape, self.size
+        inner = shape[1:-1] if len(shape) > 3 and shape[-1] == 1 and shape[-3:-1] == self.size else shape[1:]
+        if shape[:1] == (self.n,) and inner[-2:] == (height, width) and len(inner) in (2, 3):
+            return len(inner) == 3
+        raise ValueError(
+            f"{self._title(self.names_of.mask)} must be (images, entities, height, width), (images, height, width), or "
+            f"either with a 1 behind, of {self.n} images of {height}x{width} (height x width), found {shape}"
+        )
+
+    def _identified(self, name: str) -> NDArray[np.str_]:
+        """(N, K) names."""
+        array = self.file[name]
+        self._check(name, array, "(images, entities)", 2)
+        if array.shape != self.there.shape:
+            raise ValueError(f"{self._title(name)} is {array.shape}, and there are {self.there.shape[1]} entities")
+        values = np.asarray(array[:])
+        if values.dtype.kind in "SO":
+            return np.array([[_text(value) for value in row] for row in values.tolist()]).reshape(values.shape)
+        told: Sequence[Any] = getattr(array, "attrs", {}).get("names", ())
+        if values.dtype.kind in "iu" and len(told):
+            if values.min() < 0 or values.max() >= len(told):
+                raise ValueError(f"{self._title(name)} holds {values.max()}, and has {len(told)} names")
+            return np.array([_text(value) for value in told])[values]
+        return values.astype(np.str_)
+
+    def _check(self, name: str, array: Any, expected: str, axes: int) -> None:
+        if len(array.shape) != axes or array.shape[0] != self.n:
+            raise ValueError(f"{self._title(name)} must be {expected}, of {self.n} images, found {tuple(array.shape)}")
+
+    def _order(self, renderer: Renderer | None, names: list[str]) -> Sequence[str]:
+        return renderer.what.names if renderer is not None and isinstance(renderer.what, Categorical) else names
+
+    def _title(self, name: str | None) -> str:
+        return f"the array {name!r} of file={str(self.file.path)!r}"
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
