@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
 from renderers.base import Renderer
-from renderers.compositing import masks, nearest_depth
+from renderers.compositing import masks, shown_depth
 from renderers.spaces import Categorical
 
 # Places that are tried for the objects of a scene, and how often all of them are placed anew.
@@ -184,7 +184,7 @@ class RenderedScenes(Scenes):
         )
         present = torch.arange(what.shape[1], device=count.device) < count.unsqueeze(1)
         boxes = self.renderer.boxes(what, where) * present.unsqueeze(-1)
-        depth = nearest_depth(layers, present, height) if rule == "zbuffer" else None
+        depth = shown_depth(layers, present, rule, height) if rule == "zbuffer" else None
         return boxes, masks(layers, present, rule, height), depth
 
     def _images(self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

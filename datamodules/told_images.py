@@ -94,8 +94,8 @@ class ToldImages(StillModule):
 
     def scenes(self, split: str) -> Stills:
         rows = self._rows[split]
-        # where all are looked at, one after the other: figures are then those of the scenes that were written so, to the
-        # last digit, and files of many images are read once through
+        # where all are looked at, one after the other: figures are then, to the last digit, those of scenes that were
+        # written in this order, and a file of many images is read once through
         whole = split != "train" and len(rows) <= self.sizes[split]
         truth = self._truth_arrays()
         return Stills(self._pixels, truth, self.seed, split, np.sort(rows) if whole else rows, shuffled=not whole)

@@ -135,13 +135,15 @@ def masks(layers: Layer, present: Tensor, rule: Compositing, height: int) -> Ten
     return first & (shown >= least) & (shown > 0)
 
 
-def nearest_depth(layers: Layer, present: Tensor, height: int) -> Tensor:
-    """The least distance along the optical axis in each pixel (B, H, W), of those slots that are ``present`` (B, N).
+def shown_depth(layers: Layer, present: Tensor, rule: Compositing, height: int) -> Tensor:
+    """The least distance along the optical axis, in each pixel (B, H, W), of the slot that most of it shows.
 
-    Infinite where there is none.
+    Of the slots that are ``present`` (B, N); infinite where none shows.
     """
-    depth = torch.where(present[:, :, None, None], layers.depth, torch.inf).amin(1)
-    return -F.max_pool2d(-depth.unsqueeze(1), depth.shape[-2] // height).squeeze(1)
+    shown = downsample(visible(layers, present, rule), height)
+    depth = torch.where(present[:, :, None, None], layers.depth, torch.inf)
+    nearest = -F.max_pool2d(-depth, depth.shape[-2] // height)
+    return nearest.gather(1, shown.argmax(1, keepdim=True)).squeeze(1)
 
 
 def extents(shown: Tensor) -> Tensor:

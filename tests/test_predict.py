@@ -431,6 +431,7 @@ def test_interrupted_it_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 @pytest.mark.parametrize("kind", ["discs", "glimpses"])
 def test_coco_boxes_are_those_of_the_lines(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     from pycocotools.coco import COCO

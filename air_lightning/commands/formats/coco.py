@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
 from air_lightning.version import __version__
+from datamodules.truth.run_lengths import decoded
 
 Row = dict[str, Any]
 Box = tuple[float, float, float, float]
@@ -44,8 +45,7 @@ def rle(mask: NDArray[np.bool_]) -> Row:
 
 def unrle(segmentation: Row) -> NDArray[np.bool_]:
     """The mask (H, W) of run lengths."""
-    mask: NDArray[np.bool_] = run_lengths.decode(segmentation).astype(np.bool_)
-    return mask
+    return decoded(segmentation)
 
 
 def box_of(mask: NDArray[np.bool_]) -> Box:

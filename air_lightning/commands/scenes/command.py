@@ -92,7 +92,7 @@ def parsed(parser: Parser, args: Sequence[str]) -> Namespace:
         given = config.data.get("init_args", {})
         if "seed" not in given:
             exit_with(2, f"error: --seed is for data with an argument `seed`, {config.data.class_path} has none")
-        given["seed"] = config.seed
+        given["seed"] = int(config.seed)  # a plain one, which YAML can say
     return config
 
 

@@ -100,4 +100,5 @@ def _look(mesh: Mesh) -> Row:
     """The nearest of CLEVR's colours and sizes."""
     paint = mesh.drawn.reshape(-1, 3).mean(0) * 255
     color = min(COLORS, key=lambda name: float(np.linalg.norm(paint - np.array(COLORS[name]))))
-    return {"size": min(SIZES, key=lambda name: abs(SIZES[name] - mesh.radius)), "color": color, "material": "rubber"}
+    half = np.ptp(mesh.vertices[:, [0, 2]], axis=0).max() / 2
+    return {"size": min(SIZES, key=lambda name: abs(SIZES[name] - half)), "color": color, "material": "rubber"}
