@@ -1,7 +1,7 @@
 """What every data module gives: batches with images, and the truth for evaluation only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -214,6 +214,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
             ValueError: the scenes cannot be made with this renderer.
         """
         return renderer.where.names
+
+    def periods(self, renderer: Renderer) -> Mapping[str, float]:
+        """Radians by identity: the turns about the upward axis that change nothing, where the truth tells them.
+
+        2 pi: none does; 0: all do. Of other identities the renderer's are taken.
+        """
+        return {}
 
     def scene_count(self, split: str) -> int:
         """How many scenes an epoch of this split has."""

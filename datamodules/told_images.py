@@ -1,5 +1,6 @@
 """What data modules of images from elsewhere share, of which nothing is known, or what a truth tells."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -74,6 +75,9 @@ class ToldImages(StillModule):
 
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         return super().coordinates(renderer) if self._truth is None else self._truth.known(renderer)
+
+    def periods(self, renderer: Renderer) -> Mapping[str, float]:
+        return {} if self._truth is None else self._truth.periods
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

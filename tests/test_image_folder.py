@@ -217,3 +217,52 @@ def test_every_split_has_an_image(tmp_path: Path) -> None:
 def test_shares_that_leave_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"val_share=0.5 and test_share=0.4 take all of the 3 images in folder='"):
         ImageFolder(fill(tmp_path, 3), val_share=0.5, test_share=0.4)
+
+
+def test_images_beyond_the_memory_are_read_when_they_are_wanted(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    noise = np.random.default_rng(0)
+    np.save(tmp_path / "stack.npy", noise.integers(0, 256, (4, 6, 8, 3), dtype=np.uint8))
+    Image.fromarray(flat(0).astype(np.uint16) + 25700).save(tmp_path / "deep.png")
+    pages = [Image.fromarray(flat(value)) for value in (3, 5)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    held, streamed = ImageFolder(folder), ImageFolder(folder, memory=0)
+    assert isinstance(held._pixels, np.ndarray) and not isinstance(streamed._pixels, np.ndarray)
+    assert held.image_shape == streamed.image_shape and held._pixels.shape == streamed._pixels.shape
+    for split in ("train", "val", "test"):
+        numbers = list(range(len(held.scenes(split))))
+        ours, theirs = (module.scenes(split).__getitems__(numbers).images for module in (held, streamed))
+        assert torch.equal(ours, theirs)
+    (tmp_path / "stack.npy").unlink()
+    with pytest.raises(ValueError, match="memory must be a number of GiB from 0 on, got -1"):
+        ImageFolder(folder, memory=-1)
+
+
+def test_damage_shows_before_a_run_whatever_the_memory(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    (tmp_path / "z.png").write_bytes((tmp_path / "1.png").read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"could not read .*z\.png"):
+        ImageFolder(folder, memory=0)
+    (tmp_path / "z.png").unlink()
+    Image.fromarray(flat(0, (6, 9))).save(tmp_path / "z.png")
+    with pytest.raises(ValueError, match=r"0\.png has 6x8, .*z\.png has 6x9"):
+        ImageFolder(folder, memory=0)
+    Image.fromarray(flat(0)).save(tmp_path / "z.png")
+    module = ImageFolder(folder, memory=0, test_share=1.0)
+    (tmp_path / "z.png").write_bytes(b"changed since")
+    with pytest.raises(ValueError, match=r"could not read .*z\.png: cannot identify"):
+        module.scenes("test").__getitems__(list(range(11)))
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_webp(tmp_path: Path, lossless: bool) -> None:
+    fill(tmp_path, 2)
+    Image.fromarray(flat((200, 0, 0, 255))).save(tmp_path / "a.webp", lossless=lossless, quality=100)
+    shown = all_images(ImageFolder(str(tmp_path), color=True))[-1]
+    torch.testing.assert_close(shown[:, 0, 0], torch.tensor([200, 0, 0]) / 255, atol=4 / 255, rtol=0)
+    frames = [Image.fromarray(flat(value)) for value in (0, 255)]
+    frames[0].save(tmp_path / "b.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(
+        ValueError, match=r"could not read .*b\.webp: it is an animation of 2 images: save each as a file"
+    ):
+        ImageFolder(str(tmp_path))

@@ -76,9 +76,10 @@ class Evaluation(nn.Module):
         self._inferred, self._true = poses(renderer, renderer.where.names), poses(renderer, given)
         if not _turn_is_known(renderer, data):
             self._true = self._true._replace(turn=None)
-        periods: Sequence[float] | None = None
-        if self._inferred.turn is not None:
-            periods = renderer.where.periods(renderer.identity_count, torch.zeros(()))[:, self._inferred.turn].tolist()
+        self._symmetries: Tensor
+        self.register_buffer("_symmetries", _symmetries(renderer, data, self._inferred.turn), persistent=False)
+        turn = self._inferred.turn
+        periods = None if turn is None else self._symmetries[:, turn].tolist()
         self._has_identities = isinstance(renderer.what, Categorical) and data.has_identities
         self._by_pose = bool(given)
         self._names = figure_names(renderer, data)
@@ -160,7 +161,7 @@ class Evaluation(nn.Module):
         ours, theirs = (rows, matching.inferred[matching.mask]), (rows, matching.true[matching.mask])
         where, true = seen.where[ours], batch.where[theirs]
         identity = seen.what[ours] if self._has_identities else torch.zeros_like(rows)
-        period = renderer.where.periods(renderer.identity_count, where)[identity]
+        period = self._symmetries.to(where.dtype)[identity]
         if self._has_identities:
             period = torch.where((identity == batch.what[theirs])[:, None], period, 0.0)
         mine, gap = self._compared(), where.new_zeros(len(rows), 0)
@@ -184,6 +185,16 @@ def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
     angle = next((c.name for c in renderer.where.coordinates if c.circular), None)
     places = [names.index(name) for name in POSITION if name in renderer.where.names and name in names]
     return Poses(places, names.index(angle) if angle in names else None)
+
+
+def _symmetries(renderer: Renderer, data: SceneDataModule, turn: int | None) -> Tensor:
+    """(K, P) turn of each identity that changes nothing: the truth's, where it tells it, or the renderer's."""
+    periods = renderer.where.periods(renderer.identity_count, torch.zeros(())).clone()
+    told = data.periods(renderer)
+    if turn is not None and isinstance(renderer.what, Categorical):
+        for number, name in enumerate(renderer.what.names):
+            periods[number, turn] = told.get(name, periods[number, turn])
+    return periods
 
 
 def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:

@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from datamodules.image_files import raw_images, reading
 from datamodules.image_files.finishing import finished
 from datamodules.image_files.levels import Levels, Pixels, dim
-from datamodules.image_files.record import RawImage, RawImages
+from datamodules.image_files.record import RawImage
 
 GIB = 2**30
 
@@ -83,7 +83,7 @@ def read(
     if images is not None:
         return Held(stacked(images), walk.places, walk.sizes)
     shape = (len(walk.places), *walk.shape)
-    return Held(ReadImages(shape, lambda row: _image(walk.places[row], finish)), walk.places, walk.sizes)
+    return Held(ReadImages(shape, _reader(walk.places, finish)), walk.places, walk.sizes)
 
 
 class Walk:
@@ -116,17 +116,17 @@ def stacked(images: list[Pixels]) -> Pixels:
     return np.stack([image / np.float32(255) if image.dtype == np.uint8 else image for image in images])
 
 
-def _image(place: tuple[Path, int], finish: Finish) -> Pixels:
-    path, index = place
-    raw = _opened(path)[index]
-    with reading(path):
-        return finish(raw)
+def _reader(places: Sequence[tuple[Path, int]], finish: Finish) -> Callable[[int], Pixels]:
+    """What reads an image by its number."""
+    opened = lru_cache(maxsize=4)(raw_images)  # a file of several images is not opened for each of them
 
+    def image(row: int) -> Pixels:
+        path, index = places[row]
+        raw = opened(path)[index]
+        with reading(path):
+            return finish(raw)
 
-@lru_cache(maxsize=4)
-def _opened(path: Path) -> RawImages:
-    """A file of several images is not opened for each of them."""
-    return raw_images(path)
+    return image
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -71,6 +71,7 @@ class ImageTruth(Protocol):
 
     Attributes:
         most: the most objects of an image. has_identities, has_boxes, has_masks: whether they are told of all objects.
+        periods: symmetries by identity, of those of which they are told (``datamodules.truth.Truth``).
     """
 
     @property
@@ -81,12 +82,11 @@ class ImageTruth(Protocol):
     def has_boxes(self) -> bool: ...
     @property
     def has_masks(self) -> bool: ...
+    @property
+    def periods(self) -> Mapping[str, float]: ...
 
     def known(self, renderer: Renderer) -> tuple[str, ...]:
         """The coordinates told, by the renderer's own order; ValueError where the truth is of another world."""
-
-    def periods(self, renderer: Renderer) -> Mapping[str, float]:
-        """Symmetries by identity, of those of which they are told."""
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         """As arrays, for images of ``shape`` (H, W); identities by the renderer's order, or by their names'."""

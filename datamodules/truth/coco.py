@@ -67,8 +67,8 @@ class Segmentations:
     def _filled(self, polygons: list[list[float]]) -> NDArray[np.bool_]:
         from pycocotools import mask  # heavy, and needed only here
 
-        parts: NDArray[np.uint8] = mask.decode(mask.frPyObjects(polygons, self.height, self.width))
-        return parts.max(-1) > 0
+        filled = mask.merge(mask.frPyObjects(polygons, self.height, self.width))
+        return run_lengths.decoded(filled | {"counts": filled["counts"].decode()})
 
 
 def _scene(image: dict[str, Any], marks: Sequence[Annotation], names: dict[Any, str]) -> TrueScene:

@@ -41,7 +41,7 @@ class FolderTruth:
         unit: float | None = None,
     ) -> None:
         self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
-        self._periods = truth.periods
+        self.periods = truth.periods
         self.scenes = in_order(self.name, truth.scenes, folder, places)
         self.most = max(scene.count for scene in self.scenes)
         told = [len(scene.objects) == scene.count for scene in self.scenes]
@@ -80,9 +80,6 @@ class FolderTruth:
         if untold:
             raise ValueError(f"{self.name} has an object without {untold[0]}: only rotations may be null")
         return own
-
-    def periods(self, renderer: Renderer) -> Mapping[str, float]:
-        return self._periods
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         n, most = len(self.scenes), max(1, self.most)

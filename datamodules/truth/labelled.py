@@ -38,6 +38,7 @@ class LabelledTruth:
     """
 
     def __init__(self, file: ArrayFile, names: Names, images: int, size: tuple[int, int]) -> None:
+        self.periods: Mapping[str, float] = {}
         self.file, self.names_of, self.n, self.size = file, names, images, size
         self.mask = None if names.mask is None else file[names.mask]
         self._is_stack = self.mask is not None and self._stacked(self.mask)
@@ -61,9 +62,6 @@ class LabelledTruth:
                     "account (`data.identity: null`), or choose a renderer that draws them"
                 )
         return own_coordinates(f"file={str(self.file.path)!r}", self.names_of.pose, renderer)
-
-    def periods(self, renderer: Renderer) -> Mapping[str, float]:
-        return {}
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         most = max(1, self.most)
