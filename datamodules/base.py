@@ -26,8 +26,6 @@ class Batch(NamedTuple):
             that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
-        depth: (B, H, W) distance along the optical axis of the object that one sees, in the unit of positions; infinite
-            where there is none. Or None.
     """
 
     images: Tensor
@@ -36,7 +34,6 @@ class Batch(NamedTuple):
     where: Tensor
     boxes: Tensor | None = None
     masks: Tensor | None = None
-    depth: Tensor | None = None
 
 
 def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Generator:
@@ -66,6 +63,13 @@ class Scenes(Dataset[Batch], ABC):
 
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
+
+    def depth(self, indices: list[int]) -> Tensor | None:
+        """The distance (B, H, W) along the optical axis of the object that each pixel shows, in the unit of positions.
+
+        Infinite where it shows none. Default: None, it is not known.
+        """
+        return None
 
 
 class CounterSampler(DistributedSampler[Any]):
@@ -243,9 +247,9 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """The scenes of one of ``train``, ``val``, ``test``, ``predict`` (which is ``test`` again)."""
 
     def detailed(self, split: str) -> Scenes:
-        """The same scenes with all that is known of them, for whoever writes them to files.
+        """The same scenes with boxes and masks that evaluation does without, for whoever writes them to files.
 
-        Boxes, masks and depth, that is, which evaluation may do without. Default: ``scenes``.
+        Default: ``scenes``.
         """
         return self.scenes(split)
 

@@ -103,7 +103,7 @@ class Scenes3D(SceneDataModule):
 
 
 class RenderedScenes(Scenes):
-    """The scenes of one split. Args as of Scenes3D; ``detailed``: whether batches hold boxes, masks and depth."""
+    """The scenes of one split. Args as of Scenes3D; ``detailed``: whether batches hold boxes and masks."""
 
     def __init__(
         self,
@@ -127,6 +127,19 @@ class RenderedScenes(Scenes):
             raise self._crowded(most)
 
     def __getitems__(self, indices: list[int]) -> Batch:
+        truth = self._truth(indices)
+        details = self._details(*truth) if self.detailed else ()
+        return Batch(self._images(indices, *truth), *truth, *details)
+
+    def depth(self, indices: list[int]) -> torch.Tensor | None:
+        if self.renderer.compositing != "zbuffer":
+            return None
+        count, what, where = self._truth(indices)
+        layers, present = self.renderer.layers(what, where), _present(count, what)
+        return shown_depth(layers, present, self.renderer.compositing, self.renderer.image_shape[1])
+
+    def _truth(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Count, what and where."""
         most = max(1, max(self.counts))
         count = np.zeros(len(indices), np.int64)
         what = np.zeros((len(indices), most), np.int64)
@@ -136,9 +149,8 @@ class RenderedScenes(Scenes):
             count[row] = len(identities)
             what[row, : len(identities)], where[row, : len(identities)] = identities, poses
         device = self.renderer.device  # where all of it stays: on a GPU nothing comes back
-        tensors = [torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where)]
-        details = self._details(*tensors) if self.detailed else ()
-        return Batch(self._images(indices, *tensors), *tensors, *details)
+        counts, whats, wheres = (torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where))
+        return counts, whats, wheres
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
         """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
@@ -175,17 +187,11 @@ class RenderedScenes(Scenes):
 
     def _details(
         self, count: torch.Tensor, what: torch.Tensor, where: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Boxes, masks, and depth where there is a z-buffer."""
-        layers, rule, height = (
-            self.renderer.layers(what, where),
-            self.renderer.compositing,
-            self.renderer.image_shape[1],
-        )
-        present = torch.arange(what.shape[1], device=count.device) < count.unsqueeze(1)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes and masks."""
+        layers, present = self.renderer.layers(what, where), _present(count, what)
         boxes = self.renderer.boxes(what, where) * present.unsqueeze(-1)
-        depth = shown_depth(layers, present, rule, height) if rule == "zbuffer" else None
-        return boxes, masks(layers, present, rule, height), depth
+        return boxes, masks(layers, present, self.renderer.compositing, self.renderer.image_shape[1])
 
     def _images(self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
         images = self.renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
@@ -195,6 +201,11 @@ class RenderedScenes(Scenes):
             pixels = torch.from_numpy(np.stack(noise).astype(np.float32))
             images = (images + pixels.to(images.device, non_blocking=True)).clamp(0, 1)
         return images
+
+
+def _present(count: torch.Tensor, what: torch.Tensor) -> torch.Tensor:
+    """(B, T), bool: which objects there are."""
+    return torch.arange(what.shape[1], device=count.device) < count.unsqueeze(1)
 
 
 def check_identities(renderer: Renderer) -> None:

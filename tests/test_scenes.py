@@ -83,12 +83,13 @@ def test_boxes_masks_and_depth_are_those_of_what_one_sees(supersample: int) -> N
     data = Scenes3D(renderer, counts=[3], apart=0.7)
     plain, batch = data.scenes("test").__getitems__([*range(8)]), data.detailed("test").__getitems__([*range(8)])
     assert plain.masks is None and torch.equal(plain.images, batch.images)
-    assert batch.masks is not None and batch.boxes is not None and batch.depth is not None
+    depth = data.detailed("test").depth([*range(8)])
+    assert batch.masks is not None and batch.boxes is not None and depth is not None
     assert int(batch.masks.sum(1).max()) == 1 and bool(batch.masks.flatten(2).any(2).all())
     empty = batch.images == renderer.image_background()
     if supersample == 1:
         assert torch.equal(batch.masks.any(1), ~empty.all(1))
-        assert torch.equal(batch.masks.any(1), batch.depth.isfinite())
+        assert torch.equal(batch.masks.any(1), depth.isfinite())
     for row, slot in np.ndindex(8, 3):
         rows, columns = batch.masks[row, slot].nonzero().T
         x0, y0, x1, y1 = batch.boxes[row, slot].tolist()
@@ -97,7 +98,7 @@ def test_boxes_masks_and_depth_are_those_of_what_one_sees(supersample: int) -> N
         assert y0 - around <= rows.min() and rows.max() < y1 + around
         foot = data.detailed("test").renderer.full_pose(batch.where[row, slot])[:3]  # type: ignore[attr-defined]
         _, distance = renderer.camera.project(foot)
-        seen = batch.depth[row][batch.masks[row, slot]]
+        seen = depth[row][batch.masks[row, slot]]
         assert float((seen - distance).abs().max()) < 1.0
 
 
@@ -136,7 +137,8 @@ def test_coco_is_read_by_pycocotools(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_hdf5_is_read_by_h5py() -> None:
     out, batch = scenes(*TABLE, "--format", "hdf5"), all_of(table())
-    assert batch.masks is not None and batch.boxes is not None and batch.depth is not None
+    depth = table().detailed("test").depth([*range(COUNT)])
+    assert batch.masks is not None and batch.boxes is not None and depth is not None
     with h5py.File(out / "scenes.hdf5") as file:
         assert file["image"].dtype == np.float32
         assert (file["image"][:] == batch.images.permute(0, 2, 3, 1).numpy()).all()
@@ -146,7 +148,7 @@ def test_hdf5_is_read_by_h5py() -> None:
         assert (file["count"][:] == batch.count.numpy()).all()
         assert list(file["identity"].attrs["names"]) == ["cube", "sphere", "cylinder"]
         assert (file["identity"][:, 1:] == batch.what.numpy()).all()
-        assert (file["depth"][..., 0] == batch.depth.numpy()).all()
+        assert (file["depth"][..., 0] == depth.numpy()).all()
         assert (file["box"][:, 1:] == batch.boxes.numpy()).all()
         assert list(file.attrs["coordinates"]) == ["x", "z", "yaw"]
         for column, name in enumerate(("x", "z", "yaw")):

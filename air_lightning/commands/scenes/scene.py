@@ -98,17 +98,18 @@ class Source:
         channels, height, width = first.images.shape[1:]
         self.facts = Facts(
             name, split, count, max(1, data.largest_count), (channels, height, width), _identities(data, renderer),
-            _coordinates(data, renderer), first.boxes is not None, first.masks is not None, first.depth is not None,
-            renderer,
+            _coordinates(data, renderer), first.boxes is not None, first.masks is not None,
+            self.scenes.depth([0]) is not None, renderer,
         )  # fmt: skip
 
     def batch(self, numbers: Sequence[int]) -> Iterator[Scene]:
         """The scenes of these numbers, drawn together."""
         batch = self.scenes.__getitems__(list(numbers))
+        depths = self.scenes.depth(list(numbers))
         parts = Batch(*[None if part is None else part.cpu() for part in batch])  # type: ignore[arg-type]
         for row, number in enumerate(numbers):
             things = tuple(self._thing(parts, row, slot) for slot in range(int(parts.count[row])))
-            depth = None if parts.depth is None else parts.depth[row].numpy()
+            depth = None if depths is None else depths[row].cpu().numpy()
             yield Scene(number, parts.images[row].numpy(), things, depth)
 
     def _thing(self, batch: Batch, row: int, slot: int) -> Thing:
