@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,8 @@ class HDF5(Format):
 
         with h5py.File(self.folder / "scenes.hdf5", "w") as file:
             remaining, start = iter(rows), 0
-            while block := [np.load(self.scratch / row["file"]) for row in islice(remaining, AT_ONCE)]:
-                for name in block[0].files:
+            while block := [_read(self.scratch / row["file"]) for row in islice(remaining, AT_ONCE)]:
+                for name in block[0]:
                     values = np.stack([part[name] for part in block])
                     _dataset(file, name, self.facts.count, values)[start : start + len(block)] = values
                 start += len(block)
@@ -88,6 +89,11 @@ class HDF5(Format):
             told = [thing.pose[name] for thing in things]
             arrays[name] = entities([np.nan if value is None else value for value in told])
         return arrays
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path) as part:
+        return dict(part)
 
 
 def _dataset(file: Any, name: str, count: int, values: Any) -> Any:
