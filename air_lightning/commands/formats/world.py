@@ -16,6 +16,7 @@ from renderers.base import Renderer
 from renderers.mesh import MeshRenderer
 
 Float = NDArray[np.float64]
+POSE = ("x", "y", "z", "yaw")
 MILLIMETRES = 1000.0
 """Of a world unit, which is taken for a metre."""
 NUMBERED = re.compile(r"(?:obj_)?(\d+)")
@@ -31,7 +32,8 @@ class World:
     Args:
         renderer: that draws, or that explains images.
     Errors:
-        ValueError for one that is no MeshRenderer: its objects have no pose in a camera's frame.
+        ValueError for one that is no MeshRenderer, whose objects have no pose in a camera's frame; and for one whose
+        objects have more than a pose.
     """
 
     def __init__(self, renderer: Renderer | None, form: str) -> None:
@@ -40,6 +42,11 @@ class World:
             raise ValueError(
                 f"--format {form} needs poses in three dimensions, in a camera's frame, and {found}: MeshRenderer has, "
                 "other formats do without"
+            )
+        if others := [name for name in renderer.where.names if name not in POSE]:
+            raise ValueError(
+                f"--format {form} has rigid objects that stand upright, with {', '.join(POSE)}, and the renderer's have "
+                f"{others[0]} too: choose another format"
             )
         self.renderer, self.unit = renderer, MILLIMETRES
 
@@ -64,7 +71,7 @@ class World:
     def full_pose(self, pose: Mapping[str, float | None]) -> tuple[float, float, float, float]:
         """x, y, z and yaw of free coordinates by name, as the renderer has them; a yaw that cannot be seen is 0."""
         free = [pose[name] or 0.0 for name in self.renderer.where.names]
-        x, y, z, yaw = self.renderer.full_pose(torch.tensor(free, dtype=torch.float64)).tolist()
+        x, y, z, yaw = self.renderer.full_pose(torch.tensor(free, dtype=torch.float64)).tolist()[: len(POSE)]
         return x, y, z, yaw
 
     def in_camera(self, pose: Mapping[str, float | None]) -> tuple[Float, Float]:
