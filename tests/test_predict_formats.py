@@ -18,7 +18,7 @@ from air_lightning.commands.formats.coco import rle, unrle
 from air_lightning.commands.formats.world import UPRIGHT, World, object_numbers, upright
 from air_lightning.commands.predict.records import FoundObject
 from air_lightning.commands.predict.tiles import Tile, _moved
-from renderers import MeshRenderer
+from renderers import Coordinate, MeshRenderer, Where
 
 SIZE = 32
 
@@ -187,3 +187,12 @@ def test_a_tiles_mask_is_told_in_the_images_pixels() -> None:
     assert moved.segmentation is not None
     whole = unrle(moved.segmentation)
     assert whole.shape == (20, 30) and (whole[3:12, 7:19] == mask).all() and whole.sum() == mask.sum()
+
+
+def test_objects_that_have_more_than_a_pose() -> None:
+    renderer = MeshRenderer()
+    size = Coordinate("size", "share", 0.5, 2.0, 0.1)
+    renderer.where = Where((*renderer.where.coordinates, size))
+    message = "--format bop has rigid objects that stand upright, with x, y, z, yaw, and these have size too: choose"
+    with pytest.raises(ValueError, match=message):
+        World(renderer, "bop")

@@ -45,7 +45,7 @@ class World:
             )
         if others := [name for name in renderer.where.names if name not in POSE]:
             raise ValueError(
-                f"--format {form} has rigid objects that stand upright, with {', '.join(POSE)}, and the renderer's have "
+                f"--format {form} has rigid objects that stand upright, with {', '.join(POSE)}, and these have "
                 f"{others[0]} too: choose another format"
             )
         self.renderer, self.unit = renderer, MILLIMETRES
