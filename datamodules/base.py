@@ -64,6 +64,13 @@ class Scenes(Dataset[Batch], ABC):
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
+    def depth(self, indices: list[int]) -> Tensor | None:
+        """The distance (B, H, W) along the optical axis of the object that each pixel shows, in the unit of positions.
+
+        Infinite where it shows none. Default: None, it is not known.
+        """
+        return None
+
 
 class CounterSampler(DistributedSampler[Any]):
     """A process's share of the numbers ``epoch * length ... (epoch + 1) * length - 1``: no scene is seen twice.
@@ -147,6 +154,9 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         seed: of all of them; splits never share a stream.
     """
 
+    renderer: Renderer | None = None
+    """What draws the scenes, where that is a renderer, and not the model's."""
+
     def __init__(self, batch_size: int, train_scenes: int, val_scenes: int, test_scenes: int, seed: int) -> None:
         super().__init__()
         sizes = {"batch_size": batch_size, "train_scenes": train_scenes}
@@ -178,6 +188,11 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def has_identities(self) -> bool:
         """Whether the truth, where there is one, tells identities."""
         return self.has_truth
+
+    @property
+    def identity_names(self) -> tuple[str, ...] | None:
+        """The names of what ``what`` counts; None where they are those of the model's renderer, or nobody's."""
+        return None
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
@@ -230,6 +245,13 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def scenes(self, split: str) -> Scenes:
         """The scenes of one of ``train``, ``val``, ``test``, ``predict`` (which is ``test`` again)."""
+
+    def detailed(self, split: str) -> Scenes:
+        """The same scenes with boxes and masks that evaluation does without, for whoever writes them to files.
+
+        Default: ``scenes``.
+        """
+        return self.scenes(split)
 
     def first_images(self, split: str, most: int) -> Tensor:
         """The first images of a split by number, at most so many, (B, C, H, W); (0,) where it has none."""

@@ -1,5 +1,6 @@
 """The images of one HDF5 or NPZ file, as the object-centric benchmarks come."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ class ImageArrays(ToldImages):
     """The images (N, H, W) or (N, H, W, C), C = 1, 3 or 4, of one HDF5 or NPZ file, and what it tells of them.
 
     Each is read from the file when it is wanted; none are held. What masks and visibility tell is for evaluation only
-    (``datamodules.truth.labelled``), positions being compared as the centres of the masks' boxes.
+    (``datamodules.truth.labelled``).
 
     Args:
         file: `.h5`, `.hdf5`, `.hdf` (the extra `hdf5`) or `.npz`.
@@ -26,6 +27,9 @@ class ImageArrays(ToldImages):
         visibility: name of the array (N, K) that is not 0 for entities that are there; null: those are that show.
         background: how many of the first entities are no objects. (CLEVR, Multi-dSprites and Tetrominoes: 1.)
         identity: name of an array (N, K) with the entities' identities, `shape` of CLEVR's; null: none is compared.
+        box: name of an array (N, K, 4) of boxes, x0, y0, x1, y1 in pixels, ends excluded; null: those of the masks.
+        pose: names of arrays (N, K), each of a coordinate of the renderer, in its unit; none: positions are compared as
+            the centres of boxes.
         truth: whether what the file tells is looked at.
         resize, color, val_share, test_share, scale, offset, stretch, batch_size, train_scenes, val_scenes, test_scenes,
             seed: as of ImageFolder.
@@ -41,6 +45,8 @@ class ImageArrays(ToldImages):
         visibility: str | None = "visibility",
         background: int = 1,
         identity: str | None = None,
+        box: str | None = None,
+        pose: Sequence[str] = (),
         truth: bool = True,
         resize: tuple[int, int] | None = None,
         color: bool = False,
@@ -63,7 +69,7 @@ class ImageArrays(ToldImages):
         self.source = f"file={str(arrays.path)!r}"
         pixels = arrays[image]
         shape = _image_shape(f"the array {image!r} of {self.source}", pixels)
-        names = Names(mask, visibility, identity, background)
+        names = Names(mask, visibility, identity, background, box, tuple(pose))
         told = LabelledTruth(arrays, names, pixels.shape[0], shape) if truth else None
         finish = Finish(Levels(scale, offset), resize, color)
         first = finish(_raw(pixels, 0))  # numbers of which none is known to be white show here

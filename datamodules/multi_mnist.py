@@ -73,12 +73,19 @@ class MultiMNIST(CanvasModule):
     def extras(self) -> tuple[str, ...]:
         return ("boxes",)
 
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        return tuple("0123456789")
+
     def prepare_data(self) -> None:
         """Have the files, in one process before the others look for them."""
         self._check()
 
     def scenes(self, split: str) -> "DigitScenes":
         return DigitScenes(self, split, self._digits(split))
+
+    def detailed(self, split: str) -> "DigitScenes":
+        return DigitScenes(self, split, self._digits(split), masks=True)
 
     def _digits(self, split: str) -> Digits:
         if split in ("test", "predict"):
@@ -98,8 +105,8 @@ class MultiMNIST(CanvasModule):
 class DigitScenes(CanvasScenes):
     """The scenes of one split, of these digits."""
 
-    def __init__(self, module: MultiMNIST, split: str, digits: Digits) -> None:
-        super().__init__(module, split, masks=False)
+    def __init__(self, module: MultiMNIST, split: str, digits: Digits, masks: bool = False) -> None:
+        super().__init__(module, split, masks)
         self.digits, self.frames = digits, module.frames
 
     def patches(self, random: np.random.Generator, n: int) -> list[Patch]:

@@ -75,6 +75,10 @@ class MultiSprites(CanvasModule):
         self.shapes, self.colors, self.sides = tuple(shapes), tuple(colors), (int(sizes[0]), int(sizes[1]))
         self.scenes("train").check()
 
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        return self.shapes
+
     def scenes(self, split: str) -> "SpriteScenes":
         return SpriteScenes(self, split)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
 from renderers.base import Renderer
+from renderers.compositing import masks, shown_depth
 from renderers.spaces import Categorical
 
 # Places that are tried for the objects of a scene, and how often all of them are placed anew.
@@ -75,11 +76,19 @@ class Scenes3D(SceneDataModule):
         self._drawn_by(drawing, "train").check()
         return drawing.where.names
 
+    @property
+    def identity_names(self) -> tuple[str, ...] | None:
+        what = self._renderer().what
+        return what.names if isinstance(what, Categorical) else None
+
     def scenes(self, split: str) -> "RenderedScenes":
         return self._drawn_by(self._renderer(), split)
 
-    def _drawn_by(self, renderer: Renderer, split: str) -> "RenderedScenes":
-        return RenderedScenes(renderer, self.counts, self.apart, self.noise, self.seed, split)
+    def detailed(self, split: str) -> "RenderedScenes":
+        return self._drawn_by(self._renderer(), split, detailed=True)
+
+    def _drawn_by(self, renderer: Renderer, split: str, detailed: bool = False) -> "RenderedScenes":
+        return RenderedScenes(renderer, self.counts, self.apart, self.noise, self.seed, split, detailed)
 
     def _renderer(self) -> Renderer:
         if self.renderer is not None:
@@ -94,14 +103,21 @@ class Scenes3D(SceneDataModule):
 
 
 class RenderedScenes(Scenes):
-    """The scenes of one split. Args as of Scenes3D."""
+    """The scenes of one split. Args as of Scenes3D; ``detailed``: whether batches hold boxes and masks."""
 
     def __init__(
-        self, renderer: Renderer, counts: Sequence[int], apart: float, noise: float, seed: int, split: str
+        self,
+        renderer: Renderer,
+        counts: Sequence[int],
+        apart: float,
+        noise: float,
+        seed: int,
+        split: str,
+        detailed: bool = False,
     ) -> None:
         check_identities(renderer)
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
-        self.seed, self.split = seed, split
+        self.seed, self.split, self.detailed = seed, split, detailed
         self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
 
     def check(self) -> None:
@@ -111,6 +127,19 @@ class RenderedScenes(Scenes):
             raise self._crowded(most)
 
     def __getitems__(self, indices: list[int]) -> Batch:
+        truth = self._truth(indices)
+        details = self._details(*truth) if self.detailed else ()
+        return Batch(self._images(indices, *truth), *truth, *details)
+
+    def depth(self, indices: list[int]) -> torch.Tensor | None:
+        if self.renderer.compositing != "zbuffer":
+            return None
+        count, what, where = self._truth(indices)
+        layers, present = self.renderer.layers(what, where), _present(count, what)
+        return shown_depth(layers, present, self.renderer.compositing, self.renderer.image_shape[1])
+
+    def _truth(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Count, what and where."""
         most = max(1, max(self.counts))
         count = np.zeros(len(indices), np.int64)
         what = np.zeros((len(indices), most), np.int64)
@@ -120,8 +149,8 @@ class RenderedScenes(Scenes):
             count[row] = len(identities)
             what[row, : len(identities)], where[row, : len(identities)] = identities, poses
         device = self.renderer.device  # where all of it stays: on a GPU nothing comes back
-        tensors = [torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where)]
-        return Batch(self._images(indices, *tensors), *tensors)
+        counts, whats, wheres = (torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where))
+        return counts, whats, wheres
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
         """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
@@ -156,6 +185,14 @@ class RenderedScenes(Scenes):
             f"largest of `counts` ({max(self.counts)}), or widen the renderer's pose support"
         )
 
+    def _details(
+        self, count: torch.Tensor, what: torch.Tensor, where: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes and masks."""
+        layers, present = self.renderer.layers(what, where), _present(count, what)
+        boxes = self.renderer.boxes(what, where) * present.unsqueeze(-1)
+        return boxes, masks(layers, present, self.renderer.compositing, self.renderer.image_shape[1])
+
     def _images(self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
         images = self.renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
         if self.noise:
@@ -164,6 +201,11 @@ class RenderedScenes(Scenes):
             pixels = torch.from_numpy(np.stack(noise).astype(np.float32))
             images = (images + pixels.to(images.device, non_blocking=True)).clamp(0, 1)
         return images
+
+
+def _present(count: torch.Tensor, what: torch.Tensor) -> torch.Tensor:
+    """(B, T), bool: which objects there are."""
+    return torch.arange(what.shape[1], device=count.device) < count.unsqueeze(1)
 
 
 def check_identities(renderer: Renderer) -> None:

@@ -57,25 +57,37 @@ class StillModule(SceneDataModule):
 
 
 class Stills(Scenes):
-    """Images in a random order.
+    """Images in a random order, or in their own.
 
     Args:
         images: of which these are some. told: what is known of all of them, given in batches; masks not while
             training, which never looks at them.
         seed, split: of the order.
-        rows: (N,) which of the images, N at least 1.
+        rows: (N,) which of the images, N at least 1. shuffled: whether each pass over them has an order of its own.
     """
 
-    def __init__(self, images: Images, told: TruthArrays, seed: int, split: str, rows: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        images: Images,
+        told: TruthArrays,
+        seed: int,
+        split: str,
+        rows: NDArray[np.int64],
+        shuffled: bool = True,
+    ) -> None:
         assert len(rows), split
         self.images, self.told, self.seed, self.split, self.rows = images, told, seed, split, rows
+        self.shuffled = shuffled
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitems__(self, indices: list[int]) -> Batch:
         passes = [divmod(index, len(self)) for index in indices]
-        rows = self.rows[[order(self.seed, self.split, turn, len(self))[place] for turn, place in passes]]
+        if self.shuffled:
+            rows = self.rows[[order(self.seed, self.split, turn, len(self))[place] for turn, place in passes]]
+        else:
+            rows = self.rows[[place for _, place in passes]]
         images = torch.from_numpy(self.images[rows])
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         told = self.told.of(rows)

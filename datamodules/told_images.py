@@ -97,7 +97,12 @@ class ToldImages(StillModule):
         return self.sizes[split] if split == "train" and most else min(self.sizes[split], most)
 
     def scenes(self, split: str) -> Stills:
-        return Stills(self._pixels, self._truth_arrays(), self.seed, split, self._rows[split])
+        rows = self._rows[split]
+        # where all are looked at, one after the other: figures are then, to the last digit, those of scenes that were
+        # written in this order, and a file of many images is read once through
+        whole = split != "train" and len(rows) <= self.sizes[split]
+        truth = self._truth_arrays()
+        return Stills(self._pixels, truth, self.seed, split, np.sort(rows) if whole else rows, shuffled=not whole)
 
     def displayed(self, images: Tensor) -> Tensor:
         return stretched(images, self.stretch)

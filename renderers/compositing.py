@@ -106,6 +106,46 @@ def coverage(layers: Layer, rule: Compositing) -> Tensor:
     return layers.color.amax(-3).clamp_min(0)
 
 
+def visible(layers: Layer, present: Tensor, rule: Compositing) -> Tensor:
+    """How much of each sample shows each slot, (B, N, S H, S W), where only those ``present`` (B, N) are drawn.
+
+    ``zbuffer``: the nearest hides the others; ``over``: later ones hide earlier ones as far as they cover;
+    ``additive``: none hides another, the brightest counts.
+    """
+    there = present[:, :, None, None]
+    shown = coverage(layers, rule) * there
+    if rule == "zbuffer":
+        nearest = torch.where(there, layers.depth, torch.inf).argmin(1, keepdim=True)
+        return torch.zeros_like(shown).scatter(1, nearest, shown.gather(1, nearest))
+    if rule == "over":
+        through = torch.cat([torch.ones_like(shown[:, :1]), 1 - shown.flip(1)[:, :-1]], 1).cumprod(1).flip(1)
+        return shown * through
+    return shown
+
+
+def masks(layers: Layer, present: Tensor, rule: Compositing, height: int) -> Tensor:
+    """The pixels (B, N, H, W), bool, in which each of the slots that are ``present`` (B, N) is what one sees.
+
+    It covers half of the pixel at least, and no other slot shows more of itself there. Of additive layers, which cover
+    nothing, it is as bright there as a fifth of its own peak at least.
+    """
+    shown = downsample(visible(layers, present, rule), height)
+    least = 0.2 * shown.amax((-2, -1), keepdim=True) if rule == "additive" else 0.5
+    first = torch.zeros_like(shown, dtype=torch.bool).scatter(1, shown.argmax(1, keepdim=True), True)
+    return first & (shown >= least) & (shown > 0)
+
+
+def shown_depth(layers: Layer, present: Tensor, rule: Compositing, height: int) -> Tensor:
+    """The least distance along the optical axis, in each pixel (B, H, W), of the slot that most of it shows.
+
+    Of the slots that are ``present`` (B, N); infinite where none shows.
+    """
+    shown = downsample(visible(layers, present, rule), height)
+    depth = torch.where(present[:, :, None, None], layers.depth, torch.inf)
+    nearest = -F.max_pool2d(-depth, depth.shape[-2] // height)
+    return nearest.gather(1, shown.argmax(1, keepdim=True)).squeeze(1)
+
+
 def extents(shown: Tensor) -> Tensor:
     """Boxes (..., 4) of pixels ``shown`` (..., H, W) bool: x0, y0, x1, y1, ends excluded; zeros for none."""
     sides = []

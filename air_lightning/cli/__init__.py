@@ -7,6 +7,7 @@
     python -m air_lightning validate --run_dir DIR
     python -m air_lightning predict --run_dir DIR --input IMAGES --output OUT
     python -m air_lightning adapt --run_dir DIR --input IMAGES --output OUT
+    python -m air_lightning scenes --config FILE --count N --output DIR
     python -m air_lightning export --run_dir DIR --output FILE
     python -m air_lightning downstream --config configs/downstream_sum.yaml --run_dir DIR
     python -m air_lightning report DIR [DIR ...]

@@ -12,6 +12,7 @@ SUBCOMMANDS = {  # of LightningCLI's; `predict` is a command of our own
 COMMANDS = {
     "predict": ("air_lightning.commands.predict.command", "what a trained model sees in images"),
     "adapt": ("air_lightning.commands.adapt", "a trained model for images that its renderer did not draw"),
+    "scenes": ("air_lightning.commands.scenes.command", "what a data module draws, as files for other programs"),
     "export": (
         "air_lightning.commands.export.command",
         "a trained model for other programs: torch.export, ONNX, weights alone",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from renderers.compositing import Compositing, Layer, coverage, downsample
+from renderers.compositing import Compositing, Layer, downsample, visible
 
 
 def segments(layers: Layer, count: Tensor, rule: Compositing, height: int, threshold: float = 0.2) -> Tensor:
@@ -18,8 +18,7 @@ def segments(layers: Layer, count: Tensor, rule: Compositing, height: int, thres
         threshold: share of a pixel; of additive layers, brightness.
     """
     slots = torch.arange(layers.depth.shape[1], device=count.device)
-    present = (slots < count.unsqueeze(1))[:, :, None, None]
-    shown = downsample(_visible(layers, present, rule), height)
+    shown = downsample(visible(layers, slots < count.unsqueeze(1), rule), height)
     share, best = shown.max(1)
     return torch.where(share > threshold, best + 1, 0)
 
@@ -66,18 +65,6 @@ def adjusted_rand_index(table: Tensor) -> Tensor:
     trivial = most == expected
     index = (together - expected) / torch.where(trivial, 1.0, most - expected)
     return torch.where(trivial, 1.0, index).float().to(table.device)
-
-
-def _visible(layers: Layer, present: Tensor, rule: Compositing) -> Tensor:
-    """How much of each sample shows each slot, (B, N, S H, S W), where only those `present` (B, N, 1, 1) are drawn."""
-    shown = coverage(layers, rule) * present
-    if rule == "zbuffer":
-        nearest = torch.where(present, layers.depth, torch.inf).argmin(1, keepdim=True)
-        return torch.zeros_like(shown).scatter(1, nearest, shown.gather(1, nearest))
-    if rule == "over":
-        through = torch.cat([torch.ones_like(shown[:, :1]), 1 - shown.flip(1)[:, :-1]], 1).cumprod(1).flip(1)
-        return shown * through
-    return shown
 
 
 def _pairs(number: Tensor) -> Tensor:

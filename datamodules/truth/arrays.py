@@ -1,6 +1,6 @@
 """Truth as arrays, in the order of the images and in the coordinates of one renderer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -96,6 +96,23 @@ def nothing(n: int, labels: NDArray[np.int64] | None = None) -> TruthArrays:
     """Of n images nothing is told; labels: (N,), given as ``what`` for whoever probes the codes."""
     what = np.zeros((n, 1), np.int64) if labels is None else labels[:, None]
     return TruthArrays(np.full(n, -1), what, np.zeros((n, 1, 3), np.float32))
+
+
+def own_coordinates(name: str, given: Sequence[str], renderer: Renderer) -> tuple[str, ...]:
+    """Those of ``given`` by the renderer's own order; ``name``: of what gives poses by them.
+
+    Raises:
+        ValueError: one is not the renderer's, or a position is told in part.
+    """
+    mine = renderer.where.names
+    foreign = [coordinate for coordinate in given if coordinate not in mine]
+    missing = [coordinate for coordinate in mine if coordinate in POSITION and coordinate not in given]
+    if foreign or (missing and given):
+        raise ValueError(
+            f"{name} gives poses by {', '.join(given)}, {type(renderer).__name__} has {', '.join(mine)}: give its "
+            "coordinates, in its units, or none (boxes and counts do without)"
+        )
+    return tuple(coordinate for coordinate in mine if coordinate in given)
 
 
 def scaled(boxes: NDArray[np.float32], size: Any, shape: tuple[int, int]) -> NDArray[np.float32]:

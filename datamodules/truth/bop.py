@@ -3,7 +3,8 @@
 A scene's folder has `rgb/` or `gray/`, `scene_gt.json`, `scene_gt_info.json`, `scene_camera.json` and `mask_visib/`, of
 which the last three may be missing; a split's folder holds scenes, `000001/` and so on.
 
-An object's identity is `obj_000005`, as its model's file is called. Objects of which no pixel shows are left out.
+An object's identity is the `name` of its model in `models_info.json`, an entry of `scenes --format bop`, or else
+`obj_000005`, as the model's file is called. Objects of which no pixel shows are left out.
 Positions are those of the models' origins in the world of `scene_camera.json`, in mm; symmetries are read from
 `models_info.json`, in `models/`, `models_eval/` or the like, up to three folders above the scenes.
 """
@@ -21,6 +22,8 @@ from datamodules.truth.masks import MaskFiles
 from datamodules.truth.record import Box, Placed, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 
+Models = Mapping[int, tuple[str, Any]]
+"""The name of each model and what `models_info.json` says of it, by its number."""
 IMAGES = ("rgb", "gray")
 UPRIGHT = math.cos(math.radians(5))
 """A turn is told of an object whose upward axis leans no further than that; of others it means nothing."""
@@ -33,8 +36,9 @@ def holds(source: Source) -> bool:
 
 def truth(source: Source) -> Truth:
     """What the files of a scene's folder, or of a split's, say."""
-    periods = _periods(source.path)
-    scenes = [scene for folder in _scene_folders(source.path) for scene in _scenes(folder, periods)]
+    models = _models(source.path)
+    scenes = [scene for folder in _scene_folders(source.path) for scene in _scenes(folder, models)]
+    periods = {name: _period(info) for name, info in models.values()}
     return Truth(source.path, tuple(scenes), lambda path: path.parent.name not in IMAGES, periods)
 
 
@@ -42,7 +46,7 @@ def _scene_folders(path: Path) -> list[Path]:
     return sorted(file.parent for file in [*path.glob("scene_gt.json"), *path.glob("*/scene_gt.json")])
 
 
-def _scenes(folder: Path, periods: Mapping[str, float]) -> Iterator[TrueScene]:
+def _scenes(folder: Path, models: Models) -> Iterator[TrueScene]:
     marks, infos, cameras = (_read(folder / f"scene_{name}.json") for name in ("gt", "gt_info", "camera"))
     images = {int(path.stem): path for kind in IMAGES for path in folder.glob(f"{kind}/*") if path.stem.isdigit()}
     masked = (folder / "mask_visib").is_dir()
@@ -52,7 +56,7 @@ def _scenes(folder: Path, periods: Mapping[str, float]) -> Iterator[TrueScene]:
             raise TruthError(f"{title} has no file in {' or '.join(f'{folder.name}/{kind}/' for kind in IMAGES)}")
         shown = _shown(title, marks[number], infos.get(number))
         to_world = _to_world(cameras.get(number, {}))
-        objects = tuple(_object(f"object {k} of {title}", mark, info, to_world, periods) for k, mark, info in shown)
+        objects = tuple(_object(f"object {k} of {title}", mark, info, to_world, models) for k, mark, info in shown)
         masks = MaskFiles(tuple(folder / "mask_visib" / f"{int(number):06}_{k:06}.png" for k, _, _ in shown))
         file = str(images[int(number)].resolve())
         yield TrueScene(file, 0, len(objects), objects, masks if masked and shown else None)
@@ -66,15 +70,13 @@ def _shown(title: str, marks: list[Any], infos: list[Any] | None) -> list[tuple[
     return [(k, mark, info) for k, (mark, info) in rows if info.get("px_count_visib", 1) > 0]
 
 
-def _object(
-    title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | None, periods: Mapping[str, float]
-) -> TrueObject:
-    identity = name_of(mark["obj_id"])
+def _object(title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | None, models: Models) -> TrueObject:
+    identity, model = models.get(int(mark["obj_id"]), (name_of(mark["obj_id"]), {}))
     rotation, place = _numbers(title, mark, "cam_R_m2c", 9).reshape(3, 3), _numbers(title, mark, "cam_t_m2c", 3)
     placed = None
     if to_world is not None:
         x, y, z = (float(value) for value in to_world @ [*place, 1.0])
-        turn = _turn(to_world[:, :3] @ rotation) if periods.get(identity) != 0 else None
+        turn = _turn(to_world[:, :3] @ rotation) if _period(model) != 0 else None
         placed = Placed((x, y, z), turn)
     return TrueObject(identity, {}, _box(info), {}, placed)
 
@@ -103,11 +105,12 @@ def _turn(rotation: NDArray[np.float64]) -> float | None:
     return float(math.atan2(rotation[1, 0], rotation[0, 0])) if rotation[2, 2] > UPRIGHT else None
 
 
-def _periods(path: Path) -> dict[str, float]:
-    """Of all models of which symmetries are told."""
+def _models(path: Path) -> Models:
+    """All models of which something is told."""
     for above in (path, *path.resolve().parents[:3]):
         if found := sorted(above.glob("models*/models_info.json")):
-            return {name_of(number): _period(info) for number, info in _read(found[0]).items()}
+            infos = _read(found[0]).items()
+            return {int(number): (str(info.get("name", name_of(number))), info) for number, info in infos}
     return {}
 
 

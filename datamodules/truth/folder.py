@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, scaled
+from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.matching import Place, in_order
 from datamodules.truth.record import TrueObject, Truth
 from renderers.base import Renderer
@@ -75,18 +75,11 @@ class FolderTruth:
                     f"{', '.join(renderer.what.names)}: rename them in the file, choose a renderer that draws them, or "
                     "leave identities out of account (`data.identity: null`)"
                 )
-        mine = renderer.where.names
-        foreign = [name for name in self.coordinates if name not in mine]
-        missing = [name for name in mine if name in POSITION and name not in self.coordinates]
-        if foreign or (missing and self.coordinates):
-            raise ValueError(
-                f"{self.name} gives poses by {', '.join(self.coordinates)}, {name} has {', '.join(mine)}: give its "
-                "coordinates, in its units, or none (boxes and counts do without)"
-            )
+        own = own_coordinates(self.name, self.coordinates, renderer)
         untold = [name for name in self.coordinates if name in POSITION and self._lacks(name)]
         if untold:
             raise ValueError(f"{self.name} has an object without {untold[0]}: only rotations may be null")
-        return tuple(name for name in mine if name in self.coordinates)
+        return own
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         n, most = len(self.scenes), max(1, self.most)

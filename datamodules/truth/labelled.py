@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.array_files import ArrayFile, Rows
-from datamodules.truth.arrays import MaskRows, TruthArrays
+from datamodules.truth.arrays import MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.masks import of_labels
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -20,6 +20,8 @@ class Names(NamedTuple):
     visibility: str | None
     identity: str | None
     background: int
+    box: str | None = None
+    pose: tuple[str, ...] = ()
 
 
 class LabelledTruth:
@@ -28,7 +30,8 @@ class LabelledTruth:
     Masks are (N, K, H, W) or (N, K, H, W, 1), not 0 where entity k is what one sees, or (N, H, W), (N, H, W, 1), k
     there. The first ``background`` entities are no objects. ``visibility`` (N, K) is not 0 for those that are there;
     without it all are of which a pixel shows. ``identity`` (N, K) holds whole numbers or text; its attribute `names`,
-    in HDF5, the numbers' names.
+    in HDF5, the numbers' names. ``box`` (N, K, 4) holds x0, y0, x1, y1 in pixels, ends excluded; without it boxes are
+    those of the masks. ``pose`` are arrays (N, K), each named as the renderer's coordinate that it holds.
 
     Errors:
         ValueError, with the file and the array, for other shapes.
@@ -41,12 +44,15 @@ class LabelledTruth:
         self._is_stack = self.mask is not None and self._stacked(self.mask)
         self.there = self._there()
         self.most = int(self.there.sum(1).max(initial=0))
-        self.has_boxes = self.has_masks = self.mask is not None
+        self.has_masks = self.mask is not None
+        self._boxes = None if names.box is None else self._told(names.box, 4)
+        self._poses = {name: self._told(name) for name in names.pose}
+        self.has_boxes = self.has_masks or self._boxes is not None
         self._identities = None if names.identity is None else self._identified(names.identity)
         self.has_identities = self._identities is not None
 
     def known(self, renderer: Renderer) -> tuple[str, ...]:
-        """None: the benchmarks' coordinates are no renderer's. ValueError for an identity that is not its own."""
+        """Those that ``pose`` names. ValueError for a coordinate or an identity that is not the renderer's."""
         if isinstance(renderer.what, Categorical) and self._identities is not None:
             unknown = sorted(set(np.unique(self._identities[self.there]).tolist()) - set(renderer.what.names))
             if unknown:
@@ -55,7 +61,7 @@ class LabelledTruth:
                     f"{type(renderer).__name__} draws {', '.join(renderer.what.names)}: leave identities out of "
                     "account (`data.identity: null`), or choose a renderer that draws them"
                 )
-        return ()
+        return own_coordinates(f"file={str(self.file.path)!r}", self.names_of.pose, renderer)
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         most = max(1, self.most)
@@ -69,7 +75,15 @@ class LabelledTruth:
             what[:] = 0
             what[rows, slots] = np.array([order.index(name) for name in names.tolist()], np.int64)[numbers]
         masks = MaskRows(self.masks, np.arange(self.n), shape, most) if self.mask is not None else None
-        return TruthArrays(self.there.sum(1), what, np.zeros((self.n, most, 0), np.float32), None, masks)
+        order = self.names_of.pose if renderer is None else self.known(renderer)
+        where = np.zeros((self.n, most, len(order)), np.float32)
+        for place, coordinate in enumerate(order):
+            where[rows, slots, place] = self._poses[coordinate][rows, entities]
+        boxes = None
+        if self._boxes is not None:
+            boxes = np.zeros((self.n, most, 4), np.float32)
+            boxes[rows, slots] = scaled(self._boxes[rows, entities], self.size[::-1], shape)
+        return TruthArrays(self.there.sum(1), what, where, boxes, masks)
 
     def masks(self, row: int) -> NDArray[np.bool_]:
         """(objects, H, W) of an image."""
@@ -81,6 +95,14 @@ class LabelledTruth:
             masks: NDArray[np.bool_] = found.reshape(found.shape[0], *self.size)[entities] > 0
             return masks
         return of_labels(found.reshape(self.size), entities.tolist())
+
+    def _told(self, name: str, *inner: int) -> NDArray[np.float32]:
+        """An array (N, K, ...) of numbers; ValueError for another shape."""
+        array = self.file[name]
+        expected = (*self.there.shape, *inner)
+        if tuple(array.shape) != expected:
+            raise ValueError(f"{self._title(name)} must be {expected}, found {tuple(array.shape)}")
+        return np.asarray(array[:], np.float32)
 
     def _there(self) -> NDArray[np.bool_]:
         """(N, K): which entities are objects that are there."""

@@ -173,6 +173,11 @@ class MeshRenderer(Renderer):
     def digests(self) -> dict[str, str]:
         return dict(self._digests)
 
+    @property
+    def drawn_meshes(self) -> tuple[Mesh, ...]:
+        """By identity, as they are drawn: sized and coloured, y up."""
+        return tuple(self._drawn)
+
     def background(self) -> Tensor:
         return self.get_buffer("_background")
 

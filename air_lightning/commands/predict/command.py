@@ -4,10 +4,11 @@
     python -m air_lightning predict --model scenes3d --input IMAGES --output OUT --format coco
 
 Images are PNG, JPEG, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has
-a line of JSON for each image, with --format coco OUT/predictions.json has COCO's boxes, and with --overlay
-OUT/overlays/ has the images with their objects marked. Images of another size than the model's are scaled to it,
-whatever their proportions, or with --tiles OVERLAP cut into tiles of that size, whose objects are put together again;
-boxes are in the pixels of the image as it was given. A model sees
+a line of JSON for each image. With --format coco OUT/predictions.json has COCO's boxes, and masks as run lengths; with
+--format bop OUT/predictions.csv has poses as BOP's results have them (of MeshRenderer); with --format masks OUT/masks/
+has instance masks besides the lines. With --overlay OUT/overlays/ has the images with their objects marked. Images of
+another size than the model's are scaled to it, whatever their proportions, or with --tiles OVERLAP cut into tiles of
+that size, whose objects are put together again; boxes are in the pixels of the image as it was given. A model sees
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
 --model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
@@ -31,9 +32,10 @@ from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
+from air_lightning.commands.predict.formats import FORMATS, Source
 from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
 from air_lightning.commands.predict.model import Model
-from air_lightning.commands.predict.output import FILES, OVERLAYS, Source, check_output, output
+from air_lightning.commands.predict.output import OVERLAYS, check_output, output
 from air_lightning.model.module import LOOKED_AT
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, found, is_image
@@ -80,7 +82,7 @@ def arguments() -> argparse.ArgumentParser:
     add_model_arguments(parser)
     parser.add_argument("--input", type=Path, nargs="+", required=True, metavar="PATH", help="images, or folders")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to write to")
-    parser.add_argument("--format", choices=list(FILES), default="jsonl", help="of the predictions (default: jsonl)")
+    parser.add_argument("--format", choices=list(FORMATS), default="jsonl", help="of the predictions (default: jsonl)")
     parser.add_argument("--overlay", action="store_true", help="draw the images with their objects marked, too")
     parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
     parser.add_argument("--offset", type=float, help="the raw number that is black")
@@ -134,10 +136,11 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
         ValueError: none could, and nothing was written; or the model's answer is not finite.
     """
     reader = Reader(files, model.wanted)
-    with output(options.output, options.format, options.overlay, model.identities) as writer:
+    form = FORMATS[options.format](model.module.renderer, files)
+    with output(options.output, form, options.overlay) as writer:
         images = iter(reader)
         while batch := list(itertools.islice(images, options.batch_size)):
-            seen = model.infer_batch([image for _, image in batch], options.all_slots)
+            seen = model.infer_batch([image for _, image in batch], options.all_slots, form.segmented)
             for (source, image), prediction in zip(batch, seen):
                 writer.add(source, image, prediction)
         if not writer.written:
@@ -147,16 +150,19 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
         if count:
             print(f"note: {count} {'image was' if count == 1 else 'images were'} {what} to {size}", file=sys.stderr)
+    for note in form.notes:
+        print(f"note: {note}", file=sys.stderr)
     if writer.boxless:
         print(
             f"note: {writer.boxless} of {writer.objects} objects have no box, for nothing of them is drawn in the "
             "image: COCO's annotations and overlays leave them out, predictions.jsonl does not",
             file=sys.stderr,
         )
-    if note := dim(reader.peak, "--scale"):
-        print(f"warning: {note}", file=sys.stderr)
+    if warning := dim(reader.peak, "--scale"):
+        print(f"warning: {warning}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
-    print(f"wrote {options.output}/  {FILES[options.format]} ({writer.written} images){overlays}")
+    folders = "".join(f", {name}/" for name in form.folders)
+    print(f"wrote {options.output}/  {form.file} ({writer.written} images){folders}{overlays}")
     if reader.unread:
         print(f"{reader.unread} of {len(files)} files could not be read and were left out", file=sys.stderr)
     return reader.unread

@@ -115,7 +115,9 @@ class Model:
         given = [image.image for image in images] or [torch.empty(self.image_shape)[:0]]
         self.module.background.fit(torch.stack(given).to(self.module.device))
 
-    def infer(self, images: Any, batch_size: int = 64, all_slots: bool = False) -> list[Prediction]:
+    def infer(
+        self, images: Any, batch_size: int = 64, all_slots: bool = False, segmented: bool = False
+    ) -> list[Prediction]:
         """Explain images; the answer has one record for each, whatever they are given with.
 
         Args:
@@ -127,6 +129,7 @@ class Model:
                 transparent parts become black.
             batch_size: images computed at a time.
             all_slots: also list the slots that are likelier absent (``Prediction.slots``).
+            segmented: also say which pixels show each object (``FoundObject.segmentation``).
         A background that waits for images (a median in a model that was trained without) looks at these first.
 
         Errors:
@@ -138,22 +141,25 @@ class Model:
         if self.waits:
             self.fit_background(images)
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots)]
+        return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots, segmented)]
 
-    def infer_batch(self, batch: Sequence[GivenImage], all_slots: bool = False) -> list[Prediction]:
+    def infer_batch(
+        self, batch: Sequence[GivenImage], all_slots: bool = False, segmented: bool = False
+    ) -> list[Prediction]:
         """Explain one batch of images that are as the model wants them."""
         if self.overlap is not None:
-            return [self._tiled(given, self.overlap, all_slots) for given in batch]
+            return [self._tiled(given, self.overlap, all_slots, segmented) for given in batch]
         sizes = [given.original.size for given in batch]
-        return self._seen(torch.stack([given.image for given in batch]), sizes, all_slots)
+        return self._seen(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
 
-    def _seen(self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool) -> list[Prediction]:
-        return predictions(self.module.renderer, self.module.infer(images.to(self.module.device)), sizes, all_slots)
+    def _seen(self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool, segmented: bool) -> list[Prediction]:
+        seen = self.module.infer(images.to(self.module.device))
+        return predictions(self.module.renderer, seen, sizes, all_slots, segmented)
 
-    def _tiled(self, given: GivenImage, overlap: int, all_slots: bool) -> Prediction:
+    def _tiled(self, given: GivenImage, overlap: int, all_slots: bool, segmented: bool) -> Prediction:
         _, height, width = self.image_shape
         tiles, shown = cut(given.image, (width, height), overlap)
-        seen = [s for part in shown for s in self._seen(part, [(width, height)] * len(part), True)]
+        seen = [s for part in shown for s in self._seen(part, [(width, height)] * len(part), True, segmented)]
         return merged(tiles, seen, overlap, all_slots)
 
 

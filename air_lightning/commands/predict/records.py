@@ -1,20 +1,25 @@
 """What a model says of one image, as records that go to JSON as they are."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from air_lightning.commands.formats.coco import rle
 from air_lightning.distributions import presence_weights
 from air_lightning.model.air import Inference
 from renderers.base import Renderer
+from renderers.compositing import each, masks
 from renderers.spaces import Categorical
 
 CORNERS = torch.tensor([[-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
 """Of a window in its own coordinates, (3, 4): clockwise from the upper left one."""
 
 Point = tuple[float, float]
+Segmentation = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class FoundObject:
         box: x0, y0, x1, y1 around all that the renderer draws of it, hidden parts too, in pixels of the image
             given, from the upper left corner, ends excluded; None if it draws nothing.
         confidence: posterior probability that it is there, q(n >= i | x) for the i-th object.
+        segmentation: its visible pixels in the image given, as COCO's compressed run lengths, if they were asked for;
+            those of a slot that is likelier absent are all that it would cover.
     """
 
     kind: str | None
@@ -43,6 +50,7 @@ class FoundObject:
     window: tuple[Point, ...]
     box: tuple[float, float, float, float] | None
     confidence: float
+    segmentation: Segmentation | None = None
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,29 @@ class Prediction:
     slots: tuple[FoundObject, ...] | None = None
 
     def record(self) -> dict[str, Any]:
-        """As dicts, which `json` writes; without ``slots`` if they were not asked for."""
-        return {name: value for name, value in asdict(self).items() if name != "slots" or value is not None}
+        """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for."""
+        record: dict[str, Any] = _without_none(asdict(self), "slots", "segmentation")
+        return record
+
+
+def without_segmentations(prediction: Prediction) -> Prediction:
+    """As if they had not been asked for."""
+    parts = [prediction.objects, *([] if prediction.slots is None else [prediction.slots])]
+    objects, *slots = (tuple(replace(found, segmentation=None) for found in part) for part in parts)
+    return replace(prediction, objects=objects, slots=slots[0] if slots else None)
 
 
 def predictions(
-    renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]], all_slots: bool = False
+    renderer: Renderer,
+    seen: Inference,
+    sizes: list[tuple[int, int]],
+    all_slots: bool = False,
+    segmented: bool = False,
 ) -> list[Prediction]:
     """The records of B explained images, whose own sizes (width, height) in pixels are given.
+
+    Args:
+        all_slots: whether they have ``slots``. segmented: whether objects have their ``segmentation``.
 
     Errors:
         ValueError where the model's answer is not finite.
@@ -88,12 +111,15 @@ def predictions(
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
     identities = renderer.what.names if isinstance(renderer.what, Categorical) else None
     columns = _columns(renderer, seen, sizes)
+    masks = _masks(renderer, seen) if segmented else None
     results = []
     for b, (width, height) in enumerate(sizes):
         row = [column[b] for column in columns]
         count = int(seen.count[b])
         listed = seen.slots.where.shape[1] if all_slots else count
         slots = tuple(_object(renderer, identities, *(part[i] for part in row)) for i in range(listed))
+        if masks is not None:
+            slots = tuple(replace(s, segmentation=_scaled(mask, width, height)) for s, mask in zip(slots, masks[b]))
         told = slots if all_slots else None
         results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told))
     return results
@@ -137,6 +163,32 @@ def _object(
         box=(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None,
         confidence=_numbers(confidence.unsqueeze(0))[0],
     )
+
+
+@torch.no_grad()
+def _masks(renderer: Renderer, seen: Inference) -> NDArray[np.bool_]:
+    """(B, N, H, W): what one sees of each object, and of absent slots what each would cover alone."""
+    layers, height = renderer.layers(seen.slots.what, seen.slots.where), renderer.image_shape[1]
+    present = torch.arange(layers.depth.shape[1], device=seen.count.device) < seen.count.unsqueeze(1)
+    visible = masks(layers, present, renderer.compositing, height)
+    single = each(lambda part: part.flatten(0, 1).unsqueeze(1), layers)
+    alone = masks(single, torch.ones_like(present).view(-1, 1), renderer.compositing, height).view_as(visible)
+    shown: NDArray[np.bool_] = torch.where(present[..., None, None], visible, alone).cpu().numpy()
+    return shown
+
+
+def _scaled(mask: NDArray[np.bool_], width: int, height: int) -> Segmentation:
+    """A mask (H, W) in the pixels of the image given: each as the one at its middle."""
+    sides = zip((height, width), mask.shape)
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(np.int64) for new, old in sides)
+    return rle(mask[rows[:, None], columns])
+
+
+def _without_none(value: Any, *names: str) -> Any:
+    """The same without entries of these names that are None, however deep."""
+    if isinstance(value, dict):
+        return {k: _without_none(v, *names) for k, v in value.items() if not (k in names and v is None)}
+    return [_without_none(part, *names) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _pose(renderer: Renderer, identity: int, where: Tensor) -> dict[str, float | None]:

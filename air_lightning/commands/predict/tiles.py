@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from air_lightning.commands.predict.records import FoundObject, Point, Prediction, rounded
+from air_lightning.commands.formats.coco import rle, unrle
+from air_lightning.commands.predict.records import FoundObject, Point, Prediction, Segmentation, rounded
 from renderers.base import Renderer
 
 SLACK = 1.0
@@ -131,7 +133,16 @@ def _moved(found: FoundObject, tile: Tile) -> FoundObject:
     if found.box is not None:
         x0, y0, x1, y1 = found.box
         box = (x0 + left, y0 + top, x1 + left, y1 + top)
-    return replace(found, pose=pose, pose_sd=sd, window=window, box=box)
+    segmentation = None if found.segmentation is None else _placed_mask(found.segmentation, tile)
+    return replace(found, pose=pose, pose_sd=sd, window=window, box=box, segmentation=segmentation)
+
+
+def _placed_mask(segmentation: Segmentation, tile: Tile) -> Segmentation:
+    """A tile's mask in the image's pixels."""
+    width, height = tile.image
+    mask = np.zeros((height, width), np.bool_)
+    mask[tile.top : tile.top + tile.size[1], tile.left : tile.left + tile.size[0]] = unrle(segmentation)
+    return rle(mask)
 
 
 def _middle(found: FoundObject) -> Point:

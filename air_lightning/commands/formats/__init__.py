@@ -1,0 +1,1 @@
+"""Other programs' formats, as scenes and predictions are both written in them."""
