@@ -14,6 +14,7 @@ from air_lightning import runs
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs import RunError
+from air_lightning.runs.hub import is_shared, shared_run
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 
@@ -32,6 +33,15 @@ def shipped_run(name: str) -> Path:
     if name not in shipped():
         raise RunError(f"no model {name!r} comes with the package: choose one of {', '.join(shipped())}")
     return SHIPPED / name
+
+
+def named_run(name: str) -> Path:
+    """The run folder of a model that comes with the package, or of one on the Hub, `hf://owner/name`.
+
+    Raises:
+        RunError: there is none of this name, or it cannot be had.
+    """
+    return shared_run(name) if is_shared(name) else shipped_run(name)
 
 
 def load_module(
@@ -115,13 +125,13 @@ def _without_deprecations() -> Iterator[None]:
 
 
 def starting_weights(name: str) -> Path:
-    """The checkpoint that a model of another run starts from: of a shipped model's name, a run's folder, or a file.
+    """The checkpoint that a model of another run starts from: of a shipped or shared model, a run's folder, or a file.
 
     Raises:
         RunError: it is not there.
     """
-    if name in shipped():
-        return runs.checkpoint_of(shipped_run(name), "best")
+    if name in shipped() or is_shared(name):
+        return runs.checkpoint_of(named_run(name), "best")
     if Path(name).is_dir():
         return runs.checkpoint_of(Path(name), "best")
     if not Path(name).is_file():
