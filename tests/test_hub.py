@@ -95,7 +95,8 @@ def test_every_command_takes_it(
     monkeypatch.chdir(tmp_path)
     hub.models["me/discs"], name, here = trained, "hf://me/discs", tmp_path / "here"
     here.mkdir()
-    Image.new("RGB", (32, 32)).save(here / "a.png")
+    for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)):
+        Image.fromarray(pixels).save(here / f"{k}.png")
     main(["predict", "--model", name, "--input", str(here), "--output", "predicted"])
     main(["adapt", "--model", name, "--input", str(here), "--output", "adapted"])
     main(["export", "--model", name, "--output", "again", "--format", "checkpoint"])
@@ -137,12 +138,12 @@ def test_wrong_names(name: str) -> None:
 
 
 def test_what_is_not_there_is_named(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    more = ("--input", tmp_path, "--output", tmp_path / "out")
-    error = refused(capsys, "predict", "--model", "hf://me/other", *more)
+    more = ("--output", tmp_path / "m.pt2")
+    error = refused(capsys, "export", "--model", "hf://me/other", *more)
     assert error.startswith(
         "error: hf://me/other: there is no such model, or it is not for everybody: look at its name"
     )
-    error = refused(capsys, "predict", "--model", "hf://me/glimpses@v7", *more)
+    error = refused(capsys, "export", "--model", "hf://me/glimpses@v7", *more)
     assert error == "error: hf://me/glimpses@v7: the model has no revision 'v7': give a branch, tag or commit\n"
     (hub.models["me/glimpses"] / "SHA256SUMS").unlink()
     with pytest.raises(RunError, match=r"hf://me/glimpses: SHA256SUMS cannot be had .*as `export --format checkpoint`"):

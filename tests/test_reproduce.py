@@ -16,6 +16,7 @@ from air_lightning.commands.reproduce.command import check_folder, find_config
 from air_lightning.commands.reproduce.experiments import EXPERIMENTS, Experiment
 from air_lightning.commands.reproduce.section import HEADING, check_page, section, write
 from air_lightning.commands.reproduce.seeds import Result, SeedFailed, commit, read, train
+from air_lightning.model.random_starts import RandomStarts
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
@@ -27,7 +28,7 @@ TWO = Experiment("scene3d_single", "one object", ("count_accuracy", "rotation_er
 
 def result(seed: int, right: float | None, turned: float | None, **more: Any) -> Result:
     figures = {"": {"count_accuracy": right, "rotation_error": turned}}
-    return Result(seed, "abc", "a machine", 60.0 * seed, 2000, figures)._replace(**more)
+    return Result(seed, "abc", "a machine", 60.0 * seed, 0.25 / seed, 2000, figures)._replace(**more)
 
 
 # ---- the table
@@ -36,10 +37,13 @@ def result(seed: int, right: float | None, turned: float | None, **more: Any) ->
 def test_every_seed_the_median_and_the_worst_are_shown() -> None:
     text = section("one", TWO, [result(1, 0.5, 2.0), result(2, 0.9, 1.0), result(3, 0.75, 30.0)], "command")
     head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert head == "| seed | Count accuracy | Rotation error, median, degrees | minutes of training |"
+    assert (
+        head
+        == "| seed | Count accuracy | Rotation error, median, degrees | minutes of training | milliseconds an image |"
+    )
     assert rows == [
-        "| 1 | 0.5 | 2 | 1.0 |", "| 2 | 0.9 | 1 | 2.0 |", "| 3 | 0.75 | 30 | 3.0 |",
-        "| median | 0.75 | 2 | 2.0 |", "| worst | 0.5 | 30 | 3.0 |",
+        "| 1 | 0.5 | 2 | 1 | 250 |", "| 2 | 0.9 | 1 | 2 | 125 |", "| 3 | 0.75 | 30 | 3 | 83.3 |",
+        "| median | 0.75 | 2 | 2 | 125 |", "| worst | 0.5 | 30 | 3 | 250 |",
     ]  # fmt: skip
     assert text.startswith("**`one`**: one object; 2000 held-out scenes a seed. Every seed that was run. `command`, ")
     assert "commit abc; a machine.\n\n|" in text
@@ -47,8 +51,13 @@ def test_every_seed_the_median_and_the_worst_are_shown() -> None:
 
 def test_a_seed_without_a_figure_is_the_worst_and_several_commits_are_named() -> None:
     text = section("one", TWO, [result(1, 0.5, None), result(2, 0.9, 4.0, commit="def")], "command")
-    assert "| median | 0.7 | 4 | 1.5 |\n| worst | 0.5 | none | 2.0 |" in text
+    assert "| median | 0.7 | 4 | 1.5 | 188 |\n| worst | 0.5 | none | 2 | 250 |" in text
     assert "commit abc and def; a machine." in text
+
+
+def test_what_is_unaided_has_no_training() -> None:
+    text = section("one", TWO._replace(unaided=8), [result(1, 0.5, 2.0)], "command")
+    assert "minutes of training" not in text and "| milliseconds an image |" in text and "| 1 | 0.5 | 2 | 250 |" in text
 
 
 def test_tests_on_other_scenes_have_columns_of_their_own() -> None:
@@ -132,6 +141,22 @@ def test_an_experiment_is_run_once_and_written(
     with pytest.raises(SystemExit) as stop:
         reproduce(out, page)
     assert stop.value.code == 2 and "holds another experiment, its config or its arguments" in capsys.readouterr().err
+
+
+def test_an_unaided_experiment_has_no_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = EXPERIMENTS["scene3d_single_unaided"]._replace(unaided=2)
+    monkeypatch.setitem(EXPERIMENTS, "scene3d_single_unaided", small)
+    monkeypatch.setattr(seeds, "RandomStarts", lambda: RandomStarts(starts=2, iterations=1))
+    command = ["reproduce", "scene3d_single_unaided", "--seeds", "3", "--out", str(tmp_path / "out")]
+    page = tmp_path / "results.md"
+    main([*command, "--results", str(page)])
+    assert "2 held-out scenes a seed" in page.read_text() and "| 3 | " in page.read_text()
+    assert set(read(tmp_path / "out" / "3.json").figures[""]) == set(small.metrics)
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--", "--trainer.max_steps", "1"])
+    assert stop.value.code == 2 and "has no fit, and arguments after -- are for fits" in capsys.readouterr().err
 
 
 def test_a_fit_that_is_interrupted_saves_its_state_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

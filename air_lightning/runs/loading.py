@@ -95,7 +95,7 @@ def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRM
     options: ``--model.NAME VALUE``, which win.
     """
     parser, given = _parsed(arguments, options)
-    with _without_deprecations():
+    with without_deprecations():
         module: AIRModule = parser.instantiate_classes(given).model
     return module
 
@@ -103,7 +103,7 @@ def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRM
 def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -> dict[str, Any]:
     """All arguments of the model that ``build_module`` makes, the defaults too, as a config has them."""
     parser, given = _parsed(arguments, options)
-    with _without_deprecations():
+    with without_deprecations():
         complete: dict[str, Any] = yaml.safe_load(parser.dump(given, skip_none=False, skip_validation=True))["model"]
     return complete
 
@@ -111,13 +111,14 @@ def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -
 def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(AIRModule, "model")
-    with _without_deprecations():
+    with without_deprecations():
         given = parser.parse_object({"model": arguments})
         return parser, parser.parse_args(list(options), given) if options else given
 
 
 @contextmanager
-def _without_deprecations() -> Iterator[None]:
+def without_deprecations() -> Iterator[None]:
+    """Where objects are built by names that jsonargparse has others for now."""
     with warnings.catch_warnings():
         # newer versions have other names for what older ones have too
         warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")

@@ -3,9 +3,10 @@
     python -m air_lightning reproduce NAME [--seeds 1 2 3] [--out DIR] [--results FILE] [-- FIT_ARGUMENT ...]
 
 Seed after seed is trained and tested in `DIR/1`, `DIR/2` ... (DIR: `runs/reproduce/NAME`), what a fit printed in
-`DIR/1.log`, what came out in `DIR/1.json`. The section has the command, the commit, the machine, every seed, the median
-and the worst; it is written when all are there. The same command again goes on after an interruption, without repeating
-what is done. Arguments after `--` are given to every fit.
+`DIR/1.log`, what came out in `DIR/1.json`. Those called unaided have no network: each image is explained by itself, by
+optimisation from random starts. The section has the command, the commit, the machine, every seed, the median and the
+worst; it is written when all are there. The same command again goes on after an interruption, without repeating what is
+done. Arguments after `--` are given to every fit.
 
 Exit status: 0 done; 1 a seed failed; 2 wrong arguments, and then nothing was run; 130 (Ctrl-C) or 143 (SIGTERM)
 interrupted.
@@ -40,6 +41,8 @@ def main(args: Sequence[str]) -> None:
     experiment = EXPERIMENTS[options.name]
     out = options.out or Path("runs") / "reproduce" / options.name
     try:
+        if further and experiment.unaided:
+            raise ValueError(f"{options.name} has no fit, and arguments after -- are for fits: leave them out")
         config = find_config(experiment.config)
         check_page(options.results, options.name)
         check_folder(out, {"config": config.read_text(), "arguments": further})

@@ -10,6 +10,7 @@ class Experiment(NamedTuple):
         config: of the file in `configs/`, without its suffix. about: what is seen, in half a sentence.
         metrics: of `test`, those that are shown. seeds: of training and of the data.
         tests: what to test on, by what it is called, as arguments of `test`; "": the config's own scenes.
+        unaided: scenes that are explained without a network, from random starts, instead of training; 0: it is trained.
     """
 
     config: str
@@ -17,6 +18,7 @@ class Experiment(NamedTuple):
     metrics: tuple[str, ...]
     seeds: tuple[int, ...] = (1, 2, 3)
     tests: tuple[tuple[str, tuple[str, ...]], ...] = (("", ()),)
+    unaided: int = 0
 
 
 POSES = ("count_accuracy", "identity_accuracy", "position_error_share", "rotation_error", "scene_accuracy")
@@ -30,6 +32,12 @@ EXPERIMENTS = {
     "scenes3d_sampled": Experiment("scenes3d_sampled", "the same, identity by four sampled scores", POSES),
     "scenes3d_meshes": Experiment("scenes3d_meshes", "0-3 objects of three meshes from files", POSES),
     "scene3d_single": Experiment("scene3d_single", "always one object", POSES, FIVE),
+    "scene3d_single_unaided": Experiment(
+        "scene3d_single", "always one object; no network, each image from random starts", POSES, unaided=32
+    ),
+    "scenes3d_unaided": Experiment(
+        "scenes3d", "0-3 objects; no network, each image from random starts", POSES, unaided=32
+    ),
     "multi_mnist": Experiment("multi_mnist", "0-2 digits", (*BOXES, "box_ap"), FIVE),
     "mnist_noisy": Experiment("mnist_noisy", "0-2 digits with SuPAIR's noise", BOXES),
     "mnist_grid": Experiment("mnist_grid", "0-2 digits before SuPAIR's grid", BOXES),

@@ -19,13 +19,20 @@ Written by `python -m air_lightning reproduce`; each section is replaced when it
 def section(name: str, experiment: Experiment, results: Sequence[Result], command: str) -> str:
     """The section's text, in Markdown, without its markers."""
     columns = [(test, metric) for test, _ in experiment.tests for metric in experiment.metrics]
-    head = ["seed", *(_title(*column) for column in columns), "minutes of training"]
-    rows = [[str(r.seed), *(_text(r.figures[t][m]) for t, m in columns), f"{r.seconds / 60:.1f}"] for r in results]
-    minutes = [r.seconds / 60 for r in results]
-    values = [[r.figures[t][m] for r in results] for t, m in columns]
-    rows.append(["median", *(_median(column) for column in values), f"{median(minutes):.1f}"])
-    worst = [_worst(column, figure_of(metric).up) for column, (_, metric) in zip(values, columns)]
-    rows.append(["worst", *worst, f"{max(minutes):.1f}"])
+    figures = [[r.figures[test][metric] for r in results] for test, metric in columns]
+    ups = [figure_of(metric).up for _, metric in columns]
+    columns_of_times = {"milliseconds an image": [1000 * r.an_image for r in results]}
+    if not experiment.unaided:
+        columns_of_times = {"minutes of training": [r.seconds / 60 for r in results]} | columns_of_times
+    times = list(columns_of_times.values())
+    head = ["seed", *(_title(*column) for column in columns), *columns_of_times]
+    rows = [
+        [str(r.seed), *(_text(column[k]) for column in figures), *(_time(column[k]) for column in times)]
+        for k, r in enumerate(results)
+    ]
+    rows.append(["median", *(_median(column) for column in figures), *(_time(median(column)) for column in times)])
+    worst = [_worst(column, up) for column, up in zip(figures, ups)]
+    rows.append(["worst", *worst, *(_time(max(column)) for column in times)])
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
     scenes = ", ".join(sorted({str(r.scenes) for r in results}))
     made = f"{_all(r.commit for r in results)}; {_all(r.machine for r in results)}"
@@ -74,6 +81,10 @@ def _title(test: str, metric: str) -> str:
 
 def _text(value: float | None) -> str:
     return "none" if value is None else f"{value:.4g}"
+
+
+def _time(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def _median(values: Sequence[float | None]) -> str:

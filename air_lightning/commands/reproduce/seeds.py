@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 from air_lightning import runs
 from air_lightning.commands.reproduce.experiments import Experiment
+from air_lightning.commands.reproduce.timing import seconds_an_image
+from air_lightning.commands.reproduce.unaided import explain
 from air_lightning.commands.sweep.fits import Fit
+from air_lightning.model.random_starts import RandomStarts
 from air_lightning.runs.curves import SECONDS, curve
 from air_lightning.runs.machine import describe
 from air_lightning.version import __version__
@@ -29,14 +32,15 @@ class Result(NamedTuple):
     """What became of a seed.
 
     Attributes:
-        seed: its number. commit, machine: in words. seconds: of training steps and their data.
-        scenes: that were tested, or None. figures: of each test by its name, by metric.
+        seed: its number. commit, machine: in words. seconds: of training steps and their data. an_image: seconds that
+            an image takes, trained. scenes: that were tested, or None. figures: of each test by its name, by metric.
     """
 
     seed: int
     commit: str
     machine: str
     seconds: float
+    an_image: float
     scenes: int | None
     figures: dict[str, dict[str, float | None]]
 
@@ -46,15 +50,32 @@ class SeedFailed(RuntimeError):
 
 
 def run_seed(experiment: Experiment, config: Path, seed: int, out: Path, further: Sequence[str]) -> Result:
-    """Train and test a seed in ``out/seed``, or go on with it, unless ``out/seed.json`` says that it is done.
+    """What becomes of a seed: trained and tested in ``out/seed``, or unaided; ``out/seed.json`` says that it is done.
 
     Raises:
         SeedFailed: a command of it ended with an error.
         RunError: what says that it is done is damaged.
     """
-    record, folder = out / f"{seed}.json", out / str(seed)
+    record = out / f"{seed}.json"
     if record.is_file():
         return read(record)
+    result = (
+        unaided(experiment, config, seed) if experiment.unaided else trained(experiment, config, seed, out, further)
+    )
+    runs.write_json(record, result._asdict())
+    return result
+
+
+def unaided(experiment: Experiment, config: Path, seed: int) -> Result:
+    """What optimisation of each image makes of the scenes."""
+    found, seconds = explain(config, seed, experiment.unaided, RandomStarts())
+    figures = {name: found.get(name) for name in experiment.metrics}
+    return Result(seed, commit(), describe(), 0.0, seconds, experiment.unaided, {"": figures})
+
+
+def trained(experiment: Experiment, config: Path, seed: int, out: Path, further: Sequence[str]) -> Result:
+    """Train and test a seed in ``out/seed``, or go on with it; errors as of ``run_seed``."""
+    folder = out / str(seed)
     air, seeds = (sys.executable, "-m", "air_lightning"), ("--seed_everything", str(seed), "--data.seed", str(seed))
     train([*air, "fit", "--config", str(config), *seeds, *QUIET, *further], folder, seed)
     measured = {
@@ -64,9 +85,7 @@ def run_seed(experiment: Experiment, config: Path, seed: int, out: Path, further
     times = [point.value for point in curve(folder / runs.METRICS, SECONDS)]
     scenes = next(iter(measured.values()))["scenes"]
     figures = {name: {key: _figure(one, key) for key in experiment.metrics} for name, one in measured.items()}
-    result = Result(seed, commit(), describe(), max(times, default=0.0), scenes, figures)
-    runs.write_json(record, result._asdict())
-    return result
+    return Result(seed, commit(), describe(), max(times, default=0.0), seconds_an_image(folder), scenes, figures)
 
 
 def train(command: Sequence[str], folder: Path, seed: int) -> None:
