@@ -33,7 +33,7 @@ class RandomStarts:
         ValueError for numbers out of range.
     """
 
-    def __init__(self, starts: int = 16, iterations: int = 12, coarseness: float = 4.0) -> None:
+    def __init__(self, starts: int = 32, iterations: int = 12, coarseness: float = 4.0) -> None:
         if starts < 1:
             raise ValueError(f"starts must be at least 1, got {starts}")
         Refinement(iterations, coarseness=coarseness)  # what it cannot do shows here
