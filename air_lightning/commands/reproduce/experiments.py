@@ -36,7 +36,7 @@ EXPERIMENTS = {
         "scene3d_single", "always one object; no network, each image from random starts", POSES, unaided=100
     ),
     "scenes3d_unaided": Experiment(
-        "scenes3d", "0-3 objects; no network, each image from random starts", POSES, unaided=100
+        "scenes3d", "0-3 objects; no network, each image from random starts", POSES, unaided=32
     ),
     "multi_mnist": Experiment("multi_mnist", "0-2 digits", (*BOXES, "box_ap"), FIVE),
     "mnist_noisy": Experiment("mnist_noisy", "0-2 digits with SuPAIR's noise", BOXES),
