@@ -12,31 +12,31 @@ from renderers import GlimpseRenderer
 
 
 def observed(renderer: Discs, where: torch.Tensor, what: torch.Tensor) -> Observation:
-    likelihood = NormalLikelihood(0.1)
+    likelihood = NormalLikelihood(0.3)
     likelihood.prepare(renderer.image_shape)
     return Observation(renderer.render(what, where)[:, -1], likelihood.final())
 
 
 def test_objects_are_found_without_a_network() -> None:
     """Of no, one and two discs: how many, which, and where."""
-    renderer, generator = Discs(), torch.Generator().manual_seed(0)
+    renderer, generator = Discs(16), torch.Generator().manual_seed(0)
     where = renderer.where.constrain(torch.tensor([[[-0.8, -0.6], [0.7, 0.8]]]).expand(1, 2, 2))
     what = torch.tensor([[0, 1]])
     for count in (0, 1, 2):
         scene = observed(renderer, where[:, :count], what[:, :count])
-        method = RandomStarts(starts=48, iterations=20, coarseness=3.0)
-        posterior, slots = method(renderer, scene, count_log_prior(3, 0.3), generator)
-        assert posterior.shape == (1, 4) and slots.where.shape == (1, 3, 2)
+        method = RandomStarts(starts=12, iterations=12)
+        posterior, slots = method(renderer, scene, count_log_prior(2, 0.3), generator)
+        assert posterior.shape == (1, 3) and slots.where.shape == (1, 2, 2)
         assert posterior[0].argmax() == count and posterior[0, count] > 0.99
         found = slots.where[0, :count]
         order = torch.cdist(where[0, :count], found).argmin(1)
         assert sorted(order.tolist()) == list(range(count))
-        assert torch.allclose(found[order], where[0, :count], atol=0.02)
+        assert torch.allclose(found[order], where[0, :count], atol=0.06)  # half a pixel
         assert slots.what[0, :count][order].tolist() == what[0, :count].tolist()
 
 
 def test_the_same_generator_gives_the_same_scenes() -> None:
-    renderer = Discs()
+    renderer = Discs(16)
     where, what = renderer.where.constrain(torch.zeros(2, 1, 2)), torch.zeros(2, 1, dtype=torch.long)
     scene, prior = observed(renderer, where, what), count_log_prior(1, 0.3)
     one, two = (RandomStarts(4, 3)(renderer, scene, prior, torch.Generator().manual_seed(5))[1].where for _ in range(2))

@@ -84,7 +84,7 @@ def _text(value: float | None) -> str:
 
 
 def _time(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _median(values: Sequence[float | None]) -> str:
