@@ -7,6 +7,7 @@ from pathlib import Path
 from air_lightning import runs
 from air_lightning.cli.commands import SUBCOMMANDS
 from air_lightning.runs import RunError
+from air_lightning.runs.hub import is_shared, shared_run
 
 NEEDS_RUN = "{} needs --run_dir DIR, the folder of a fit (or --config and --ckpt_path, for weights from elsewhere)"
 
@@ -20,7 +21,7 @@ def with_run_config(argv: Sequence[str]) -> list[str]:
     Raises:
         RunError: DIR is not the folder of a run.
     """
-    arguments = list(argv)
+    arguments = with_shared_run(argv)
     subcommand = next((arg for arg in arguments if arg in SUBCOMMANDS), None)
     given = _peek(arguments)
     asks_help = any(arg in ("-h", "--help") for arg in arguments)
@@ -30,6 +31,33 @@ def with_run_config(argv: Sequence[str]) -> list[str]:
     runs.read_config(Path(given.run_dir))  # what is wrong with it shows here
     place = arguments.index(subcommand) + 1
     return [*arguments[:place], "--config", str(config), *arguments[place:]]
+
+
+def with_shared_run(argv: Sequence[str]) -> list[str]:
+    """The command line, with the config and the weights of a shared model in the place of `--run_dir hf://...`.
+
+    Nothing is written to its copy, and so it is not a run folder here.
+
+    Raises:
+        RunError: it cannot be had, or it is to be written to.
+    """
+    arguments, name = list(argv), _peek(argv).run_dir
+    if name is None or not is_shared(name):
+        return arguments
+    subcommand = next((arg for arg in arguments if arg in SUBCOMMANDS), None)
+    if subcommand == "fit":
+        raise RunError(f"--run_dir {name!r} cannot be written to: `fit --start_from {name}` begins with its weights")
+    if "--calibrate" in arguments:
+        raise RunError(
+            f"--calibrate writes to the checkpoint, and --run_dir {name!r} is not yours: make a folder of it by "
+            f"`export --model {name} --format checkpoint` first"
+        )
+    folder = shared_run(name)
+    place = next(i for i, arg in enumerate(arguments) if arg in ("--run_dir", f"--run_dir={name}"))
+    del arguments[place : place + 1 + (arguments[place] == "--run_dir")]
+    after = arguments.index(subcommand) + 1 if subcommand else 0
+    theirs = ["--config", str(runs.config_of(folder)), "--ckpt_path", str(runs.checkpoint_of(folder, "best"))]
+    return [*arguments[:after], *theirs, *arguments[after:]]
 
 
 def check_given(argv: Sequence[str]) -> None:

@@ -21,5 +21,6 @@ COMMANDS = {
     "check": ("air_lightning.commands.check", "measure whether a renderer keeps the contract"),
     "plugins": ("air_lightning.commands.plugins", "list the plug-ins, built-in and installed"),
     "report": ("air_lightning.commands.report.command", "an HTML page about runs"),
+    "reproduce": ("air_lightning.commands.reproduce.command", "an experiment over its seeds, and its table of results"),
     "sweep": ("air_lightning.commands.sweep.command", "many fits, as a W&B sweep file says"),
 }

@@ -4,14 +4,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from air_lightning.runs.loading import shipped, shipped_run
+from air_lightning.runs.loading import named_run, shipped
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """``--run_dir`` or ``--model``, and ``--ckpt_path``: which trained model a command is about."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--run_dir", type=Path, metavar="DIR", help="folder of a fit")
-    which.add_argument("--model", metavar="NAME", help=f"a model that comes with the package: {', '.join(shipped())}")
+    which.add_argument(
+        "--model",
+        metavar="NAME",
+        help=f"a model that comes with the package: {', '.join(shipped())}; or hf://OWNER/NAME[@REVISION]",
+    )
     parser.add_argument("--ckpt_path", default="best", help="best (default) or last of the run, or a file")
 
 
@@ -19,9 +23,9 @@ def chosen_run(options: argparse.Namespace) -> Path:
     """The run folder that these arguments mean.
 
     Raises:
-        RunError: no model of that name comes with the package.
+        RunError: no model of that name comes with the package, or it cannot be had from the Hub.
     """
-    folder: Path = options.run_dir if options.model is None else shipped_run(options.model)
+    folder: Path = options.run_dir if options.model is None else named_run(options.model)
     return folder
 
 

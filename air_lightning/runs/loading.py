@@ -14,6 +14,7 @@ from air_lightning import runs
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs import RunError
+from air_lightning.runs.hub import is_shared, shared_run
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 
@@ -32,6 +33,15 @@ def shipped_run(name: str) -> Path:
     if name not in shipped():
         raise RunError(f"no model {name!r} comes with the package: choose one of {', '.join(shipped())}")
     return SHIPPED / name
+
+
+def named_run(name: str) -> Path:
+    """The run folder of a model that comes with the package, or of one on the Hub, `hf://owner/name`.
+
+    Raises:
+        RunError: there is none of this name, or it cannot be had.
+    """
+    return shared_run(name) if is_shared(name) else shipped_run(name)
 
 
 def load_module(
@@ -85,7 +95,7 @@ def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRM
     options: ``--model.NAME VALUE``, which win.
     """
     parser, given = _parsed(arguments, options)
-    with _without_deprecations():
+    with without_deprecations():
         module: AIRModule = parser.instantiate_classes(given).model
     return module
 
@@ -93,7 +103,7 @@ def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRM
 def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -> dict[str, Any]:
     """All arguments of the model that ``build_module`` makes, the defaults too, as a config has them."""
     parser, given = _parsed(arguments, options)
-    with _without_deprecations():
+    with without_deprecations():
         complete: dict[str, Any] = yaml.safe_load(parser.dump(given, skip_none=False, skip_validation=True))["model"]
     return complete
 
@@ -101,13 +111,14 @@ def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -
 def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(AIRModule, "model")
-    with _without_deprecations():
+    with without_deprecations():
         given = parser.parse_object({"model": arguments})
         return parser, parser.parse_args(list(options), given) if options else given
 
 
 @contextmanager
-def _without_deprecations() -> Iterator[None]:
+def without_deprecations() -> Iterator[None]:
+    """Where objects are built by names that jsonargparse has others for now."""
     with warnings.catch_warnings():
         # newer versions have other names for what older ones have too
         warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")
@@ -115,13 +126,13 @@ def _without_deprecations() -> Iterator[None]:
 
 
 def starting_weights(name: str) -> Path:
-    """The checkpoint that a model of another run starts from: of a shipped model's name, a run's folder, or a file.
+    """The checkpoint that a model of another run starts from: of a shipped or shared model, a run's folder, or a file.
 
     Raises:
         RunError: it is not there.
     """
-    if name in shipped():
-        return runs.checkpoint_of(shipped_run(name), "best")
+    if name in shipped() or is_shared(name):
+        return runs.checkpoint_of(named_run(name), "best")
     if Path(name).is_dir():
         return runs.checkpoint_of(Path(name), "best")
     if not Path(name).is_file():

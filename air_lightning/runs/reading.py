@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -53,6 +54,8 @@ def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
         if not mmap and (part := ZipFile(path).testzip()) is not None:  # torch does not look at the checksums
             raise BadZipFile(part)
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except UnpicklingError as error:  # what torch advises is not safe
+        raise RunError(f"checkpoint {str(path)!r} {_code_in(path)}: name another as --ckpt_path") from error
     except Exception as error:  # archives, pickles and torch have their own; what torch advises is not safe
         reason = (isinstance(error, OSError) and error.strerror) or "it is damaged, or no checkpoint"
         raise RunError(f"checkpoint {str(path)!r} cannot be read, {reason}: name another as --ckpt_path") from error
@@ -61,6 +64,17 @@ def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
             f"checkpoint {str(path)!r} holds no weights, it is not one of `fit`: name another as --ckpt_path"
         )
     return saved
+
+
+def _code_in(path: Path) -> str:
+    """What to say of a checkpoint that holds more than tensors and plain values; nothing of it is run."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # pickles and archives have their own
+        names = []
+    if not names:
+        return "cannot be read, it is damaged, or no checkpoint"
+    return f"holds code ({', '.join(sorted(names))}), which is never run; one that `fit` wrote has none"
 
 
 def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

@@ -2,15 +2,16 @@
 
     python -m air_lightning export --run_dir DIR --output model.pt2
     python -m air_lightning export --model scenes3d --output model.onnx --format onnx
-    python -m air_lightning export --run_dir DIR --output FOLDER --format checkpoint
+    python -m air_lightning export --run_dir DIR --output FOLDER --format checkpoint [--push hf://OWNER/NAME]
 
 torch and onnx write the inference network, for batches of any size: images (batch, channels, height, width) in [0, 1]
 to count_probabilities, object_what and object_where. What is written is read back and compared with the original, on
 noise and on scenes that its renderer draws. Refinement through the renderer is not part of it: where the model has
-one, predict gives finer poses. checkpoint writes a run folder of config and weights alone, for predict and load.
+one, predict gives finer poses. checkpoint writes a run folder of config, weights and curves with a model card, for
+predict and load, and with --push puts it on the Hugging Face Hub, where --model hf://OWNER/NAME finds it.
 
 Exit status: 0 done; 1 what was written is not what the model says, and is removed; 2 wrong arguments, or a model that
-cannot be exported, and then nothing was written.
+cannot be exported, and then nothing was written, or that the Hub does not take.
 """
 
 import argparse
@@ -21,9 +22,12 @@ from pathlib import Path
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import exit_with
 from air_lightning.cli.trained import add_model_arguments, chosen_run
+from air_lightning.commands.export.card import CARD
 from air_lightning.commands.export.formats import SUFFIXES, WRITERS, check_packages
 from air_lightning.commands.export.program import TOLERANCE, agrees, differences, metadata, trace
+from air_lightning.commands.export.push import push
 from air_lightning.commands.export.weights import write_weights
+from air_lightning.runs import hub
 from air_lightning.runs.loading import load_module
 
 PROG = "python -m air_lightning export"
@@ -40,9 +44,7 @@ def main(args: Sequence[str]) -> None:
         check(options)
         run_dir = chosen_run(options)
         if options.format == "checkpoint":
-            load_module(run_dir, options.ckpt_path)  # an unusable one shows here
-            path = write_weights(run_dir, options.ckpt_path, options.output)
-            print(f"wrote {options.output}/  config.yaml, checkpoints/best.ckpt ({path.stat().st_size / 1e6:.1f} MB)")
+            share(run_dir, options)
         else:
             write(run_dir, options)
     except ValueError as error:
@@ -58,6 +60,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write; checkpoint: folder")
     parser.add_argument("--format", choices=[*WRITERS, "checkpoint"], default="torch", help="default: torch")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists; not for checkpoint")
+    sharing = parser.add_argument_group("with --format checkpoint")
+    sharing.add_argument(
+        "--license", metavar="ID", help="what others may do with it, as the Hub names it: mit, cc-by-4.0"
+    )
+    sharing.add_argument("--push", metavar="hf://OWNER/NAME", help="put it on the Hub, too (@BRANCH after it: there)")
+    sharing.add_argument("--private", action="store_true", help="on the Hub, for its owner alone")
     return parser
 
 
@@ -74,6 +82,30 @@ def check(options: argparse.Namespace) -> None:
     check_writable("--output", output.parent)
     if options.format == "onnx":
         check_packages()
+    check_sharing(options)
+
+
+def check_sharing(options: argparse.Namespace) -> None:
+    """ValueError where a model is to be shared and something is missing for it."""
+    if options.format != "checkpoint" and (options.push or options.license or options.private):
+        raise ValueError("--license, --push and --private are for --format checkpoint")
+    if options.private and not options.push:
+        raise ValueError("--private is for models on the Hub: add --push hf://OWNER/NAME")
+    if not options.push:
+        return
+    hub.parse(options.push)
+    hub.library()
+    if not options.license:
+        raise ValueError("--push needs --license, what others may do with the model: mit or cc-by-4.0, for example")
+
+
+def share(run_dir: Path, options: argparse.Namespace) -> None:
+    """Write a folder for others, and put it on the Hub where that is asked for; errors as of what it calls."""
+    module = load_module(run_dir, options.ckpt_path)  # an unusable one shows here
+    path = write_weights(run_dir, options.ckpt_path, options.output, module, options.license)
+    print(f"wrote {options.output}/  config.yaml, checkpoints/best.ckpt ({path.stat().st_size / 1e6:.1f} MB), {CARD}")
+    if options.push:
+        print(f"pushed to {options.push}: {push(options.output, options.push, options.private)}")
 
 
 def write(run_dir: Path, options: argparse.Namespace) -> None:

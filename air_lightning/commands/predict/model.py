@@ -12,7 +12,8 @@ from air_lightning.commands.predict.images import GivenImage, Wanted, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
 from air_lightning.model.module import AIRModule
-from air_lightning.runs.loading import load_module, shipped, shipped_run
+from air_lightning.runs.hub import is_shared
+from air_lightning.runs.loading import load_module, named_run, shipped
 from air_lightning.runs.reading import read_config
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
@@ -45,8 +46,8 @@ class Model:
     ) -> "Model":
         """As ``air_lightning.load``; options: arguments that win over the run's, as of ``load_module``."""
         folder = Path(run)
-        if not folder.exists() and str(run) in shipped():
-            folder = shipped_run(str(run))
+        if is_shared(str(run)) or (not folder.exists() and str(run) in shipped()):
+            folder = named_run(str(run))
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {device!r} cannot be had, torch sees no CUDA GPU: give 'cpu'")
         module = load_module(folder, checkpoint, device, options)

@@ -3,6 +3,8 @@
     python -m air_lightning report DIR [--output FILE] [--overwrite] [--judge 256] [--shown 6] [--config FILE]
     python -m air_lightning report DIR DIR ... [--output FILE] [--overwrite] [--success count_accuracy 0.95]
 
+    python -m air_lightning report hf://OWNER/NAME
+
 About one run: its figures, learning curves, count confusion matrix, worst and best held-out scenes, animations, config
 and versions, in `DIR/report.html`. Over several: a table of all with the share that succeeds, the median and the worst,
 their curves in common charts, and the arguments in which they differ, in `report.html`.
@@ -27,6 +29,7 @@ from air_lightning.commands.report.page import run_page
 from air_lightning.commands.report.record import Run, read_runs
 from air_lightning.commands.report.scenes import Judgement, judge
 from air_lightning.commands.report.shipped import compare, shipped_config
+from air_lightning.runs.hub import is_shared, shared_run
 
 PAGE = "report.html"
 
@@ -39,6 +42,10 @@ def main(args: Sequence[str]) -> None:
     """
     options = arguments().parse_args(list(args))
     try:
+        shared = len(options.folders) == 1 and is_shared(options.folders[0])
+        options.folders = [shared_run(name) if is_shared(name) else Path(name) for name in options.folders]
+        if shared and options.output is None:
+            options.output = Path(PAGE)  # its copy is not the user's to write to
         output = output_of(options)
         goal = goal_of(options)
         shown = read_runs(options.folders)
@@ -58,7 +65,9 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folder of a run, finished or not")
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="folder of a run, finished or not; or hf://OWNER/NAME"
+    )
     parser.add_argument("--output", type=Path, help=f"the page (default: DIR/{PAGE}; of several runs {PAGE})")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier page")
     single = parser.add_argument_group("about one run")

@@ -5,7 +5,9 @@
 
 With --local no server is needed. Run 1 lies in `DIR/001` (DIR: `runs/sweeps/<name of the file>`), what it printed in
 `DIR/001.log`; `DIR/results.csv` and `results.json` have all runs, the best first. The same command again goes on after
-an interruption, without repeating what is done. Arguments after `--` are given to every fit.
+an interruption, without repeating what is done. Given several times at once, on one machine or on several that share
+DIR, the commands share the runs, and take over those of a command that is killed. Arguments after `--` are given to
+every fit.
 
 Exit status: 0 done; 1 five runs in a row have failed, or all of them; 2 wrong arguments, and then nothing was run; 130
 (Ctrl-C) or 143 (SIGTERM) interrupted.
@@ -16,12 +18,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
 
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
@@ -30,7 +28,6 @@ from air_lightning.commands.sweep.definition import Sweep, load
 from air_lightning.commands.sweep.parameters import Choice
 
 PROG = "python -m air_lightning sweep"
-LOCK = ".lock"
 
 
 def main(args: Sequence[str]) -> None:
@@ -63,14 +60,19 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=positive, help="runs in all (default: the file's run_cap; a grid's size)")
     parser.add_argument("--jobs", type=positive, default=1, help="fits at a time (default: 1)")
     parser.add_argument("--out", type=Path, help="folder of the sweep (default: runs/sweeps/<name of the file>)")
+    parser.add_argument(
+        "--no_wait", action="store_true", help="end when nothing is left to begin, though other commands' runs go on"
+    )
     parser.add_argument("--seed", type=_seed, default=1, help="of methods random and bayes (default: 1)")
     return parser
 
 
 def check_remote(options: argparse.Namespace, further: Sequence[str]) -> None:
     """ValueError where there are arguments that only a local sweep heeds."""
-    if further or options.count or options.out or options.jobs > 1:
-        raise ValueError("--count, --jobs, --out and arguments after -- are for sweeps on this machine: add --local")
+    if further or options.count or options.out or options.jobs > 1 or options.no_wait:
+        raise ValueError(
+            "--count, --jobs, --out, --no_wait and arguments after -- are for sweeps on this machine: add --local"
+        )
 
 
 def how_to_use_wandb(file: Path) -> str:
@@ -103,14 +105,13 @@ def run(sweep: Sweep, options: argparse.Namespace, further: Sequence[str]) -> No
     check_program(sweep)
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder):
-        local = LocalSweep(sweep, folder, most, options.jobs, options.seed, further)
-        try:
-            records = local.run()
-        except TooManyFailures as error:
-            exit_with(1, f"error: {error}")
-        except KeyboardInterrupt as error:
-            exit_with(interrupt_status(error), "interrupted; the same command goes on with the sweep")
+    local = LocalSweep(sweep, folder, most, options.jobs, options.seed, further, not options.no_wait)
+    try:
+        records = local.run()
+    except TooManyFailures as error:
+        exit_with(1, f"error: {error}")
+    except KeyboardInterrupt as error:
+        exit_with(interrupt_status(error), "interrupted; the same command goes on with the sweep")
     print(f"{table(sweep, records)}\nwrote {folder}/  results.csv, results.json")
     if records and all(record.state == "failed" for record in records):
         exit_with(1, f"error: every run has failed; their logs are {folder}/*.log")
@@ -141,7 +142,7 @@ def check_folder(folder: Path) -> None:
 
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {str(folder)!r} is a file: name a folder")
-    if folder.is_dir() and {file.name for file in folder.iterdir()} - {LOCK} and not (folder / JOURNAL).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).is_file():
         raise ValueError(f"--out {str(folder)!r} is not empty and holds no sweep: name another folder")
     check_writable("--out", folder)
 
@@ -157,11 +158,3 @@ def _grid_size(sweep: Sweep) -> int | None:
     if sweep.method != "grid":
         return None
     return parameters.size({name: p for name, p in sweep.parameters.items() if isinstance(p, Choice)})
-
-
-def _only_one(folder: Path) -> AbstractContextManager[Any]:
-    """The folder's lock, held until it is left."""
-    try:
-        return FileLock(folder / LOCK).acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(f"--out {str(folder)!r} is in use by another sweep: wait for it, or name another") from error

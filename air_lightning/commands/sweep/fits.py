@@ -4,20 +4,23 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from air_lightning import runs
+from air_lightning.commands.sweep import keeper
 from air_lightning.runs import curves
 
 Curve = list[tuple[int, float]]
+KEEPER = (sys.executable, "-I", "-S", str(Path(keeper.__file__)))
 LAST_LINES = 5
 
 
 class Fit:
-    """A `fit` in progress. Its run folder is ``folder``; what it prints is in ``folder.log``.
+    """A `fit` in progress, which does not outlive this process. What it prints is in ``folder.log``.
 
     Args:
         command: up to the run folder. environment: of the process.
@@ -34,9 +37,14 @@ class Fit:
         with self.log.open("a") as log:
             # a group of its own: Ctrl-C is for the sweep, which ends its fits in order
             self._process = subprocess.Popen(
-                [*command, *place], env=dict(environment), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, process_group=0,
+                [*KEEPER, str(os.getpid()), *command, *place], env=dict(environment), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, process_group=0,
             )  # fmt: skip
+
+    @property
+    def process(self) -> int:
+        """The number of the process that ends with it."""
+        return self._process.pid
 
     @property
     def seconds(self) -> float:
@@ -56,27 +64,24 @@ class Fit:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
-    def wait(self, seconds: float = 60.0) -> None:
+    def wait(self, seconds: float = keeper.PATIENCE + 10) -> None:
         """Until it has ended, which is seen to after so many seconds."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once, and all that it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def last_words(self) -> str:
         """The end of what it printed, in one line."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()]
         return errors[-1] if errors else " / ".join(lines[-LAST_LINES:])
-
-
-def check_free(folder: Path) -> None:
-    """ValueError where a fit that an earlier sweep left behind still trains into a run's folder."""
-    if runs.in_use(folder):
-        raise ValueError(
-            f"run {str(folder)!r} is still in progress, left behind by an earlier sweep: wait for it, or end it"
-        )
 
 
 def environment(jobs: int) -> dict[str, str]:

@@ -15,8 +15,8 @@ from optuna.trial import Trial
 
 from air_lightning import runs
 from air_lightning.commands.sweep.definition import Sweep
-from air_lightning.commands.sweep.fits import Curve, Fit, check_free, environment
-from air_lightning.commands.sweep.study import Record, Study
+from air_lightning.commands.sweep.fits import Curve, Fit, environment
+from air_lightning.commands.sweep.study import Record, Study, folder_of
 from air_lightning.runs.curves import columns
 
 # No server is needed, nor W&B's package, although the file's command asks for it; a progress bar would fill the log.
@@ -47,23 +47,22 @@ class LocalSweep:
 
     Args:
         sweep: what is searched. folder: of the sweep; run 1 lies in ``folder/001``. most: runs at most.
-        jobs: fits at a time. seed: of what is drawn. further: arguments of every fit.
+        jobs: fits at a time. seed: of what is drawn. further: arguments of every fit. wait: for runs that other
+            processes make of the same sweep, so as to take over what they abandon.
 
     Raises:
-        ValueError: the folder holds another sweep, or a run in progress.
+        ValueError: the folder holds another sweep.
     """
 
-    def __init__(self, sweep: Sweep, folder: Path, most: int, jobs: int, seed: int, further: Sequence[str]) -> None:
-        self.sweep, self.folder, self.most, self.jobs = sweep, folder, most, jobs
+    def __init__(
+        self, sweep: Sweep, folder: Path, most: int, jobs: int, seed: int, further: Sequence[str], wait: bool = True
+    ) -> None:
+        self.sweep, self.folder, self.most, self.jobs, self.wait = sweep, folder, most, jobs, wait
         self._further = [*LOCALLY, *further]
         self._study = Study(sweep, folder, seed, further)
-        for record in self._study.records():
-            if record.state == "running":
-                check_free(self._folder(record.run))
-        self._study.resume()
         self._environment = environment(jobs)
         self._running: list[_Job] = []
-        self._said_target = False
+        self._said_target, self._said_waiting = False, list[int]()
         self._failed: deque[bool] = deque(maxlen=FAILURES)
 
     def run(self) -> list[Record]:
@@ -74,7 +73,7 @@ class LocalSweep:
                 any other exception, and go on when the sweep is run again.
         """
         try:
-            while self._begin() or self._running:
+            while self._begin() or self._running or self._waits():
                 self._look()
                 self._check_failures()
                 time.sleep(POLL)
@@ -85,7 +84,8 @@ class LocalSweep:
 
     def write(self) -> None:
         """Write `results.csv` and `results.json`, the best run first."""
-        write_results(self.folder, self.sweep, self._study.records())
+        with self._study.alone():
+            write_results(self.folder, self.sweep, self._study.records())
 
     def _begin(self) -> bool:
         """Begin as many runs as there is room for; whether any began."""
@@ -95,14 +95,30 @@ class LocalSweep:
         while len(self._running) < self.jobs and (begun := self._study.begin(self.most)) is not None:
             trial, number, values = begun
             command = self.sweep.argv(sys.executable, values, self._further)
-            self._running.append(_Job(trial, number, Fit(command, self._folder(number), self._environment)))
+            fit = Fit(command, folder_of(self.folder, number), self._environment)
+            self._study.leases.keep(number, fit.process)
+            self._running.append(_Job(trial, number, fit))
             shown = ", ".join(f"{name}={_short(value)}" for name, value in values.items())
             print(f"run {number} of {self.most}: {shown}", flush=True)
             began = True
         return began
 
+    def _waits(self) -> bool:
+        """Whether others still make runs, which it may fall to this process to take over; who, is said."""
+        others = [record.run for record in self._study.records() if record.state in ("running", "waiting")]
+        if not (others and self.wait) or self._target_reached():
+            return False
+        if others != self._said_waiting:
+            self._said_waiting = others
+            holders = ", ".join(f"run {number} of {self._study.leases.holder(number)}" for number in others)
+            print(f"nothing to begin; waiting for {holders}, to take over what is abandoned", flush=True)
+        return True
+
     def _look(self) -> None:
         for job in list(self._running):
+            if not self._study.leases.keep(job.number):
+                self._drop(job)
+                continue
             status = job.fit.status()  # before the file is read: what an ended fit has written is whole
             job.curve = job.fit.curve(self.sweep.metric.name)
             self._judge(job)
@@ -130,10 +146,19 @@ class LocalSweep:
             print(f"run {first} has reached metric.target {_short(metric.target)}: no more runs begin", flush=True)
         return first is not None
 
-    def _end(self, job: _Job, status: int) -> None:
+    def _drop(self, job: _Job) -> None:
+        """A run that another process has taken over, for this one stood still, or its disk was away."""
+        job.fit.kill()
         self._running.remove(job)
+        holder = self._study.leases.holder(job.number)
+        print(f"run {job.number} is left to {holder}, for it stood still here", flush=True)
+
+    def _end(self, job: _Job, status: int) -> None:
         state, error = self._outcome(job, status)
-        self._study.finish(job.trial, state, job.curve, job.fit.seconds, error)
+        if not self._study.finish(job.trial, state, job.curve, job.fit.seconds, error):
+            self._drop(job)
+            return
+        self._running.remove(job)
         self._failed.append(state == "failed")
         metric = self.sweep.metric
         value = metric.best(job.curve)[1]
@@ -163,9 +188,8 @@ class LocalSweep:
             job.fit.terminate()
         for job in self._running:
             job.fit.wait()
-
-    def _folder(self, number: int) -> Path:
-        return self.folder / f"{number:03d}"
+            if self._study.leases.keep(job.number):  # still ours
+                self._study.leases.release(job.number)
 
 
 def divergence(metric: str, curve: Curve) -> str:

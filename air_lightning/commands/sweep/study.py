@@ -1,26 +1,31 @@
-"""Which runs a sweep makes, and what became of them, kept by Optuna in a journal that outlives the process."""
+"""Which runs a sweep makes, and what became of them, kept by Optuna in a journal that outlives the process.
+
+Several processes may share it. A run in progress belongs to the one that holds its lease (``leases``); one that has
+been abandoned is taken again, with its parameters. What reads the journal and then writes to it does so alone.
+"""
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from air_lightning import runs
 from air_lightning.commands.sweep import parameters
 from air_lightning.commands.sweep.definition import Sweep
+from air_lightning.commands.sweep.journal import folder_lock, open_study
+from air_lightning.commands.sweep.leases import Leases
 from air_lightning.commands.sweep.parameters import Choice, Parameter
 from air_lightning.commands.sweep.shares import LEAST, Shaped, Weighted
 
 JOURNAL = "journal.log"
 DEFINITION = "definition"
-GRACE = 30
-"""Seconds after which the journal's lock is nobody's: it is held for as long as it takes to write a line."""
+RUN = "run"
 STATES = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "stopped early",
@@ -60,12 +65,21 @@ class Study:
 
     def __init__(self, sweep: Sweep, folder: Path, seed: int, further: Sequence[str]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.sweep, self.folder = sweep, folder
+        self.sweep, self.folder, self.leases = sweep, folder, Leases(folder)
         self._search = {n: p for n, p in sweep.parameters.items() if not (isinstance(p, Choice) and len(p.values) == 1)}
-        self._study = _open(sweep, folder / JOURNAL)
-        self._check_definition({"sweep": repr(sweep), "arguments": list(further)})
-        # one seed would draw the same again in a sweep that goes on
-        self._study.sampler = _sampler(sweep, seed + len(self._study.trials))
+        self._study = open_study(folder / JOURNAL, sweep.metric.goal, _pruner(sweep))
+        self._lock, self._seed = folder_lock(folder), seed
+        with self.alone():
+            self._check_definition({"sweep": repr(sweep), "arguments": list(further)})
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other process begins or finishes a run, or writes a table of them."""
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _check_definition(self, definition: dict[str, Any]) -> None:
         known = self._study.user_attrs.get(DEFINITION)
@@ -77,27 +91,52 @@ class Study:
                 "give another --out"
             )
 
-    def resume(self) -> None:
-        """Put runs that were in progress when the sweep was interrupted in line again, with what they had."""
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        in_line = {trial.user_attrs.get("run") for trial in waiting}
-        for trial in self._study.get_trials(states=(TrialState.RUNNING,)):
-            number = trial.user_attrs.get("run", self._next_number())
-            if number not in in_line:  # a sweep may have been killed right after this
-                self._study.enqueue_trial(trial.params, user_attrs={"run": number})
+    def begin(self, most: int) -> tuple[Trial, int, dict[str, Any]] | None:
+        """A run to make now, ours alone, its number and its parameters' values; None where there is none.
+
+        Those that were abandoned come first, then new ones, until ``most`` have begun.
+        """
+        if not (self._trials(TrialState.WAITING) or self._abandoned() or self._next_number() <= most):
+            return None
+        with self.alone():
+            self._put_abandoned_in_line()
+            if not self._trials(TrialState.WAITING):
+                if (number := self._next_number()) > most:
+                    return None
+                self._put_in_line(number, self._grid_point(number) if self.sweep.method == "grid" else {})
+            return self._take()
+
+    def _abandoned(self) -> list[FrozenTrial]:
+        """What is in progress and nobody's; a trial without a number is of a process that was killed as it began it."""
+        return [t for t in self._trials(TrialState.RUNNING) if (n := _number(t)) is None or self._nobodys(n)]
+
+    def _nobodys(self, number: int) -> bool:
+        return self.leases.abandoned(number) and not runs.in_use(folder_of(self.folder, number))
+
+    def _put_abandoned_in_line(self) -> None:
+        """In an order in which nothing is lost, nor done twice, wherever this process is killed."""
+        in_line = {_number(trial) for trial in self._trials(TrialState.WAITING)}
+        for trial in self._abandoned():
+            if (number := _number(trial)) is not None:
+                self.leases.release(number)
+                if number not in in_line:
+                    self._put_in_line(number, trial.params)
             self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def begin(self, most: int) -> tuple[Trial, int, dict[str, Any]] | None:
-        """The next run, its number and its parameters' values; None where ``most`` have begun."""
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        number = self._next_number()
-        if not waiting and number > most:
-            return None
-        if not waiting and self.sweep.method == "grid":
-            self._study.enqueue_trial(self._grid_point(number))
+    def _put_in_line(self, number: int, values: dict[str, Any]) -> None:
+        self._study.enqueue_trial(values, user_attrs={RUN: number})
+
+    def _take(self) -> tuple[Trial, int, dict[str, Any]] | None:
+        """The first in line. What is drawn of it depends on the seed and its number, not on which process draws it."""
+        first = _number(self._trials(TrialState.WAITING)[0]) or 0
+        (seed,) = np.random.SeedSequence([self._seed, first]).generate_state(1)
+        self._study.sampler = _sampler(self.sweep, int(seed))
         trial = self._study.ask({name: _distribution(p) for name, p in self._search.items()})
-        number = trial.user_attrs.get("run", number)
-        trial.set_user_attr("run", number)
+        number = trial.user_attrs.get(RUN)
+        if number is None or not self.leases.claim(number):  # this process stood still for longer than a lock lasts
+            trial.set_user_attr(RUN, None)
+            self._study.tell(trial, state=TrialState.FAIL)
+            return None
         return trial, number, self._values(trial.params)
 
     def report(self, trial: Trial, curve: Sequence[tuple[int, float]], known: int) -> bool:
@@ -108,17 +147,23 @@ class Study:
                 return True
         return False
 
-    def finish(self, trial: Trial, state: str, curve: Sequence[tuple[int, float]], seconds: float, error: str) -> None:
-        """Note what became of a run."""
+    def finish(self, trial: Trial, state: str, curve: Sequence[tuple[int, float]], seconds: float, error: str) -> bool:
+        """Note what became of a run; whether it was ours to the end, and that is noted."""
+        number = trial.user_attrs[RUN]
         step, value = self.sweep.metric.best(curve)
-        for key, item in {"step": step, "value": value, "seconds": round(seconds, 1), "error": error}.items():
-            trial.set_user_attr(key, item)
-        finished = {name: key for key, name in STATES.items()}[state]
-        self._study.tell(trial, value if state == "finished" else None, state=finished)
+        with self.alone():
+            if not self.leases.keep(number):
+                return False
+            for key, item in {"step": step, "value": value, "seconds": round(seconds, 1), "error": error}.items():
+                trial.set_user_attr(key, item)
+            finished = {name: key for key, name in STATES.items()}[state]
+            self._study.tell(trial, value if state == "finished" else None, state=finished)
+            self.leases.release(number)
+        return True
 
     def records(self) -> list[Record]:
         """Every run, the best first, then those without a value."""
-        latest = {t.user_attrs["run"]: t for t in self._study.get_trials(deepcopy=False) if "run" in t.user_attrs}
+        latest = {number: t for t in self._trials() if (number := _number(t)) is not None}
         sign = -1.0 if self.sweep.metric.goal == "maximize" else 1.0
         records = [self._record(trial) for trial in latest.values()]
         return sorted(records, key=lambda r: (r.state == "failed", r.value is None, sign * (r.value or 0.0), r.run))
@@ -127,10 +172,13 @@ class Study:
         known = trial.user_attrs
         values = {} if trial.state is TrialState.WAITING else self._values(trial.params)
         figures = known.get("value"), known.get("step"), known.get("seconds")
-        return Record(known["run"], STATES[trial.state], *figures, values, known.get("error", ""))
+        return Record(known[RUN], STATES[trial.state], *figures, values, known.get("error", ""))
 
     def _next_number(self) -> int:
-        return 1 + max((t.user_attrs.get("run", 0) for t in self._study.get_trials(deepcopy=False)), default=0)
+        return 1 + max((_number(t) or 0 for t in self._trials()), default=0)
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states or None)
 
     def _grid_point(self, number: int) -> dict[str, Any]:
         choices = {name: p for name, p in self.sweep.parameters.items() if isinstance(p, Choice)}  # all, in a grid
@@ -141,50 +189,14 @@ class Study:
         return {name: _value(p, drawn.get(name)) for name, p in self.sweep.parameters.items()}
 
 
-def _open(sweep: Sweep, journal: Path) -> optuna.Study:
-    """The study that a journal holds, or is to hold.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    try:
-        storage = JournalStorage(JournalFileBackend(str(journal), _Lock(journal)))
-        return optuna.create_study(
-            study_name="sweep", storage=storage, direction=sweep.metric.goal, load_if_exists=True, pruner=_pruner(sweep)
-        )
-    except (ValueError, KeyError) as error:  # it is lines of JSON
-        raise ValueError(f"{str(journal)!r} is damaged ({error}): give another --out") from error
+def folder_of(sweep: Path, number: int) -> Path:
+    """The folder of a run."""
+    return sweep / f"{number:03d}"
 
 
-class _Lock(JournalFileOpenLock):
-    """Optuna's lock of a journal, which processes on several machines may share.
-
-    One that a killed process has left behind is taken over after ``GRACE`` seconds. Half a line that it has left behind
-    is cut off before the next is written.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal.absolute()  # Optuna's default lock waits for ever for a relative path's
-        super().__init__(str(self._journal), GRACE)
-
-    def acquire(self) -> bool:
-        acquired = super().acquire()
-        _cut_unfinished(self._journal)
-        return acquired
-
-
-def _cut_unfinished(journal: Path) -> None:
-    """Cut off half a line at the end, left by a process that ended as it wrote: the next would be written behind it."""
-    if journal.is_file() and not _ends_line(journal):
-        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
-
-
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return True
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
+def _number(trial: FrozenTrial) -> int | None:
+    """Of a trial's run."""
+    return trial.user_attrs.get(RUN)
 
 
 def _sampler(sweep: Sweep, seed: int) -> optuna.samplers.BaseSampler:

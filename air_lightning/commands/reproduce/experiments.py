@@ -1,0 +1,62 @@
+"""The experiments: a config, what of it is measured, and over which seeds."""
+
+from typing import NamedTuple
+
+
+class Experiment(NamedTuple):
+    """An experiment.
+
+    Attributes:
+        config: of the file in `configs/`, without its suffix. about: what is seen, in half a sentence.
+        metrics: of `test`, those that are shown. seeds: of training and of the data.
+        tests: what to test on, by what it is called, as arguments of `test`; "": the config's own scenes.
+        unaided: scenes that are explained without a network, from random starts, instead of training; 0: it is trained.
+    """
+
+    config: str
+    about: str
+    metrics: tuple[str, ...]
+    seeds: tuple[int, ...] = (1, 2, 3)
+    tests: tuple[tuple[str, tuple[str, ...]], ...] = (("", ()),)
+    unaided: int = 0
+
+
+POSES = ("count_accuracy", "identity_accuracy", "position_error_share", "rotation_error", "scene_accuracy")
+BOXES = ("count_accuracy", "box_ap50", "elbo")
+FIVE = (1, 2, 3, 4, 5)
+ON_THREE = (("on 3", ("--data.counts=[3]",)), ("on 0, 1, 2", ("--data.counts=[0,1,2]",)))
+ON_TWO = (("on 2", ("--data.counts=[2]",)), ("on 0, 1, 3", ("--data.counts=[0,1,3]",)))
+
+EXPERIMENTS = {
+    "scenes3d": Experiment("scenes3d", "0-3 objects of three identities, black-box renderer", POSES, FIVE),
+    "scenes3d_sampled": Experiment("scenes3d_sampled", "the same, identity by four sampled scores", POSES),
+    "scenes3d_meshes": Experiment("scenes3d_meshes", "0-3 objects of three meshes from files", POSES),
+    "scene3d_single": Experiment("scene3d_single", "always one object", POSES, FIVE),
+    "scene3d_single_unaided": Experiment(
+        "scene3d_single", "always one object; no network, each image from random starts", POSES, unaided=100
+    ),
+    "scenes3d_unaided": Experiment(
+        "scenes3d", "0-3 objects; no network, each image from random starts", POSES, unaided=32
+    ),
+    "multi_mnist": Experiment("multi_mnist", "0-2 digits", (*BOXES, "box_ap"), FIVE),
+    "mnist_noisy": Experiment("mnist_noisy", "0-2 digits with SuPAIR's noise", BOXES),
+    "mnist_grid": Experiment("mnist_grid", "0-2 digits before SuPAIR's grid", BOXES),
+    "multi_sprites": Experiment("multi_sprites", "0-3 coloured shapes", (*BOXES, "foreground_ari"), FIVE),
+    "omniglot": Experiment("omniglot", "strokes of characters, at most four", ("elbo",)),
+    "generalize_extrapolate_air": Experiment(
+        "generalize_extrapolate_air", "AIR trained on 0, 1 or 2 digits", ("count_accuracy", "box_ap50"), FIVE, ON_THREE
+    ),
+    "generalize_extrapolate_dair": Experiment(
+        "generalize_extrapolate_dair",
+        "DAIR trained on 0, 1 or 2 digits",
+        ("count_accuracy", "box_ap50"),
+        FIVE,
+        ON_THREE,
+    ),
+    "generalize_interpolate_air": Experiment(
+        "generalize_interpolate_air", "AIR trained on 0, 1 or 3 digits", ("count_accuracy", "box_ap50"), FIVE, ON_TWO
+    ),
+    "generalize_interpolate_dair": Experiment(
+        "generalize_interpolate_dair", "DAIR trained on 0, 1 or 3 digits", ("count_accuracy", "box_ap50"), FIVE, ON_TWO
+    ),
+}
