@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
-from air_lightning.inference.heads import CodeLimits, PoseHead, crop, image_grid, look_size, zero
+from air_lightning.inference.heads import CodeLimits, PoseHead, crops, image_grid, look_size, zero
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
@@ -170,7 +170,7 @@ class ResidualAttention(InferenceNetwork):
         center = attention @ self.grid.flatten(1).T
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
-        glimpse = torch.cat([crop(part, window, self.glimpse) for part in (state.seen, residual)], 1)
+        glimpse = crops((state.seen, residual), window, self.glimpse)
         hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
         here = torch.cat([features, energy.flatten(1).unsqueeze(1)], 1) @ attention.unsqueeze(2)
         presence = self.presence(torch.cat([hidden, here.squeeze(2)], 1)).squeeze(1)
@@ -181,10 +181,8 @@ class ResidualAttention(InferenceNetwork):
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
         window = self._geometry[0](where[:, 0])
-        seen = [
-            crop(part, window, self.glimpse) for part in (state.seen, self._stretched(state.residual(images, canvas)))
-        ]
-        return cast(Tensor, self.look(torch.cat(seen, 1)))
+        residual = self._stretched(state.residual(images, canvas))
+        return cast(Tensor, self.look(crops((state.seen, residual), window, self.glimpse)))
 
     @property
     def _first_weights(self) -> tuple[Tensor, ...]:
