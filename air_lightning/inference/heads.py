@@ -28,6 +28,11 @@ def image_grid(height: int, width: int, device: torch.device | None = None) -> T
     return torch.stack([x.expand(height, width), y.unsqueeze(1).expand(height, width)])
 
 
+def by_pixels(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) as convolutions on the CPU take them fastest: in memory, each pixel's channels side by side."""
+    return maps.contiguous(memory_format=torch.channels_last) if maps.device.type == "cpu" else maps
+
+
 def crop(image: Tensor, window: Tensor, size: int) -> Tensor:
     """Windows of images (B, C, H, W), resampled to (B, C, size, size) bilinearly.
 
