@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -39,8 +41,22 @@ class Batch(NamedTuple):
 def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Generator:
     """The random numbers of scene ``index`` of a split, for one purpose: no two streams share a number."""
     # `predict` shows the scenes of `test`
-    key = (seed, SPLITS.index("test" if split == "predict" else split))
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, purpose, index]))
+    key = np.array((seed, SPLITS.index("test" if split == "predict" else split)), np.uint64)
+    counter = np.array((0, 0, purpose, index), np.uint64)
+    # Philox(key=key, counter=counter), which would ask the system for random bits first, in vain and for long
+    bits = np.random.Philox(_Zeros())
+    bits.state = {
+        "bit_generator": "Philox", "state": {"counter": counter, "key": key},
+        "buffer": np.zeros(4, np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
+    }  # fmt: skip
+    return np.random.Generator(bits)
+
+
+class _Zeros(ISeedSequence):
+    """A seed for generators whose state is set afterwards."""
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+        return np.zeros(n_words, dtype)
 
 
 def checked_counts(counts: Sequence[int]) -> tuple[int, ...]:

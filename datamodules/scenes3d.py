@@ -1,5 +1,6 @@
 """Rendered scenes of a few objects on a table, drawn on the fly from a counter."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -118,7 +119,9 @@ class RenderedScenes(Scenes):
         check_identities(renderer)
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
         self.seed, self.split, self.detailed = seed, split, detailed
-        self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
+        self.places = renderer.where.straight
+        self.low = np.array([c.low for c in renderer.where.coordinates])
+        self.span = np.array([c.high - c.low for c in renderer.where.coordinates])
 
     def check(self) -> None:
         """ValueError where the largest number of objects finds no room, or not with ease."""
@@ -158,7 +161,7 @@ class RenderedScenes(Scenes):
 
     def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Identities (n,) and poses (n, P) of one scene."""
-        n = int(random.choice(self.counts))
+        n = self.counts[int(random.integers(len(self.counts)))]
         for _ in range(RESTARTS):
             poses = self._poses(random, n)
             if poses is not None:
@@ -167,16 +170,16 @@ class RenderedScenes(Scenes):
 
     def _poses(self, random: np.random.Generator, n: int) -> NDArray[np.float32] | None:
         """Uniform poses (n, P) of n objects, one after another; None where one of them found no place."""
-        spans = [(c.low, c.high) for c in self.renderer.where.coordinates]
-        low, high = np.array(spans).T
-        poses: list[NDArray[np.float64]] = []
+        poses: list[list[float]] = []
+        feet: list[list[float]] = []
         for _ in range(TRIES):
             if len(poses) == n:
-                return np.array(poses, np.float32).reshape(n, len(spans))
-            pose = random.uniform(low, high)
-            gaps = [np.linalg.norm((pose - other)[self.places]) for other in poses]
-            if min(gaps, default=np.inf) >= self.apart:
+                return np.array(poses, np.float32).reshape(n, len(self.low))
+            pose = (self.low + self.span * random.random(len(self.low))).tolist()
+            foot = [pose[j] for j in self.places]
+            if all(math.dist(foot, other) >= self.apart for other in feet):
                 poses.append(pose)
+                feet.append(foot)
         return None
 
     def _crowded(self, n: int) -> ValueError:

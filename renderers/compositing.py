@@ -57,20 +57,22 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
         return front + transmittance(layers, rule).unsqueeze(-3) * background.unsqueeze(-4)
     color, depth, alpha, _ = layers
     start = background.expand(*color.shape[:-4], *color.shape[-3:])
+    canvases, colors = [start], color.unbind(-4)  # unbound: what is indexed has a gradient of the whole's size each
     if rule == "additive":
-        return torch.cat([start.unsqueeze(-4), start.unsqueeze(-4) + color.cumsum(-4)], -4)
-    canvases = [start]
+        for own in colors:
+            canvases.append(canvases[-1] + own)
+        return torch.stack(canvases, -4)
     if rule == "over":
         if alpha is None:
             raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
-        for n in range(color.shape[-4]):
-            canvases.append(color[..., n, :, :, :] + (1 - alpha[..., n, :, :].unsqueeze(-3)) * canvases[-1])
+        for own, share in zip(colors, alpha.unbind(-3)):
+            canvases.append(own + (1 - share.unsqueeze(-3)) * canvases[-1])
         return torch.stack(canvases, -4)
     nearest = depth.new_full((*depth.shape[:-3], *depth.shape[-2:]), torch.inf)
-    for n in range(color.shape[-4]):
-        closer = depth[..., n, :, :] < nearest
-        nearest = torch.where(closer, depth[..., n, :, :], nearest)
-        canvases.append(torch.where(closer.unsqueeze(-3), color[..., n, :, :, :], canvases[-1]))
+    for own, distance in zip(colors, depth.unbind(-3)):
+        closer = distance < nearest
+        nearest = torch.where(closer, distance, nearest)
+        canvases.append(torch.where(closer.unsqueeze(-3), own, canvases[-1]))
     return torch.stack(canvases, -4)
 
 

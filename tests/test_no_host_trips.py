@@ -116,13 +116,16 @@ def crossings(module: AIRModule, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     logged: dict[str, Any] = {}
     monkeypatch.setattr(module, "log_dict", logged.update)
     monkeypatch.setattr(module, "optimizers", lambda: SimpleNamespace(param_groups=[{"lr": 1e-3}, {"lr": 1e-3}]))
+    module.trainer = SimpleNamespace(should_stop=True, log_every_n_steps=1, global_step=0)  # type: ignore[assignment]
     images = torch.empty(4, *module.renderer.image_shape, device=GPU)
     unused = torch.empty(4, 1, device=GPU)
     batch = Batch(images, unused, unused, unused)
     module.training_step(batch, 0)["loss"].backward()
     with Watch() as watch:
-        loss = module.training_step(batch, 0)["loss"]
+        outputs = module.training_step(batch, 0)
+        loss = outputs["loss"]
         loss.backward()
+        module.on_train_batch_end(outputs, batch, 0)
     assert loss.device == GPU and {"train/loss", "lr/model"} <= logged.keys()
     # of a bare number Lightning makes a tensor on the GPU
     assert all(isinstance(value, Tensor) for value in logged.values())

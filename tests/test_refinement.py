@@ -11,7 +11,7 @@ from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.distributions import count_log_prior
-from air_lightning.model.refinement import Refinement
+from air_lightning.model.refinement import Problem, Refinement
 from air_lightning.model.slots import Slots
 from datamodules import Scenes3D
 from renderers import Gaussian, MeshRenderer, Renderer
@@ -247,3 +247,16 @@ def test_continuous_what() -> None:
 def test_errors(options: dict[str, float], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         Refinement(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("place", ["discs", "meshes"])
+def test_losses_with_every_slot_as_it_is_tell_the_posterior(place: str, renderer: MeshRenderer) -> None:
+    """As drawing the canvases does."""
+    torch.manual_seed(0)
+    drawn: Renderer = renderer if place == "meshes" else Discs()
+    what = torch.randint(drawn.identity_count, (6, 3))
+    where = drawn.where.constrain(torch.randn(6, 3, len(drawn.where)))
+    case = Case(drawn, drawn.render(what, where)[:, 2], what, where, where)
+    problem = Problem(drawn, observed(case.images, 2.0), torch.full((6, 3), KL), count_log_prior(3, 0.3))
+    swaps = problem.swaps(given(case), what.unsqueeze(2), where.unsqueeze(2))
+    torch.testing.assert_close(problem.weights_of(swaps[:, :, 0]), problem.weights(given(case)), atol=1e-4, rtol=1e-3)

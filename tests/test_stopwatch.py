@@ -40,6 +40,7 @@ def test_validations_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     logged: dict[str, float] = {}
     state = SimpleNamespace(fn="fit")
     fit = SimpleNamespace(state=state, sanity_checking=False, global_step=0, log_every_n_steps=10, world_size=2)
+    fit.should_stop = True  # then every step is logged
     module = SimpleNamespace(log_dict=logged.update, device=torch.device("cpu"))
     watch, batch = Stopwatch(), torch.zeros(6, 1)
     watch.on_train_start(fit, module)

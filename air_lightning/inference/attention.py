@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
-from air_lightning.inference.heads import CodeLimits, PoseHead, crop, image_grid, look_size, zero
+from air_lightning.inference.heads import CodeLimits, PoseHead, by_pixels, crops, image_grid, look_size, zero
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
@@ -136,6 +136,7 @@ class ResidualAttention(InferenceNetwork):
         )
         self.saliency = zero(nn.Conv2d(channels, 1, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
+        self.convolves = reader > 0
         self.read = _reader(2 * colors, glimpse, reader, hidden)
         self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
         self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
@@ -168,28 +169,27 @@ class ResidualAttention(InferenceNetwork):
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
         residual = self._stretched(state.residual(images, canvas))
-        features = self.map[1:](state.image_map + self._cells(residual, self._first_weights[1])).flatten(2)
+        cells = self.map[1:](by_pixels(state.image_map + self._cells(residual, self._first_weights[1])))
+        features = cells.permute(0, 2, 3, 1).flatten(1, 2)
         energy = self._energy(residual)
-        saliency = self.saliency.weight.flatten(1) @ features + self.saliency.bias
+        saliency = F.linear(features, self.saliency.weight.flatten(1), self.saliency.bias).squeeze(2)
         attention = self._attention(saliency.view_as(energy) + self.sharpness * (energy + 1e-3).log()).flatten(1)
         center = attention @ self.grid.flatten(1).T
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
-        glimpse = torch.cat([crop(part, window, self.glimpse) for part in (state.seen, residual)], 1)
-        hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
-        here = torch.cat([features, energy.flatten(1).unsqueeze(1)], 1) @ attention.unsqueeze(2)
-        presence = self.presence(torch.cat([hidden, here.squeeze(2)], 1)).squeeze(1)
-        presence = presence + (attention.detach() * saliency.squeeze(1)).sum(1)
+        glimpse = crops((state.seen, residual), window, self.glimpse)
+        hidden = self.mix(torch.cat([self.read(by_pixels(glimpse) if self.convolves else glimpse), center.detach()], 1))
+        here = attention.unsqueeze(1) @ torch.cat([features, energy.flatten(1).unsqueeze(2)], 2)
+        presence = self.presence(torch.cat([hidden, here.squeeze(1)], 1)).squeeze(1)
+        presence = presence + (attention.detach() * saliency).sum(1)
         return Proposal(presence, *self.pose(hidden, self._anchor(center))), state._replace(hidden=hidden)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):
             return cast(Tensor, self.look(state.hidden))
         window = self._geometry[0](where[:, 0])
-        seen = [
-            crop(part, window, self.glimpse) for part in (state.seen, self._stretched(state.residual(images, canvas)))
-        ]
-        return cast(Tensor, self.look(torch.cat(seen, 1)))
+        residual = self._stretched(state.residual(images, canvas))
+        return cast(Tensor, self.look(crops((state.seen, residual), window, self.glimpse)))
 
     @property
     def _first_weights(self) -> tuple[Tensor, ...]:
@@ -199,7 +199,12 @@ class ResidualAttention(InferenceNetwork):
 
     def _cells(self, images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         padded = F.pad(images, self.padding) if any(self.padding) else images
-        return F.conv2d(padded, weight, bias, self.cell)
+        if images.shape[1] > 1:
+            return F.conv2d(padded, weight, bias, self.cell)
+        # of a single channel the product with all cells' pixels costs half of the convolution and its gradient
+        (down, across), cell = self.cells, self.cell
+        pixels = padded.reshape(-1, down, cell, across, cell).transpose(2, 3).flatten(3)
+        return F.linear(pixels, weight.flatten(1), bias).permute(0, 3, 1, 2)
 
     def _stretched(self, images: Tensor) -> Tensor:
         """Images or residuals as the network looks at them."""

@@ -1,5 +1,6 @@
 """What inference networks share: image coordinates, glimpses, and the head that reads a pose's posterior."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -27,6 +28,11 @@ def image_grid(height: int, width: int, device: torch.device | None = None) -> T
     return torch.stack([x.expand(height, width), y.unsqueeze(1).expand(height, width)])
 
 
+def by_pixels(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) as convolutions on the CPU take them fastest: in memory, each pixel's channels side by side."""
+    return maps.contiguous(memory_format=torch.channels_last) if maps.device.type == "cpu" else maps
+
+
 def crop(image: Tensor, window: Tensor, size: int) -> Tensor:
     """Windows of images (B, C, H, W), resampled to (B, C, size, size) bilinearly.
 
@@ -36,10 +42,16 @@ def crop(image: Tensor, window: Tensor, size: int) -> Tensor:
         window: (B, 2, 3), maps a window's coordinates (u, v, 1) in [-1, 1] to image coordinates (``Renderer.window``).
         size: samples along a side. Larger windows are not smoothed before they are sampled.
     """
-    axes = image_grid(size, size, image.device).to(image.dtype)
-    linear, shift = window[:, :, :2, None, None], window[:, :, 2, None, None]
-    grid = (linear * axes).sum(2) + shift
-    return F.grid_sample(image, grid.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
+    return crops((image,), window, size)
+
+
+def crops(images: Sequence[Tensor], window: Tensor, size: int) -> Tensor:
+    """The same windows of several images, their channels joined."""
+    axes = image_grid(size, size, window.device).to(window.dtype).flatten(1)
+    places = torch.cat([axes, torch.ones_like(axes[:1])])
+    grid = (window.flatten(0, 1) @ places).view(-1, 2, size, size).permute(0, 2, 3, 1)
+    parts = [F.grid_sample(image, grid, align_corners=False, padding_mode="border") for image in images]
+    return torch.cat(parts, 1)
 
 
 def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) -> Tensor:

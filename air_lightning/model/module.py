@@ -15,7 +15,7 @@ from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
 from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
-from air_lightning.metrics.host_tensors import on_host
+from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR, Inference
 from air_lightning.model.calibration import POWERS, Powers
@@ -54,12 +54,15 @@ class AIRModule(AIR):
         slept = self._slept(observation, step)
         loss = sum(slept.values(), result.loss)
         terms = {name: term.detach() for name, term in (result.terms | slept).items()}
-        self.log_dict({f"train/{name}": term for name, term in terms.items()})
-        self.log_dict({"train/loss": loss.detach(), "train/elbo": result.elbo})
-        # a number of the CPU, or already one of the model's device: the host waits for neither
-        scale = {"schedule/likelihood_sd": torch.as_tensor(variance, dtype=torch.float32) ** 0.5}
-        self.log_dict(scale | on_host({"schedule/coarseness": coarseness, **self._rates()}))
-        return {"loss": loss, "terms": terms}
+        schedules = {"schedule/likelihood_sd": variance**0.5, "schedule/coarseness": coarseness}
+        figures = {"train/elbo": result.elbo, **schedules, **self._rates()}
+        return {"loss": loss, "terms": terms, "figures": figures}
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log the step, if it is one that loggers are given."""
+        if is_written(self.trainer):
+            terms = {f"train/{name}": term for name, term in outputs["terms"].items()}
+            self.log_dict(on_host({**terms, "train/loss": outputs["loss"].detach(), **outputs["figures"]}))
 
     def _slept(self, observation: Observation, step: int) -> dict[str, Tensor]:
         """The sleep phase's term of the loss, where the model has one and its weight is positive."""
@@ -78,7 +81,8 @@ class AIRModule(AIR):
         groups: list[dict[str, Any]] = [{"params": [p for p in learning if id(p) not in baselines]}]
         if baselines:
             groups.append({"params": [p for p in learning if id(p) in baselines], "lr": self.baseline_lr or self.lr})
-        optimizer = torch.optim.Adam(groups, lr=self.lr)
+        # in one pass over all parameters; on a GPU Lightning would not clip such an optimizer's gradients in float16
+        optimizer = torch.optim.Adam(groups, lr=self.lr, fused=self.device.type == "cpu")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, self._last(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -26,16 +26,34 @@ class Problem(NamedTuple):
     def weights(self, slots: Slots) -> Tensor:
         """(B, N, N + 1): the posterior over n, and a little of the slot's own canvas so that none is left without."""
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
-        posterior = (evidence(log_likelihoods(canvases, self.observation), self.kl) + self.log_prior).softmax(1)
+        return self._weights(log_likelihoods(canvases, self.observation))
+
+    def weights_of(self, losses: Tensor) -> Tensor:
+        """The same without drawing, of the canvases' losses (B, N, N + 1) with every slot as it is, see ``swaps``.
+
+        Canvas n with slot n left out is canvas n - 1, and all that counts is what one is worth more than another.
+        """
+        gains = losses[..., 1:].diagonal(dim1=1, dim2=2)
+        return self._weights(-torch.cat([torch.zeros_like(gains[:, :1]), gains.cumsum(1)], 1))
+
+    def _weights(self, log_likelihood: Tensor) -> Tensor:
+        posterior = (evidence(log_likelihood, self.kl) + self.log_prior).softmax(1)
         own = torch.eye(posterior.shape[1], device=posterior.device)[1:]
         return posterior.unsqueeze(1) + 0.05 * own
 
-    def losses(self, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor) -> Tensor:
-        """Weighted pixel losses (B, N, M), nats, of M alternatives (B, N, M, ...) for every slot."""
+    def swaps(self, slots: Slots, other_what: Tensor, other_where: Tensor) -> Tensor:
+        """Pixel losses (B, N, M, N + 1), nats, of M alternatives for every slot, less those without it."""
         images, loss, background, _ = self.observation
-        others = other_what, other_where
-        losses = self.renderer.swap_losses(images, slots.what, slots.where, *others, loss, background)
-        return (losses * weights.unsqueeze(2)).sum(-1)
+        return self.renderer.swap_losses(images, slots.what, slots.where, other_what, other_where, loss, background)
+
+    def losses(self, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor) -> Tensor:
+        """Weighted pixel losses (B, N, M) of the alternatives."""
+        return weighted(self.swaps(slots, other_what, other_where), weights)
+
+
+def weighted(losses: Tensor, weights: Tensor) -> Tensor:
+    """Losses (B, N, M) of those of all canvases (B, N, M, N + 1), weighted by (B, N, N + 1)."""
+    return (losses * weights.unsqueeze(2)).sum(-1)
 
 
 class Refinement:
@@ -144,17 +162,21 @@ def _stepped(
     own = problem.renderer.where.steps(slots.where)
     for step in range(iterations):
         size = own * coarseness * max(0.75**step, 0.15)
-        move = _move(problem, slots, problem.weights(slots) if weights is None else weights, size)
+        move = _move(problem, slots, weights, size)
         slots = slots._replace(where=problem.renderer.where.clamp(slots.where + move))
     return slots
 
 
-def _move(problem: Problem, slots: Slots, weights: Tensor, size: Tensor) -> Tensor:
-    """Each coordinate's Newton step, at most ``size`` (P,); downhill where the loss is not convex."""
+def _move(problem: Problem, slots: Slots, weights: Tensor | None, size: Tensor) -> Tensor:
+    """Each coordinate's Newton step, at most ``size`` (P,); downhill where the loss is not convex.
+
+    weights: None: those of the poses as they are.
+    """
     moves = torch.diag(size)
     others = slots.where.unsqueeze(2) + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
     what = slots.what.unsqueeze(2).expand(*others.shape[:3], *slots.what.shape[2:])
-    losses = problem.losses(slots, what, others, weights)
+    swaps = problem.swaps(slots, what, others)
+    losses = weighted(swaps, problem.weights_of(swaps[:, :, -1]) if weights is None else weights)
     up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
     slope, curve = (up - down) / 2, up + down - 2 * here
     newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)

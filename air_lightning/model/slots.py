@@ -92,7 +92,7 @@ def infer(
         if network.needs_canvas and len(parts) < slots:
             with torch.no_grad():
                 what, where = torch.stack([p.what for p in parts], 1), torch.stack([p.where for p in parts], 1)
-                canvas = renderer.render(what, where, behind)[:, -1]
+                canvas = renderer.extended(canvas, what, where, behind)
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 

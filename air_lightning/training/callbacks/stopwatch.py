@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from air_lightning.metrics.host_tensors import on_host
+from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.runs.curves import SECONDS
 from air_lightning.training.callbacks.scene_count import scenes_in
 
@@ -42,7 +42,8 @@ class Stopwatch(Callback):
         self._count()
         self._images += (scenes_in(batch) or 0) * trainer.world_size
         self._recent.append((self.seconds, trainer.global_step, self._images))
-        pl_module.log_dict(on_host({SECONDS: self.seconds, **self._speed(), **_memory(pl_module.device)}))
+        if is_written(trainer):
+            pl_module.log_dict(on_host({SECONDS: self.seconds, **self._speed(), **_memory(pl_module.device)}))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._count()
