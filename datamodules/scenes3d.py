@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
 from renderers.base import Renderer
-from renderers.spaces import Categorical
+from renderers.mesh.attributes import ATTRIBUTES
+from renderers.spaces import Categorical, Coordinate
 
+POSITION = ("x", "y", "z")
 # Places that are tried for the objects of a scene, and how often all of them are placed anew.
 TRIES, RESTARTS = 2000, 20
 # Scenes that are placed before training begins, and how many of them may find no room at once: then a scene of the run,
@@ -18,14 +20,15 @@ PROBES, FAILURES = 20, 5
 
 
 class Scenes3D(SceneDataModule):
-    """Scenes with objects apart on the table; identities, poses and counts uniform.
+    """Scenes with objects apart on the table; identities, poses, attributes and counts uniform.
 
     Scene i of a split is a pure function of ``seed`` and i: nothing is stored and nothing repeats.
 
     Args:
         renderer: draws the scenes; null: the model's own renderer.
         counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
-        apart: least distance between two objects' centres, in the unit of their position.
+        apart: least distance between two objects' centres, in the unit of their position; times the mean of their
+            sizes where the renderer's ``size`` is free.
         noise: standard deviation of independent pixel noise (images are then clipped to [0, 1]).
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
     Errors:
@@ -56,8 +59,8 @@ class Scenes3D(SceneDataModule):
 
     @property
     def extent(self) -> float:
-        widths = [c.high - c.low for c in self._renderer().where.coordinates if not c.circular]
-        return max(widths) if widths else 1.0
+        coordinates = self._renderer().where.coordinates
+        return max((coordinates[j].high - coordinates[j].low for j in places(coordinates)), default=1.0)
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
@@ -102,7 +105,8 @@ class RenderedScenes(Scenes):
         check_identities(renderer)
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
         self.seed, self.split = seed, split
-        self.places = [j for j, c in enumerate(renderer.where.coordinates) if not c.circular]
+        self.places, names = places(renderer.where.coordinates), renderer.where.names
+        self.size = names.index("size") if "size" in names else None
 
     def check(self) -> None:
         """ValueError where the largest number of objects finds no room, or not with ease."""
@@ -145,10 +149,14 @@ class RenderedScenes(Scenes):
             if len(poses) == n:
                 return np.array(poses, np.float32).reshape(n, len(spans))
             pose = random.uniform(low, high)
-            gaps = [np.linalg.norm((pose - other)[self.places]) for other in poses]
-            if min(gaps, default=np.inf) >= self.apart:
+            if all(self._gap(pose, other) >= self.apart for other in poses):
                 poses.append(pose)
         return None
+
+    def _gap(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        """Distance between two poses (P,), in units of the objects' mean size."""
+        size = 1.0 if self.size is None else (a[self.size] + b[self.size]) / 2
+        return float(np.linalg.norm((a - b)[self.places]) / size)
 
     def _crowded(self, n: int) -> ValueError:
         return ValueError(
@@ -164,6 +172,12 @@ class RenderedScenes(Scenes):
             pixels = torch.from_numpy(np.stack(noise).astype(np.float32))
             images = (images + pixels.to(images.device, non_blocking=True)).clamp(0, 1)
         return images
+
+
+def places(coordinates: Sequence[Coordinate]) -> list[int]:
+    """Which coordinates say where an object is: x, y and z, or of others all that are no angles."""
+    named = [j for j, c in enumerate(coordinates) if c.name in POSITION]
+    return named or [j for j, c in enumerate(coordinates) if not c.circular and c.name not in ATTRIBUTES]
 
 
 def check_identities(renderer: Renderer) -> None:
