@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
 from renderers.base import Renderer
 from renderers.compositing import masks, shown_depth
-from renderers.spaces import Categorical
+from renderers.mesh.attributes import ATTRIBUTES
+from renderers.spaces import Categorical, Coordinate
 
+POSITION = ("x", "y", "z")
 # Places that are tried for the objects of a scene, and how often all of them are placed anew.
 TRIES, RESTARTS = 2000, 20
 # Scenes that are placed before training begins, and how many of them may find no room at once: then a scene of the run,
@@ -20,14 +22,15 @@ PROBES, FAILURES = 20, 5
 
 
 class Scenes3D(SceneDataModule):
-    """Scenes with objects apart on the table; identities, poses and counts uniform.
+    """Scenes with objects apart on the table; identities, poses, attributes and counts uniform.
 
     Scene i of a split is a pure function of ``seed`` and i: nothing is stored and nothing repeats.
 
     Args:
         renderer: draws the scenes; null: the model's own renderer.
         counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
-        apart: least distance between two objects' centres, in the unit of their position.
+        apart: least distance between two objects' centres, in the unit of their position; times the mean of their
+            sizes where the renderer's ``size`` is free.
         noise: standard deviation of independent pixel noise (images are then clipped to [0, 1]).
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule.
     Errors:
@@ -58,8 +61,8 @@ class Scenes3D(SceneDataModule):
 
     @property
     def extent(self) -> float:
-        widths = [c.high - c.low for c in self._renderer().where.coordinates if not c.circular]
-        return max(widths) if widths else 1.0
+        coordinates = self._renderer().where.coordinates
+        return max((coordinates[j].high - coordinates[j].low for j in places(coordinates)), default=1.0)
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
@@ -119,7 +122,8 @@ class RenderedScenes(Scenes):
         check_identities(renderer)
         self.renderer, self.counts, self.apart, self.noise = renderer, counts, apart, noise
         self.seed, self.split, self.detailed = seed, split, detailed
-        self.places = renderer.where.straight
+        self.places, names = places(renderer.where.coordinates), renderer.where.names
+        self.size = names.index("size") if "size" in names else None
         self.low = np.array([c.low for c in renderer.where.coordinates])
         self.span = np.array([c.high - c.low for c in renderer.where.coordinates])
 
@@ -171,16 +175,18 @@ class RenderedScenes(Scenes):
     def _poses(self, random: np.random.Generator, n: int) -> NDArray[np.float32] | None:
         """Uniform poses (n, P) of n objects, one after another; None where one of them found no place."""
         poses: list[list[float]] = []
-        feet: list[list[float]] = []
         for _ in range(TRIES):
             if len(poses) == n:
                 return np.array(poses, np.float32).reshape(n, len(self.low))
             pose = (self.low + self.span * random.random(len(self.low))).tolist()
-            foot = [pose[j] for j in self.places]
-            if all(math.dist(foot, other) >= self.apart for other in feet):
+            if all(self._gap(pose, other) >= self.apart for other in poses):
                 poses.append(pose)
-                feet.append(foot)
         return None
+
+    def _gap(self, a: Sequence[float], b: Sequence[float]) -> float:
+        """Distance between two poses (P,), in units of the objects' mean size."""
+        distance = math.dist([a[j] for j in self.places], [b[j] for j in self.places])
+        return distance if self.size is None else distance / ((a[self.size] + b[self.size]) / 2)
 
     def _crowded(self, n: int) -> ValueError:
         return ValueError(
@@ -209,6 +215,12 @@ class RenderedScenes(Scenes):
 def _present(count: torch.Tensor, what: torch.Tensor) -> torch.Tensor:
     """(B, T), bool: which objects there are."""
     return torch.arange(what.shape[1], device=count.device) < count.unsqueeze(1)
+
+
+def places(coordinates: Sequence[Coordinate]) -> list[int]:
+    """Which coordinates say where an object is: x, y and z, or of others all that are no angles."""
+    named = [j for j, c in enumerate(coordinates) if c.name in POSITION]
+    return named or [j for j, c in enumerate(coordinates) if not c.circular and c.name not in ATTRIBUTES]
 
 
 def check_identities(renderer: Renderer) -> None:

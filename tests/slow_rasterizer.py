@@ -31,10 +31,20 @@ def rays(camera: Camera, height: int, width: int) -> Array:
 
 
 def stand(mesh: Mesh, pose: Array) -> Array:
-    """Vertices turned by yaw (from z towards x) about the y axis and moved to x, y, z."""
-    x, y, z, yaw = pose
+    """Vertices turned by yaw (from z towards x) about the y axis and moved to x, y, z.
+
+    With attributes they are then turned by roll (from x towards y) about z and by pitch (from y towards z) about x, and
+    made larger, before they are moved.
+    """
+    x, y, z, yaw = pose[:4]
     a, b, c = mesh.vertices.astype(np.float64).T
-    return np.stack([np.cos(yaw) * a + np.sin(yaw) * c + x, b + y, np.cos(yaw) * c - np.sin(yaw) * a + z], 1)
+    a, c = np.cos(yaw) * a + np.sin(yaw) * c, np.cos(yaw) * c - np.sin(yaw) * a
+    if len(pose) > 4:
+        size, pitch, roll = pose[4:7]
+        a, b = np.cos(roll) * a - np.sin(roll) * b, np.cos(roll) * b + np.sin(roll) * a
+        b, c = np.cos(pitch) * b - np.sin(pitch) * c, np.cos(pitch) * c + np.sin(pitch) * b
+        a, b, c = size * a, size * b, size * c
+    return np.stack([a + x, b + y, c + z], 1)
 
 
 def hit(corners: Array, eye: Array, directions: Array) -> tuple[Array, Array]:
@@ -54,7 +64,7 @@ def look(mesh: Mesh, pose: Array, camera: Camera, light: Light, height: int, wid
     directions, eye = rays(camera, height, width), np.asarray(camera.position)
     sun = np.asarray(light.direction) / np.linalg.norm(light.direction)
     depth, color, edge = np.full((height, width), np.inf), np.zeros((height, width, 3)), np.zeros((height, width), bool)
-    vertices = stand(mesh, pose)
+    vertices, tint = stand(mesh, pose), pose[7:] if len(pose) > 4 else np.ones(3)
     for face, paint in zip(mesh.faces, mesh.colors.astype(np.float64)):
         corners = vertices[face]
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
@@ -67,5 +77,5 @@ def look(mesh: Mesh, pose: Array, camera: Camera, light: Light, height: int, wid
         nearer = (least >= 0) & (distance < depth)
         facing = (normal if towards else -normal) @ sun / np.linalg.norm(normal)
         depth[nearer] = distance[nearer]
-        color[nearer] = (light.ambient + light.directed * max(0.0, facing)) * (weights @ paint)[nearer]
+        color[nearer] = (light.ambient + light.directed * max(0.0, facing)) * (weights @ (paint * tint))[nearer]
     return Sight(depth, color, edge)

@@ -131,7 +131,7 @@ class Bump(Renderer):
 
 @pytest.mark.parametrize("noise", [0.05, 0.2, 0.5])
 def test_the_log_evidence_is_that_of_the_integral_over_poses(noise: float) -> None:
-    """log of the mean over the prior of p(x | pose): of a bump's image, whose peak Laplace's approximation stands for."""
+    """log of the mean over the prior of p(x | pose), for an image of a bump: Laplace's approximation stands for it."""
     renderer = Bump()
     what, where = torch.zeros(1, 1, dtype=torch.long), torch.tensor([[[0.25]]])
     observation = observed(renderer.render(what, where)[:, 1], noise)

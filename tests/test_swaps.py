@@ -34,6 +34,7 @@ def pytorch3d(**changes: Any) -> Callable[[], Renderer]:
     return make
 
 
+ATTRIBUTES = {"size": (0.6, 1.4), "pitch": (-0.5, 0.5), "roll": (-0.4, 0.6), "color": (0.2, 1.0)}
 # One line a case; every law below runs over all of them.
 CASES: dict[str, Callable[[], Renderer]] = {
     "slabs": Slabs,
@@ -51,11 +52,16 @@ CASES: dict[str, Callable[[], Renderer]] = {
     "mesh, only yaw": mesh(x=0.5, z=0.2),
     "mesh, close": mesh(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
     "mesh, big": mesh(sizes=dict.fromkeys(IDENTITIES, 1.8), supersample=2),
+    "mesh, attributes": mesh(**ATTRIBUTES),
+    "mesh, attributes, shadows, 2 samples": mesh(
+        **ATTRIBUTES, light=Light((0.6, 0.7, -0.4), shadow=Shadow(0.6, 10.0, 2)), supersample=2, image_size=(16, 20)
+    ),
     "mesh, shadows": mesh(light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(0.6, 10.0, 3))),
     "mesh, shadows, 2 samples": mesh(light=Light(shadow=Shadow(samples=1)), supersample=2, y=(0.0, 1.0)),
     "pytorch3d": pytorch3d(),
     "pytorch3d, shadows": pytorch3d(light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(0.6, 10.0, 3))),
     "pytorch3d, wide, 2 samples": pytorch3d(image_size=(14, 25), supersample=2),
+    "pytorch3d, attributes": pytorch3d(**ATTRIBUTES),
     "pytorch3d, one pixel": pytorch3d(image_size=(1, 1)),
 }
 

@@ -30,6 +30,15 @@ CASES: dict[str, dict[str, Any]] = {
     "shadows": dict(
         image_size=(8, 9), x=(-1.2, 1.2), light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2))
     ),
+    "attributes": dict(
+        image_size=(9, 8),
+        x=(-1.2, 1.2),
+        size=(0.6, 1.4),
+        pitch=(-0.5, 0.5),
+        roll=(-0.4, 0.6),
+        color=(0.2, 1.0),
+        light=Light((0.6, 0.7, -0.4), shadow=Shadow(samples=2)),
+    ),  # fmt: skip
     "close": dict(
         image_size=(12, 12), camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)
     ),

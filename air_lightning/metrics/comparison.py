@@ -13,6 +13,7 @@ from torch import Tensor
 
 from air_lightning.metrics.matching import Matching, match_objects
 from air_lightning.metrics.objects import Objects
+from renderers.rotations import angle_between, rotation_matrix
 
 FULL_TURN = 2 * math.pi
 NAN = float("nan")
@@ -83,6 +84,24 @@ def rotation_error(inferred: Tensor, true: Tensor, period: Tensor | float) -> Te
     visible = period > 0
     gap = torch.remainder(inferred - true, torch.where(visible, period, FULL_TURN))
     return torch.where(visible, torch.rad2deg(torch.minimum(gap, period - gap)), NAN)
+
+
+def tilted_error(inferred: Tensor, true: Tensor, period: Tensor | float) -> Tensor:
+    """Angle between two rotations of objects that may be tilted in degrees, modulo the symmetry of their yaw.
+
+    Args:
+        inferred, true: (..., 3) radians, yaw, pitch and roll (``renderers.rotations.rotation_matrix``).
+        period: (...) radians, as of `rotation_error`; 0 where yaw is invisible, and the error is then the angle between
+            the objects' upright axes.
+
+    Returns:
+        (...) degrees, in [0, 180].
+    """
+    turn = torch.as_tensor(period, dtype=inferred.dtype, device=inferred.device).expand(inferred.shape[:-1])
+    check_periods(turn)
+    # in float64, for small angles hide in single precision's cosines; on the CPU, for some accelerators lack it
+    ours, theirs = (rotation_matrix(*angles.detach().cpu().double().unbind(-1)) for angles in (inferred, true))
+    return torch.rad2deg(angle_between(ours, theirs, turn.cpu())).to(inferred)
 
 
 def scene_right(comparison: Comparison, position_limit: float, rotation_limit: float) -> Tensor:
@@ -173,7 +192,8 @@ def _rotation_errors(inferred: Objects, truth: Objects, matching: Matching, peri
     if inferred.rotation is None or truth.rotation is None:
         return None
     ours, theirs = _pick_real(inferred.rotation, matching.inferred), _pick_real(truth.rotation, matching.true)
-    error = rotation_error(ours, theirs, _true_period(truth, matching, periods))
+    period = _true_period(truth, matching, periods)
+    error = rotation_error(ours, theirs, period) if ours.dim() == 2 else tilted_error(ours, theirs, period)
     return torch.where(matching.mask, error, NAN)
 
 

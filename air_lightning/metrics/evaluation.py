@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from air_lightning.distributions import presence_weights
+from air_lightning.metrics.attributes import AttributeErrors
 from air_lightning.metrics.averages import SceneMean
 from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
@@ -20,6 +21,7 @@ from renderers.constants import constant
 from renderers.spaces import Categorical
 
 POSITION = ("x", "y", "z")
+TILT, COLOR = ("pitch", "roll"), ("red", "green", "blue")
 COUNTS = ("count_accuracy", "over_count", "under_count", "expected_count", "true_count", "count_log_loss")
 """Measured wherever there is a truth."""
 PLACES = (
@@ -48,20 +50,32 @@ class Seen(NamedTuple):
 
 
 class Poses(NamedTuple):
-    """Places among the coordinates of a ``where``: of the positions, and of the rotation if there is one."""
+    """Places among the coordinates of a ``where``: of positions, and rotation, tilt, size and colour if any."""
 
     places: list[int]
-    turn: int | None
+    turn: list[int]
+    tilt: dict[str, int]
+    size: list[int]
+    color: list[int]
 
     @property
     def all(self) -> list[int]:
-        return self.places if self.turn is None else [*self.places, self.turn]
+        return [*self.places, *self.turn, *self.tilt.values(), *self.size, *self.color]
+
+    def rotation(self, where: Tensor) -> Tensor | None:
+        """(B, S) radians; with a tilt (B, S, 3), yaw, pitch and roll, each 0 that is not free; None without any."""
+        if not self.tilt:
+            return where[..., self.turn[0]] if self.turn else None
+        level = torch.zeros_like(where[..., 0])
+        tilt = [where[..., self.tilt[name]] if name in self.tilt else level for name in TILT]
+        return torch.stack([where[..., self.turn[0]] if self.turn else level, *tilt], -1)
 
 
 class Evaluation(nn.Module):
     """The metrics of one model on data with a truth. A module, so that its counters lie where the model does.
 
-    Counts, identities, positions and rotations (``SceneMetrics``), and how sure of them the model is (``Calibration``);
+    Counts, identities, positions and rotations (``SceneMetrics``), sizes and colours (``AttributeErrors``), and how
+    sure of them the model is (``Calibration``);
     where batches hold boxes their average precision (``BoxPrecision``), every slot being a detection as sure as
     q(n >= i); where they hold masks ``foreground_ari``, the mean over scenes. Where the truth tells no poses but boxes,
     positions are image coordinates: of the inferred pose (``Renderer.project``) and of the box's centre. Where it tells
@@ -74,10 +88,8 @@ class Evaluation(nn.Module):
     def __init__(self, renderer: Renderer, slots: int, data: SceneDataModule) -> None:
         super().__init__()
         given = data.coordinates(renderer)
-        self._inferred, self._true = poses(renderer, renderer.where.names), poses(renderer, given)
-        if not _turn_is_known(renderer, data):
-            self._true = self._true._replace(turn=None)
-        turn = self._inferred.turn
+        self._inferred, self._true = (poses(renderer, data, names) for names in (renderer.where.names, given))
+        turn = self._inferred.turn[0] if self._inferred.turn else None
         self._symmetries = _symmetries(renderer, data, turn)
         periods = None if turn is None else [row[turn] for row in self._symmetries]
         self._has_identities = isinstance(renderer.what, Categorical) and data.has_identities
@@ -85,7 +97,8 @@ class Evaluation(nn.Module):
         self._names = figure_names(renderer, data)
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         limit = self.scenes.position_tolerance * data.extent
-        angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._compared()}
+        angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._inferred.all}
+        self.attributes = AttributeErrors(bool(self._inferred.size), bool(self._inferred.color))
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.boxes, self.ari = BoxPrecision(), SceneMean()
         # as of the last `compute`: scenes by true and inferred count; bins of confidence; powers that posteriors lack
@@ -125,28 +138,23 @@ class Evaluation(nn.Module):
         """Every figure by name, and a fresh start."""
         measured = dict(self.scenes.compute()) | self.calibration.compute()
         figures: dict[str, Any] = {k: value for k, value in measured.items() if k in self._names}
+        if self.attributes.names:
+            figures |= self.attributes.compute()
         self.confusion = self.scenes.confusion()
         self.sureness, self.fit = self.calibration.record(), self.calibration.fit()
         if self.boxes.update_called:
             figures |= self.boxes.compute()
         if self.ari.update_called:
             figures["foreground_ari"] = self.ari.compute()
-        for metric in (self.scenes, self.calibration, self.boxes, self.ari):
+        for metric in (self.scenes, self.attributes, self.calibration, self.boxes, self.ari):
             metric.reset()
         return {name: value.float() for name, value in figures.items()}
 
     def _objects(self, count: Tensor, what: Tensor, where: Tensor, poses: Poses) -> Objects:
-        rotation = None if poses.turn is None else where[..., poses.turn]
-        return self._placed(count, what, where[..., poses.places])._replace(rotation=rotation)
+        return self._placed(count, what, where[..., poses.places])._replace(rotation=poses.rotation(where))
 
     def _placed(self, count: Tensor, what: Tensor, position: Tensor) -> Objects:
         return Objects(count, what if self._has_identities else None, position, None)
-
-    def _compared(self) -> list[int]:
-        """The renderer's coordinates that the truth has too."""
-        if not self._by_pose:
-            return []
-        return self._inferred.all if self._true.turn is not None else self._inferred.places
 
     def _identities(self, seen: Seen, batch: Batch) -> Identities | None:
         if not self._has_identities:
@@ -164,8 +172,10 @@ class Evaluation(nn.Module):
         period = constant(self._symmetries, where.dtype, where.device)[identity]
         if self._has_identities:
             period = torch.where((identity == batch.what[theirs])[:, None], period, 0.0)
-        mine, gap = self._compared(), where.new_zeros(len(rows), 0)
-        for ours_at, theirs_at in zip(mine, self._true.all):
+        if self.attributes.names:
+            self.attributes.update(_attributes(where, self._inferred), _attributes(true, self._true))
+        mine, gap = self._inferred.all, where.new_zeros(len(rows), 0)
+        for ours_at, theirs_at in zip(mine, self._true.all, strict=True):
             unconstrain = renderer.where.coordinates[ours_at].unconstrain
             column = unconstrain(true[:, theirs_at]) - unconstrain(where[:, ours_at])
             gap = torch.cat([gap, column.unsqueeze(1)], 1)
@@ -180,11 +190,21 @@ def _centers(batch: Batch, image_shape: tuple[int, ...]) -> Tensor:
     return (batch.boxes[..., :2] + batch.boxes[..., 2:]) / size - 1
 
 
-def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
-    """Where the positions and the first angle of a renderer are among coordinates of these names."""
-    angle = next((c.name for c in renderer.where.coordinates if c.circular), None)
-    places = [names.index(name) for name in POSITION if name in renderer.where.names and name in names]
-    return Poses(places, names.index(angle) if angle in names else None)
+def _attributes(where: Tensor, poses: Poses) -> dict[str, Tensor]:
+    """Of objects at poses (M, P)."""
+    return {"size": where[:, poses.size], "color": where[:, poses.color]}
+
+
+def poses(renderer: Renderer, data: SceneDataModule, names: Sequence[str]) -> Poses:
+    """Where all that both the renderer and the truth tell of objects is among coordinates of these names."""
+    given = data.coordinates(renderer)
+
+    def places(wanted: Sequence[str]) -> list[int]:
+        return [names.index(n) for n in wanted if n in renderer.where.names and n in given]
+
+    angle = [c.name for c in renderer.where.coordinates if c.circular][:1] if _turn_is_known(renderer, data) else []
+    tilt = {n: names.index(n) for n in TILT if n in renderer.where.names and n in given}
+    return Poses(places(POSITION), places(angle), tilt, places(("size",)), places(COLOR))
 
 
 def _symmetries(renderer: Renderer, data: SceneDataModule, turn: int | None) -> tuple[tuple[float, ...], ...]:
@@ -201,6 +221,7 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
     """The names of all that an evaluation on this data may compute."""
     given = data.coordinates(renderer)
     placed = bool(given) or "boxes" in data.extras
+    told = poses(renderer, data, given)
     known = {
         **dict.fromkeys(COUNTS, True),
         **dict.fromkeys(PLACES, placed),
@@ -209,7 +230,9 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
             placed and isinstance(renderer.what, Categorical) and data.has_identities,
         ),
         **dict.fromkeys(("coverage50", "coverage90"), bool(given)),
-        "rotation_error": poses(renderer, given).turn is not None and _turn_is_known(renderer, data),
+        "rotation_error": bool(told.turn or told.tilt),
+        "size_error": bool(told.size),
+        "color_error": bool(told.color),
         **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
         "foreground_ari": "masks" in data.extras,
     }

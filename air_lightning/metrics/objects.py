@@ -18,7 +18,7 @@ class Objects(NamedTuple):
         count: (B,) whole numbers in 0 .. S; of an inferred scene, the mode of the posterior.
         identity: (B, S) long, the kind of each object; None where there are no kinds (a continuous `what`).
         position: (B, S, D), world units.
-        rotation: (B, S), radians; None where the renderer has no free rotation.
+        rotation: (B, S), radians, or (B, S, 3), yaw, pitch and roll; None where the renderer has no free rotation.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
@@ -56,7 +56,7 @@ def _check_objects(name: str, objects: Objects) -> None:
         )
     _check_shape(f"{name}.count", objects.count, shape[:1], "(scenes,)", shape)
     for field, values in (("identity", objects.identity), ("rotation", objects.rotation)):
-        if values is not None:
+        if values is not None and not (field == "rotation" and tuple(values.shape) == (*shape[:2], 3)):
             _check_shape(f"{name}.{field}", values, shape[:2], "(scenes, slots)", shape)
     check_count(f"{name}.count", objects.count, shape[1])
     _check_finite(f"{name}.position", objects.position, objects.count)

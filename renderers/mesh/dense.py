@@ -9,6 +9,7 @@ from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
+from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
 from renderers.mesh.rasterizer import FAR, LEAST_AREA, LOW, NEAR, Scenery
 from renderers.spaces import Coordinate, What
 
@@ -22,7 +23,7 @@ class DenseMeshes(Renderer):
     """Draws what a MeshRenderer draws, with no kernels of its own, so that ``torch.export`` can follow.
 
     Args:
-        what, where, image_shape: the MeshRenderer's. full_pose: its poses (..., P) to x, y, z, yaw (..., 4).
+        what, where, image_shape: the MeshRenderer's. full_pose: its poses (..., P) to whole ones (..., 4 or 10).
         scenery: meshes, camera, light and background.
     """
 
@@ -108,13 +109,11 @@ class DenseMeshes(Renderer):
         With ``lean`` (M, 3) those of the shadow: where a point is y high, y times that less.
         """
         s = self._scenery
-        cos, sin = pose[:, 3].cos()[:, None, None], pose[:, 3].sin()[:, None, None]
-        x, y, z = self.corners[what].unbind(-1)
-        turned = torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
+        placed = turned(self.corners[what], pose)
         if lean is not None:
-            foot = turned + pose[:, None, None, :3]
-            turned = foot - foot[..., 1:2] * lean[:, None, None] - pose[:, None, None, :3]
-        seen = (turned + (pose[:, :3] - self.get_buffer("eye"))[:, None, None]) @ self.get_buffer("rotation").T
+            foot = placed + pose[:, None, None, :3]
+            placed = foot - foot[..., 1:2] * lean[:, None, None] - pose[:, None, None, :3]
+        seen = (placed + (pose[:, :3] - self.get_buffer("eye"))[:, None, None]) @ self.get_buffer("rotation").T
         right, up, depth = seen.unbind(-1)
         inverse = 1 / torch.where(depth >= NEAR, depth, 1.0)
         across, down = s.width / 2 + float(s.focal) * right * inverse, s.height / 2 - float(s.focal) * up * inverse
@@ -125,11 +124,12 @@ class DenseMeshes(Renderer):
         planes = self.planes[what]
         eye = self.get_buffer("eye") - pose[:, :3]
         light, strength = lit_from(self.get_buffer("light"), pose, self._scenery)
-        outside = (planes[..., :3] * _turned_back(eye, pose).unsqueeze(1)).sum(-1) > planes[..., 3]
-        facing = (planes[..., :3] * _turned_back(light, pose).unsqueeze(1)).sum(-1)
+        outside = (planes[..., :3] * turned_back(eye, pose).unsqueeze(1)).sum(-1) > sizes_of(pose) * planes[..., 3]
+        facing = (planes[..., :3] * turned_back(light, pose).unsqueeze(1)).sum(-1)
         towards = strength.unsqueeze(1) * torch.where(outside, facing, -facing).clamp_min(0)
         light = self.get_buffer("ambient") + self.get_buffer("diffuse") * towards[..., None, None]
-        return outside, light if self._scenery.gamma == 1 else light ** float(self._scenery.gamma)
+        light = light if self._scenery.gamma == 1 else light ** float(self._scenery.gamma)
+        return outside, light * tints_of(pose)[:, None, None]
 
 
 def lit_from(light: Tensor, pose: Tensor, s: Scenery) -> tuple[Tensor, Tensor]:
@@ -144,12 +144,6 @@ def leaning(lean: Tensor, pose: Tensor, s: Scenery) -> Tensor:
     near = float(s.near / s.light[1]) if s.near > 0 else 0.0
     shifted = (lean - near * pose[:, :3]) / (1 - near * pose[:, 1:2]).clamp_min(float(LOW))
     return torch.stack([shifted[:, 0], torch.ones_like(shifted[:, 0]), shifted[:, 2]], 1)
-
-
-def _turned_back(vector: Tensor, pose: Tensor) -> Tensor:
-    """Vectors (M, 3) in the frame of objects turned by their yaw."""
-    (x, y, z), cos, sin = vector.unbind(1), pose[:, 3].cos(), pose[:, 3].sin()
-    return torch.stack([cos * x - sin * z, y, sin * x + cos * z], 1)
 
 
 def _barycentric(screen: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ Two entry points, both float32, each for the objects or scenes ``start`` to ``st
 Coverage is by pixel centre (top-left ties may be drawn by both neighbours, which have the same depth there).
 Faces with a corner nearer than ``NEAR`` are not drawn. Depth and colour are interpolated with perspective.
 An object whose pose is not finite, or whose coordinates add up to more than ``FAR``, is not drawn.
+A pose is x, y, z and yaw, or these and the attributes of ``renderers.mesh.attributes``: all of ``COLUMNS``.
 
 A buffer is a flat array (4, samples) here: red, green, blue and nearness, which is 1 / depth and 0 where nothing
 is; its sample (y, x) is entry ``y * width + x``. Boxes are (left, top, right, bottom) in samples, the last two
@@ -93,19 +94,61 @@ class Scenery(NamedTuple):
 
 
 @inner
+def _real(pose: Any) -> bool:
+    """Whether a pose can be drawn."""
+    total = ZERO
+    for j in range(pose.shape[0]):
+        total += abs(pose[j])
+    return bool(total <= FARTHEST)
+
+
+@inner
+def _turn(pose: Any) -> Any:
+    """An object's rotation ``Rx(pitch) Rz(roll) Ry(yaw)`` row by row, and its size."""
+    c, s = np.cos(pose[3]), np.sin(pose[3])
+    if pose.shape[0] == 4:
+        return c, ZERO, s, ZERO, ONE, ZERO, -s, ZERO, c, ONE
+    size, cp, sp, cr, sr = pose[4], np.cos(pose[5]), np.sin(pose[5]), np.cos(pose[6]), np.sin(pose[6])
+    first = cr * c, -sr, cr * s
+    second = cp * sr * c + sp * s, cp * cr, cp * sr * s - sp * c
+    third = sp * sr * c - cp * s, sp * cr, sp * sr * s + cp * c
+    return (*first, *second, *third, size)
+
+
+@inner
+def _tint(pose: Any) -> Any:
+    """The factors on an object's colours."""
+    return (ONE, ONE, ONE) if pose.shape[0] == 4 else (pose[7], pose[8], pose[9])
+
+
+@inner
+def _axes(r: Any, pose: Any) -> Any:
+    """An object's axes, as long as it is large, seen in a frame of axes ``r``, row by row."""
+    if pose.shape[0] == 4:
+        c, s = np.cos(pose[3]), np.sin(pose[3])
+        right = r[0, 0] * c - r[0, 2] * s, r[0, 1], r[0, 0] * s + r[0, 2] * c
+        up = r[1, 0] * c - r[1, 2] * s, r[1, 1], r[1, 0] * s + r[1, 2] * c
+        return *right, *up, r[2, 0] * c - r[2, 2] * s, r[2, 1], r[2, 0] * s + r[2, 2] * c
+    x, y, z, u, v, w, a, b, c, size = _turn(pose)
+    rows = r[0, 0], r[0, 1], r[0, 2], r[1, 0], r[1, 1], r[1, 2], r[2, 0], r[2, 1], r[2, 2]
+    i, j, k, e, f, g, o, p, q = rows
+    right = size * (i * x + j * u + k * a), size * (i * y + j * v + k * b), size * (i * z + j * w + k * c)
+    up = size * (e * x + f * u + g * a), size * (e * y + f * v + g * b), size * (e * z + f * w + g * c)
+    return *right, *up, size * (o * x + p * u + q * a), size * (o * y + p * v + q * b), size * (o * z + p * w + q * c)
+
+
+@inner
 def _project(s: Any, identity: int, pose: Any, screen: Any) -> int:
     """Vertices of one object to ``screen`` (x, y, 1/z; V), x and y in samples from the top left; their number.
 
     1/z is -1 for those nearer than NEAR.
     """
-    if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
+    if not _real(pose):
         return 0
-    cos, sin = np.cos(pose[3]), np.sin(pose[3])
     r, f = s.rotation, s.focal
     # the object's axes seen from the camera, and its foot; across and down in samples at depth 1
-    xx, xy, xz = f * (r[0, 0] * cos - r[0, 2] * sin), f * r[0, 1], f * (r[0, 0] * sin + r[0, 2] * cos)
-    yx, yy, yz = f * (r[1, 0] * cos - r[1, 2] * sin), f * r[1, 1], f * (r[1, 0] * sin + r[1, 2] * cos)
-    zx, zy, zz = r[2, 0] * cos - r[2, 2] * sin, r[2, 1], r[2, 0] * sin + r[2, 2] * cos
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = _axes(r, pose)
+    xx, xy, xz, yx, yy, yz = f * xx, f * xy, f * xz, f * yx, f * yy, f * yz
     a, b, c = pose[0] - s.eye[0], pose[1] - s.eye[1], pose[2] - s.eye[2]
     x0 = f * (r[0, 0] * a + r[0, 1] * b + r[0, 2] * c)
     y0 = f * (r[1, 0] * a + r[1, 1] * b + r[1, 2] * c)
@@ -152,17 +195,18 @@ def _shade(s: Any, c: int, lit: Any) -> Any:
 @inner
 def _project_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any) -> int:
     """As ``_project``, of the shadow that the k-th direction of the light casts on the table."""
-    if not abs(pose[0]) + abs(pose[1]) + abs(pose[2]) + abs(pose[3]) <= FARTHEST:
+    if not _real(pose):
         return 0
-    cos, sin = np.cos(pose[3]), np.sin(pose[3])
+    a0, a1, a2, b0, b1, b2, c0, c1, c2, size = _turn(pose)
     lean_x, lean_z = _lean(s, pose, k)
     r, f = s.rotation, s.focal
     x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
     middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
     start = s.vertex_start[identity]
     for v in range(s.vertex_start[identity + 1] - start):
-        x, z, tall = s.vertices[0, start + v], s.vertices[2, start + v], pose[1] + s.vertices[1, start + v]
-        a, c = x0 + cos * x + sin * z - lean_x * tall, z0 - sin * x + cos * z - lean_z * tall
+        x, y, z = size * s.vertices[0, start + v], size * s.vertices[1, start + v], size * s.vertices[2, start + v]
+        tall = pose[1] + b0 * x + b1 * y + b2 * z
+        a, c = x0 + a0 * x + a2 * z + a1 * y - lean_x * tall, z0 + c0 * x + c2 * z + c1 * y - lean_z * tall
         depth = r[2, 0] * a + r[2, 1] * y0 + r[2, 2] * c
         seen = depth >= NEAREST
         inverse = ONE / (depth if seen else ONE)
@@ -269,20 +313,21 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
     nearness = buffer[3]
     for p in range(*rows(window, box)):
         nearness[p] = ZERO
-    cos, sin = np.cos(pose[3]), np.sin(pose[3])
+    a0, a1, a2, b0, b1, b2, c0, c1, c2, size = _turn(pose)
     lx, ly, lz, strength = _towards_light(s, pose)
-    lx, lz = cos * lx - sin * lz, sin * lx + cos * lz
+    lx, ly, lz = a0 * lx + c0 * lz + b0 * ly, a1 * lx + c1 * lz + b1 * ly, a2 * lx + c2 * lz + b2 * ly
     x, y, z = s.eye[0] - pose[0], s.eye[1] - pose[1], s.eye[2] - pose[2]
-    x, z = cos * x - sin * z, sin * x + cos * z
+    x, y, z = a0 * x + c0 * z + b0 * y, a1 * x + c1 * z + b1 * y, a2 * x + c2 * z + b2 * y
+    red, green, blue = _tint(pose)
     flat, closed = s.flat[identity], s.closed[identity]
     for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         nx, ny, nz = s.planes[0, face], s.planes[1, face], s.planes[2, face]
-        outside = nx * x + ny * y + nz * z > s.planes[3, face]
+        outside = nx * x + ny * y + nz * z > size * s.planes[3, face]
         if closed and not outside:
             continue
         facing = nx * lx + ny * ly + nz * lz
         lit = strength * max(ZERO, facing if outside else -facing)
-        shade = _shade(s, 0, lit), _shade(s, 1, lit), _shade(s, 2, lit)
+        shade = red * _shade(s, 0, lit), green * _shade(s, 1, lit), blue * _shade(s, 2, lit)
         i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, k, s.colors[face], flat, shade, buffer, window, box)
 
@@ -301,13 +346,13 @@ def _silhouette(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: A
     """Nearness in the ``box`` of the shadow that the k-th direction of the light casts; ``box`` from ``_bound``."""
     for p in range(*rows(window, box)):
         buffer[3, p] = ZERO
-    cos, sin = np.cos(pose[3]), np.sin(pose[3])
-    lean_x, lean_z = _lean(s, pose, k)
-    lx, lz = cos * lean_x - sin * lean_z, sin * lean_x + cos * lean_z
+    a0, a1, a2, b0, b1, b2, c0, c1, c2, _ = _turn(pose)
+    x, z = _lean(s, pose, k)
+    lx, ly, lz = a0 * x + c0 * z + b0, a1 * x + c1 * z + b1, a2 * x + c2 * z + b2
     black = ZERO, ZERO, ZERO
     for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         # the lit side of a closed mesh casts all of its shadow
-        if s.closed[identity] and not s.planes[0, face] * lx + s.planes[1, face] + s.planes[2, face] * lz > 0:
+        if s.closed[identity] and not s.planes[0, face] * lx + s.planes[1, face] * ly + s.planes[2, face] * lz > 0:
             continue
         i, j, m = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, m, s.colors[face], True, black, buffer, window, box)
@@ -369,7 +414,7 @@ def darkroom(s: Any) -> Any:
 
 @outer
 def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, layers: Any) -> None:
-    """Draw M objects, identities (M,), poses (M, 4), as ``layers`` (M, 4 or 5, SH * SW): red, green, blue, depth,
+    """Draw M objects, identities (M,), poses (M, P), as ``layers`` (M, 4 or 5, SH * SW): red, green, blue, depth,
     shade.
 
     The shade is there if the light casts shadows.
@@ -432,7 +477,7 @@ def _reduce(buffer: Any, box: Any, width: int, factor: int, image: Any) -> None:
 
 @outer
 def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, poses: Any, canvases: Any) -> None:
-    """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N), poses (B, N, 4); canvas n shows the first n slots.
+    """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N), poses (B, N, P); canvas n shows the first n slots.
 
     ``grounds`` (1 or B, 3, SH * SW) are the backgrounds.
     """
@@ -465,7 +510,7 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, 
 
 @inner
 def surround(s: Any, identities: Any, poses: Any, whole: Any, screen: Any, box: Any, window: Any) -> None:
-    """``window`` becomes the smallest box around objects of identities (M,) and poses (M, 4), and their shadows.
+    """``window`` becomes the smallest box around objects of identities (M,) and poses (M, P), and their shadows.
 
     All 0 if none is seen.
     """

@@ -11,19 +11,20 @@ from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
+from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, held
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.files import BareMesh, MeshFile
 from renderers.mesh.rasterizer import NEAR
-from renderers.mesh.scenery import RGB, Light, Table, check_color, check_eye, pack, paint_background
+from renderers.mesh.scenery import RGB, WHITE, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
 from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
 from renderers.pixel_loss import PixelLoss
 from renderers.renamed import renamed_arguments
+from renderers.rotations import rotation_matrix
 from renderers.spaces import Categorical, Coordinate
 
-Range = tuple[float, float]
 DEFAULT = ("cube", "sphere", "cylinder")
 CLOSEST = 0.9
 """Share of two solids' widths that must lie between their axes: poses are never exact."""
@@ -32,7 +33,8 @@ CLOSEST = 0.9
 class MeshRenderer(Renderer):
     """Draws triangle meshes, one for each identity, with a z-buffer, without gradients of its own.
 
-    ``what`` is the identity, ``where`` the free ones of x, y, z (world units; the object's foot) and yaw (radians).
+    ``what`` is the identity, ``where`` the free ones of x, y, z (world units; the object's foot), yaw (radians) and the
+    attributes size, pitch, roll (radians), red, green and blue.
 
     Args:
         identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone) and those of ``meshes``.
@@ -46,8 +48,15 @@ class MeshRenderer(Renderer):
         table: the ground in the background.
         x, y, z: a pair [low, high] frees the coordinate over that support, a number fixes it.
         yaw: null frees it, a number (radians) fixes it.
-        position_step, yaw_step: central finite-difference steps, world units and radians. An image with hard edges
-            is piecewise constant: take about half a pixel to a pixel.
+        size: factor on the identity's size, about its foot: a pair frees it, a number fixes it.
+        pitch, roll: tilt about the foot, radians, by pitch towards the viewer and by roll to the left, likewise.
+            (``renderers.rotations.rotation_matrix``; what turns by its own axis goes on to.)
+        color: a pair within [0, 1] frees red, green and blue over it: what the object reflects of each, as images have
+            it (sRGB), times the mesh's own colours. Built-in shapes that ``colors`` does not name are then white
+            themselves, so that it is their colour. Null: identities keep their own.
+        position_step, yaw_step: central finite-difference steps, world units and radians, the latter of tilt, too. An
+            image with hard edges is piecewise constant: take about half a pixel to a pixel.
+        size_step, color_step: likewise.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
         backend: what draws: ``embedded``, our own rasteriser (numba on the CPU, Triton on CUDA), or ``pytorch3d``,
             where that is installed.
@@ -76,8 +85,14 @@ class MeshRenderer(Renderer):
         y: Range | float = 0.0,
         z: Range | float = (-1.9, 1.9),
         yaw: float | None = None,
+        size: Range | float = 1.0,
+        pitch: Range | float = 0.0,
+        roll: Range | float = 0.0,
+        color: Range | None = None,
         position_step: float = 0.06,
         yaw_step: float = 0.08,
+        size_step: float = 0.1,
+        color_step: float = 0.05,
         supersample: int = 1,
         backend: str = "embedded",
         shared: Sequence[str] = (),
@@ -95,7 +110,7 @@ class MeshRenderer(Renderer):
                 "light.shadow falls on the table, and table width is 0: draw a table, or leave the shadow out"
             )
         sources = _sources(identities, meshes or {})
-        drawn = _meshes(sources, colors or {}, sizes or {})
+        drawn = _meshes(sources, colors or {}, sizes or {}, COLORS if color is None else dict.fromkeys(COLORS, WHITE))
         self._digests = {
             f"mesh {identity!r}": mesh.digest
             for (identity, source), mesh in zip(sources.items(), drawn)
@@ -113,6 +128,10 @@ class MeshRenderer(Renderer):
             free.append(Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods))
         else:
             self._fixed["yaw"] = float(yaw)
+        steps = {"size": size_step, "pitch": yaw_step, "roll": yaw_step, "color": color_step}
+        attributes, kept = coordinates(size, pitch, roll, color, steps)
+        free, self._fixed = free + attributes, self._fixed | kept
+        self._columns = COLUMNS if attributes or kept != {name: ATTRIBUTES[name] for name in kept} else UPRIGHT
         if not free:
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
@@ -162,7 +181,8 @@ class MeshRenderer(Renderer):
         By a tenth of their width at least: those that touch are not meant.
         """
         foot = self.full_pose(where)[..., :3]
-        core, tall = (where.new_tensor(sizes)[what] for sizes in (self._cores, self.heights))
+        core, tall = where.new_tensor(self._cores)[what], where.new_tensor(self.heights)[what]
+        core, tall = core * self._size(where), tall * self._size(where)
         apart = torch.cdist(foot[..., [0, 2]], foot[..., [0, 2]])
         near = apart < CLOSEST * (core.unsqueeze(-1) + core.unsqueeze(-2))
         low, high = foot[..., 1], foot[..., 1] + tall
@@ -221,26 +241,41 @@ class MeshRenderer(Renderer):
         pose = self.full_pose(where)
         lift = sum(self.heights) / len(self.heights) / 2
         middle = torch.stack([pose[..., 0], pose[..., 1] + lift, pose[..., 2]], -1)
+        size = torch.ones_like(pose[..., 0])
+        if len(self._columns) > len(UPRIGHT):
+            axis = rotation_matrix(*pose[..., [3, 5, 6]].unbind(-1))[..., 1]
+            middle, size = pose[..., :3] + lift * pose[..., 4:5] * axis, pose[..., 4]
         image, depth = self.camera.project(middle, width / height)
-        return image, self.camera.focal() * lift * 1.3 / depth
+        return image, self.camera.focal() * lift * 1.3 / depth * size
 
     def unproject(self, image: Tensor) -> dict[str, Tensor]:
         """x and z (those that are free) of an object whose middle is seen at ``image`` (..., 2)."""
         _, height, width = self.image_shape
         foot = self._fixed.get("y", 0.0)
-        lift = sum(self.heights) / len(self.heights) / 2
+        lift = sum(self.heights) / len(self.heights) / 2 * self._usual("size")
         point = self.camera.unproject(image, foot + lift, width / height)
         return {name: point[..., axis] for name, axis in (("x", 0), ("z", 2)) if name in self.where.names}
 
     def full_pose(self, where: Tensor) -> Tensor:
-        """Free coordinates (..., P) to all of x, y, z, yaw (..., 4)."""
+        """Free coordinates (..., P) to all of x, y, z, yaw (..., 4), and with attributes to ``COLUMNS`` (..., 10)."""
         columns = []
-        for name in ("x", "y", "z", "yaw"):
+        for name in self._columns:
             if name in self._fixed:
                 columns.append(torch.full_like(where[..., 0], self._fixed[name]))
             else:
                 columns.append(where[..., self.where.names.index(name)])
-        return torch.stack(columns, -1)
+        return held(torch.stack(columns, -1))
+
+    def _size(self, where: Tensor) -> Tensor | float:
+        """Of objects at poses (..., P), (...)."""
+        return self.full_pose(where)[..., 4] if len(self._columns) > len(UPRIGHT) else 1.0
+
+    def _usual(self, name: str) -> float:
+        """The value of an attribute that is fixed, or the middle of its support."""
+        if name in self._fixed:
+            return self._fixed[name]
+        free = self.where.coordinates[self.where.names.index(name)]
+        return (free.low + free.high) / 2
 
     def _behind(self, where: Tensor, background: Tensor | None) -> Tensor | None:
         """A background (1 or B, 3, SH, SW), float32, for the backend, which has the renderer's own."""
@@ -250,7 +285,7 @@ class MeshRenderer(Renderer):
         return ground if ground.dim() == 4 else ground.unsqueeze(0)
 
     def _objects(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Identities (...,), int64, and whole poses (..., 4), float32, for the backend."""
+        """Identities (...,), int64, and whole poses (..., 4 or 10), float32, for the backend."""
         self.where.check(where)
         if what.shape != where.shape[:-1]:
             raise ValueError(
@@ -271,12 +306,12 @@ class MeshRenderer(Renderer):
 
     def _check_view(self) -> None:
         """Every corner of the pose support must project into the image."""
-        spans = [(c.low, c.high) for c in self.where.coordinates if not c.circular]
-        axes = [c.name for c in self.where.coordinates if not c.circular]
-        yaw = [0.0] if "yaw" in self.where.names else []
+        axes = [c.name for c in self.where.coordinates if c.name in ("x", "y", "z")]
+        spans = [(c.low, c.high) for c in self.where.coordinates if c.name in axes]
+        others = [0.0] * (len(self.where) - len(axes))
         for corner in np.ndindex(*(2,) * len(spans)):
             values = [span[side] for span, side in zip(spans, corner)]
-            point = self.full_pose(torch.tensor(values + yaw))[:3]
+            point = self.full_pose(torch.tensor(values + others))[:3]
             image, depth = self.camera.project(point, self.image_shape[2] / self.image_shape[1])
             if not (depth > NEAR and image.abs().max() <= 1):  # nor NaN
                 place = ", ".join(f"{a}={v:g}" for a, v in zip(axes, values)) or "the fixed position"
@@ -302,7 +337,9 @@ def _sources(identities: Sequence[str], meshes: dict[str, BareMesh | MeshFile | 
     return {identity: str(file.path) if file.path in BUILT_IN else file for identity, file in files.items()}
 
 
-def _meshes(sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: dict[str, float]) -> list[Mesh]:
+def _meshes(
+    sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: dict[str, float], own: dict[str, RGB]
+) -> list[Mesh]:
     for name, given in (("colors", colors), ("sizes", sizes)):
         _check_names(name, given, list(sources))
     for identity, color in colors.items():
@@ -311,12 +348,12 @@ def _meshes(sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: d
         if not 0 < size < math.inf:
             raise ValueError(f"sizes[{identity!r}] must be positive and finite, got {size}: 1 is the built-in size")
     return [
-        _mesh(identity, source, colors.get(identity)).scaled(sizes.get(identity, 1.0))
+        _mesh(source, colors.get(identity), identity, own).scaled(sizes.get(identity, 1.0))
         for identity, source in sources.items()
     ]
 
 
-def _mesh(identity: str, source: MeshFile | str, color: RGB | None) -> Mesh:
+def _mesh(source: MeshFile | str, color: RGB | None, identity: str, own: dict[str, RGB]) -> Mesh:
     if isinstance(source, MeshFile):
         from renderers.mesh.files.building import built  # much to import, and wanted only here
 
@@ -324,7 +361,7 @@ def _mesh(identity: str, source: MeshFile | str, color: RGB | None) -> Mesh:
             return built(source, color)
         except ValueError as error:
             raise ValueError(f"meshes[{identity!r}] {error}") from error
-    return BUILT_IN[source](COLORS[source] if color is None else color)
+    return BUILT_IN[source](own[source] if color is None else color)
 
 
 def _check_names(name: str, given: Iterable[str], identities: Sequence[str]) -> None:

@@ -243,8 +243,8 @@ def score_swaps(
 
     Args:
         grounds: backgrounds (1 or B, 3, SH * SW).
-        slots: identities (B, N) and poses (B, N, 4), as they are.
-        others: identities (B, N, M) and poses (B, N, M, 4), the alternatives.
+        slots: identities (B, N) and poses (B, N, P), as they are.
+        others: identities (B, N, M) and poses (B, N, M, P), the alternatives.
         target: (B, N + 1, 3, H, W) where the objective of canvas n is its inner product with ``target[:, n]``;
             otherwise images (B, 1, 3, H, W).
         scoring: the objective's code in ``renderers.pixel_loss``; the loss's parameter, float32, and scale (3, H, W).

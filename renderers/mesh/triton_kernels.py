@@ -7,6 +7,7 @@ written, and differences (draw, composite, contract, forget) need no memory for 
 A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
 the order (pixel, sample). Meshes, camera and light come as in ``rasterizer.Scenery``; ``camera`` is one array of
 rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma and ``LEANS`` times lean (2).
+Poses have ``POSE`` numbers: 4, or with the objects' attributes 10, as in ``rasterizer``.
 """
 
 import triton
@@ -53,18 +54,56 @@ def _means(values, factor, SIDE: tl.constexpr, SUB: tl.constexpr):
 
 
 @triton.jit
-def _corner(vertices, total, index, known, pose, lean_x, lean_z, camera, height, width, FLAT: tl.constexpr):
+def _real(pose, POSE: tl.constexpr):
+    """Whether a pose can be drawn: not if one of its numbers is NaN."""
+    size = tl.abs(tl.load(pose))
+    for j in tl.static_range(1, POSE):
+        size += tl.abs(tl.load(pose + j))
+    return size <= FAR
+
+
+@triton.jit
+def _placed(pose, x, y, z):
+    """Vectors of an object with attributes about its foot: turned by yaw, then by roll and pitch, and of its size."""
+    size, cos, sin = tl.load(pose + 4), tl.cos(tl.load(pose + 3)), tl.sin(tl.load(pose + 3))
+    x, y, z = size * (cos * x + sin * z), size * y, size * (cos * z - sin * x)
+    cos, sin = tl.cos(tl.load(pose + 6)), tl.sin(tl.load(pose + 6))
+    x, y = cos * x - sin * y, sin * x + cos * y
+    cos, sin = tl.cos(tl.load(pose + 5)), tl.sin(tl.load(pose + 5))
+    return x, cos * y - sin * z, sin * y + cos * z
+
+
+@triton.jit
+def _turned_back(pose, x, y, z, POSE: tl.constexpr):
+    """Vectors in the frame of an object, its size left out."""
+    if POSE > 4:
+        cos, sin = tl.cos(tl.load(pose + 5)), tl.sin(tl.load(pose + 5))
+        y, z = cos * y + sin * z, cos * z - sin * y
+        cos, sin = tl.cos(tl.load(pose + 6)), tl.sin(tl.load(pose + 6))
+        x, y = cos * x + sin * y, cos * y - sin * x
+    cos, sin = tl.cos(tl.load(pose + 3)), tl.sin(tl.load(pose + 3))
+    return cos * x - sin * z, y, sin * x + cos * z
+
+
+@triton.jit
+def _corner(
+    vertices, total, index, known, pose, lean_x, lean_z, camera, height, width, FLAT: tl.constexpr, POSE: tl.constexpr
+):
     """Vertices of an object to the screen: column, row, nearness (-1: nearer than NEAR).
 
     ``FLAT``: those of its shadow, flat on the table, where what is y high lies ``lean`` y back.
     """
     x0, y0 = tl.load(pose) - tl.load(camera + 9), tl.load(pose + 1) - tl.load(camera + 10)
     z0, focal = tl.load(pose + 2) - tl.load(camera + 11), tl.load(camera + 15)
-    cos, sin = tl.cos(tl.load(pose + 3)), tl.sin(tl.load(pose + 3))
     x = tl.load(vertices + index, known, 0.0)
     y = tl.load(vertices + total + index, known, 0.0)
     z = tl.load(vertices + 2 * total + index, known, 0.0)
-    a, b, c = x0 + cos * x + sin * z, y0 + y, z0 - sin * x + cos * z
+    if POSE > 4:
+        x, y, z = _placed(pose, x, y, z)
+        a, b, c = x0 + x, y0 + y, z0 + z
+    else:
+        cos, sin = tl.cos(tl.load(pose + 3)), tl.sin(tl.load(pose + 3))
+        a, b, c = x0 + cos * x + sin * z, y0 + y, z0 - sin * x + cos * z
     if FLAT:
         tall = tl.load(pose + 1) + y
         a, b, c = a - lean_x * tall, b - tall, c - lean_z * tall
@@ -92,14 +131,15 @@ def _corners(
     height,
     width,
     FLAT: tl.constexpr,
+    POSE: tl.constexpr,
 ):
     """The three corners of faces on the screen, each as ``_corner`` gives it."""
     i = base + tl.load(faces + face, known, 0)
     j = base + tl.load(faces + face_total + face, known, 0)
     k = base + tl.load(faces + 2 * face_total + face, known, 0)
-    ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, lean_x, lean_z, camera, height, width, FLAT)
-    bx, by, bw = _corner(vertices, vertex_total, j, known, pose, lean_x, lean_z, camera, height, width, FLAT)
-    cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, lean_x, lean_z, camera, height, width, FLAT)
+    ax, ay, aw = _corner(vertices, vertex_total, i, known, pose, lean_x, lean_z, camera, height, width, FLAT, POSE)
+    bx, by, bw = _corner(vertices, vertex_total, j, known, pose, lean_x, lean_z, camera, height, width, FLAT, POSE)
+    cx, cy, cw = _corner(vertices, vertex_total, k, known, pose, lean_x, lean_z, camera, height, width, FLAT, POSE)
     return ax, ay, aw, bx, by, bw, cx, cy, cw
 
 
@@ -161,13 +201,12 @@ def _nearness(x, y, drawn, ax, ay, aw, bx, by, bw, cx, cy, cw):
 @triton.jit
 def _shadow(
     what, pose, vertices, faces, vertex_start, face_start, vertex_total, face_total, camera, table, height, width,
-    x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
+    x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr, POSE: tl.constexpr,
 ):  # fmt: skip
     """What one object lets through of the table's light in a tile's samples."""
     shade = tl.full((COUNT,), 1.0, tl.float32)
     start, stop, base = tl.load(face_start + what), tl.load(face_start + what + 1), tl.load(vertex_start + what)
-    size = tl.abs(tl.load(pose)) + tl.abs(tl.load(pose + 1)) + tl.abs(tl.load(pose + 2)) + tl.abs(tl.load(pose + 3))
-    if size <= FAR:  # not if one is NaN
+    if _real(pose, POSE):
         darkening = tl.where(real, tl.load(table + y * width + x, real, 0.0), 0.0) * tl.load(camera + 22)
         low_x, high_x = _span(x, real)
         low_y, high_y = _span(y, real)
@@ -182,7 +221,7 @@ def _shadow(
                 known = face < stop
                 ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
                     vertices, vertex_total, faces, face_total, base, face, known, pose, lean_x, lean_z, camera,
-                    height, width, True,
+                    height, width, True, POSE,
                 )  # fmt: skip
                 drawn = known & _touches(low_x, high_x, low_y, high_y, ax, ay, aw, bx, by, bw, cx, cy, cw)
                 if tl.max(drawn.to(tl.int32)) > 0:
@@ -211,24 +250,26 @@ def _shade(camera, c, lit):
 @triton.jit
 def _draw(
     what, pose, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total, camera,
-    height, width, x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr,
+    height, width, x, y, real, COUNT: tl.constexpr, FACES: tl.constexpr, POSE: tl.constexpr,
 ):  # fmt: skip
     """One object in the samples of a tile: red, green, blue and nearness, all 0 where it is not."""
-    px, py, pz, yaw = tl.load(pose), tl.load(pose + 1), tl.load(pose + 2), tl.load(pose + 3)
+    px, py, pz = tl.load(pose), tl.load(pose + 1), tl.load(pose + 2)
     nearness, best = tl.zeros((COUNT,), tl.float32), tl.full((COUNT,), -1, tl.int32)
     red, green, blue = nearness, nearness, nearness
     start, stop, base = tl.load(face_start + what), tl.load(face_start + what + 1), tl.load(vertex_start + what)
-    if tl.abs(px) + tl.abs(py) + tl.abs(pz) + tl.abs(yaw) <= FAR:  # not if one is NaN
-        cos, sin = tl.cos(yaw), tl.sin(yaw)
+    if _real(pose, POSE):
         hidden_back = tl.load(closed + what) != 0
         ex, ey, ez = tl.load(camera + 9) - px, tl.load(camera + 10) - py, tl.load(camera + 11) - pz
-        eye_x, eye_z = cos * ex - sin * ez, sin * ex + cos * ez
+        eye_x, eye_y, eye_z = _turned_back(pose, ex, ey, ez, POSE)
+        if POSE > 4:
+            size = tl.load(pose + 4)
+            eye_x, eye_y, eye_z = eye_x / size, eye_y / size, eye_z / size
         low_x, high_x = _span(x, real)
         low_y, high_y = _span(y, real)
         for first in range(start, stop, FACES):
             face = first + tl.arange(0, FACES)
             known = face < stop
-            _, _, _, outside = _side(planes, face_total, face, known, eye_x, ey, eye_z)
+            _, _, _, outside = _side(planes, face_total, face, known, eye_x, eye_y, eye_z)
             ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
                 vertices,
                 vertex_total,
@@ -244,6 +285,7 @@ def _draw(
                 height,
                 width,
                 False,
+                POSE,
             )
             drawn = known & (outside | (not hidden_back))
             drawn &= _touches(low_x, high_x, low_y, high_y, ax, ay, aw, bx, by, bw, cx, cy, cw)
@@ -256,7 +298,7 @@ def _draw(
         shown = real & (best >= 0)
         nearness = tl.where(shown, nearness, 0.0)
         face = tl.maximum(best, 0)
-        nx, ny, nz, outside = _side(planes, face_total, face, shown, eye_x, ey, eye_z)
+        nx, ny, nz, outside = _side(planes, face_total, face, shown, eye_x, eye_y, eye_z)
         near = tl.load(camera + 23)
         lx, ly, lz = (
             tl.load(camera + 12) - near * px,
@@ -264,14 +306,31 @@ def _draw(
             tl.load(camera + 14) - near * pz,
         )
         distance = tl.where(near > 0, tl.sqrt(lx * lx + ly * ly + lz * lz), 1.0)
-        facing = nx * (cos * lx - sin * lz) + ny * ly + nz * (sin * lx + cos * lz)
+        lx, ly, lz = _turned_back(pose, lx, ly, lz, POSE)
+        facing = nx * lx + ny * ly + nz * lz
         facing = tl.where(outside, facing, -facing)
         lit = tl.maximum(facing, 0.0) / (distance * distance * distance)
         red = _shade(camera, 0, lit)
         green = _shade(camera, 1, lit)
         blue = _shade(camera, 2, lit)
+        if POSE > 4:
+            red, green, blue = red * tl.load(pose + 7), green * tl.load(pose + 8), blue * tl.load(pose + 9)
         ax, ay, aw, bx, by, bw, cx, cy, cw = _corners(
-            vertices, vertex_total, faces, face_total, base, face, shown, pose, 0.0, 0.0, camera, height, width, False
+            vertices,
+            vertex_total,
+            faces,
+            face_total,
+            base,
+            face,
+            shown,
+            pose,
+            0.0,
+            0.0,
+            camera,
+            height,
+            width,
+            False,
+            POSE,
         )
         dx, dy = x.to(tl.float32) + 0.5 - ax, y.to(tl.float32) + 0.5 - ay
         ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
@@ -289,7 +348,7 @@ def _draw(
 def draw_layers(
     what, poses, layers, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total, face_total,
     camera, table, height, width, factor, inverse,
-    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
+    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr, POSE: tl.constexpr,
 ):  # fmt: skip
     """Program m T + tile: object m's red, green, blue and nearness (``inverse``: depth) into layers (M, 4, SH * SW).
 
@@ -298,8 +357,8 @@ def draw_layers(
     tile, m, _ = _where(height, width, factor, SIDE)
     x, y, place, real, _, _ = _samples(tile, height, width, factor, SIDE, SUB)
     red, green, blue, nearness = _draw(
-        tl.load(what + m), poses + m * 4, vertices, faces, planes, colors, vertex_start, face_start, closed,
-        vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
+        tl.load(what + m), poses + m * POSE, vertices, faces, planes, colors, vertex_start, face_start, closed,
+        vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES, POSE,
     )  # fmt: skip
     size = height * width
     out = layers + m * (4 if LEANS == 0 else 5) * size + place
@@ -311,8 +370,8 @@ def draw_layers(
     tl.store(out + 3 * size, nearness, real)
     if LEANS > 0:
         shade = _shadow(
-            tl.load(what + m), poses + m * 4, vertices, faces, vertex_start, face_start, vertex_total, face_total,
-            camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
+            tl.load(what + m), poses + m * POSE, vertices, faces, vertex_start, face_start, vertex_total, face_total,
+            camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS, POSE,
         )  # fmt: skip
         tl.store(out + 4 * size, shade, real)
 
@@ -321,7 +380,7 @@ def draw_layers(
 def draw_canvases(
     what, poses, canvases, background, vertices, faces, planes, colors, vertex_start, face_start, closed, vertex_total,
     face_total, camera, table, height, width, factor, slots, step,
-    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
+    SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr, POSE: tl.constexpr,
 ):  # fmt: skip
     """Program b T + tile: scene b's prefix canvases into canvases (B, N + 1, 3, H * W).
 
@@ -344,16 +403,16 @@ def draw_canvases(
         if n < slots:
             slot = b * slots + n
             r, g, u, w = _draw(
-                tl.load(what + slot), poses + slot * 4, vertices, faces, planes, colors, vertex_start, face_start,
-                closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
+                tl.load(what + slot), poses + slot * POSE, vertices, faces, planes, colors, vertex_start, face_start,
+                closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES, POSE,
             )  # fmt: skip
             nearer = w > nearness
             red, green = tl.where(nearer, r, red), tl.where(nearer, g, green)
             blue, nearness = tl.where(nearer, u, blue), tl.where(nearer, w, nearness)
             if LEANS > 0:
                 shade = _shadow(
-                    tl.load(what + slot), poses + slot * 4, vertices, faces, vertex_start, face_start, vertex_total,
-                    face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
+                    tl.load(what + slot), poses + slot * POSE, vertices, faces, vertex_start, face_start, vertex_total,
+                    face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS, POSE,
                 )  # fmt: skip
                 shade = tl.where(nearness == 0, shade, 1.0)
                 red, green, blue = red * shade, green * shade, blue * shade
@@ -396,6 +455,7 @@ def score_swaps(
     other_what, other_poses, layers, target, scores, scale, background, vertices, faces, planes, colors, vertex_start,
     face_start, closed, vertex_total, face_total, camera, table, height, width, factor, slots, others, parameter, step,
     CODE: tl.constexpr, SIDE: tl.constexpr, SUB: tl.constexpr, FACES: tl.constexpr, LEANS: tl.constexpr,
+    POSE: tl.constexpr,
 ):  # fmt: skip
     """Program ((b N + i) M + m) T + tile: what alternative m of slot i changes in the tile, into scores.
 
@@ -408,14 +468,14 @@ def score_swaps(
     x, y, place, real, pixel, inside = _samples(tile, height, width, factor, SIDE, SUB)
     size, pixels = height * width, (height // factor) * (width // factor)
     red, green, blue, nearness = _draw(
-        tl.load(other_what + number), other_poses + number * 4, vertices, faces, planes, colors, vertex_start,
-        face_start, closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES,
+        tl.load(other_what + number), other_poses + number * POSE, vertices, faces, planes, colors, vertex_start,
+        face_start, closed, vertex_total, face_total, camera, height, width, x, y, real, SIDE * SIDE * SUB, FACES, POSE,
     )  # fmt: skip
     seen, planes_held = tl.max(nearness) > 0, (4 if LEANS == 0 else 5)
     if LEANS > 0:
         shade = _shadow(
-            tl.load(other_what + number), other_poses + number * 4, vertices, faces, vertex_start, face_start,
-            vertex_total, face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS,
+            tl.load(other_what + number), other_poses + number * POSE, vertices, faces, vertex_start, face_start,
+            vertex_total, face_total, camera, table, height, width, x, y, real, SIDE * SIDE * SUB, FACES, LEANS, POSE,
         )  # fmt: skip
         seen |= tl.min(shade) < 1
     if seen:

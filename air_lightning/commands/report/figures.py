@@ -29,6 +29,8 @@ FIGURES = {
     "position_error_mean": Figure("Position error, mean", "renderer's units", False, "over matched objects"),
     "position_error_share": Figure("Position error, relative", "share of the scene's width", False, "the median"),
     "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, identity being right"),
+    "size_error": Figure("Size error, median", "share of the true size", False, "over matched objects"),
+    "color_error": Figure("Colour error, median", "share", False, "mean of the channels, over matched objects"),
     "box_ap": Figure("Box AP", "average precision", True, "mean over overlaps from 0.5 to 0.95"),
     "box_ap50": Figure("Box AP at 0.5", "average precision", True, "boxes that overlap by half"),
     "box_ap75": Figure("Box AP at 0.75", "average precision", True, "boxes that overlap by three quarters"),
@@ -89,6 +91,7 @@ VALIDATION = (
     ),
     Plan("Position error", "renderer's units", {"val/position_error": "median", "val/position_error_mean": "mean"}),
     Plan("Rotation error", "degrees", {"val/rotation_error": "median"}),
+    Plan("Size and colour errors", "share", {"val/size_error": "size", "val/color_error": "colour"}),
     Plan("Objects in a scene", "mean", {"val/expected_count": "expected", "val/true_count": "true"}),
     Plan(
         "Precision and recall", "share of objects", {

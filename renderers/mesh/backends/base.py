@@ -50,8 +50,9 @@ def put(array: Any, device: torch.device) -> Tensor:
 class Backend(ABC):
     """Draws the meshes of one ``Scenery``. SH and SW are its height and width in samples, H and W those in pixels.
 
-    ``identities`` are int64, ``poses`` float32: x, y, z (world units, of the object's foot) and yaw (radians), on the
-    device of the result. Neither needs a gradient. An object whose pose is not finite is not drawn.
+    ``identities`` are int64, ``poses`` float32, on the device of the result: x, y, z (world units, of the object's
+    foot) and yaw (radians), P = 4, or these and the attributes, ``renderers.mesh.attributes.COLUMNS``, P = 10. Neither
+    needs a gradient. An object whose pose is not finite is not drawn.
 
     Args:
         scenery: meshes, camera, light and background.
@@ -62,14 +63,14 @@ class Backend(ABC):
 
     @abstractmethod
     def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
-        """M objects, each alone: identities (M,) and poses (M, 4) to (M, 4, SH, SW), red, green, blue and depth.
+        """M objects, each alone: identities (M,) and poses (M, P) to (M, 4, SH, SW), red, green, blue and depth.
 
         (M, 5, SH, SW) where the light casts shadows, with the shade.
         """
 
     @abstractmethod
     def canvases(self, identities: Tensor, poses: Tensor, background: Tensor | None = None) -> Tensor:
-        """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N) and poses (B, N, 4); canvas n shows the first n.
+        """Prefix canvases (B, N + 1, 3, H, W) of identities (B, N) and poses (B, N, P); canvas n shows the first n.
 
         ``background``: (1 or B, 3, SH, SW), float32, on the poses' device; None: the scenery's.
         """
@@ -88,8 +89,8 @@ class Backend(ABC):
         """What alternatives change, (B, N, M, N + 1), as ``Renderer.swap_scores`` defines it.
 
         Args:
-            identities, poses: the slots, (B, N) and (B, N, 4).
-            other_identities, other_poses: M alternatives for each, (B, N, M) and (B, N, M, 4).
+            identities, poses: the slots, (B, N) and (B, N, P).
+            other_identities, other_poses: M alternatives for each, (B, N, M) and (B, N, M, P).
             target: float32 images (B, 1, 3, H, W) where there is a ``loss``, otherwise (B, N + 1, 3, H, W).
             loss: one that has a code.
             background: as ``canvases`` takes it.

@@ -115,8 +115,8 @@ class Triton(Backend):
         """``programs`` for every tile. (CUDA has room for 2^31 in a grid's first dimension, 65 535 in the others.)"""
         s = self.scenery
         size = (s.height, s.width, s.supersample)
-        held = [tensor.contiguous() for tensor in tensors]
-        kernel[(self._tiles() * programs,)](*held, *scene, *size, *rest, **given, **self._tile)
+        held = [tensor.contiguous() for tensor in tensors]  # poses come second
+        kernel[(self._tiles() * programs,)](*held, *scene, *size, *rest, POSE=held[1].shape[-1], **given, **self._tile)
 
     def _tiles(self) -> int:
         s, side = self.scenery, self._tile["SIDE"]

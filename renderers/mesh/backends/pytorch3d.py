@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from renderers.compositing import Layer, compose, downsample, each
+from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
 from renderers.mesh.backends.base import Backend, Holdings, put
 from renderers.mesh.dense import leaning, lit_from
 from renderers.mesh.rasterizer import FAR, NEAR, Scenery
@@ -96,7 +97,7 @@ class PyTorch3D(Backend):
         return _Stage(canvases, depth.cummin(2).values, means, wanted)
 
     def _layers(self, identities: Tensor, poses: Tensor) -> Layer:
-        """Identities (...) and poses (..., 4) to layers (..., 3, SH, SW) and (..., SH, SW), all at once."""
+        """Identities (...) and poses (..., P) to layers (..., 3, SH, SW) and (..., SH, SW), all at once."""
         layers = self._draw(identities.flatten(), poses.flatten(0, -2))
         return each(lambda part: part.view(*identities.shape, *part.shape[1:]), layers)
 
@@ -115,7 +116,7 @@ class PyTorch3D(Backend):
         return found.squeeze(-1), depth.squeeze(-1), weights.squeeze(-2)
 
     def _draw(self, identities: Tensor, poses: Tensor) -> Layer:
-        """Identities (M,) and poses (M, 4) to layers, all at once."""
+        """Identities (M,) and poses (M, P) to layers, all at once."""
         s, stock = self.scenery, self._stock(poses.device)
         visible = _visible(s, stock, identities, poses)
         found, depth, weights = self._found(visible)
@@ -271,12 +272,10 @@ def _project(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor, lean:
     With ``lean`` (M, 3) those of its shadow.
     """
     places, _ = _owned(stock.vertex_start, identities, int(np.diff(s.vertex_start).max()))
-    x, y, z = stock.vertices[places].unbind(-1)
-    yaw = poses[:, 3:]
-    turned = torch.stack([yaw.cos() * x + yaw.sin() * z, y, yaw.cos() * z - yaw.sin() * x], -1)
+    placed = turned(stock.vertices[places], poses)
     if lean is not None:
-        turned = turned - (turned[..., 1:2] + poses[:, None, 1:2]) * lean.unsqueeze(1)
-    across, up, depth = (turned @ stock.rotation.T + (poses[:, None, :3] - stock.eye) @ stock.rotation.T).unbind(-1)
+        placed = placed - (placed[..., 1:2] + poses[:, None, 1:2]) * lean.unsqueeze(1)
+    across, up, depth = (placed @ stock.rotation.T + (poses[:, None, :3] - stock.eye) @ stock.rotation.T).unbind(-1)
     scale = 2 * float(s.focal) / min(s.height, s.width) / torch.where(depth < NEAR, 1, depth)
     return torch.stack([-across * scale, up * scale, depth], -1)
 
@@ -286,19 +285,13 @@ def _light(s: Scenery, stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Te
     planes = stock.planes[places]
     normal, offset = planes[..., :3], planes[..., 3]
     light, strength = lit_from(stock.light, poses, s)
-    eye, light = _to_object(stock.eye - poses[:, :3], poses), _to_object(light, poses)
-    outside = (normal * eye.unsqueeze(1)).sum(-1) > offset
+    eye, light = turned_back(stock.eye - poses[:, :3], poses), turned_back(light, poses)
+    outside = (normal * eye.unsqueeze(1)).sum(-1) > sizes_of(poses) * offset
     facing = (normal * light.unsqueeze(1)).sum(-1)
     lit = (strength.unsqueeze(1) * torch.where(outside, facing, -facing).clamp(min=0)).unsqueeze(-1)
     shade = stock.ambient + stock.diffuse * lit
-    return outside, shade if s.gamma == 1 else shade ** float(s.gamma)
-
-
-def _to_object(vectors: Tensor, poses: Tensor) -> Tensor:
-    """Vectors (M, 3) in the objects' own frames, their yaw undone."""
-    x, y, z = vectors.unbind(-1)
-    cos, sin = poses[:, 3].cos(), poses[:, 3].sin()
-    return torch.stack([cos * x - sin * z, y, sin * x + cos * z], -1)
+    shade = shade if s.gamma == 1 else shade ** float(s.gamma)
+    return outside, shade * tints_of(poses).unsqueeze(1)
 
 
 def _channels(layers: Layer) -> Tensor:
