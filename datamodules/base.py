@@ -44,7 +44,7 @@ def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Gen
     key = np.array((seed, SPLITS.index("test" if split == "predict" else split)), np.uint64)
     counter = np.array((0, 0, purpose, index), np.uint64)
     # Philox(key=key, counter=counter), which would ask the system for random bits first, in vain and for long
-    bits = np.random.Philox(_Zeros())
+    bits = np.random.Philox(_Zeros())  # type: ignore[arg-type]  # it takes any ISeedSequence
     bits.state = {
         "bit_generator": "Philox", "state": {"counter": counter, "key": key},
         "buffer": np.zeros(4, np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,

@@ -202,7 +202,8 @@ class _HalfSquares(torch.autograd.Function):
     def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, Tensor | None]:
         canvas, image = ctx.saved_tensors
         scale = incoming[..., None, None, None]
-        gradient = canvas.new_empty(torch.broadcast_shapes(canvas.shape, image.shape))
+        shape = torch.broadcast_shapes(canvas.shape, image.shape)  # type: ignore[no-untyped-call]
+        gradient = canvas.new_empty(shape)
         for out, a, b, by in _portions(gradient, canvas, image, scale):
             torch.sub(a, b, out=out).mul_(by)
         of_canvas = gradient.sum_to_size(canvas.shape) if ctx.needs_input_grad[0] else None
@@ -218,7 +219,7 @@ def _portions(*parts: Tensor) -> list[tuple[Tensor, ...]]:
     size = max(1, CACHED // max(1, first[:1].numel()))
     if first.device.type != "cpu" or size >= rows or any(part.shape[:1] != first.shape[:1] for part in parts):
         return [parts]
-    return list(zip(*(part.split(size) for part in parts)))
+    return list(zip(*(torch.split(part, size) for part in parts)))
 
 
 def check_scale(loss: PixelLoss, image_shape: tuple[int, ...]) -> None:

@@ -261,6 +261,17 @@ def test_fit(kind: str, options: dict[str, Any]) -> None:
     assert sum(logged[f"train/{name}"] for name in parts) == pytest.approx(logged["train/loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize(("every", "steps"), [(2, [2, 4]), (3, [3]), (0, [])])
+def test_lightning_is_told_the_steps_that_loggers_are_given(
+    every: int, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, told = MODULE["bumps"](), []
+    monkeypatch.setattr(module, "log_dict", lambda figures: told.append(module.global_step))
+    run = trainer(num_sanity_val_steps=0, max_steps=4, log_every_n_steps=every, limit_val_batches=0)
+    run.fit(module, datamodule=data_for(module))
+    assert told == steps
+
+
 def test_schedules_are_used_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     module = MODULE["discs"](likelihood_sd=Geometric(2.0, 0.5, 2), coarseness=Linear(3.0, 1.0, 2))
     scales, steps = [], []
