@@ -86,6 +86,8 @@ class ImageFolder(ToldImages):
         check_arguments(resize, val_share, test_share)
         if not memory >= 0:
             raise ValueError(f"memory must be a number of GiB from 0 on, got {memory}")
+        if unit is not None and not 0 < unit < float("inf"):
+            raise ValueError(f"unit must be a positive length in the renderer's unit, got {unit}: 0.001 of millimetres")
         self.folder = Path(folder).expanduser()
         self.source = f"folder={str(self.folder)!r}"
         # a wrong file shows here, before a run has begun

@@ -218,11 +218,14 @@ def test_another_attribute_as_identity(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form, unit", [("clevr", 1.0), ("bop", 0.01)])
 def test_places_in_a_files_world_are_poses_where_its_unit_is_given(tmp_path: Path, form: str, unit: float) -> None:
-    module = read(tmp_path / "images", FORMATS[form][0](tmp_path / "images"), unit=unit, identity=None)
+    truth = FORMATS[form][0](tmp_path / "images")
+    module = read(tmp_path / "images", truth, unit=unit, identity=None)
     assert module.coordinates(MeshRenderer()) == ("x", "z", "yaw")
     _, _, _, where, _, _ = by_count(module)[2]
     expected = [[1, 0, math.pi / 2], [1, -2, math.pi / 2]] if form == "clevr" else [[1, 0, 0], [1, 0, 0]]
     torch.testing.assert_close(where, torch.tensor(expected, dtype=torch.float32))
+    with pytest.raises(ValueError, match="unit must be a positive length in the renderer's unit, got 0.0: 0.001 of"):
+        read(tmp_path / "images", truth, unit=0.0)
 
 
 def test_bops_symmetries(tmp_path: Path) -> None:

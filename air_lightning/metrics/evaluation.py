@@ -16,6 +16,7 @@ from air_lightning.metrics.scenes import SceneMetrics
 from air_lightning.metrics.segmentation import foreground_ari, segments
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
+from renderers.constants import constant
 from renderers.spaces import Categorical
 
 POSITION = ("x", "y", "z")
@@ -76,10 +77,9 @@ class Evaluation(nn.Module):
         self._inferred, self._true = poses(renderer, renderer.where.names), poses(renderer, given)
         if not _turn_is_known(renderer, data):
             self._true = self._true._replace(turn=None)
-        self._symmetries: Tensor
-        self.register_buffer("_symmetries", _symmetries(renderer, data, self._inferred.turn), persistent=False)
         turn = self._inferred.turn
-        periods = None if turn is None else self._symmetries[:, turn].tolist()
+        self._symmetries = _symmetries(renderer, data, turn)
+        periods = None if turn is None else [row[turn] for row in self._symmetries]
         self._has_identities = isinstance(renderer.what, Categorical) and data.has_identities
         self._by_pose = bool(given)
         self._names = figure_names(renderer, data)
@@ -161,7 +161,7 @@ class Evaluation(nn.Module):
         ours, theirs = (rows, matching.inferred[matching.mask]), (rows, matching.true[matching.mask])
         where, true = seen.where[ours], batch.where[theirs]
         identity = seen.what[ours] if self._has_identities else torch.zeros_like(rows)
-        period = self._symmetries.to(where.dtype)[identity]
+        period = constant(self._symmetries, where.dtype, where.device)[identity]
         if self._has_identities:
             period = torch.where((identity == batch.what[theirs])[:, None], period, 0.0)
         mine, gap = self._compared(), where.new_zeros(len(rows), 0)
@@ -187,14 +187,14 @@ def poses(renderer: Renderer, names: Sequence[str]) -> Poses:
     return Poses(places, names.index(angle) if angle in names else None)
 
 
-def _symmetries(renderer: Renderer, data: SceneDataModule, turn: int | None) -> Tensor:
+def _symmetries(renderer: Renderer, data: SceneDataModule, turn: int | None) -> tuple[tuple[float, ...], ...]:
     """(K, P) turn of each identity that changes nothing: the truth's, where it tells it, or the renderer's."""
-    periods = renderer.where.periods(renderer.identity_count, torch.zeros(())).clone()
+    periods = renderer.where.periods(renderer.identity_count, torch.zeros(())).tolist()
     told = data.periods(renderer)
     if turn is not None and isinstance(renderer.what, Categorical):
-        for number, name in enumerate(renderer.what.names):
-            periods[number, turn] = told.get(name, periods[number, turn])
-    return periods
+        for name, row in zip(renderer.what.names, periods):
+            row[turn] = told.get(name, row[turn])
+    return tuple(map(tuple, periods))
 
 
 def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
