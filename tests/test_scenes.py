@@ -323,6 +323,18 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
     assert "again/ holds these 10 scenes already" in capsys.readouterr().out
 
 
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            FORMATS["png"], "finish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
+        with pytest.raises(SystemExit) as stop:
+            scenes(*SPRITES)
+    message = "error: [Errno 28] No space left on device: once that is mended, the same command goes on"
+    assert stop.value.code == 1 and message in capsys.readouterr().err and not Path("out").exists()
+    assert len(list((scenes(*SPRITES) / "images").iterdir())) == COUNT
+
+
 def test_another_seed_and_another_split_have_other_scenes() -> None:
     images = [
         (scenes(*SPRITES, *more, out=f"out{number}", count=1) / "images" / "000000.png").read_bytes()

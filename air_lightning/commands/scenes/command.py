@@ -11,7 +11,8 @@ truth. Of a config of `fit` its data is used, and its model's renderer where the
 DIR appears when all of it is written. Until then it is DIR.partial, and the same command goes on with that, whenever it
 was stopped: the files are the same, bit for bit.
 
-Exit status: 0 done, or there already; 2 wrong arguments; 130 (Ctrl-C) or 143 (SIGTERM) stopped.
+Exit status: 0 done, or there already; 1 a file could not be read or written, on a full disk for example; 2 wrong
+arguments; 130 (Ctrl-C) or 143 (SIGTERM) stopped.
 """
 
 import os
@@ -62,6 +63,8 @@ def main(args: Sequence[str]) -> None:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
         exit_with(2, f"error: {named_message(error, config.as_dict(), {})}")
+    except OSError as error:
+        exit_with(1, f"error: {error}: once that is mended, the same command goes on")
     except KeyboardInterrupt as error:
         exit_with(interrupt_status(error), "stopped: the same command goes on")
 
