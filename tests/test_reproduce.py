@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,14 @@ def test_a_fit_that_is_interrupted_saves_its_state_and_goes_on(tmp_path: Path, m
     fit = [sys.executable, str(ROOT / "tests" / "fake_fit.py"), "fit", "--points=40", "--pause=0.05", "--x=1"]
     state = tmp_path / "1" / "checkpoints" / "last.ckpt"
 
-    def interrupt(_: float) -> None:
-        if state.is_file() and state.read_text():
+    sleep, sent = time.sleep, list[bool]()
+
+    def interrupt(seconds: float) -> None:
+        """As Ctrl-C, once; what waits for the fit's end then sleeps as ever."""
+        if not sent and state.is_file() and state.read_text():
+            sent.append(True)
             raise KeyboardInterrupt
+        sleep(min(seconds, 0.05))
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(seeds.time, "sleep", interrupt)
