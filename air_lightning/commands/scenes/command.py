@@ -71,7 +71,8 @@ def main(args: Sequence[str]) -> None:
 
 def arguments() -> Parser:
     """The subcommand's parser."""
-    parser = Parser(prog="python -m air_lightning scenes", description=__doc__.partition("\n\n")[2])
+    title, _, rest = __doc__.split("\n\n", 2)  # jsonargparse fills lines, examples too
+    parser = Parser(prog="python -m air_lightning scenes", description=f"{title} {rest}")
     parser.add_argument("-c", "--config", action="config", help="Path to a YAML file of `fit`, or of these arguments.")
     parser.add_argument("--count", type=PositiveInt, required=True, help="How many scenes.")
     parser.add_argument("--output", type=Path, required=True, help="Folder to make.")
