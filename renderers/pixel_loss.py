@@ -215,6 +215,8 @@ def _portions(*parts: Tensor) -> list[tuple[Tensor, ...]]:
 
     All at once, too, where not all have the same B.
     """
+    if torch.compiler.is_compiling():  # a trace holds for any number of rows
+        return [parts]
     first, rows = parts[0], parts[0].shape[0]
     size = max(1, CACHED // max(1, first[:1].numel()))
     if first.device.type != "cpu" or size >= rows or any(part.shape[:1] != first.shape[:1] for part in parts):
