@@ -11,7 +11,13 @@ PAGE = Path(__file__).parent.parent / "docs" / "public_api.md"
 ROW = re.compile(r"^\| `([\w.]+)` \| (.+) \|$", re.M)
 TABLE = {package: re.findall(r"`(\w+)`", names) for package, names in ROW.findall(PAGE.read_text())}
 # packages whose `__all__` is for their neighbours in this repository alone
-INTERNAL = {"renderers.mesh.backends", "renderers.mesh.files", "renderers.mesh.files.gltf"}
+INTERNAL = {
+    "air_lightning.commands.predict.formats",
+    "air_lightning.commands.scenes.formats",
+    "renderers.mesh.backends",
+    "renderers.mesh.files",
+    "renderers.mesh.files.gltf",
+}
 
 
 def exporting_packages() -> list[str]:
