@@ -10,11 +10,11 @@ from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels, Pixels, white_of
 from datamodules.image_files.record import RawImage, without_alpha
 from datamodules.image_files.store import Finish, ReadImages
-from datamodules.told_images import ToldImages, check_arguments
+from datamodules.images_with_truth import ImagesWithTruth, check_arguments
 from datamodules.truth.labelled import LabelledTruth, Names
 
 
-class ImageArrays(ToldImages):
+class ImageArrays(ImagesWithTruth):
     """The images (N, H, W) or (N, H, W, C), C = 1, 3 or 4, of one HDF5 or NPZ file, and what it tells of them.
 
     Each is read from the file when it is wanted; none are held. What masks and visibility tell is for evaluation only
@@ -70,7 +70,7 @@ class ImageArrays(ToldImages):
         pixels = arrays[image]
         shape = _image_shape(f"the array {image!r} of {self.source}", pixels)
         names = Names(mask, visibility, identity, background, box, tuple(pose))
-        told = LabelledTruth(arrays, names, pixels.shape[0], shape) if truth else None
+        truths = LabelledTruth(arrays, names, pixels.shape[0], shape) if truth else None
         finish = Finish(Levels(scale, offset), resize, color)
         first = finish(_raw(pixels, 0))  # numbers of which none is known to be white show here
 
@@ -78,7 +78,7 @@ class ImageArrays(ToldImages):
             with arrays.reading():
                 return finish(_raw(pixels, row))
 
-        self.hold(ReadImages((pixels.shape[0], *first.shape), read), told, (val_share, test_share), stretch)
+        self.hold(ReadImages((pixels.shape[0], *first.shape), read), truths, (val_share, test_share), stretch)
 
 
 def _raw(pixels: Rows, row: int) -> RawImage:

@@ -9,12 +9,12 @@ from datamodules.image_files import SUFFIXES, found
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
 from datamodules.image_files.store import GIB, read
-from datamodules.told_images import ToldImages, check_arguments
+from datamodules.images_with_truth import ImagesWithTruth, check_arguments
 from datamodules.truth import Truth, read_truth
 from datamodules.truth.folder import FolderTruth
 
 
-class ImageFolder(ToldImages):
+class ImageFolder(ImagesWithTruth):
     """The images in a folder and those below it; no truth (see StillModule) unless a file tells it.
 
     They are held in memory as far as ``memory`` goes; where they take more, each is read from its file when it is
@@ -91,14 +91,14 @@ class ImageFolder(ToldImages):
         self.folder = Path(folder).expanduser()
         self.source = f"folder={str(self.folder)!r}"
         # a wrong file shows here, before a run has begun
-        told = None if truth is None else read_truth(Path(truth).expanduser())
-        held = read(self._paths(files, told), Levels(scale, offset), resize, color, int(memory * GIB), self.source)
-        known = None
-        if told is not None:
-            known = FolderTruth(told, self.folder, held.places, np.array(held.sizes), identity, unit)
-        self.hold(held.pixels, known, (val_share, test_share), stretch)
+        content = None if truth is None else read_truth(Path(truth).expanduser())
+        held = read(self._paths(files, content), Levels(scale, offset), resize, color, int(memory * GIB), self.source)
+        of_images = None
+        if content is not None:
+            of_images = FolderTruth(content, self.folder, held.places, np.array(held.sizes), identity, unit)
+        self.hold(held.pixels, of_images, (val_share, test_share), stretch)
 
-    def _paths(self, files: str | None, told: Truth | None) -> list[Path]:
+    def _paths(self, files: str | None, given: Truth | None) -> list[Path]:
         if not self.folder.is_dir():
             raise ValueError(f"{self.source} is not a folder")
         inside = found(self.folder)
@@ -107,8 +107,8 @@ class ImageFolder(ToldImages):
         if files is not None:
             paths = [path for path in inside if fnmatch(path.relative_to(self.folder).as_posix(), files)]
         else:
-            paths = [path for path in inside if told is None or not told.is_aside(path)]
+            paths = [path for path in inside if given is None or not given.is_aside(path)]
         if not paths:
-            reason = f"matches files={files!r}" if files else f"is an image of truth={str(told and told.path)!r}"
+            reason = f"matches files={files!r}" if files else f"is an image of truth={str(given and given.path)!r}"
             raise ValueError(f"none of the {len(inside)} files in {self.source} {reason} ({inside[0].name} first)")
         return paths

@@ -92,8 +92,8 @@ class Omniglot(StillModule):
     def scenes(self, split: str) -> Stills:
         characters = self._characters()
         chosen = rows_of(characters.drawers, split)
-        told = nothing(len(chosen), characters.labels)
-        return Stills(characters.pixels, told, self.seed, split, np.flatnonzero(chosen))
+        truth = nothing(len(chosen), characters.labels)
+        return Stills(characters.pixels, truth, self.seed, split, np.flatnonzero(chosen))
 
     def _characters(self) -> Characters:
         return read(files.obtain(self.source, self.root)[0], self.size)

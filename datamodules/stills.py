@@ -60,7 +60,7 @@ class Stills(Scenes):
     """Images in a random order, or in their own.
 
     Args:
-        images: of which these are some. told: what is known of all of them, given in batches; masks not while
+        images: of which these are some. truth: what is known of all of them, given in batches; masks not while
             training, which never looks at them.
         seed, split: of the order.
         rows: (N,) which of the images, N at least 1. shuffled: whether each pass over them has an order of its own.
@@ -69,14 +69,14 @@ class Stills(Scenes):
     def __init__(
         self,
         images: Images,
-        told: TruthArrays,
+        truth: TruthArrays,
         seed: int,
         split: str,
         rows: NDArray[np.int64],
         shuffled: bool = True,
     ) -> None:
         assert len(rows), split
-        self.images, self.told, self.seed, self.split, self.rows = images, told, seed, split, rows
+        self.images, self.truth, self.seed, self.split, self.rows = images, truth, seed, split, rows
         self.shuffled = shuffled
 
     def __len__(self) -> int:
@@ -90,16 +90,16 @@ class Stills(Scenes):
             rows = self.rows[[place for _, place in passes]]
         images = torch.from_numpy(self.images[rows])
         images = images.float() / 255 if images.dtype == torch.uint8 else images
-        told = self.told.of(rows)
-        count, what, where = (torch.from_numpy(part) for part in (told.count, told.what, told.where))
-        return Batch(images, count, what, where, *self._places(told))
+        truth = self.truth.of(rows)
+        count, what, where = (torch.from_numpy(part) for part in (truth.count, truth.what, truth.where))
+        return Batch(images, count, what, where, *self._places(truth))
 
-    def _places(self, told: TruthArrays) -> tuple[Tensor | None, Tensor | None]:
+    def _places(self, truth: TruthArrays) -> tuple[Tensor | None, Tensor | None]:
         """Boxes and masks."""
-        boxes = None if told.boxes is None else torch.from_numpy(told.boxes)
-        if told.masks is None or self.split == "train":
+        boxes = None if truth.boxes is None else torch.from_numpy(truth.boxes)
+        if truth.masks is None or self.split == "train":
             return boxes, None
-        masks, around = map(torch.from_numpy, told.masks.load())
+        masks, around = map(torch.from_numpy, truth.masks.load())
         return around if boxes is None else boxes, masks
 
 

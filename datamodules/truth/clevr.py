@@ -24,8 +24,8 @@ def truth(source: Source) -> Truth:
     """What a file says."""
     scenes = source.content["scenes"]
     named = frozenset(str(scene["mask_filename"]).rpartition("/")[2] for scene in scenes if "mask_filename" in scene)
-    told = tuple(_scene(scene) for scene in scenes)
-    return Truth(source.path, told, lambda path: path.name.endswith(".mask.png") or path.name in named)
+    true_scenes = tuple(_scene(scene) for scene in scenes)
+    return Truth(source.path, true_scenes, lambda path: path.name.endswith(".mask.png") or path.name in named)
 
 
 def _scene(scene: dict[str, Any]) -> TrueScene:

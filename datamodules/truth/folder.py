@@ -44,8 +44,8 @@ class FolderTruth:
         self.periods = truth.periods
         self.scenes = in_order(self.name, truth.scenes, folder, places)
         self.most = max(scene.count for scene in self.scenes)
-        told = [len(scene.objects) == scene.count for scene in self.scenes]
-        self.objects = [thing for scene in self.scenes for thing in scene.objects] if all(told) else []
+        complete = [len(scene.objects) == scene.count for scene in self.scenes]
+        self.objects = [thing for scene in self.scenes for thing in scene.objects] if all(complete) else []
         self._identities = self._named(identity)
         self.has_identities = self._all_or_none("identity", [name is not None for name in self._identities])
         self.has_masks = self._masks_are_there()
@@ -171,9 +171,9 @@ class FolderTruth:
     def _lacks(self, name: str) -> bool:
         return any(pose[name] is None for pose in self._poses)
 
-    def _all_or_none(self, what: str, told: list[bool]) -> bool:
-        if any(told) and not all(told):
+    def _all_or_none(self, what: str, known: list[bool]) -> bool:
+        if any(known) and not all(known):
             raise ValueError(
                 f"{self.name} tells the {what} of some objects and not of others: tell it of all, or of none"
             )
-        return bool(told) and all(told)
+        return bool(known) and all(known)

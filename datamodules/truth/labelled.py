@@ -69,8 +69,8 @@ class LabelledTruth:
         rows, entities = self.there.nonzero()
         slots = (self.there.cumsum(1) - 1)[rows, entities]
         if self._identities is not None:
-            told = self._identities[rows, entities]
-            names, numbers = np.unique(told, return_inverse=True)
+            identities = self._identities[rows, entities]
+            names, numbers = np.unique(identities, return_inverse=True)
             order = self._order(renderer, names.tolist())
             what[:] = 0
             what[rows, slots] = np.array([order.index(name) for name in names.tolist()], np.int64)[numbers]
@@ -157,11 +157,11 @@ class LabelledTruth:
         values = np.asarray(array[:])
         if values.dtype.kind in "SO":
             return np.array([[_text(value) for value in row] for row in values.tolist()]).reshape(values.shape)
-        told: Sequence[Any] = getattr(array, "attrs", {}).get("names", ())
-        if values.dtype.kind in "iu" and len(told):
-            if values.min() < 0 or values.max() >= len(told):
-                raise ValueError(f"{self._title(name)} holds {values.max()}, and has {len(told)} names")
-            return np.array([_text(value) for value in told])[values]
+        names: Sequence[Any] = getattr(array, "attrs", {}).get("names", ())
+        if values.dtype.kind in "iu" and len(names):
+            if values.min() < 0 or values.max() >= len(names):
+                raise ValueError(f"{self._title(name)} holds {values.max()}, and has {len(names)} names")
+            return np.array([_text(value) for value in names])[values]
         return values.astype(np.str_)
 
     def _check(self, name: str, array: Any, expected: str, axes: int) -> None:

@@ -37,8 +37,8 @@ def _scene(image: dict[str, Any]) -> TrueScene:
     if objects is not None and len(objects) != count:
         raise TruthError(f"image {file!r} has the count {count} and {len(objects)} objects: correct one of them")
     masks = LabelImage(str(image["mask"]), count) if image.get("mask") else None
-    told = tuple(_object(file, thing) for thing in objects or ())
-    return TrueScene(file, int(image.get("index", 0)), count, told, masks)
+    true_objects = tuple(_object(file, thing) for thing in objects or ())
+    return TrueScene(file, int(image.get("index", 0)), count, true_objects, masks)
 
 
 def _object(file: str, thing: dict[str, Any]) -> TrueObject:

@@ -13,7 +13,7 @@ from datamodules.truth.arrays import POSITION, ImageTruth, TruthArrays, nothing
 from renderers.base import Renderer
 
 
-class ToldImages(StillModule):
+class ImagesWithTruth(StillModule):
     """Images of one source, split at random, always alike; no truth (see StillModule) unless one is given.
 
     A subclass checks its arguments by ``check_arguments``, and calls ``hold`` in its constructor, once it has seen the
@@ -70,8 +70,8 @@ class ToldImages(StillModule):
     def extras(self) -> tuple[str, ...]:
         if self._truth is None:
             return ()
-        told = {"boxes": self._truth.has_boxes, "masks": self._truth.has_masks}
-        return tuple(name for name, is_told in told.items() if is_told)
+        known = {"boxes": self._truth.has_boxes, "masks": self._truth.has_masks}
+        return tuple(name for name, is_known in known.items() if is_known)
 
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         return super().coordinates(renderer) if self._truth is None else self._truth.known(renderer)
