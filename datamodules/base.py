@@ -26,6 +26,7 @@ class Batch(NamedTuple):
             that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
+        scene: (B, S), the coordinates of each scene (``Renderer.scene``). Or None.
     """
 
     images: Tensor
@@ -34,6 +35,7 @@ class Batch(NamedTuple):
     where: Tensor
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    scene: Tensor | None = None
 
 
 def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Generator:

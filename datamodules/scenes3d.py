@@ -123,12 +123,25 @@ class RenderedScenes(Scenes):
             identities, poses = self._scene(self._generator(index, 0))
             count[row] = len(identities)
             what[row, : len(identities)], where[row, : len(identities)] = identities, poses
+        scene = self._views(indices)
         device = self.renderer.device  # where all of it stays: on a GPU nothing comes back
-        tensors = [torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where)]
-        return Batch(self._images(indices, *tensors), *tensors)
+        n, k, p = (torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where))
+        views = None if scene is None else scene.to(device, non_blocking=True)
+        return Batch(self._images(indices, n, k, p, views), n, k, p, scene=views)
+
+    def _views(self, indices: list[int]) -> torch.Tensor | None:
+        """The scenes' coordinates (B, S), from their prior; None where the renderer has none."""
+        space = self.renderer.scene
+        if space is None:
+            return None
+        noise = [self._generator(i, 2).normal(size=len(space)) for i in indices]
+        values = space.constrain(torch.from_numpy(np.stack(noise)))
+        for j in space.circular:  # uniform
+            values[:, j] = torch.tensor([self._generator(i, 3 + j).uniform(-np.pi, np.pi) for i in indices])
+        return space.clamp(values).float()
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
-        """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
+        """A stream of its own for every scene and purpose (0: the objects, 1: pixel noise, from 2 on: the scene)."""
         return stream(self.seed, self.split, index, purpose)
 
     def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -164,8 +177,16 @@ class RenderedScenes(Scenes):
             f"largest of `counts` ({max(self.counts)}), or widen the renderer's pose support"
         )
 
-    def _images(self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-        images = self.renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
+    def _images(
+        self,
+        indices: list[int],
+        count: torch.Tensor,
+        what: torch.Tensor,
+        where: torch.Tensor,
+        scene: torch.Tensor | None,
+    ) -> torch.Tensor:
+        renderer = self.renderer.at(scene)
+        images = renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
         if self.noise:
             shape = self.renderer.image_shape
             noise = [self._generator(i, 1).normal(0, self.noise, shape) for i in indices]

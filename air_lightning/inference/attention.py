@@ -132,7 +132,7 @@ class ResidualAttention(InferenceNetwork):
         self.saliency = zero(nn.Conv2d(channels, 1, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
         self.read = _reader(2 * colors, glimpse, reader, hidden)
-        self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
+        self.mix = nn.Sequential(nn.Linear(hidden + 2 + self.scene_size, hidden), nn.ReLU())
         self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
         self.pose = PoseHead(self.where_space, self.identity_count, hidden, position_sd, angle_sd)
         self.look: nn.Module
@@ -171,7 +171,7 @@ class ResidualAttention(InferenceNetwork):
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
         glimpse = torch.cat([crop(part, window, self.glimpse) for part in (state.seen, residual)], 1)
-        hidden = self.mix(torch.cat([self.read(glimpse), center.detach()], 1))
+        hidden = self.mix(torch.cat([self.read(glimpse), center.detach(), self.scene_seen(images)], 1))
         here = torch.cat([features, energy.flatten(1).unsqueeze(1)], 1) @ attention.unsqueeze(2)
         presence = self.presence(torch.cat([hidden, here.squeeze(2)], 1)).squeeze(1)
         presence = presence + (attention.detach() * saliency.squeeze(1)).sum(1)
