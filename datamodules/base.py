@@ -176,6 +176,10 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """Whether batches tell the truth. If not, ``count`` is -1 and only what needs no truth can be measured."""
         return True
 
+    def scene_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        """The coordinates of whole scenes that batches hold, by name. Default: none."""
+        return ()
+
     @property
     def has_identities(self) -> bool:
         """Whether the truth, where there is one, tells identities."""

@@ -78,6 +78,10 @@ class Scenes3D(SceneDataModule):
         self._drawn_by(drawing, "train").check()
         return drawing.where.names
 
+    def scene_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        space = (renderer if self.renderer is None else self.renderer).scene
+        return () if space is None else space.names
+
     def scenes(self, split: str) -> "RenderedScenes":
         return self._drawn_by(self._renderer(), split)
 

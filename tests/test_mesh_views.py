@@ -10,9 +10,10 @@ from torch import Tensor
 
 from air_lightning.commands.export.program import trace
 from air_lightning.commands.predict.records import predictions
+from air_lightning.metrics.evaluation import Evaluation, Seen, figure_names
 from air_lightning.model import AIRModule
 from air_lightning.testing import check_renderer
-from datamodules import Scenes3D
+from datamodules import Batch, Scenes3D
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Light, Shadow, Table
 from renderers.mesh.views import Views
@@ -151,6 +152,24 @@ def test_data_has_scenes_and_predictions_tell_them() -> None:
         assert all(sd > 0 for sd in record["scene_sd"].values())
     with pytest.raises(ValueError, match="has coordinates of the scene, camera_azimuth, camera_elevation"):
         trace(module)
+
+
+def test_cameras_are_measured() -> None:
+    moving = made(scene=CAMERA)
+    evaluation, data = Evaluation(moving, 1, Scenes3D(moving, counts=(0, 1))), Scenes3D(moving, counts=(0, 1))
+    true = torch.tensor([[0.1, 0.8, 6.5], [-0.2, 0.7, 7.0], [0.0, 0.7, 6.0]])
+    found = true + torch.tensor([[0.02, 0.0, 0.0], [-0.02, 0.01, 0.14], [0.1, 0.0, 0.3]])
+    count, what, where = torch.zeros(3, dtype=torch.long), torch.zeros(3, 1, dtype=torch.long), torch.zeros(3, 1, 3)
+    nothing = torch.tensor([[1.0, 0.0]]).expand(3, 2)
+    seen = Seen(count, nothing, what, where, torch.ones(3, 1, 3), torch.zeros(3, 1, 3), found)
+    batch = Batch(torch.zeros(3, 3, 32, 40), count, what, where, scene=true)
+    evaluation.update(moving.at(found), seen, batch)
+    figures = evaluation.compute()
+    assert float(figures["camera_azimuth_error"]) == pytest.approx(math.degrees(0.02), rel=1e-3)
+    assert float(figures["camera_elevation_error"]) == pytest.approx(0.0, abs=1e-4)
+    assert float(figures["camera_distance_error"]) == pytest.approx(0.02, rel=1e-3)
+    assert {f"{name}_error" for name in CAMERA} <= set(figure_names(moving, data))
+    assert not {f"{name}_error" for name in CAMERA} & set(figure_names(made(), Scenes3D(moving)))
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

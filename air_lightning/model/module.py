@@ -223,7 +223,8 @@ class AIRModule(AIR):
         if self.evaluation is not None:
             seen = self.infer(batch.images)
             slots = seen.slots
-            found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.what_parameters)
+            own = slots.what, slots.where, seen.where_sd, slots.what_parameters
+            found = Seen(seen.count, seen.posterior, *own, seen.scene)
             self.evaluation.update(self.renderer.at(seen.scene), found, batch)
         elif split == "test" and (self._refines or self.reconsideration is not None):
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
