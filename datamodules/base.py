@@ -28,6 +28,7 @@ class Batch(NamedTuple):
             that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
+        scene: (B, S), the coordinates of each scene (``Renderer.scene``). Or None.
     """
 
     images: Tensor
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     where: Tensor
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    scene: Tensor | None = None
 
 
 def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Generator:
@@ -199,6 +201,10 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def has_truth(self) -> bool:
         """Whether batches tell the truth. If not, ``count`` is -1 and only what needs no truth can be measured."""
         return True
+
+    def scene_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        """The coordinates of whole scenes that batches hold, by name. Default: none."""
+        return ()
 
     @property
     def has_identities(self) -> bool:

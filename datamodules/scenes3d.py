@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -85,6 +86,10 @@ class Scenes3D(SceneDataModule):
         what = self._renderer().what
         return what.names if isinstance(what, Categorical) else None
 
+    def scene_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+        space = (renderer if self.renderer is None else self.renderer).scene
+        return () if space is None else space.names
+
     def scenes(self, split: str) -> "RenderedScenes":
         return self._drawn_by(self._renderer(), split)
 
@@ -135,18 +140,18 @@ class RenderedScenes(Scenes):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         truth = self._truth(indices)
-        details = self._details(*truth) if self.detailed else ()
-        return Batch(self._images(indices, *truth), *truth, *details)
+        boxes, shapes = self._details(truth) if self.detailed else (None, None)
+        images = self._images(indices, truth)
+        return Batch(images, truth.count, truth.what, truth.where, boxes, shapes, scene=truth.scene)
 
     def depth(self, indices: list[int]) -> torch.Tensor | None:
         if self.renderer.compositing != "zbuffer":
             return None
-        count, what, where = self._truth(indices)
-        layers, present = self.renderer.layers(what, where), _present(count, what)
-        return shown_depth(layers, present, self.renderer.compositing, self.renderer.image_shape[1])
+        truth = self._truth(indices)
+        layers = self._at(truth).layers(truth.what, truth.where)
+        return shown_depth(layers, truth.present, self.renderer.compositing, self.renderer.image_shape[1])
 
-    def _truth(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Count, what and where."""
+    def _truth(self, indices: list[int]) -> "Truth":
         most = max(1, max(self.counts))
         count = np.zeros(len(indices), np.int64)
         what = np.zeros((len(indices), most), np.int64)
@@ -155,12 +160,28 @@ class RenderedScenes(Scenes):
             identities, poses = self._scene(self._generator(index, 0))
             count[row] = len(identities)
             what[row, : len(identities)], where[row, : len(identities)] = identities, poses
+        scene = self._views(indices)
         device = self.renderer.device  # where all of it stays: on a GPU nothing comes back
-        counts, whats, wheres = (torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where))
-        return counts, whats, wheres
+        n, k, p = (torch.from_numpy(part).to(device, non_blocking=True) for part in (count, what, where))
+        return Truth(n, k, p, None if scene is None else scene.to(device, non_blocking=True))
+
+    def _at(self, truth: "Truth") -> Renderer:
+        """The renderer, as it draws these scenes."""
+        return self.renderer.at(truth.scene)
+
+    def _views(self, indices: list[int]) -> torch.Tensor | None:
+        """The scenes' coordinates (B, S), from their prior; None where the renderer has none."""
+        space = self.renderer.scene
+        if space is None:
+            return None
+        noise = [self._generator(i, 2).normal(size=len(space)) for i in indices]
+        values = space.constrain(torch.from_numpy(np.stack(noise)))
+        for j in space.circular:  # uniform
+            values[:, j] = torch.tensor([self._generator(i, 3 + j).uniform(-np.pi, np.pi) for i in indices])
+        return space.clamp(values).float()
 
     def _generator(self, index: int, purpose: int) -> np.random.Generator:
-        """A stream of its own for every scene and purpose (0: the scene, 1: pixel noise)."""
+        """A stream of its own for every scene and purpose (0: the objects, 1: pixel noise, from 2 on: the scene)."""
         return stream(self.seed, self.split, index, purpose)
 
     def _scene(self, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -194,16 +215,16 @@ class RenderedScenes(Scenes):
             f"largest of `counts` ({max(self.counts)}), or widen the renderer's pose support"
         )
 
-    def _details(
-        self, count: torch.Tensor, what: torch.Tensor, where: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _details(self, truth: "Truth") -> tuple[torch.Tensor, torch.Tensor]:
         """Boxes and masks."""
-        layers, present = self.renderer.layers(what, where), _present(count, what)
-        boxes = self.renderer.boxes(what, where) * present.unsqueeze(-1)
-        return boxes, masks(layers, present, self.renderer.compositing, self.renderer.image_shape[1])
+        renderer = self._at(truth)
+        boxes = renderer.boxes(truth.what, truth.where) * truth.present.unsqueeze(-1)
+        layers = renderer.layers(truth.what, truth.where)
+        return boxes, masks(layers, truth.present, renderer.compositing, renderer.image_shape[1])
 
-    def _images(self, indices: list[int], count: torch.Tensor, what: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-        images = self.renderer.render(what, where)[torch.arange(len(indices), device=count.device), count]
+    def _images(self, indices: list[int], truth: "Truth") -> torch.Tensor:
+        canvases = self._at(truth).render(truth.what, truth.where)
+        images = canvases[torch.arange(len(indices), device=canvases.device), truth.count]
         if self.noise:
             shape = self.renderer.image_shape
             noise = [self._generator(i, 1).normal(0, self.noise, shape) for i in indices]
@@ -212,9 +233,18 @@ class RenderedScenes(Scenes):
         return images
 
 
-def _present(count: torch.Tensor, what: torch.Tensor) -> torch.Tensor:
-    """(B, T), bool: which objects there are."""
-    return torch.arange(what.shape[1], device=count.device) < count.unsqueeze(1)
+class Truth(NamedTuple):
+    """What B scenes hold: count (B,), what (B, T), where (B, T, P), and their own coordinates (B, S)."""
+
+    count: torch.Tensor  # type: ignore[assignment]  # hides tuple.count
+    what: torch.Tensor
+    where: torch.Tensor
+    scene: torch.Tensor | None
+
+    @property
+    def present(self) -> torch.Tensor:
+        """(B, T), bool: which objects there are."""
+        return torch.arange(self.what.shape[1], device=self.count.device) < self.count.unsqueeze(1)
 
 
 def places(coordinates: Sequence[Coordinate]) -> list[int]:

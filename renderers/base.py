@@ -1,9 +1,10 @@
 """The renderer contract: what AIR needs to know of a decoder, and what a decoder gets for free."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,9 @@ class Renderer(nn.Module, ABC):
         shared: what all images of a data set share and nobody knows, the light for example, each with the value that
             it has until it is learnt. The values are the buffer ``shared_values``, which ``draw`` reads and
             checkpoints keep.
+        scene: what the objects of one image share and is inferred with them, a camera that moves from image to image
+            for example. Empty: nothing. The values are ``scene_values``; ``draw``, ``project``, ``unproject`` and
+            ``window`` read theirs by ``scene_of``, ``background`` draws one for each row.
     """
 
     shared_values: Tensor
@@ -48,6 +52,7 @@ class Renderer(nn.Module, ABC):
         differentiable: bool = False,
         compositing: Compositing = "zbuffer",
         shared: Sequence[tuple[Coordinate, float]] = (),
+        scene: tuple[Coordinate, ...] = (),
     ) -> None:
         super().__init__()
         if len(image_shape) != 3 or min(image_shape) < 1:
@@ -64,6 +69,8 @@ class Renderer(nn.Module, ABC):
         if self.shared is not None:
             start = torch.tensor([value for _, value in shared])
             self.register_buffer("shared_values", self.shared.clamp(start))
+        self.scene = Where(scene) if scene else None
+        self._scene_values: Tensor | None = None
         for c in self.where.coordinates:
             if c.periods and len(c.periods) != self.identity_count:
                 raise ValueError(
@@ -79,12 +86,16 @@ class Renderer(nn.Module, ABC):
         """
 
     def background(self) -> Tensor:
-        """What an empty scene shows, (C, S H, S W). Default: black."""
+        """What an empty scene shows, (C, S H, S W). Default: black.
+
+        With coordinates of the scene that change it, one for each of ``scene_values``, (B, C, S H, S W).
+        """
         return torch.zeros(self.image_shape, device=self.device)
 
     def image_background(self) -> Tensor:
-        """The empty scene at the images' own size, (C, H, W)."""
-        return downsample(self.background().unsqueeze(0), self.image_shape[1])[0]
+        """The empty scene at the images' own size, (C, H, W), or of each scene (B, C, H, W)."""
+        empty = self.background()
+        return downsample(empty.unsqueeze(-4), self.image_shape[1]).squeeze(-4)
 
     def ground(self, batch: int, background: Tensor | None = None) -> Tensor:
         """What lies behind the objects of ``batch`` images, at the samples' size.
@@ -100,10 +111,10 @@ class Renderer(nn.Module, ABC):
         own = self.background()
         if background is None:
             return own
-        self._check_background(background, batch, tuple(own.shape[1:]))
-        if background.shape[-2:] == own.shape[1:]:
+        self._check_background(background, batch, tuple(own.shape[-2:]))
+        if background.shape[-2:] == own.shape[-2:]:
             return background
-        factor = own.shape[1] // self.image_shape[1]
+        factor = own.shape[-2] // self.image_shape[1]
         return background.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,6 +173,73 @@ class Renderer(nn.Module, ABC):
             low = self.shared.coordinates[j].low
             self.shared_values[j] = low + (self.shared_values[j] - low) % FULL_TURN
         self.shared_changed()
+
+    # ---- coordinates of the scene
+
+    @property
+    def scene_values(self) -> Tensor:
+        """The values (B, S) of the scenes that it draws, in their own units; (1, S), the prior's middle, unless ``at``
+        has said others."""
+        if self._scene_values is not None:
+            return self._scene_values
+        if self.scene is None:
+            return torch.zeros(1, 0, device=self.device)
+        return self.scene.constrain(torch.zeros(1, len(self.scene), device=self.device))
+
+    def at(self, values: Tensor | None) -> Self:
+        """The renderer of B images whose scenes have these values (B, S); None: the renderer itself.
+
+        It draws ``what`` and ``where`` of as many images. Gradients pass to the values through ``canvases``.
+        Errors:
+            ValueError for values of another number than its coordinates of the scene.
+        """
+        if values is None:
+            return self
+        wanted = 0 if self.scene is None else len(self.scene)
+        if values.dim() != 2 or values.shape[1] != wanted:
+            names = "none" if self.scene is None else ", ".join(self.scene.names)
+            raise ValueError(
+                f"{type(self).__name__}: values of the scene must have shape (batch, {wanted}), got "
+                f"{tuple(values.shape)}: its coordinates of the scene are {names}"
+            )
+        placed = copy.copy(self)
+        placed._scene_values = values
+        placed.scene_changed()
+        return placed
+
+    def of(self, images: Tensor) -> Self:
+        """The renderer of some of the images, (M,) indices."""
+        return self if self._scene_values is None else self.at(self._scene_values[images])
+
+    def scene_changed(self) -> None:
+        """Called when ``scene_values`` are others than before: renew what was made of them. Default: nothing was."""
+
+    def scene_of(self, where: Tensor) -> Tensor:
+        """The scene's values (..., S) that go with poses (..., P), whose first axis is images or objects of theirs.
+
+        Errors:
+            ValueError where the first axis is no multiple of the number of images.
+        """
+        values, rows = self.scene_values.to(where), where.shape[0] if where.dim() > 1 else 1
+        if len(values) > 1 and rows % len(values):
+            raise ValueError(
+                f"{type(self).__name__} draws {len(values)} scenes, got poses of {rows}: give each scene as many"
+            )
+        values = values.repeat_interleave(rows // len(values), 0) if len(values) > 1 else values
+        shape = (len(values), *[1] * (where.dim() - 2), values.shape[1])
+        return values.view(shape if where.dim() > 1 else shape[1:]).expand(*where.shape[:-1], -1)
+
+    @torch.no_grad()
+    def contract_scene(
+        self, what: Tensor, where: Tensor, gradient: Tensor, coarseness: float = 1.0, background: Tensor | None = None
+    ) -> Tensor:
+        """Finite-difference gradient (B, S) in the scene's values, as ``contract`` has it: 2 S more scenes to draw."""
+        assert self.scene is not None
+        columns, values = [], self.scene_values
+        for move in torch.diag(self.scene.steps(values) * coarseness):
+            up, down = (self.at(values + side * move).render(what, where, background) for side in (1, -1))
+            columns.append(((up - down) * gradient).flatten(1).sum(1) / (2 * move.sum()))
+        return torch.stack(columns, 1)
 
     def shared_changed(self) -> None:
         """Called when ``shared_values`` are others than before: renew what was made of them. Default: nothing was."""
@@ -226,11 +304,20 @@ class Renderer(nn.Module, ABC):
         if self.differentiable:
             return self.render(what, where, background)
         behind = None if background is None else background.detach()
+        values = self._scene_values
+        still = self if values is None else self.at(values.detach())
         canvases = differenced(
             where,
-            lambda w: self.render(what, w, behind),
-            lambda w, g: self.contract(what, w, g, coarseness, behind),
+            lambda w: still.render(what, w, behind),
+            lambda w, g: still.contract(what, w, g, coarseness, behind),
         )
+        if values is not None:  # nothing more, with the gradient in the scene
+            place = where.detach()
+            canvases = canvases + differenced(
+                values,
+                lambda v: torch.zeros_like(canvases[:1, :1]).expand_as(canvases),
+                lambda v, g: still.contract_scene(what, place, g, coarseness, behind),
+            )
         if background is None or not (background.requires_grad and torch.is_grad_enabled()):
             return canvases
         nothing = self.ground(where.shape[0], background - background.detach())  # zeros, with the background's gradient

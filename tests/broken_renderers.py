@@ -9,7 +9,7 @@ from disc_plugin import Discs
 from renderers_for_tests import Dial
 from torch import Tensor, nn
 
-from renderers import Categorical, Coordinate, Gaussian, GlimpseRenderer, Layer, Renderer
+from renderers import Categorical, Coordinate, Gaussian, GlimpseRenderer, Layer, Renderer, Where
 from renderers.pixel_loss import Normal
 
 
@@ -104,6 +104,18 @@ class Ordered(Discs):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         color, depth, _, _ = super().draw(what, where)
         return Layer(color * torch.linspace(1, 0.5, len(what))[:, None, None, None], depth)
+
+
+class OneView(Discs):
+    """Draws all images with the first one's view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scene = Where((Coordinate("pan", "half images", -0.3, 0.3, 0.1),))
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        pan = self.scene_values[:1, 0]
+        return super().draw(what, torch.cat([where[:, :1] + pan, where[:, 1:]], 1))
 
 
 class MovesPoses(Discs):

@@ -55,6 +55,7 @@ def smooth(fault: str, differentiable: bool = True) -> Any:
 
 TURN = 2 * torch.pi
 BROKEN: list[tuple[str, Any, str]] = [
+    ("scene", broken.OneView, "read the values of a pose's own scene: scene_of(where), and scene_values row by row"),
     ("shapes", broken.NoLayer, "draw gave a tuple: return renderers.Layer(color, depth)"),
     (
         "shapes",

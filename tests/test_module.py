@@ -107,7 +107,7 @@ def drawn_images(renderer: Renderer, batch: int = 6) -> Tensor:
 def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
     module = stirred(MODULE[kind](refinement=refinement, slots=slots))
     images = drawn_images(module.renderer)
-    count, posterior, found, reconstruction, where_sd, _ = module.infer(images)
+    count, posterior, found, reconstruction, where_sd, *_ = module.infer(images)
     assert count.shape == (6,) and posterior.shape == (6, slots + 1)
     assert found.presence_logits.shape == (6, slots) and found.where.shape == (
         6,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from renderers import Categorical, Coordinate, Gaussian, Layer, Renderer
+from renderers import Categorical, Coordinate, Gaussian, Layer, Renderer, Where
 
 PLACE = tuple(Coordinate(name, "half images", -0.8, 0.8, 0.02) for name in ("x", "y"))
 
@@ -46,3 +46,30 @@ class Slabs(Renderer):
         inside = ((x - u).abs() < half) & ((y - v).abs() < half)
         paint = torch.tensor([[0.9, 0.2, 0.1], [0.1, 0.6, 0.8]]).to(where)[what][:, :, None, None]
         return Layer(paint * inside.unsqueeze(1), torch.where(inside, z + x / 4, torch.inf))
+
+
+class Panned(Blobs):
+    """Blobs over a ramp, seen by a camera that pans from image to image with an exposure of its own."""
+
+    def __init__(self, differentiable: bool = False) -> None:
+        super().__init__(differentiable)
+        exposure = Coordinate("exposure", "factor", 0.2, 3.0, 0.01, prior="normal", mean=1.0, sd=0.3)
+        self.scene = Where((Coordinate("pan", "half images", -0.4, 0.4, 0.01), exposure))
+
+    def background(self) -> Tensor:
+        x = centres(*self.image_shape[1:])[0].to(self.scene_values)
+        pan, exposure = self.scene_values[:, :, None, None].unbind(1)
+        return (exposure * (0.3 + 0.1 * torch.sin(4 * (x - pan))).expand(-1, *self.image_shape[1:])).unsqueeze(1)
+
+    def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        image, half = super().project(where)
+        pan = self.scene_of(where)[..., 0]
+        return torch.stack([image[..., 0] + pan, image[..., 1]], -1), half
+
+    def unproject(self, image: Tensor) -> dict[str, Tensor]:
+        return {"x": image[..., 0] - self.scene_of(image)[..., 0], "y": image[..., 1]}
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        scene = self.scene_of(where)
+        seen = torch.cat([where[:, :1] + scene[:, :1], where[:, 1:]], 1)
+        return super().draw(what * scene[:, 1:], seen)

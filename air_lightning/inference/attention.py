@@ -138,7 +138,7 @@ class ResidualAttention(InferenceNetwork):
         self.sharpness = nn.Parameter(torch.tensor(2.0))
         self.convolves = reader > 0
         self.read = _reader(2 * colors, glimpse, reader, hidden)
-        self.mix = nn.Sequential(nn.Linear(hidden + 2, hidden), nn.ReLU())
+        self.mix = nn.Sequential(nn.Linear(hidden + 2 + self.scene_size, hidden), nn.ReLU())
         self.presence = nn.Sequential(nn.Linear(hidden + channels + 1, 64), nn.ReLU(), nn.Linear(64, 1))
         self.pose = PoseHead(self.where_space, self.identity_count, hidden, position_sd, angle_sd)
         self.look: nn.Module
@@ -178,7 +178,8 @@ class ResidualAttention(InferenceNetwork):
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
         glimpse = crops((state.seen, residual), window, self.glimpse)
-        hidden = self.mix(torch.cat([self.read(by_pixels(glimpse) if self.convolves else glimpse), center.detach()], 1))
+        read = self.read(by_pixels(glimpse) if self.convolves else glimpse)
+        hidden = self.mix(torch.cat([read, center.detach(), self.scene_seen(images)], 1))
         here = attention.unsqueeze(1) @ torch.cat([features, energy.flatten(1).unsqueeze(2)], 2)
         presence = self.presence(torch.cat([hidden, here.squeeze(1)], 1)).squeeze(1)
         presence = presence + (attention.detach() * saliency).sum(1)

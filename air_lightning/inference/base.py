@@ -1,10 +1,13 @@
 """The inference network's contract: object after object, where first, then what."""
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from air_lightning.inference.scene import scene_head
 from renderers.base import Renderer
 
 State = Any
@@ -35,6 +38,21 @@ class InferenceNetwork(nn.Module, ABC):
         self.where_space, self.what_space = renderer.where, renderer.what
         self.identity_count, self.image_shape = renderer.identity_count, renderer.image_shape
         self._geometry = (renderer.window, renderer.unproject)
+        self.scene_size = 0 if renderer.scene is None else len(renderer.scene)
+        self.scene, self._scene_seen = scene_head(renderer), torch.zeros(1, 0)
+
+    def at(self, renderer: Renderer) -> "InferenceNetwork":
+        """The network, with the same weights, for images whose scenes are the renderer's (``Renderer.at``)."""
+        if renderer.scene is None:
+            return self
+        placed = copy.copy(self)
+        placed._geometry = (renderer.window, renderer.unproject)
+        placed._scene_seen = renderer.scene.unconstrain(renderer.scene_values)
+        return placed
+
+    def scene_seen(self, images: Tensor) -> Tensor:
+        """The unconstrained coordinates (B, S) of the images' scenes, to read poses by."""
+        return self._scene_seen.to(images).expand(len(images), -1)
 
     @property
     def kinds(self) -> int:

@@ -13,6 +13,7 @@ from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
 from air_lightning.metrics.matching import match_objects
 from air_lightning.metrics.objects import Objects
+from air_lightning.metrics.scene_coordinates import SceneCoordinateErrors
 from air_lightning.metrics.scenes import SceneMetrics
 from air_lightning.metrics.segmentation import foreground_ari, segments
 from datamodules.base import Batch, SceneDataModule
@@ -39,6 +40,7 @@ class Seen(NamedTuple):
         what: (B, N, ...), where: (B, N, P), the inferred slots.
         where_sd: (B, N, P), posterior sd of the unconstrained pose.
         what_parameters: parameters of the posterior of ``what``.
+        scene: (B, S), the inferred coordinates of the scenes; None: the renderer has none.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
@@ -47,6 +49,7 @@ class Seen(NamedTuple):
     where: Tensor
     where_sd: Tensor
     what_parameters: Tensor
+    scene: Tensor | None = None
 
 
 class Poses(NamedTuple):
@@ -100,6 +103,7 @@ class Evaluation(nn.Module):
         angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._inferred.all}
         self.attributes = AttributeErrors(bool(self._inferred.size), bool(self._inferred.color))
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
+        self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
         self.boxes, self.ari = BoxPrecision(), SceneMean()
         # as of the last `compute`: scenes by true and inferred count; bins of confidence; powers that posteriors lack
         self.confusion: Tensor | None = None
@@ -125,6 +129,8 @@ class Evaluation(nn.Module):
             seen.posterior, inferred.position, truth.position, batch.count,
             self._gaps(renderer, seen, batch, inferred, truth), self._identities(seen, batch),
         )  # fmt: skip
+        if self.views.names and seen.scene is not None and batch.scene is not None:
+            self.views.update(seen.scene, batch.scene)
         if batch.boxes is not None:
             self.boxes.update(
                 renderer.boxes(seen.what, seen.where), presence_weights(seen.posterior), batch.boxes, batch.count
@@ -142,11 +148,13 @@ class Evaluation(nn.Module):
             figures |= self.attributes.compute()
         self.confusion = self.scenes.confusion()
         self.sureness, self.fit = self.calibration.record(), self.calibration.fit()
+        if self.views.update_called:
+            figures |= self.views.compute()
         if self.boxes.update_called:
             figures |= self.boxes.compute()
         if self.ari.update_called:
             figures["foreground_ari"] = self.ari.compute()
-        for metric in (self.scenes, self.attributes, self.calibration, self.boxes, self.ari):
+        for metric in (self.scenes, self.attributes, self.views, self.calibration, self.boxes, self.ari):
             metric.reset()
         return {name: value.float() for name, value in figures.items()}
 
@@ -236,7 +244,13 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
         **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
         "foreground_ari": "masks" in data.extras,
     }
-    return [name for name, is_known in known.items() if is_known]
+    views = [f"{name}_error" for name in data.scene_coordinates(renderer)] if _views_are_known(renderer, data) else []
+    return [name for name, is_known in known.items() if is_known] + views
+
+
+def _views_are_known(renderer: Renderer, data: SceneDataModule) -> bool:
+    """Whether the truth tells the coordinates of scenes that the renderer has."""
+    return renderer.scene is not None and data.scene_coordinates(renderer) == renderer.scene.names
 
 
 def _turn_is_known(renderer: Renderer, data: SceneDataModule) -> bool:

@@ -173,7 +173,7 @@ class _Problem:
     def __init__(self, renderer: Renderer, explained: Explained, power: float) -> None:
         assert renderer.shared is not None
         self.renderer, self.explained, self.power, self.space = renderer, explained, power, renderer.shared
-        images, loss, background, _ = explained.observation
+        images, loss, background = explained.observation[:3]
         behind = renderer.image_background() if background is None else background
         sd = loss.sd(images)
         gap = ((images - behind).abs() / sd).amax(1)
@@ -190,7 +190,7 @@ class _Problem:
 
     def residuals(self, u: Tensor) -> Tensor:
         """Whose squares add up to twice the losses: signed roots, so that they are smooth (M,)."""
-        images, loss, background, _ = self.explained.observation
+        images, loss, background = self.explained.observation[:3]
         self.renderer.share(self.constrained(u))
         canvases = self.renderer.render(self.explained.what, self.explained.where, background)
         canvas = canvases[self.rows, self.explained.count]

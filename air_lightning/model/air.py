@@ -31,6 +31,7 @@ from air_lightning.model.objective import given_shown
 from air_lightning.model.observation import Observation
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
+from air_lightning.model.scene import guess, refine_scene
 from air_lightning.model.search import Search
 from air_lightning.model.sleep import Sleep
 from air_lightning.model.slots import Slots, infer
@@ -50,6 +51,8 @@ class Inference(NamedTuple):
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
             renderer's curvature around them (``laplace_sd``); to the model's powers.
         background: behind the objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
+        scene: (B, S), the inferred coordinates of the scenes (``Renderer.scene``), in their own units, and
+            scene_sd, the posterior sd of the unconstrained ones. None: the renderer has none.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
@@ -58,6 +61,8 @@ class Inference(NamedTuple):
     reconstruction: Tensor
     where_sd: Tensor
     background: Tensor | None = None
+    scene: Tensor | None = None
+    scene_sd: Tensor | None = None
 
 
 class AIR(pl.LightningModule):
@@ -144,6 +149,12 @@ class AIR(pl.LightningModule):
                 f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "
                 "(MeshRenderer: shared: [all]), or leave model.adaptation out"
             )
+        for name, part in (("sleep", sleep), ("adaptation", adaptation)):
+            if part is not None and renderer.scene is not None:
+                raise ValueError(
+                    f"model.{name} does not know coordinates of the scene, and {type(renderer).__name__} has "
+                    f"{', '.join(renderer.scene.names)}: leave model.{name} out, or fix them"
+                )
         self.balance = balance
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
         self.count_estimator = count if count is not None else PosteriorCount()
@@ -188,14 +199,16 @@ class AIR(pl.LightningModule):
         ``sample``: draw what is inferred of the backgrounds; otherwise take its mode.
         """
         loss = self.likelihood.final() if step is None else self.likelihood.at(step)
+        scene = guess(self.renderer, self.network, images, sample)
         if self.background is None:
-            return Observation(images, loss)
+            return Observation(images, loss, scene=scene)
         backdrop = self.background(images, sample)
-        return Observation(images, loss, backdrop.image, backdrop.kl)
+        return Observation(images, loss, backdrop.image, backdrop.kl, scene)
 
     def _sampled(self, images: Tensor) -> Observation:
         """As ``observed``, with one sample of the backgrounds, and its log ratio in the place of the KL."""
-        observation = Observation(images, self.likelihood.final())
+        scene = guess(self.renderer, self.network, images, sample=True, ratio=True)
+        observation = Observation(images, self.likelihood.final(), scene=scene)
         if self.background is None:
             return observation
         backdrop = self.background(images, sample=True)
@@ -209,29 +222,44 @@ class AIR(pl.LightningModule):
     @torch.no_grad()
     def explained(self, observation: Observation) -> Inference:
         """As ``infer``, of images with whatever noise and background."""
-        slots = self._improved(observation, infer(self.renderer, self.network, observation, self.slots, sample=False))
-        canvases = self.renderer.render(slots.what, slots.where, observation.background)
+        observation, slots = self._improved(observation, self._own(observation))
+        renderer = self._at(observation)
+        canvases = renderer.render(slots.what, slots.where, observation.background)
         log_evidence = None
         if self._refines:
             kl = slot_kl if self.search is None else self.search.kl
-            log_evidence = evidence(log_likelihoods(canvases, observation), kl(self.renderer, slots))
+            log_evidence = evidence(log_likelihoods(canvases, observation), kl(renderer, slots))
         log_q = self._log_count(slots, log_evidence)
         count = log_q.argmax(1)
         reconstruction = canvases[torch.arange(len(count), device=count.device), count]
         spread = self._where_sd(observation, slots, log_evidence)
         posterior = self.powers.of_count(log_q, self.search is not None)
-        return Inference(count, posterior, slots, reconstruction, spread, observation.background)
+        found = Inference(count, posterior, slots, reconstruction, spread, observation.background)
+        if observation.scene is None:
+            return found
+        return found._replace(scene=observation.scene.values, scene_sd=observation.scene.sd)
 
-    def _improved(self, observation: Observation, slots: Slots) -> Slots:
+    def _at(self, observation: Observation) -> Renderer:
+        """The renderer of the observed images, their scenes as they are said to be."""
+        return self.renderer.at(observation.values)
+
+    def _own(self, observation: Observation, sample: bool = False) -> Slots:
+        """The network's own inference."""
+        return infer(self._at(observation), self.network, observation, self.slots, sample)
+
+    def _improved(self, observation: Observation, slots: Slots) -> tuple[Observation, Slots]:
         """The network's own inference reconsidered, searched and refined, where the model does that."""
+        renderer = self._at(observation)
         if self.reconsideration is not None:
-            slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
+            slots = self.reconsideration(renderer, self.network, observation, slots, self.log_prior)
         if self.search is not None:
-            slots = self.search(self.renderer, self.network, observation, slots, self.log_prior)
+            slots = self.search(renderer, self.network, observation, slots, self.log_prior)
         if self.refinement is not None:
-            kl = slot_kl(self.renderer, slots)
-            slots = self.refinement(self.renderer, observation, slots, kl, self.log_prior)
-        return slots
+            kl = slot_kl(renderer, slots)
+            slots = self.refinement(renderer, observation, slots, kl, self.log_prior)
+            if observation.scene is not None:
+                observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, self.log_prior)
+        return observation, slots
 
     def _log_count(self, slots: Slots, log_evidence: Tensor | None) -> Tensor:
         """log q(n | x), (B, N + 1): the network's, or that of what a search has found, of F_n (B, N + 1)."""
@@ -249,7 +277,7 @@ class AIR(pl.LightningModule):
         sd = of_sample(slots.where_sd, slots.what)
         if log_evidence is not None:
             weights = given_shown((log_evidence + self.log_prior).softmax(1))
-            sd = laplace_sd(self.renderer, observation, slots, weights)
+            sd = laplace_sd(self._at(observation), observation, slots, weights)
         return self.powers.of_pose(self.renderer.where.names, sd, log_evidence is not None)
 
     @torch.no_grad()
@@ -259,22 +287,22 @@ class AIR(pl.LightningModule):
         Both at the poses and codes that `infer` takes, posterior means, and at the final likelihood scale.
         """
         observation = self.observed(images)
-        own = infer(self.renderer, self.network, observation, self.slots, sample=False)
-        return self._log_joint(observation, own), self._log_joint(observation, self._improved(observation, own))
+        own = self._own(observation)
+        return self._log_joint(observation, own), self._log_joint(*self._improved(observation, own))
 
     def _log_joint(self, observation: Observation, slots: Slots) -> Tensor:
         return (self._evidence(observation, slots, slot_kl(self.renderer, slots)) + self.log_prior).logsumexp(1)
 
     def _evidence(self, observation: Observation, slots: Slots, kl: Tensor) -> Tensor:
         """F_n (B, N + 1), with KLs or log ratios of the slots (B, N)."""
-        canvases = self.renderer.render(slots.what, slots.where, observation.background)
-        return evidence(log_likelihoods(canvases, observation), kl, observation.background_kl)
+        canvases = self._at(observation).render(slots.what, slots.where, observation.background)
+        return evidence(log_likelihoods(canvases, observation), kl, observation.kl)
 
     @torch.no_grad()
     def elbo(self, images: Tensor) -> Tensor:
         """The bound on log p(x) at the final likelihood scale, (B,) nats, one sample of the slots."""
         observation = self.observed(images, sample=True)
-        slots = infer(self.renderer, self.network, observation, self.slots)
+        slots = self._own(observation, sample=True)
         log_evidence = self._evidence(observation, slots, slot_kl(self.renderer, slots))
         return bound(count_log_posterior(slots.presence_logits), log_evidence, self.log_prior)
 
@@ -286,7 +314,7 @@ class AIR(pl.LightningModule):
 
         def sample() -> Tensor:
             observation = self._sampled(images)
-            slots = infer(self.renderer, self.network, observation, self.slots)
+            slots = self._own(observation, sample=True)
             ratio = where_log_ratio(self.renderer, slots) + what_log_ratio(self.renderer, slots)
             return self._evidence(observation, slots, ratio)
 

@@ -28,7 +28,7 @@ def laplace_sd(renderer: Renderer, observation: Observation, slots: Slots, weigh
     steps = space.steps(where)
     moved = where.unsqueeze(2) + _moves(steps)
     what = slots.what.unsqueeze(2).expand(*moved.shape[:3], *slots.what.shape[2:])
-    images, loss, background, _ = observation
+    images, loss, background = observation[:3]
     losses = renderer.swap_losses(images, slots.what, where, what, moved, loss, background)
     losses = (losses * weights.unsqueeze(2)).sum(-1)
     slope = space.slopes(space.unconstrain(where)) / steps

@@ -45,10 +45,11 @@ class AIRModule(AIR):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
         observation, coarseness = self.observed(batch.images, step, sample=True), self.coarseness(step)
-        slots = infer(self.renderer, self.network, observation, self.slots)
+        renderer = self._at(observation)
+        slots = infer(renderer, self.network, observation, self.slots)
         variance = observation.variance
         result = objective(
-            self.renderer, slots, observation, self.log_prior, self.count_estimator, self.identity_estimator,
+            renderer, slots, observation, self.log_prior, self.count_estimator, self.identity_estimator,
             step, coarseness, self.balance * variance, self.angle,
         )  # fmt: skip
         slept = self._slept(observation, step)
@@ -226,8 +227,9 @@ class AIRModule(AIR):
         if self.evaluation is not None:
             seen = self.infer(batch.images)
             slots = seen.slots
-            found = Seen(seen.count, seen.posterior, slots.what, slots.where, seen.where_sd, slots.what_parameters)
-            self.evaluation.update(self.renderer, found, batch)
+            own = slots.what, slots.where, seen.where_sd, slots.what_parameters
+            found = Seen(seen.count, seen.posterior, *own, seen.scene)
+            self.evaluation.update(self.renderer.at(seen.scene), found, batch)
         elif split == "test" and (self._refines or self.reconsideration is not None):
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
                 mean.update(log_joint)
@@ -285,7 +287,7 @@ class AIRModule(AIR):
     def image(self, batch: Batch) -> NDArray[Any]:
         """Scenes beside their reconstructions with the inferred objects marked, (H, W, 3) uint8."""
         inferred = self.infer(batch.images.to(self.device))
-        window = self.renderer.window(inferred.slots.where)
+        window = self.renderer.at(inferred.scene).window(inferred.slots.where)
         names = self.renderer.what.names if isinstance(self.renderer.what, Categorical) else None
         identities = inferred.slots.what if names else None
         scenes, beside = self._displayed(batch.images), self._displayed(drawn(self.renderer, inferred))
@@ -299,14 +301,15 @@ class AIRModule(AIR):
             batch._replace(images=self._displayed(batch.images)),
             self._displayed(drawn(self.renderer, seen)),
         )
-        return gallery(self.renderer, shown, seen.count, seen.posterior, what, where, beside)
+        return gallery(self.renderer.at(seen.scene), shown, seen.count, seen.posterior, what, where, beside)
 
     def steps(self, batch: Batch) -> list[NDArray[Any]]:
         """The images explained slot after slot, frames (H, W, 3) uint8: each window, then the canvas so far."""
         explanation = self.infer(batch.images.to(self.device))
         slots, behind = explanation.slots, explanation.background
-        canvases = self.renderer.render(slots.what, slots.where, behind)
-        window = self.renderer.window(explanation.slots.where)
+        renderer = self.renderer.at(explanation.scene)
+        canvases = renderer.render(slots.what, slots.where, behind)
+        window = renderer.window(explanation.slots.where)
         return list(image_steps(self._displayed(batch.images), self._displayed(canvases), explanation.count, window))
 
     def _displayed(self, images: Tensor) -> Tensor:
@@ -320,6 +323,6 @@ def drawn(renderer: Renderer, seen: Inference) -> Tensor:
     if seen.background is None:
         return seen.reconstruction
     behind = seen.background.expand_as(seen.reconstruction)
-    share = renderer.transmittance(seen.slots.what, seen.slots.where)
+    share = renderer.at(seen.scene).transmittance(seen.slots.what, seen.slots.where)
     share = share[torch.arange(len(share), device=share.device), seen.count].unsqueeze(1)
     return torch.cat([seen.reconstruction, behind, seen.reconstruction - share * behind], -1)

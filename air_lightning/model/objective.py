@@ -58,7 +58,7 @@ def objective(
     likelihood = log_likelihoods(canvases, observation)
     log_q = count_log_posterior(slots.presence_logits)
     kl = of_sample(kl_of_where, slots.what) + kl_of_what
-    behind = observation.background_kl
+    behind = observation.kl
     log_evidence = evidence(likelihood, kl, behind).detach()
 
     def mixed(shares: Tensor) -> Tensor:
@@ -78,8 +78,10 @@ def objective(
         "what_kl": what_weight * (present * kl_of_what).sum(1).mean(),
         "presence": presence_loss.mean(),
     }
-    if behind is not None:  # it learns through the canvases
-        terms["background_kl"] = weight * behind.mean()
+    shared = {"background_kl": observation.background_kl, "scene_kl": observation.scene and observation.scene.kl}
+    for name, nats in shared.items():
+        if nats is not None:  # what they are of learns through the canvases
+            terms[name] = weight * nats.mean()
     if isinstance(renderer.what, Categorical):
         assert identity is not None
         score = _identity_score(renderer, slots, observation, weights, kl_of_where.detach())
@@ -165,7 +167,7 @@ def _evidence_change(
 
     @torch.no_grad()
     def change(what: Tensor, where: Tensor) -> Tensor:
-        images, loss, background, _ = observation
+        images, loss, background = observation[:3]
         losses = renderer.swap_losses(images, slots.what, slots.where.detach(), what, where, loss, background)
         return -(losses * given.unsqueeze(2)).sum(-1)
 

@@ -7,6 +7,24 @@ from torch import Tensor
 from renderers.pixel_loss import PixelLoss
 
 
+class SceneGuess(NamedTuple):
+    """What is said of the coordinates of B images' scenes (``Renderer.scene``).
+
+    Attributes:
+        values: (B, S), a sample or the mode, in their own units. mean, sd: (B, S), of the unconstrained ones.
+        kl: (B,) nats, to their prior, or the sample's log ratio in its place.
+    """
+
+    values: Tensor
+    mean: Tensor
+    sd: Tensor
+    kl: Tensor
+
+    def of(self, images: Tensor) -> "SceneGuess":
+        """Those of some of the images, (M,) indices."""
+        return SceneGuess(*(part[images] for part in self))
+
+
 class Observation(NamedTuple):
     """B images and how they are held against canvases.
 
@@ -14,13 +32,26 @@ class Observation(NamedTuple):
         images: (B, C, H, W).
         loss: -log p(x | canvas) of each number.
         background: behind all objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
-        background_kl: (B,) nats, of what was inferred of it, to its prior; it counts in every F_n. None: nothing was.
+        background_kl: (B,) nats, of what was inferred of it, to its prior. None: nothing was.
+        scene: what was inferred of the scenes' coordinates. None: the renderer has none.
     """
 
     images: Tensor
     loss: PixelLoss
     background: Tensor | None = None
     background_kl: Tensor | None = None
+    scene: SceneGuess | None = None
+
+    @property
+    def values(self) -> Tensor | None:
+        """Of the scenes (B, S); None where the renderer has no coordinates of them."""
+        return None if self.scene is None else self.scene.values
+
+    @property
+    def kl(self) -> Tensor | None:
+        """(B,) nats, of all that was inferred besides the objects; it counts in every F_n. None: nothing was."""
+        parts = [part for part in (self.background_kl, self.scene and self.scene.kl) if part is not None]
+        return sum(parts[1:], parts[0]) if parts else None
 
     def of(self, images: Tensor) -> "Observation":
         """Some of the images, (M,) indices."""
@@ -29,6 +60,7 @@ class Observation(NamedTuple):
             images=self.images[images],
             background=background[images] if background is not None and background.dim() == 4 else background,
             background_kl=None if kl is None else kl[images],
+            scene=None if self.scene is None else self.scene.of(images),
         )
 
     @property

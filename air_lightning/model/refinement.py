@@ -43,7 +43,7 @@ class Problem(NamedTuple):
 
     def swaps(self, slots: Slots, other_what: Tensor, other_where: Tensor) -> Tensor:
         """Pixel losses (B, N, M, N + 1), nats, of M alternatives for every slot, less those without it."""
-        images, loss, background, _ = self.observation
+        images, loss, background = self.observation[:3]
         return self.renderer.swap_losses(images, slots.what, slots.where, other_what, other_where, loss, background)
 
     def losses(self, slots: Slots, other_what: Tensor, other_where: Tensor, weights: Tensor) -> Tensor:
@@ -106,10 +106,10 @@ class Refinement:
             slots = self._scanned(problem, slots, problem.weights(slots))
         if self.starts and renderer.where.circular:
             slots = self._best_start(problem, slots)
-        slots = _stepped(problem, slots, self.iterations, self.coarseness)
+        slots = stepped(problem, slots, self.iterations, self.coarseness)
         if self.samples > 1:
             finer = problem._replace(renderer=renderer.finer(self.samples))
-            slots = _stepped(finer, slots, self.iterations, self.coarseness / 2, problem.weights(slots))
+            slots = stepped(finer, slots, self.iterations, self.coarseness / 2, problem.weights(slots))
         return slots
 
     def _best_start(self, problem: Problem, slots: Slots) -> Slots:
@@ -121,7 +121,7 @@ class Refinement:
                 turned = slots.where.clone()
                 turned[..., j] += periods[..., j] * (part / self.starts)
                 start = slots._replace(where=turned)
-                poses.append(_stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
+                poses.append(stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
         where = torch.stack(poses, 2)
         what = slots.what.unsqueeze(2).expand(*where.shape[:3], *slots.what.shape[2:])
         best = problem.losses(slots, what, where, weights).argmin(2)
@@ -152,9 +152,7 @@ class Refinement:
         return slots._replace(what=_taken(what, best), where=_taken(where, best))
 
 
-def _stepped(
-    problem: Problem, slots: Slots, iterations: int, coarseness: float, weights: Tensor | None = None
-) -> Slots:
+def stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float, weights: Tensor | None = None) -> Slots:
     """The slots after so many Newton steps, of which the first are ``coarseness`` finite-difference steps long.
 
     weights: of all steps; None: those of the poses as they are.

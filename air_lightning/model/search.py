@@ -181,14 +181,15 @@ class Search:
         rows = possible.nonzero().squeeze(1)
         if not len(rows):
             return slots
-        part, here = scene._replace(observation=scene.observation.of(rows)), slots.of(rows)
+        part = scene._replace(renderer=scene.renderer.of(rows), observation=scene.observation.of(rows))
+        here = slots.of(rows)
         better = self._better(part, here, move(part, here, rows))
         return Slots(*(whole.index_copy(0, rows, some) for whole, some in zip(slots, better)))
 
 
 def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
     """Slots (B, N) in the order in which they are missed, most first, and what each adds to F given those before it."""
-    images, loss, background, _ = scene.observation
+    images, loss, background = scene.observation[:3]
     kl = scene.kl(slots)
     left = torch.arange(kl.shape[1], device=kl.device).expand_as(kl)
     order, gains = [], []
@@ -218,7 +219,7 @@ def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool) -> Slots:
 
     ``hide``: what these cover is hidden from it.
     """
-    renderer, network, images = scene.renderer, scene.network, scene.observation.images
+    renderer, network, images = scene.renderer, scene.network.at(scene.renderer), scene.observation.images
     canvases = renderer.render(slots.what, slots.where, scene.observation.background)
     if hide:
         canvases = torch.where(_covered(renderer, slots), images.unsqueeze(1), canvases)

@@ -80,7 +80,7 @@ def infer(
     ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
     """
-    images = observation.images
+    images, network = observation.images, network.at(renderer)
     behind = None if observation.background is None else observation.background.detach()
     canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
     state = network.start(images, observation.whitening)

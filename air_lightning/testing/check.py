@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
-from air_lightning.testing import copies, drawing, geometry, gradients
+from air_lightning.testing import copies, drawing, geometry, gradients, scene
 from air_lightning.testing.report import BrokenLaws, Finding, Report, Skipped
 from air_lightning.testing.subject import Subject
 from renderers.base import Renderer
@@ -33,6 +33,7 @@ LAWS: dict[str, Law] = {
         geometry.unproject,
         geometry.window,
         geometry.boxes,
+        scene.scene,
         copies.state,
         copies.pickling,
         copies.spec,

@@ -37,7 +37,8 @@ def shapes(s: Subject) -> Findings:
                 )
     if s.renderer.compositing == "over" and layer.alpha is None:
         yield "compositing is `over` and draw gave no alpha", "return Layer(color, depth, alpha)"
-    background = tuple(s.renderer.background().shape)
+    empty = s.renderer.background()
+    background = tuple(empty.shape if s.renderer.scene is None or empty.dim() == 3 else empty[0].shape)
     if background != (channels, *plane):
         yield (
             f"background gave {background}, not {(channels, *plane)}",

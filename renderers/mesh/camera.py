@@ -57,13 +57,16 @@ class Camera:
         """Focal length in units of half the image height."""
         return 1.0 / math.tan(math.radians(self.field_of_view) / 2)
 
-    def project(self, points: Tensor, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
+    def project(
+        self, points: Tensor, aspect: float = 1.0, frame: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """World points (..., 3) to normalised image coordinates (..., 2) in [-1, 1] (x right, y down) and depth.
 
-        ``aspect`` is image width / height.
+        ``aspect`` is image width / height, ``frame`` rotations (..., 3, 3) and eyes (..., 3) in the place of its own.
         """
-        rotation, eye = self._frame(points)
-        x, y, depth = ((points - eye) @ rotation.T).unbind(-1)
+        rotation, eye = self._frame(points) if frame is None else frame
+        seen = (points - eye) @ rotation.T if frame is None else (rotation @ (points - eye).unsqueeze(-1)).squeeze(-1)
+        x, y, depth = seen.unbind(-1)
         focal = self.focal()
         return torch.stack([focal * x / depth / aspect, -focal * y / depth], -1), depth
 
@@ -72,15 +75,17 @@ class Camera:
         rows = tuple(map(tuple, self.rotation().tolist()))
         return constant(rows, like.dtype, like.device), constant(tuple(self.position), like.dtype, like.device)
 
-    def unproject(self, image: Tensor, height: float, aspect: float = 1.0) -> Tensor:
+    def unproject(
+        self, image: Tensor, height: float, aspect: float = 1.0, frame: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Normalised image coordinates (..., 2) to the world point (..., 3) at ``y = height`` on that ray.
 
         Rays that never meet the plane (at or above the horizon) are taken just below the horizon.
         """
-        rotation, eye = self._frame(image)
+        rotation, eye = self._frame(image) if frame is None else frame
         focal = self.focal()
         ray = torch.stack([image[..., 0] * aspect / focal, -image[..., 1] / focal, torch.ones_like(image[..., 0])], -1)
-        ray = ray @ rotation
-        drop = eye[1] - height
+        ray = ray @ rotation if frame is None else (ray.unsqueeze(-2) @ rotation).squeeze(-2)
+        drop = eye[..., 1] - height
         slope = ray[..., 1] * torch.sign(drop)
         return eye + ray * (drop.abs() / (-slope).clamp_min(1e-2)).unsqueeze(-1)

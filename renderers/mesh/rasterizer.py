@@ -66,6 +66,7 @@ class Scenery(NamedTuple):
     light to the power ``gamma``, at most 1.
     Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
     each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
+    ``views`` (B, 21) are rotation, eye, light, ambient and diffuse of each of B scenes; (0, 21): all have the same.
     """
 
     vertices: Float
@@ -91,6 +92,7 @@ class Scenery(NamedTuple):
     table: NDArray[np.bool_]
     near: np.float32
     gamma: np.float32
+    views: Float = np.empty((0, 21), np.float32)
 
 
 @inner
@@ -396,6 +398,19 @@ def dim(shade: Any, shade_width: int, box: Any, window: Any, buffer: Any) -> Non
 
 
 @njit(cache=True)
+def seen(s: Any, b: int) -> Any:
+    """The scenery of scene b."""
+    if s.views.shape[0] == 0:
+        return s
+    v = s.views[b if s.views.shape[0] > 1 else 0]
+    return Scenery(
+        s.vertices, s.faces, s.planes, s.colors, s.vertex_start, s.face_start, s.flat, s.closed,
+        v[:9].copy().reshape(3, 3), v[9:12].copy(), s.focal, v[12:15].copy(), v[15:18].copy(), v[18:21].copy(),
+        s.background, s.height, s.width, s.supersample, s.leans, s.darkening, s.table, s.near, s.gamma, s.views,
+    )  # fmt: skip
+
+
+@njit(cache=True)
 def workspace(s: Any) -> Any:
     """For one thread: the whole buffer as a window, space for vertices on the screen, for a buffer, for a box."""
     most = 0
@@ -425,7 +440,8 @@ def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, laye
         layer = layers[m]
         layer[:] = ZERO
         layer[3] = np.inf
-        draw(s, identities[m], poses[m], whole, screen, layer, box)
+        t = seen(s, m * s.views.shape[0] // identities.shape[0])
+        draw(t, identities[m], poses[m], whole, screen, layer, box)
         for p in range(*rows(whole, box)):
             layer[3, p] = ONE / layer[3, p]
         if s.leans.shape[0]:
@@ -497,8 +513,9 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, 
         copy(ground.reshape(-1), scene[:3].reshape(-1))
         scene[3] = ZERO
         copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
+        t = seen(s, b)
         for n in range(identities.shape[1]):
-            draw(s, identities[b, n], poses[b, n], whole, screen, buffer, box)
+            draw(t, identities[b, n], poses[b, n], whole, screen, buffer, box)
             overlay(buffer, s.width, box, whole, scene)
             copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
             if s.leans.shape[0]:

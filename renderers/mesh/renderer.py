@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,8 @@ from renderers.mesh.rasterizer import NEAR
 from renderers.mesh.scenery import RGB, WHITE, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
 from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
+from renderers.mesh.views import CAMERA, Views
+from renderers.mesh.views import coordinates as view_coordinates
 from renderers.pixel_loss import PixelLoss
 from renderers.renamed import renamed_arguments
 from renderers.rotations import rotation_matrix
@@ -63,6 +66,10 @@ class MeshRenderer(Renderer):
         shared: what of the light is learnt for a data set, for nobody knows it: names of coordinates
             (``renderers.mesh.shared_light``), or of groups of them, ``light`` (direction, ambient and diffuse shares),
             ``tint`` (their colours), ``shadow`` (strength, softness) and ``all``. ``light`` is what they start from.
+        scene: what of camera and light differs from image to image and is inferred with the objects, by name and range
+            (``renderers.mesh.views``): camera_azimuth, camera_elevation (radians, about the camera's target) and
+            camera_distance, light_azimuth, light_elevation, light_ambient and light_diffuse, exposure (factor on the
+            image). On the CPU, without shadows.
     Errors:
         ValueError for what cannot be drawn, above all an unknown identity or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
@@ -96,6 +103,7 @@ class MeshRenderer(Renderer):
         supersample: int = 1,
         backend: str = "embedded",
         shared: Sequence[str] = (),
+        scene: dict[str, Range] | None = None,
     ) -> None:
         if len(image_size) != 2 or min(image_size) < 1:
             raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
@@ -135,13 +143,20 @@ class MeshRenderer(Renderer):
         if not free:
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
-        given = values_of(light)
+        views, given = view_coordinates(scene or {}), values_of(light)
+        if views and (light.shadow is not None or backend != "embedded" or learnt):
+            raise ValueError(
+                "scene's coordinates go with backend 'embedded' and a light that casts no shadow and is not `shared`: "
+                "leave these out, or scene"
+            )
         super().__init__(
             Categorical(identities),
             tuple(free),
             (3, height, width),
             shared=[(COORDINATES[name], given[name]) for name in learnt],
+            scene=views,
         )
+        self._views = None if self.scene is None else Views(self.scene.names, camera, light, table)
         self.camera, self.light, self.table, self.supersample = camera, light, table, supersample
         self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
         self._cores = [mesh.core for mesh in drawn]
@@ -158,12 +173,19 @@ class MeshRenderer(Renderer):
         self._backend = make_backend(self._backend_name, scenery)
         self.register_buffer("_background", torch.from_numpy(background).to(self.device), persistent=False)
         self.shared_changed()
+        if self.scene is not None:
+            self.scene_changed()
 
     def shared_changed(self) -> None:
         if self.shared is not None:
             learnt = dict(zip(self.shared.names, self.shared_values.tolist()))
             self._backend = make_backend(self._backend_name, relit(self._backend.scenery, self.light, learnt))
         self._finer.clear()
+
+    def scene_changed(self) -> None:
+        assert self._views is not None
+        self._backend = self._backend.viewed(self._views.rows(self.scene_values.detach().double()))
+        self._finer = {}
 
     def finer(self, factor: int) -> Renderer:
         if factor == 1:
@@ -199,7 +221,10 @@ class MeshRenderer(Renderer):
         return tuple(self._drawn)
 
     def background(self) -> Tensor:
-        return self.get_buffer("_background")
+        if self._views is None:
+            return self.get_buffer("_background")
+        samples = (side * self.supersample for side in self.image_shape[1:])
+        return self._views.backgrounds(self.scene_values.detach(), *samples)
 
     @torch.no_grad()
     def draw(self, what: Tensor, where: Tensor) -> Layer:
@@ -232,6 +257,8 @@ class MeshRenderer(Renderer):
         return self._backend.scores(*slots, *others, target.detach().float(), loss, behind).to(target.dtype)
 
     def traceable(self) -> Renderer:
+        if self.scene is not None:
+            raise ValueError("MeshRenderer's coordinates of the scene are not drawn in torch operations alone")
         scenery, (colors, height, width) = self._backend.scenery, self.image_shape
         return DenseMeshes(self.what, self.where.coordinates, (colors, height, width), self.full_pose, scenery)
 
@@ -245,7 +272,7 @@ class MeshRenderer(Renderer):
         if len(self._columns) > len(UPRIGHT):
             axis = rotation_matrix(*pose[..., [3, 5, 6]].unbind(-1))[..., 1]
             middle, size = pose[..., :3] + lift * pose[..., 4:5] * axis, pose[..., 4]
-        image, depth = self.camera.project(middle, width / height)
+        image, depth = self.camera.project(middle, width / height, self._frame(where))
         return image, self.camera.focal() * lift * 1.3 / depth * size
 
     def unproject(self, image: Tensor) -> dict[str, Tensor]:
@@ -253,8 +280,12 @@ class MeshRenderer(Renderer):
         _, height, width = self.image_shape
         foot = self._fixed.get("y", 0.0)
         lift = sum(self.heights) / len(self.heights) / 2 * self._usual("size")
-        point = self.camera.unproject(image, foot + lift, width / height)
+        point = self.camera.unproject(image, foot + lift, width / height, self._frame(image))
         return {name: point[..., axis] for name, axis in (("x", 0), ("z", 2)) if name in self.where.names}
+
+    def _frame(self, where: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The cameras that see poses or places (..., P); None: all the same."""
+        return None if self._views is None else self._views.frame(self.scene_of(where))
 
     def full_pose(self, where: Tensor) -> Tensor:
         """Free coordinates (..., P) to all of x, y, z, yaw (..., 4), and with attributes to ``COLUMNS`` (..., 10)."""
@@ -279,8 +310,10 @@ class MeshRenderer(Renderer):
 
     def _behind(self, where: Tensor, background: Tensor | None) -> Tensor | None:
         """A background (1 or B, 3, SH, SW), float32, for the backend, which has the renderer's own."""
-        if background is None:
+        if background is None and self._views is None:
             return None
+        if background is None:
+            return self.background()
         ground = self.ground(where.shape[0], background.detach().to(where.device, torch.float32))
         return ground if ground.dim() == 4 else ground.unsqueeze(0)
 
@@ -304,15 +337,23 @@ class MeshRenderer(Renderer):
             )
         return identities, self.full_pose(where.detach().float())
 
+    def _extreme_frames(self) -> list[tuple[Tensor, Tensor] | None]:
+        """The cameras at the ends and the middle of the support of the scene's coordinates."""
+        if self._views is None or self.scene is None:
+            return [None]
+        ends = [(c.low, (c.low + c.high) / 2, c.high) for c in self.scene.coordinates]
+        moving = [side if c.name in CAMERA else side[1:2] for side, c in zip(ends, self.scene.coordinates)]
+        return [self._views.frame(torch.tensor(values)) for values in product(*moving)]
+
     def _check_view(self) -> None:
         """Every corner of the pose support must project into the image."""
         axes = [c.name for c in self.where.coordinates if c.name in ("x", "y", "z")]
         spans = [(c.low, c.high) for c in self.where.coordinates if c.name in axes]
         others = [0.0] * (len(self.where) - len(axes))
-        for corner in np.ndindex(*(2,) * len(spans)):
+        for corner, frame in product(np.ndindex(*(2,) * len(spans)), self._extreme_frames()):
             values = [span[side] for span, side in zip(spans, corner)]
             point = self.full_pose(torch.tensor(values + others))[:3]
-            image, depth = self.camera.project(point, self.image_shape[2] / self.image_shape[1])
+            image, depth = self.camera.project(point, self.image_shape[2] / self.image_shape[1], frame)
             if not (depth > NEAR and image.abs().max() <= 1):  # nor NaN
                 place = ", ".join(f"{a}={v:g}" for a, v in zip(axes, values)) or "the fixed position"
                 raise ValueError(

@@ -26,6 +26,7 @@ from renderers.mesh.rasterizer import (
     overlay,
     renew_cache,
     rows,
+    seen,
     shadow,
     surround,
     widen,
@@ -262,19 +263,19 @@ def score_swaps(
     shaded, cast = s.leans.shape[0] > 0, part.copy()
     for b in range(start, stop):
         ground = grounds[b if grounds.shape[0] > 1 else 0]
-        scores[b] = ZERO
+        scores[b], t = ZERO, seen(s, b)
         for j in range(count):
-            draw(s, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
+            draw(t, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
             if shaded:
                 shadow(s, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
         for i in range(count):
-            surround(s, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
+            surround(t, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
             _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
             for m in range(choices):
                 identity, pose = other_identities[b, i, m], other_poses[b, i, m]
                 if shaded:
                     buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
-                draw(s, identity, pose, window, screen, buffer, box)
+                draw(t, identity, pose, window, screen, buffer, box)
                 if shaded:
                     shadow(s, identity, pose, window, dark, screen, part, shade, cast)
                     widen(box, cast)

@@ -59,8 +59,13 @@ def trace(module: AIRModule) -> ExportedProgram:
     """The model's inference by ``torch.export``, for batches of any size.
 
     Errors:
-        ValueError where torch cannot follow the renderer or the network.
+        ValueError where torch cannot follow the renderer or the network, or the renderer has coordinates of the scene.
     """
+    if module.renderer.scene is not None:
+        raise ValueError(
+            f"{type(module.renderer).__name__} has coordinates of the scene, {', '.join(module.renderer.scene.names)}, "
+            "which exported programs do not infer yet: use `predict`, or air_lightning.load, for this model"
+        )
     example, sizes = torch.rand(2, *module.renderer.image_shape), {"images": {0: Dim("batch")}}
     try:
         with torch.no_grad():

@@ -32,8 +32,8 @@ class World:
     Args:
         renderer: that draws, or that explains images.
     Errors:
-        ValueError for one that is no MeshRenderer, whose objects have no pose in a camera's frame; and for one whose
-        objects have more than a pose.
+        ValueError for one that is no MeshRenderer, whose objects have no pose in a camera's frame; for one whose
+        objects have more than a pose; and where the camera or light differs from image to image.
     """
 
     def __init__(self, renderer: Renderer | None, form: str) -> None:
@@ -47,6 +47,11 @@ class World:
             raise ValueError(
                 f"--format {form} has rigid objects that stand upright, with {', '.join(POSE)}, and these have "
                 f"{others[0]} too: choose another format"
+            )
+        if renderer.scene is not None:
+            raise ValueError(
+                f"--format {form} is written for one camera and light, and here {', '.join(renderer.scene.names)} "
+                "differ from image to image: choose another format"
             )
         self.renderer, self.unit = renderer, MILLIMETRES
 

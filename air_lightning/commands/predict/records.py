@@ -64,6 +64,8 @@ class Prediction:
         objects: the objects, ``count`` of them, in the order they were found.
         slots: all of the model's slots, the objects first, if they were asked for; ``confidence`` is the probability
             that each is there.
+        scene: the coordinates of the scene by name (``Renderer.scene``), in the renderer's units; None: it has none.
+        scene_sd: the posterior sd of each, in its unit.
     """
 
     width: int
@@ -72,10 +74,13 @@ class Prediction:
     count_probabilities: tuple[float, ...]
     objects: tuple[FoundObject, ...]
     slots: tuple[FoundObject, ...] | None = None
+    scene: dict[str, float] | None = None
+    scene_sd: dict[str, float] | None = None
 
     def record(self) -> dict[str, Any]:
-        """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for."""
-        record: dict[str, Any] = _without_none(asdict(self), "slots", "segmentation")
+        """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for, and ``scene``
+        where there is none."""
+        record: dict[str, Any] = _without_none(asdict(self), "slots", "segmentation", "scene", "scene_sd")
         return record
 
 
@@ -110,6 +115,8 @@ def predictions(
         if not bool(value.isfinite().all()):
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
     identities = renderer.what.names if isinstance(renderer.what, Categorical) else None
+    renderer = renderer.at(seen.scene)
+    scenes = _scenes(renderer, seen)
     columns = _columns(renderer, seen, sizes)
     masks = _masks(renderer, seen) if segmented else None
     results = []
@@ -121,8 +128,18 @@ def predictions(
         if masks is not None:
             slots = tuple(replace(s, segmentation=_scaled(mask, width, height)) for s, mask in zip(slots, masks[b]))
         told = slots if all_slots else None
-        results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told))
+        results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told, *scenes[b]))
     return results
+
+
+def _scenes(renderer: Renderer, seen: Inference) -> list[tuple[dict[str, float] | None, dict[str, float] | None]]:
+    """The coordinates of each image's scene by name, and their sd."""
+    space = renderer.scene
+    if space is None or seen.scene is None or seen.scene_sd is None:
+        return [(None, None)] * len(seen.count)
+    spread = space.spreads(space.unconstrain(seen.scene), seen.scene_sd)
+    rows = zip(seen.scene.cpu(), spread.cpu())
+    return [(dict(zip(space.names, _numbers(a))), dict(zip(space.names, _numbers(b)))) for a, b in rows]
 
 
 def _columns(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) -> list[Tensor]:

@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from renderers.mesh.rasterizer import Scenery
@@ -60,6 +61,16 @@ class Backend(ABC):
 
     def __init__(self, scenery: Scenery) -> None:
         self.scenery = scenery
+
+    def viewed(self, rows: NDArray[Any]) -> "Backend":
+        """A backend that draws B scenes, each with its own row (B, 21) of ``Scenery.views``.
+
+        Errors:
+            ValueError: this one cannot.
+        """
+        raise ValueError(
+            f"{type(self).__name__} draws all scenes with one camera: coordinates of the scene need backend 'embedded'"
+        )
 
     @abstractmethod
     def layers(self, identities: Tensor, poses: Tensor) -> Tensor:

@@ -26,6 +26,9 @@ class Embedded(Backend):
         self._cpu = CPU(scenery)
         self._cuda: Triton | None = None
 
+    def viewed(self, rows: NDArray[Any]) -> Backend:
+        return Embedded(self.scenery._replace(views=rows))
+
     def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
         return self._on(poses.device).layers(identities, poses)
 
@@ -47,6 +50,11 @@ class Embedded(Backend):
     def _on(self, device: torch.device) -> Backend:
         if device.type != "cuda":
             return self._cpu
+        if len(self.scenery.views):
+            raise ValueError(
+                "coordinates of the scene are drawn on the CPU alone as yet: train with --trainer.accelerator cpu, or "
+                "leave the renderer's `scene` out"
+            )
         if self._cuda is None:
             if find_spec("triton") is None:
                 raise ValueError(

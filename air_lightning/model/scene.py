@@ -1,0 +1,110 @@
+"""Coordinates of images' scenes: what the network says of them, and how they are refined with the objects."""
+
+import torch
+from torch import Tensor
+
+from air_lightning.distributions import gaussian_kl, wrapped_kl, wrapped_log_ratio
+from air_lightning.inference.base import InferenceNetwork
+from air_lightning.model.evidence import evidence, log_likelihoods
+from air_lightning.model.observation import Observation, SceneGuess
+from air_lightning.model.refinement import Problem, Refinement, stepped
+from air_lightning.model.slots import Slots
+from renderers.base import Renderer
+from renderers.constants import pick
+from renderers.spaces import FULL_TURN, Where
+
+ROUNDS = 4
+"""Steps of the scene, each followed by steps of its objects."""
+
+
+def guess(
+    renderer: Renderer, network: InferenceNetwork, images: Tensor, sample: bool, ratio: bool = False
+) -> SceneGuess | None:
+    """The network's posterior of the coordinates of the scenes of images (B, C, H, W); None where there are none.
+
+    ``sample``: a reparametrised sample, otherwise the mode. ``ratio``: ``kl`` is the sample's log ratio instead.
+    """
+    space = renderer.scene
+    if space is None or network.scene is None:
+        return None
+    mean, sd = network.scene(images)
+    noise = torch.randn_like(mean) if sample else torch.zeros_like(mean)
+    worth = _log_ratio(space, mean, sd, noise) if ratio else _kl(space, mean, sd)
+    return SceneGuess(space.constrain(mean + sd * noise), mean, sd, worth)
+
+
+def _kl(space: Where, mean: Tensor, sd: Tensor) -> Tensor:
+    """To the prior, (B,)."""
+    turn = torch.full_like(sd, FULL_TURN)
+    total = pick(gaussian_kl(mean, sd), space.straight).sum(-1)
+    return total + pick(wrapped_kl(sd, turn), space.circular).sum(-1) if space.circular else total
+
+
+def _log_ratio(space: Where, mean: Tensor, sd: Tensor, noise: Tensor) -> Tensor:
+    """log q - log p of the sample, (B,); its mean is the KL."""
+    turn = torch.full_like(sd, FULL_TURN)
+    total = pick(0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log(), space.straight).sum(-1)
+    return total + pick(wrapped_log_ratio(noise, sd, turn), space.circular).sum(-1) if space.circular else total
+
+
+@torch.no_grad()
+def refine_scene(
+    refinement: Refinement, renderer: Renderer, observation: Observation, slots: Slots, kl: Tensor, log_prior: Tensor
+) -> tuple[Observation, Slots]:
+    """The scene's coordinates and the slots' poses, refined in turn; the sd becomes that of the curvature.
+
+    The scene takes Newton steps, coordinate by coordinate, on the canvases' losses and its prior, weighted by the
+    posterior over the count. Objects go with it: they stay where they are in the image (``project``, ``unproject``), or
+    a camera that turns would leave them all behind. A step that makes an image worse is not taken.
+
+    Args:
+        renderer: of the observed scenes. kl: (B, N), the slots'. log_prior: log p(n), (N + 1,).
+    """
+    assert observation.scene is not None and renderer.scene is not None
+    sd = observation.scene.sd
+    for step in range(ROUNDS if refinement.iterations else 0):
+        problem = Problem(renderer, observation, kl, log_prior)
+        size = renderer.scene.steps(kl) * max(refinement.coarseness * 0.75**step, 0.3)
+        renderer, slots, sd = _moved(problem, slots, size)
+        slots = stepped(problem._replace(renderer=renderer), slots, 2, refinement.coarseness * 0.75**step)
+    guessed = observation.scene._replace(values=renderer.scene_values, sd=sd)
+    return observation._replace(scene=guessed), slots
+
+
+def _moved(problem: Problem, slots: Slots, size: Tensor) -> tuple[Renderer, Slots, Tensor]:
+    """A step of the scenes, at most ``size`` (S,), their objects carried along; and the sd (B, S) by the curvature."""
+    renderer, space = problem.renderer, problem.renderer.scene
+    assert space is not None
+    values, weights = renderer.scene_values, _count_posterior(problem, slots)
+
+    def cost(of: Tensor) -> Tensor:
+        there, carried = renderer.at(of), _carried(renderer, renderer.at(of), slots)
+        canvases = there.render(carried.what, carried.where, problem.observation.background)
+        u = pick(space.unconstrain(of), space.straight)
+        return 0.5 * (u**2).sum(-1) - (weights * log_likelihoods(canvases, problem.observation)).sum(1)
+
+    here, moves = cost(values), torch.diag(size)
+    up, down = (torch.stack([cost(space.clamp(values + side * move)) for move in moves], 1) for side in (1, -1))
+    slope, curve = (up - down) / 2, up + down - 2 * here.unsqueeze(1)
+    newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
+    downhill = torch.sign(-slope) * (torch.minimum(up, down) < here.unsqueeze(1))
+    best = space.clamp(values + torch.where(curve > 1e-6, newton, downhill) * size)
+    chosen = torch.where((cost(best) < here).unsqueeze(1), best, values)
+    bent = (curve.clamp_min(0) / size**2) * space.slopes(space.unconstrain(values)) ** 2
+    there = renderer.at(chosen)
+    return there, _carried(renderer, there, slots), (1 + bent).rsqrt()
+
+
+def _count_posterior(problem: Problem, slots: Slots) -> Tensor:
+    """(B, N + 1), by the evidence of the poses as they are."""
+    canvases = problem.renderer.render(slots.what, slots.where, problem.observation.background)
+    return (evidence(log_likelihoods(canvases, problem.observation), problem.kl) + problem.log_prior).softmax(1)
+
+
+def _carried(before: Renderer, after: Renderer, slots: Slots) -> Slots:
+    """The slots at the places in the scene that are seen where they were."""
+    image, where = before.project(slots.where)[0], slots.where.clone()
+    batch, count = image.shape[:2]
+    for name, value in after.unproject(image).items():
+        where[..., before.where.names.index(name)] = value.view(batch, count)
+    return slots._replace(where=before.where.clamp(where))

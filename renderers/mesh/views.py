@@ -1,0 +1,129 @@
+"""Scenes of meshes that differ from image to image: camera, light and exposure, by their coordinates."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from renderers.mesh.camera import Camera
+from renderers.mesh.scenery import Light, Table
+from renderers.mesh.shared_light import COORDINATES as LIGHTS
+from renderers.mesh.shared_light import values_of
+from renderers.spaces import Coordinate
+
+Range = tuple[float, float]
+RIGHT_ANGLE = math.pi / 2
+CAMERA = {
+    "camera_azimuth": ("radians", 0.03),
+    "camera_elevation": ("radians", 0.03),
+    "camera_distance": ("world units", 0.1),
+}
+LIT = ("light_azimuth", "light_elevation", "light_ambient", "light_diffuse")
+KNOWN = {**CAMERA, **{name: (LIGHTS[name].unit, LIGHTS[name].step) for name in LIT}, "exposure": ("factor", 0.03)}
+"""Unit and finite-difference step of every coordinate of the scene, by name."""
+
+
+def coordinates(ranges: Mapping[str, Range]) -> tuple[Coordinate, ...]:
+    """The coordinates of these names and ranges, in their own order.
+
+    Errors:
+        ValueError for an unknown name, an elevation that is not above the table and below the zenith, a distance or an
+        exposure that is not positive.
+    """
+    for name, (low, high) in ranges.items():
+        if name not in KNOWN:
+            raise ValueError(f"scene names {name!r}, which is none of {', '.join(KNOWN)}")
+        if name.endswith("elevation") and not 0.05 <= low <= high <= RIGHT_ANGLE - 0.05:
+            raise ValueError(f"scene {name} must lie between 0.05 and 1.52 radians, got {low} to {high}")
+        if not name.endswith(("azimuth", "elevation")) and not low >= 0.01:
+            raise ValueError(f"scene {name} must be at least 0.01, got {low} to {high}")
+    return tuple(
+        Coordinate(name, unit, float(ranges[name][0]), float(ranges[name][1]), step)
+        for name, (unit, step) in KNOWN.items()
+        if name in ranges
+    )
+
+
+class Views:
+    """Camera, light and exposure of scenes, by the values (..., S) of their coordinates; what is not one stays.
+
+    Args:
+        names: of the coordinates, in order. camera, light, table: as they are otherwise.
+    """
+
+    def __init__(self, names: tuple[str, ...], camera: Camera, light: Light, table: Table) -> None:
+        self.names, self.camera, self.light, self.table = names, camera, light, table
+        off = np.subtract(camera.position, camera.target)
+        distance = float(np.linalg.norm(off))
+        self.usual = values_of(light) | {
+            "camera_azimuth": math.atan2(off[0], off[2]),
+            "camera_elevation": math.asin(off[1] / distance),
+            "camera_distance": distance,
+            "exposure": 1.0,
+        }
+
+    def column(self, values: Tensor, name: str) -> Tensor:
+        """One coordinate of all scenes, (...)."""
+        if name in self.names:
+            return values[..., self.names.index(name)]
+        return torch.full_like(values[..., 0], self.usual[name])
+
+    def frame(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The cameras' rotations (..., 3, 3), rows right, up and forward, and eyes (..., 3)."""
+        away = _direction(self.column(values, "camera_azimuth"), self.column(values, "camera_elevation"))
+        eye = values.new_tensor(self.camera.target) + self.column(values, "camera_distance").unsqueeze(-1) * away
+        upright = torch.zeros_like(away) + values.new_tensor([0.0, 1.0, 0.0])
+        right = torch.nn.functional.normalize(torch.linalg.cross(-away, upright), dim=-1)
+        return torch.stack([right, torch.linalg.cross(right, -away), -away], -2), eye
+
+    def rows(self, values: Tensor) -> NDArray[np.float32]:
+        """What kernels read of each scene (B, 21): rotation, eye, light, ambient and diffuse shares."""
+        rotation, eye = self.frame(values)
+        light = _direction(self.column(values, "light_azimuth"), self.column(values, "light_elevation"))
+        bright = self.column(values, "exposure").unsqueeze(-1)
+        bright = bright**2.2 if self.light.linear else bright
+        shares = [
+            bright * self.column(values, name).unsqueeze(-1) * values.new_tensor(color)
+            for name, color in (("light_ambient", self.light.ambient_color), ("light_diffuse", self.light.color))
+        ]
+        row = torch.cat([rotation.flatten(-2), eye, light, *shares], -1)
+        return np.ascontiguousarray(row.detach().cpu().numpy().astype(np.float32))
+
+    def backgrounds(self, values: Tensor, height: int, width: int) -> Tensor:
+        """The empty scenes (B, 3, height, width): each pixel's ray met with the table."""
+        rotation, eye = self.frame(values.double())
+        y, x = (torch.arange(n, dtype=torch.double, device=values.device) + 0.5 for n in (height, width))
+        focal = self.camera.focal()
+        across, up = (2 * x - width) / height / focal, (1 - 2 * y / height) / focal
+        rays = torch.stack(
+            [across.expand(height, width), up[:, None].expand(height, width), torch.ones_like(across + up[:, None])], -1
+        )
+        rays = rays.view(1, -1, 3) @ rotation
+        reach = -eye[:, None, 1] / rays[..., 1]
+        ground = (eye[:, None] + reach.unsqueeze(-1) * rays)[..., [0, 2]]
+        inside = (reach > 0) & (ground.abs().amax(-1) <= self.table.width / 2)
+        image = torch.where(
+            inside.unsqueeze(-1), ground.new_tensor(self.table.color), ground.new_tensor(self.table.beyond)
+        )
+        if self.table.checker is not None:
+            cell = (
+                (torch.where(inside.unsqueeze(-1), ground, 0.0) / self.table.width + 0.5) * self.table.squares
+            ).floor()
+            odd = inside & (cell.sum(-1) % 2 == 1)
+            image = torch.where(odd.unsqueeze(-1), ground.new_tensor(self.table.checker), image)
+        image = (image * self.column(values, "exposure").view(-1, 1, 1)).clamp(max=1)
+        return image.mT.reshape(-1, 3, height, width).float().contiguous()
+
+
+def _direction(azimuth: Tensor, elevation: Tensor) -> Tensor:
+    """Unit vectors (..., 3) of angles (...) from z towards x, and above the table."""
+    return torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
+
+
+def no_rows() -> NDArray[Any]:
+    """Of scenes that are all alike."""
+    return np.empty((0, 21), np.float32)
