@@ -196,3 +196,10 @@ def test_objects_that_have_more_than_a_pose() -> None:
     message = "--format bop has rigid objects that stand upright, with x, y, z, yaw, and these have size too: choose"
     with pytest.raises(ValueError, match=message):
         World(renderer, "bop")
+
+
+def test_cameras_that_differ_from_image_to_image() -> None:
+    renderer = MeshRenderer(scene={"camera_azimuth": (-0.5, 0.5)}, x=(-1.0, 1.0), z=(-1.0, 1.0))
+    message = "--format bop is written for one camera and light, and here camera_azimuth may differ from image to image"
+    with pytest.raises(ValueError, match=message):
+        World(renderer, "bop")

@@ -51,7 +51,7 @@ class World:
         if renderer.scene is not None:
             raise ValueError(
                 f"--format {form} is written for one camera and light, and here {', '.join(renderer.scene.names)} "
-                "differ from image to image: choose another format"
+                "may differ from image to image: choose another format"
             )
         self.renderer, self.unit = renderer, MILLIMETRES
 
