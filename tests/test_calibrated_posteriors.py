@@ -129,7 +129,7 @@ def test_powers_go_where_the_weights_go(tmp_path: Path) -> None:
     (plain,) = air_lightning.load(run).infer(image)
     powers = {"count": 0.5, "pose": {"x": 0.25}, "refined": False}
     torch.save(torch.load(checkpoint, weights_only=True) | {"powers": powers}, checkpoint)
-    write_weights(run, "best", tmp_path / "given")
+    write_weights(run, "best", tmp_path / "given", air_lightning.load(run).module)
     assert load_module(tmp_path / "given").powers == Powers(**powers)
     (found,) = air_lightning.load(tmp_path / "given").infer(image)
     odds = [p / q for p, q in zip(plain.count_probabilities, plain.count_probabilities[1:])]
