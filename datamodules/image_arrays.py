@@ -31,8 +31,8 @@ class ImageArrays(ImagesWithTruth):
         pose: names of arrays (N, K), each of a coordinate of the renderer, in its unit; none: positions are compared as
             the centres of boxes.
         truth: whether what the file tells is looked at.
-        resize, color, val_share, test_share, scale, offset, stretch, batch_size, train_scenes, val_scenes, test_scenes,
-            seed: as of ImageFolder.
+        resize, color, val_share, test_share, scale, offset, stretch: as of ImageFolder.
+        batch_size, train_scenes, val_scenes, test_scenes, seed: as of ImageFolder.
     Errors:
         ValueError for a file that cannot be read, arrays that are not there or of another shape, and as of ImageFolder.
     """
