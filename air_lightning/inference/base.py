@@ -4,7 +4,6 @@ import copy
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from air_lightning.inference.scene import scene_head
@@ -39,7 +38,8 @@ class InferenceNetwork(nn.Module, ABC):
         self.identity_count, self.image_shape = renderer.identity_count, renderer.image_shape
         self._geometry = (renderer.window, renderer.unproject)
         self.scene_size = 0 if renderer.scene is None else len(renderer.scene)
-        self.scene, self._scene_seen = scene_head(renderer), torch.zeros(1, 0)
+        self.scene = scene_head(renderer)
+        self._scene_seen: Tensor | None = None
 
     def at(self, renderer: Renderer) -> "InferenceNetwork":
         """The network, with the same weights, for images whose scenes are the renderer's (``Renderer.at``)."""
@@ -52,6 +52,8 @@ class InferenceNetwork(nn.Module, ABC):
 
     def scene_seen(self, images: Tensor) -> Tensor:
         """The unconstrained coordinates (B, S) of the images' scenes, to read poses by."""
+        if self._scene_seen is None:
+            return images.new_empty(len(images), 0)
         return self._scene_seen.to(images).expand(len(images), -1)
 
     @property
