@@ -77,7 +77,7 @@ def test_images_and_their_truth(tmp_path: Path, write: Any, kind: str, visibilit
     assert module.largest_count == 2 and module.has_identities and module.has_truth
     told = rows(module)
     assert sorted(told) == list(range(N))
-    for n, (image, count, what, _, boxes, masks) in told.items():
+    for n, (image, count, what, _, boxes, masks, *_) in told.items():
         assert (image * 255).round().unique().tolist() == [10 * n] and int(count) == n % 3
         for slot, k in enumerate((1, 3)[: n % 3]):
             assert boxes[slot].tolist() == [1, k, 2 + k, min(k + 2, HEIGHT)]
@@ -87,7 +87,7 @@ def test_images_and_their_truth(tmp_path: Path, write: Any, kind: str, visibilit
 
 def test_images_and_masks_are_scaled_together(tmp_path: Path) -> None:
     module = ImageArrays(npz(tmp_path / "a", benchmark()), resize=(3, 16), test_share=1.0)
-    _, _, _, _, boxes, masks = rows(module)[1]
+    _, _, _, _, boxes, masks, *_ = rows(module)[1]
     assert boxes[0].tolist() == [2, 0.5, 6, 1.5] and masks.shape == (2, 3, 16) and masks[0].any()
 
 
@@ -111,7 +111,7 @@ def test_other_names_groups_and_named_identities(tmp_path: Path) -> None:
 def test_an_object_that_nobody_sees_is_one(tmp_path: Path) -> None:
     given = benchmark()
     given["visibility"][0, 2] = 1
-    _, count, _, _, boxes, masks = rows(ImageArrays(npz(tmp_path / "a", given), test_share=1.0))[0]
+    _, count, _, _, boxes, masks, *_ = rows(ImageArrays(npz(tmp_path / "a", given), test_share=1.0))[0]
     assert int(count) == 1 and not masks.any() and not boxes.any()
 
 

@@ -72,7 +72,7 @@ def test_scenes_reach_their_images(tmp_path: Path) -> None:
     assert [module.scene_count(split) for split in ("train", "val", "test")] == [0, 0, 4]
     told = by_grey(module)
     assert {grey: int(row[1]) for grey, row in told.items()} == {10: 1, 20: 0, 30: 2, 40: 1}
-    _, _, what, where, boxes, _ = told[30]
+    _, _, what, where, boxes, *_ = told[30]
     assert what.tolist() == [0, 1] and boxes is None  # by name, where there is no renderer
     assert where[0].tolist() == [1.0, 0.5, 0.25] and where[1, 2].isnan()
 

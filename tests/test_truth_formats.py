@@ -169,7 +169,7 @@ def test_masks_boxes_and_identities_of_every_format(tmp_path: Path, form: str, m
     module = read(tmp_path / "images", write(tmp_path / "images"), memory=memory)
     assert module.largest_count == 2 and module.extras == ("boxes", "masks") and module.has_identities
     assert module._truth is not None and module._truth.names(None) == names  # type: ignore[attr-defined]
-    for n, (_, _, what, _, boxes, masks) in by_count(module).items():
+    for n, (_, _, what, _, boxes, masks, *_) in by_count(module).items():
         expected = scene(n)
         if (
             form == "coco polygons" and n == 2
@@ -184,7 +184,7 @@ def test_masks_boxes_and_identities_of_every_format(tmp_path: Path, form: str, m
 @pytest.mark.parametrize("form", FORMATS)
 def test_boxes_and_masks_are_scaled_with_their_images(tmp_path: Path, form: str) -> None:
     module = read(tmp_path / "images", FORMATS[form][0](tmp_path / "images"), resize=(2 * HEIGHT, WIDTH // 2))
-    _, _, _, _, boxes, masks = by_count(module)[1]
+    _, _, _, _, boxes, masks, *_ = by_count(module)[1]
     x0, y0, x1, y1 = boxes_of(scene(1))[0].tolist()
     assert boxes[0].tolist() == [x0 / 2, 2 * y0, x1 / 2, 2 * y1]
     assert torch.equal(masks[0], torch.from_numpy(scene(1)[0].repeat(2, 0)[:, 1::2]))
@@ -221,7 +221,7 @@ def test_places_in_a_files_world_are_poses_where_its_unit_is_given(tmp_path: Pat
     truth = FORMATS[form][0](tmp_path / "images")
     module = read(tmp_path / "images", truth, unit=unit, identity=None)
     assert module.coordinates(MeshRenderer()) == ("x", "z", "yaw")
-    _, _, _, where, _, _ = by_count(module)[2]
+    _, _, _, where, *_ = by_count(module)[2]
     expected = [[1, 0, math.pi / 2], [1, -2, math.pi / 2]] if form == "clevr" else [[1, 0, 0], [1, 0, 0]]
     torch.testing.assert_close(where, torch.tensor(expected, dtype=torch.float32))
     with pytest.raises(ValueError, match="unit must be a positive length in the renderer's unit, got 0.0: 0.001 of"):
