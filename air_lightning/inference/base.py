@@ -53,8 +53,8 @@ class InferenceNetwork(nn.Module, ABC):
     def scene_seen(self, images: Tensor) -> Tensor:
         """The unconstrained coordinates (B, S) of the images' scenes, to read poses by."""
         if self._scene_seen is None:
-            return images.new_empty(len(images), 0)
-        return self._scene_seen.to(images).expand(len(images), -1)
+            return images.new_empty(images.shape[0], 0)
+        return self._scene_seen.to(images).expand(images.shape[0], -1)
 
     @property
     def kinds(self) -> int:
