@@ -75,8 +75,15 @@ def _of_class(path: str, said: str) -> str:
 
 
 def _is_optional(subtypes: str) -> bool:
-    """Whether a union is of one type and null."""
-    return subtypes.count(", ") == 1 and subtypes.endswith(", <class 'NoneType'>]")
+    """Whether a union, as jsonargparse lists it in brackets, is of one type and null.
+
+    The commas within a type (``dict[str, float]``) are not the union's.
+    """
+    depth = separators = 0
+    for char in subtypes[1:-1]:
+        depth += (char in "[(") - (char in ")]")
+        separators += char == "," and depth == 0
+    return separators == 1 and subtypes.endswith(", <class 'NoneType'>]")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
