@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from air_lightning.metrics.averages import median
+from air_lightning.metrics.averages import MedianErrors
 
 
-class AttributeErrors(Metric):
+class AttributeErrors(MedianErrors):
     """Errors of matched objects' sizes and colours, where the model infers them and the truth has them.
 
     `compute` returns scalar float tensors, nan where there was nothing to measure:
@@ -20,21 +17,14 @@ class AttributeErrors(Metric):
     `color_error` median over matched objects of the mean gap over their colours' channels, in [0, 1]
     ============= ====================================================================================
 
-    Medians are exact, over all objects of all batches and processes, which are kept until `reset`.
-
     Args:
         has_size, has_color: which of them are measured.
         kwargs: for `torchmetrics.Metric`.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
     def __init__(self, has_size: bool, has_color: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.names = tuple(name for name, has in (("size_error", has_size), ("color_error", has_color)) if has)
-        for name in self.names:
-            self.add_state(name, [], "cat")
+        measured = {"size_error": has_size, "color_error": has_color}
+        super().__init__([name for name, has in measured.items() if has], **kwargs)
 
     def update(self, inferred: dict[str, Tensor], truth: dict[str, Tensor]) -> None:
         """Take in M matched objects: their ``size`` (M, 1) and ``color`` (M, 3); (M, 0) what is not measured."""
@@ -42,13 +32,3 @@ class AttributeErrors(Metric):
         errors = {"size_error": (gaps["size"] / truth["size"]).mean(1), "color_error": gaps["color"].mean(1)}
         for name in self.names:
             getattr(self, name).append(errors[name])
-
-    def compute(self) -> dict[str, Tensor]:
-        """The table above, of everything since the last `reset`, over all processes."""
-        return {name: median(self._joined(name)) for name in self.names}
-
-    def _joined(self, name: str) -> Tensor:
-        errors = getattr(self, name)
-        if isinstance(errors, list) and not errors:
-            return torch.empty(0, device=self.device)
-        return dim_zero_cat(errors)

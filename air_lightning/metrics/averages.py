@@ -1,10 +1,12 @@
-"""The mean of a figure over scenes."""
+"""The mean of a figure over scenes, and medians of errors over all there are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 
 class SceneMean(Metric):
@@ -37,6 +39,37 @@ class SceneMean(Metric):
     def compute(self) -> Tensor:
         """The mean since the last `reset`; nan of no scenes."""
         return self.total / self.scenes
+
+
+class MedianErrors(Metric):
+    """The exact medians of errors that a subclass takes in, over all batches and processes; all are kept until `reset`.
+
+    `compute` returns a scalar float tensor for each name, nan where there was nothing to measure.
+
+    Args:
+        names: of the errors. A subclass appends (n,) errors to the list state of each.
+        kwargs: for `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = tuple(names)
+        for name in self.names:
+            self.add_state(name, [], "cat")
+
+    def compute(self) -> dict[str, Tensor]:
+        """The medians of everything since the last `reset`, over all processes."""
+        return {name: median(joined(getattr(self, name), self.device)) for name in self.names}
+
+
+def joined(errors: list[Tensor] | Tensor, device: torch.device) -> Tensor:
+    """(n,) all errors of a list state; after a sync over processes it is one tensor already."""
+    if isinstance(errors, list) and not errors:
+        return torch.empty(0, device=device)
+    return dim_zero_cat(errors)
 
 
 def median(values: Tensor) -> Tensor:

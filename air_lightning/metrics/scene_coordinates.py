@@ -4,14 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from air_lightning.metrics.averages import median
+from air_lightning.metrics.averages import MedianErrors
 from renderers.spaces import FULL_TURN, Coordinate, Where
 
 
-class SceneCoordinateErrors(Metric):
+class SceneCoordinateErrors(MedianErrors):
     """How far the inferred coordinates of scenes (``Renderer.scene``) are from the true ones.
 
     `compute` returns for each a scalar float tensor ``NAME_error``, the median over scenes, nan without any: of angles
@@ -22,30 +20,15 @@ class SceneCoordinateErrors(Metric):
         kwargs: for `torchmetrics.Metric`.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
     def __init__(self, space: Where | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.coordinates = () if space is None else space.coordinates
-        self.names = tuple(f"{c.name}_error" for c in self.coordinates)
-        for name in self.names:
-            self.add_state(name, [], "cat")
+        coordinates = () if space is None else space.coordinates
+        super().__init__([f"{c.name}_error" for c in coordinates], **kwargs)
+        self.coordinates = coordinates
 
     def update(self, inferred: Tensor, truth: Tensor) -> None:
         """Take in B scenes, values (B, S) of both in the coordinates' own units."""
         for j, (name, coordinate) in enumerate(zip(self.names, self.coordinates)):
             getattr(self, name).append(_gap(coordinate, inferred[:, j].detach().float(), truth[:, j].float()))
-
-    def compute(self) -> dict[str, Tensor]:
-        """The errors of everything since the last `reset`, over all processes."""
-        return {name: median(self._joined(name)) for name in self.names}
-
-    def _joined(self, name: str) -> Tensor:
-        errors = getattr(self, name)
-        if isinstance(errors, list) and not errors:
-            return torch.empty(0, device=self.device)
-        return dim_zero_cat(errors)
 
 
 def _gap(coordinate: Coordinate, ours: Tensor, theirs: Tensor) -> Tensor:

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from air_lightning.metrics.averages import median
+from air_lightning.metrics.averages import joined, median
 from air_lightning.metrics.comparison import Comparison, check_periods, compare_objects, scene_right
 from air_lightning.metrics.counts import count_confusion, count_rates
 from air_lightning.metrics.objects import Objects
@@ -104,7 +103,7 @@ class SceneMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The table above, of everything since the last `reset`, over all processes."""
         rates = count_rates(self.counts)
-        positions = _joined(self.position_errors, self.counts)
+        positions = joined(self.position_errors, self.device)
         metrics = {
             "count_accuracy": rates.accuracy,
             "over_count": rates.over,
@@ -117,7 +116,7 @@ class SceneMetrics(Metric):
         if self.identity_scenes > 0:
             metrics["identity_accuracy"] = self.identity_right / self.identity_pairs
         if self.rotation_scenes > 0:
-            metrics["rotation_error"] = median(_joined(self.rotation_errors, self.counts))
+            metrics["rotation_error"] = median(joined(self.rotation_errors, self.device))
         return metrics
 
     def confusion(self) -> Tensor:
@@ -187,10 +186,3 @@ class SceneMetrics(Metric):
                 f"{name}.position must have {argument} = {expected} slots, got {got}: construct SceneMetrics "
                 f"with {argument}={got}"
             )
-
-
-def _joined(errors: list[Tensor] | Tensor, like: Tensor) -> Tensor:
-    """(n,) all errors of a list state; after a sync over processes it is one tensor already."""
-    if isinstance(errors, list) and not errors:
-        return torch.empty(0, device=like.device)
-    return dim_zero_cat(errors)
