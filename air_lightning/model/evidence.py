@@ -15,7 +15,7 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of, where_kl
 from renderers.base import Renderer
 from renderers.constants import pick
-from renderers.spaces import Gaussian
+from renderers.spaces import Gaussian, Where
 
 
 def log_likelihoods(canvases: Tensor, observation: Observation) -> Tensor:
@@ -63,12 +63,16 @@ def where_log_ratio(renderer: Renderer, slots: Slots) -> Tensor:
     """
     mean, sd = of_sample(slots.where_mean, slots.what), of_sample(slots.where_sd, slots.what)
     noise = slots.where_noise[:, :, 0]
-    space = renderer.where
+    return pose_log_ratio(renderer.where, mean, sd, noise, periods_of(renderer, slots.what, mean))
+
+
+def pose_log_ratio(space: Where, mean: Tensor, sd: Tensor, noise: Tensor, periods: Tensor) -> Tensor:
+    """log q - log p, (...), of coordinates (..., P) at ``noise`` times sd from the mean; its mean is ``pose_kl``."""
     straight = 0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log()
     total = pick(straight, space.straight).sum(-1)
     if space.circular:
-        period = pick(periods_of(renderer, slots.what, mean), space.circular)
-        total = total + wrapped_log_ratio(pick(noise, space.circular), pick(sd, space.circular), period).sum(-1)
+        turns = pick(periods, space.circular)
+        total = total + wrapped_log_ratio(pick(noise, space.circular), pick(sd, space.circular), turns).sum(-1)
     return total
 
 

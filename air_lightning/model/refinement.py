@@ -28,6 +28,10 @@ class Problem(NamedTuple):
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
         return self._weights(log_likelihoods(canvases, self.observation))
 
+    def count_posterior(self, log_likelihood: Tensor) -> Tensor:
+        """(B, N + 1), of log likelihoods of the canvases."""
+        return (evidence(log_likelihood, self.kl) + self.log_prior).softmax(1)
+
     def weights_of(self, losses: Tensor) -> Tensor:
         """The same without drawing, of the canvases' losses (B, N, N + 1) with every slot as it is, see ``swaps``.
 
@@ -37,7 +41,7 @@ class Problem(NamedTuple):
         return self._weights(-torch.cat([torch.zeros_like(gains[:, :1]), gains.cumsum(1)], 1))
 
     def _weights(self, log_likelihood: Tensor) -> Tensor:
-        posterior = (evidence(log_likelihood, self.kl) + self.log_prior).softmax(1)
+        posterior = self.count_posterior(log_likelihood)
         own = torch.eye(posterior.shape[1], device=posterior.device)[1:]
         return posterior.unsqueeze(1) + 0.05 * own
 
@@ -176,10 +180,18 @@ def _move(problem: Problem, slots: Slots, weights: Tensor | None, size: Tensor) 
     swaps = problem.swaps(slots, what, others)
     losses = weighted(swaps, problem.weights_of(swaps[:, :, -1]) if weights is None else weights)
     up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
+    return newton_step(up, down, here) * size
+
+
+def newton_step(up: Tensor, down: Tensor, here: Tensor) -> Tensor:
+    """Towards the lowest point of the parabola through losses a step up, a step down and here; in steps, one at most.
+
+    Downhill where the losses are not convex.
+    """
     slope, curve = (up - down) / 2, up + down - 2 * here
     newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
     downhill = torch.sign(-slope) * (torch.minimum(up, down) < here)
-    return torch.where(curve > 1e-6, newton, downhill) * size
+    return torch.where(curve > 1e-6, newton, downhill)
 
 
 def _taken(options: Tensor, best: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
 import torch
 from torch import Tensor
 
-from air_lightning.distributions import gaussian_kl, wrapped_kl, wrapped_log_ratio
 from air_lightning.inference.base import InferenceNetwork
-from air_lightning.model.evidence import evidence, log_likelihoods
+from air_lightning.model.evidence import log_likelihoods, pose_log_ratio
 from air_lightning.model.observation import Observation, SceneGuess
-from air_lightning.model.refinement import Problem, Refinement, stepped
-from air_lightning.model.slots import Slots
+from air_lightning.model.refinement import Problem, Refinement, newton_step, stepped
+from air_lightning.model.slots import Slots, pose_kl
 from renderers.base import Renderer
 from renderers.constants import pick
-from renderers.spaces import FULL_TURN, Where
+from renderers.spaces import FULL_TURN
 
 ROUNDS = 4
 """Steps of the scene, each followed by steps of its objects."""
@@ -29,22 +28,9 @@ def guess(
         return None
     mean, sd = network.scene(images)
     noise = torch.randn_like(mean) if sample else torch.zeros_like(mean)
-    worth = _log_ratio(space, mean, sd, noise) if ratio else _kl(space, mean, sd)
+    turn = torch.full_like(sd, FULL_TURN)
+    worth = pose_log_ratio(space, mean, sd, noise, turn) if ratio else pose_kl(space, mean, sd, turn)
     return SceneGuess(space.constrain(mean + sd * noise), mean, sd, worth)
-
-
-def _kl(space: Where, mean: Tensor, sd: Tensor) -> Tensor:
-    """To the prior, (B,)."""
-    turn = torch.full_like(sd, FULL_TURN)
-    total = pick(gaussian_kl(mean, sd), space.straight).sum(-1)
-    return total + pick(wrapped_kl(sd, turn), space.circular).sum(-1) if space.circular else total
-
-
-def _log_ratio(space: Where, mean: Tensor, sd: Tensor, noise: Tensor) -> Tensor:
-    """log q - log p of the sample, (B,); its mean is the KL."""
-    turn = torch.full_like(sd, FULL_TURN)
-    total = pick(0.5 * ((mean + sd * noise) ** 2 - noise**2) - sd.log(), space.straight).sum(-1)
-    return total + pick(wrapped_log_ratio(noise, sd, turn), space.circular).sum(-1) if space.circular else total
 
 
 @torch.no_grad()
@@ -75,7 +61,8 @@ def _moved(problem: Problem, slots: Slots, size: Tensor) -> tuple[Renderer, Slot
     """A step of the scenes, at most ``size`` (S,), their objects carried along; and the sd (B, S) by the curvature."""
     renderer, space = problem.renderer, problem.renderer.scene
     assert space is not None
-    values, weights = renderer.scene_values, _count_posterior(problem, slots)
+    values, canvases = renderer.scene_values, renderer.render(slots.what, slots.where, problem.observation.background)
+    weights = problem.count_posterior(log_likelihoods(canvases, problem.observation))
 
     def cost(of: Tensor) -> Tensor:
         there, carried = renderer.at(of), _carried(renderer, renderer.at(of), slots)
@@ -85,20 +72,11 @@ def _moved(problem: Problem, slots: Slots, size: Tensor) -> tuple[Renderer, Slot
 
     here, moves = cost(values), torch.diag(size)
     up, down = (torch.stack([cost(space.clamp(values + side * move)) for move in moves], 1) for side in (1, -1))
-    slope, curve = (up - down) / 2, up + down - 2 * here.unsqueeze(1)
-    newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
-    downhill = torch.sign(-slope) * (torch.minimum(up, down) < here.unsqueeze(1))
-    best = space.clamp(values + torch.where(curve > 1e-6, newton, downhill) * size)
+    best = space.clamp(values + newton_step(up, down, here.unsqueeze(1)) * size)
     chosen = torch.where((cost(best) < here).unsqueeze(1), best, values)
-    bent = (curve.clamp_min(0) / size**2) * space.slopes(space.unconstrain(values)) ** 2
+    bent = ((up + down - 2 * here.unsqueeze(1)).clamp_min(0) / size**2) * space.slopes(space.unconstrain(values)) ** 2
     there = renderer.at(chosen)
     return there, _carried(renderer, there, slots), (1 + bent).rsqrt()
-
-
-def _count_posterior(problem: Problem, slots: Slots) -> Tensor:
-    """(B, N + 1), by the evidence of the poses as they are."""
-    canvases = problem.renderer.render(slots.what, slots.where, problem.observation.background)
-    return (evidence(log_likelihoods(canvases, problem.observation), problem.kl) + problem.log_prior).softmax(1)
 
 
 def _carried(before: Renderer, after: Renderer, slots: Slots) -> Slots:

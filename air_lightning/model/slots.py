@@ -10,7 +10,7 @@ from air_lightning.inference.base import InferenceNetwork
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
 from renderers.constants import pick
-from renderers.spaces import Categorical, Gaussian
+from renderers.spaces import Categorical, Gaussian, Where
 
 
 class Slots(NamedTuple):
@@ -142,9 +142,13 @@ def where_kl(renderer: Renderer, mean: Tensor, sd: Tensor) -> Tensor:
 
     An angle's posterior is spread evenly over its identity's symmetric copies, so that its KL counts one period.
     """
-    space = renderer.where
+    return pose_kl(renderer.where, mean, sd, renderer.where.periods(renderer.identity_count, mean))
+
+
+def pose_kl(space: Where, mean: Tensor, sd: Tensor, periods: Tensor) -> Tensor:
+    """KL to their prior, (...), of coordinates with mean and sd (..., P), angles on ``periods``, which broadcast."""
     total = pick(gaussian_kl(mean, sd), space.straight).sum(-1)
     if space.circular:
-        periods, spread = pick(space.periods(renderer.identity_count, mean), space.circular), pick(sd, space.circular)
-        total = total + wrapped_kl(spread, periods.expand_as(spread)).sum(-1)
+        turns, spread = pick(periods, space.circular), pick(sd, space.circular)
+        total = total + wrapped_kl(spread, turns.expand_as(spread)).sum(-1)
     return total
