@@ -22,6 +22,8 @@ from typing import Any
 
 import torch
 
+from air_lightning.cli.checks import parsed_with_rest
+
 CONFIG = Path(__file__).parent.parent / "configs" / "multi_sprites.yaml"
 SMALL = [
     f"--config={CONFIG}", "--data.train_scenes=72", "--data.batch_size=4", "--data.val_scenes=8", "--model.lr_final=1",
@@ -35,9 +37,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--steps", type=int, default=60, help="of the run, at first")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    given = sys.argv[1:]
-    cut = given.index("--") if "--" in given else len(given)
-    options, further = parser.parse_args(given[:cut]), given[cut + 1 :]
+    options, further = parsed_with_rest(parser, sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         sys.exit(0 if compare(Path(folder), options, [*SMALL, *further]) else 1)
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from air_lightning.cli.checks import parsed_with_rest
 from air_lightning.runs.curves import SECONDS, curve
 
 
@@ -76,9 +77,7 @@ def main() -> None:
     parser.add_argument(
         "--test", nargs="+", default=[], help="arguments of `test`, without their dashes: data.counts=[3]"
     )
-    given = sys.argv[1:]
-    cut = given.index("--") if "--" in given else len(given)  # argparse takes none after options that take several
-    args, fit = parser.parse_args(given[:cut]), given[cut + 1 :]
+    args, fit = parsed_with_rest(parser, sys.argv[1:])
     out = args.out or Path("runs") / "seeds" / args.config.stem
     threads = 1 if args.jobs > 1 else 0
     test = [f"--{argument}" for argument in args.test]

@@ -14,10 +14,11 @@ from runs_for_tests import DISCS, MESHES, write_run
 
 import air_lightning
 from air_lightning.cli import main
-from air_lightning.commands.formats.coco import rle, unrle
+from air_lightning.commands.formats.coco import rle
 from air_lightning.commands.formats.world import UPRIGHT, World, object_numbers, upright
 from air_lightning.commands.predict.records import FoundObject
 from air_lightning.commands.predict.tiles import Tile, _moved
+from datamodules.truth.run_lengths import decoded
 from renderers import Coordinate, MeshRenderer, Where
 
 SIZE = 32
@@ -158,7 +159,7 @@ def test_masks_are_those_of_coco_and_of_the_images_size(discs: Path, tmp_path: P
         marks = [mark for mark in coco["annotations"] if mark["image_id"] == number]
         assert len(marks) == row["count"] == 2
         for label, mark in enumerate(marks, 1):
-            assert (unrle(mark["segmentation"]) == (found == label)).all() and mark["area"] == (found == label).sum()
+            assert (decoded(mark["segmentation"]) == (found == label)).all() and mark["area"] == (found == label).sum()
             assert mark["pose"] == row["objects"][label - 1]["pose"] and mark["pose_sd"].keys() == mark["pose"].keys()
     first, big = (labels(tmp_path / "masks" / files[n]) for n in (0, 2))
     assert first.any() and (big == first.repeat(3, 0).repeat(2, 1)).mean() > 0.97
@@ -171,7 +172,7 @@ def test_segmentations_are_told_where_they_are_asked_for(discs: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     (plain,), (seen,) = model.infer(image, all_slots=True), model.infer(image, all_slots=True, segmented=True)
     assert "segmentation" not in json.dumps(plain.record()) and seen.slots is not None
-    masks = [unrle(found.segmentation) for found in seen.slots if found.segmentation is not None]
+    masks = [decoded(found.segmentation) for found in seen.slots if found.segmentation is not None]
     assert len(masks) == model.slots and all(mask.shape == (SIZE, SIZE) for mask in masks)
     assert np.sum(masks[: seen.count], 0).max() == 1  # what one sees of one is not what one sees of another
     assert seen.record()["objects"][0]["segmentation"] == rle(masks[0])
@@ -185,7 +186,7 @@ def test_a_tiles_mask_is_told_in_the_images_pixels() -> None:
     )
     moved = _moved(found, Tile(left=7, top=3, size=(12, 9), image=(30, 20)))
     assert moved.segmentation is not None
-    whole = unrle(moved.segmentation)
+    whole = decoded(moved.segmentation)
     assert whole.shape == (20, 30) and (whole[3:12, 7:19] == mask).all() and whole.sum() == mask.sum()
 
 

@@ -1,8 +1,19 @@
-"""What commands check of an argument's value."""
+"""What commands share of argparse, and check of an argument's value."""
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+
+def parsed_with_rest(parser: argparse.ArgumentParser, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The arguments, and as they are those after a `--`, which are another command's.
+
+    (argparse by itself gives none of these to options that take several.)
+    """
+    given = list(args)
+    cut = given.index("--") if "--" in given else len(given)
+    return parser.parse_args(given[:cut]), given[cut + 1 :]
 
 
 def positive(text: str) -> int:

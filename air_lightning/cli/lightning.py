@@ -361,7 +361,7 @@ class AIRCLI(LightningCLI):
             record["count_confusion"] = self.model.count_confusion.tolist()
         if isinstance(self.model, calibration.Calibrated) and self.model.sureness is not None:
             record["calibration"] = self.model.sureness
-        records.write(self.run_dir / f"{self.subcommand}_metrics.json", record)
+        records.write(runs.evaluation_of(self.run_dir, str(self.subcommand)), record)
 
     def _heed_sigterm(self) -> None:
         if self.trainer.received_sigterm:  # it came too late for Lightning to stop

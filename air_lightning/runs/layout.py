@@ -29,6 +29,11 @@ def default_folder(name: str, root: Path = Path("runs"), now: datetime | None = 
     return root / name / (now or datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
 
 
+def evaluation_of(folder: Path, command: str) -> Path:
+    """The file that `test` or `validate` writes."""
+    return folder / f"{command}_metrics.json"
+
+
 def holds_run(folder: Path) -> bool:
     """Whether `folder` already has the config, metrics or checkpoints of a run."""
     return any((folder / name).exists() for name in (CONFIG, METRICS, CHECKPOINTS))

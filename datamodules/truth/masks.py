@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datamodules.truth.record import TruthError
+from datamodules.truth.record import Box, TruthError
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[Any]
@@ -89,7 +89,7 @@ def of_labels(labels: Labels, numbers: Sequence[int]) -> Mask:
 
 def boxes_of(masks: Mask) -> NDArray[np.float32]:
     """x0, y0, x1, y1 of masks (objects, H, W), ends excluded, (objects, 4); zeros where one is empty."""
-    return np.array([_box(mask) for mask in masks], np.float32).reshape(-1, 4)
+    return np.array([box_of(mask) for mask in masks], np.float32).reshape(-1, 4)
 
 
 def fitted(masks: Mask, shape: tuple[int, int]) -> Mask:
@@ -109,11 +109,12 @@ def _apart(masks: Mask) -> Mask:
     return of_labels(labels, range(len(masks)))
 
 
-def _box(mask: Mask) -> tuple[int, int, int, int]:
+def box_of(mask: Mask) -> Box:
+    """x0, y0, x1, y1 of a mask (H, W), ends excluded; zeros where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
-        return 0, 0, 0, 0
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        return 0.0, 0.0, 0.0, 0.0
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def _size(mask: Mask) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -122,8 +121,3 @@ class Views:
 def _direction(azimuth: Tensor, elevation: Tensor) -> Tensor:
     """Unit vectors (..., 3) of angles (...) from z towards x, and above the table."""
     return torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
-
-
-def no_rows() -> NDArray[Any]:
-    """Of scenes that are all alike."""
-    return np.empty((0, 21), np.float32)

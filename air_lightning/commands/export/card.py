@@ -13,7 +13,6 @@ from air_lightning.model.module import AIRModule
 from renderers.spaces import Categorical
 
 CARD = "README.md"
-METRICS = "test_metrics.json"
 IMAGE = "scenes.png"
 VERSION = re.compile(r"^# (.+==.+)$", re.MULTILINE)
 
@@ -95,7 +94,7 @@ def _measured(run_dir: Path) -> dict[str, Any]:
     Raises:
         RunError: it is damaged.
     """
-    path = run_dir / METRICS
+    path = runs.evaluation_of(run_dir, "test")
     if not path.is_file():
         return {}
     try:

@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from air_lightning.distributions import count_log_posterior
 from air_lightning.model.module import AIRModule
+from air_lightning.model.prior import images_from_prior
 from air_lightning.model.slots import infer
 from air_lightning.version import __version__
 from renderers.base import Renderer
@@ -119,7 +120,8 @@ def differences(program: Program, module: AIRModule, seed: int = 0) -> Tensor:
     random, original = torch.Generator().manual_seed(seed), Inference(module, module.renderer).eval()
     found = []
     for size in CHECKED:
-        for images in (torch.rand(size, *module.renderer.image_shape, generator=random), scenes(module, size, random)):
+        noise = torch.rand(size, *module.renderer.image_shape, generator=random)
+        for images in (noise, images_from_prior(module.renderer, size, module.slots, random)):
             with torch.no_grad():
                 expected = original(images)
                 answer = program(images)
@@ -135,15 +137,3 @@ def differences(program: Program, module: AIRModule, seed: int = 0) -> Tensor:
 def agrees(gaps: Tensor) -> bool:
     """Whether these differences are those of rounding."""
     return float((gaps > TOLERANCE).float().mean()) <= UNSTABLE
-
-
-def scenes(module: AIRModule, size: int, random: torch.Generator) -> Tensor:
-    """Images (size, C, H, W) of as many objects as the model has slots, with poses and looks from their priors."""
-    renderer, shape = module.renderer, (size, module.slots)
-    where = renderer.where.clamp(renderer.where.constrain(torch.randn(*shape, len(renderer.where), generator=random)))
-    if isinstance(renderer.what, Categorical):
-        what = torch.randint(renderer.identity_count, shape, generator=random)
-    else:
-        what = torch.randn(*shape, renderer.what.dim, generator=random)
-    with torch.no_grad():
-        return renderer.render(what, where)[:, -1].clamp(0, 1)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
 from air_lightning.version import __version__
-from datamodules.truth.run_lengths import decoded
 
 Row = dict[str, Any]
 Box = tuple[float, float, float, float]
@@ -41,16 +40,3 @@ def rle(mask: NDArray[np.bool_]) -> Row:
     """A mask (H, W) as compressed run lengths, `size` (height, width) and `counts`."""
     coded = run_lengths.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": [int(side) for side in mask.shape], "counts": coded["counts"].decode("ascii")}
-
-
-def unrle(segmentation: Row) -> NDArray[np.bool_]:
-    """The mask (H, W) of run lengths."""
-    return decoded(segmentation)
-
-
-def box_of(mask: NDArray[np.bool_]) -> Box:
-    """The extent of a mask (H, W) in pixels, ends excluded; zeros for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return 0.0, 0.0, 0.0, 0.0
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from air_lightning.commands.formats.coco import rle, unrle
+from air_lightning.commands.formats.coco import rle
 from air_lightning.commands.predict.records import FoundObject, Point, Prediction, Segmentation, rounded
+from datamodules.truth.run_lengths import decoded
 from renderers.base import Renderer
 
 SLACK = 1.0
@@ -141,7 +142,7 @@ def _placed_mask(segmentation: Segmentation, tile: Tile) -> Segmentation:
     """A tile's mask in the image's pixels."""
     width, height = tile.image
     mask = np.zeros((height, width), np.bool_)
-    mask[tile.top : tile.top + tile.size[1], tile.left : tile.left + tile.size[0]] = unrle(segmentation)
+    mask[tile.top : tile.top + tile.size[1], tile.left : tile.left + tile.size[0]] = decoded(segmentation)
     return rle(mask)
 
 

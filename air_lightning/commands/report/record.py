@@ -200,7 +200,7 @@ def read_evaluation(folder: Path, command: str) -> Evaluation | None:
     Raises:
         RunError: the file is not what the command writes.
     """
-    path = folder / f"{command}_metrics.json"
+    path = runs.evaluation_of(folder, command)
     if not path.is_file():
         return None
     try:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning import runs
-from air_lightning.cli.checks import check_writable
+from air_lightning.cli.checks import check_writable, parsed_with_rest
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.commands.reproduce.experiments import EXPERIMENTS, Experiment
 from air_lightning.commands.reproduce.section import check_page, section, write
@@ -35,9 +35,7 @@ def main(args: Sequence[str]) -> None:
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
-    given = list(args)
-    cut = given.index("--") if "--" in given else len(given)
-    options, further = arguments().parse_args(given[:cut]), given[cut + 1 :]
+    options, further = parsed_with_rest(arguments(), args)
     experiment = EXPERIMENTS[options.name]
     out = options.out or Path("runs") / "reproduce" / options.name
     try:

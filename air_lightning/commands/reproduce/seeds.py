@@ -23,7 +23,6 @@ from air_lightning.version import __version__
 ROOT = Path(__file__).parents[3]
 SOURCES = ("air_lightning", "renderers", "datamodules", "configs")
 QUIET = ("--trainer.enable_progress_bar", "false")
-TEST_METRICS = "test_metrics.json"
 POLL = 1.0
 """Seconds between two looks at a fit."""
 
@@ -104,12 +103,13 @@ def train(command: Sequence[str], folder: Path, seed: int) -> None:
 
 def test(command: Sequence[str], folder: Path, seed: int) -> dict[str, Any]:
     """What `test` writes."""
-    (folder / TEST_METRICS).unlink(missing_ok=True)
+    measured = runs.evaluation_of(folder, "test")
+    measured.unlink(missing_ok=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
         raise SeedFailed(f"seed {seed}: test ended with status {done.returncode}: {last}")
-    return dict(json.loads((folder / TEST_METRICS).read_text()))
+    return dict(json.loads(measured.read_text()))
 
 
 def read(record: Path) -> Result:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from air_lightning.cli.checks import check_writable, positive
+from air_lightning.cli.checks import check_writable, parsed_with_rest, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.commands.sweep import parameters
 from air_lightning.commands.sweep.definition import Sweep, load
@@ -36,9 +36,7 @@ def main(args: Sequence[str]) -> None:
     Raises:
         SystemExit: unless all went well, with the status said at the top of this file.
     """
-    given = list(args)
-    cut = given.index("--") if "--" in given else len(given)
-    options, further = arguments().parse_args(given[:cut]), given[cut + 1 :]
+    options, further = parsed_with_rest(arguments(), args)
     try:
         sweep = load(options.file)
         if not options.local:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from air_lightning.commands.formats.coco import unrle
 from air_lightning.commands.formats.pictures import save_labels
 from air_lightning.commands.predict.formats.base import Row, Source
 from air_lightning.commands.predict.formats.jsonl import JSONLines
 from air_lightning.commands.predict.records import Prediction, without_segmentations
+from datamodules.truth.run_lengths import decoded
 
 LONGEST = 60
 """Characters of a file's name that its own pictures have too: file systems allow 255 bytes, four a character."""
@@ -28,7 +28,7 @@ class Masks(JSONLines):
 
     def add(self, number: int, source: Source, row: Row, prediction: Prediction) -> None:
         file = f"masks/{picture_name(number, source)}"
-        given = [unrle(found.segmentation) for found in prediction.objects if found.segmentation is not None]
+        given = [decoded(found.segmentation) for found in prediction.objects if found.segmentation is not None]
         empty = np.zeros((0, prediction.height, prediction.width), np.bool_)
         save_labels(self.folder / file, np.stack(given) if given else empty)
         super().add(number, source, row | {"mask": file}, without_segmentations(prediction))

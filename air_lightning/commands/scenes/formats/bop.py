@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from air_lightning.commands.formats import coco
 from air_lightning.commands.formats.bop_models import write_models
 from air_lightning.commands.formats.json_stream import dumps, write_keyed, write_list
 from air_lightning.commands.formats.pictures import save_depth, save_mask
 from air_lightning.commands.formats.world import UPRIGHT, World, flat, object_numbers
 from air_lightning.commands.scenes.formats.base import Format, Row
 from air_lightning.commands.scenes.scene import Scene, Thing
+from datamodules.truth.masks import box_of
 
 AT_MOST = 1000
 """Images of a BOP scene, so that its files stay small."""
@@ -127,7 +127,7 @@ def _info(thing: Thing, whole: np.ndarray, scene: Scene) -> Row:
 
 def _box(mask: np.ndarray) -> list[int]:
     """x, y, width and height, -1 for nothing."""
-    x0, y0, x1, y1 = (int(side) for side in coco.box_of(mask))
+    x0, y0, x1, y1 = (int(side) for side in box_of(mask))
     return [x0, y0, x1 - x0, y1 - y0] if x1 > x0 else [-1, -1, -1, -1]
 
 

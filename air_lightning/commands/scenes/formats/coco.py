@@ -8,6 +8,7 @@ from air_lightning.commands.formats.json_stream import write_json
 from air_lightning.commands.scenes.formats.base import Format, Row
 from air_lightning.commands.scenes.formats.png import save_details
 from air_lightning.commands.scenes.scene import Scene, Thing
+from datamodules.truth.masks import box_of
 
 
 class COCO(Format):
@@ -48,7 +49,7 @@ class COCO(Format):
         box = thing.box
         if box is None:
             assert thing.mask is not None
-            box = coco.box_of(thing.mask)
+            box = box_of(thing.mask)
         category = 1 if self.facts.identities is None else thing.identity + 1
         return coco.annotation(image, category, box, segmentation) | ({"pose": thing.pose} if thing.pose else {})
 
