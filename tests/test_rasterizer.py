@@ -12,7 +12,7 @@ import pytest
 import torch
 from slow_rasterizer import Array, Sight, look
 
-from renderers.mesh import Camera, Light, Mesh, rasterizer
+from renderers.mesh import Camera, Light, Mesh, projection, rasterizer
 from renderers.mesh.scenery import pack
 from renderers.mesh.shapes import BUILT_IN, COLORS
 from renderers.mesh.threads import deal
@@ -192,8 +192,8 @@ def test_a_kernels_cache_goes_when_a_file_it_calls_is_newer(tmp_path: Path, monk
     source = tmp_path / "called.py"
     source.touch()
     os.utime(source, (0, 0))
-    rasterizer.renew_cache(double, str(source))
+    projection.renew_cache(double, str(source))
     assert kept and kept == {path.name for path in folder.glob("doubling.double*")}
     os.utime(source, (2**31, 2**31))
-    rasterizer.renew_cache(double, str(source))
+    projection.renew_cache(double, str(source))
     assert not list(folder.glob("doubling.double*")) and double(4) == 8

@@ -10,7 +10,7 @@ from torch import Tensor
 from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
-from renderers.mesh.rasterizer import FAR, LEAST_AREA, LOW, NEAR, Scenery
+from renderers.mesh.projection import FAR, LEAST_AREA, LOW, NEAR, Scenery
 from renderers.spaces import Coordinate, What
 
 AT_ONCE = 64

@@ -17,7 +17,7 @@ from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.files import BareMesh, MeshFile
-from renderers.mesh.rasterizer import NEAR
+from renderers.mesh.projection import NEAR
 from renderers.mesh.scenery import RGB, WHITE, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
 from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.mesh.camera import Camera
-from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.projection import Scenery
 from renderers.mesh.shapes import Mesh
 
 RGB = tuple[float, float, float]

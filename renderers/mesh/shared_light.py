@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.projection import Scenery
 from renderers.mesh.scenery import Light, Shadow, falling
 from renderers.spaces import Coordinate
 

@@ -10,21 +10,15 @@ from typing import Any
 import numpy as np
 
 from renderers import pixel_loss
-from renderers.mesh import rasterizer
+from renderers.mesh import projection, rasterizer
+from renderers.mesh.projection import HALF, ONE, ZERO, inlined, inner, outer, renew_cache
 from renderers.mesh.rasterizer import (
-    HALF,
-    ONE,
-    ZERO,
     average,
     copy,
     darkroom,
     dim,
     draw,
-    inlined,
-    inner,
-    outer,
     overlay,
-    renew_cache,
     rows,
     seen,
     shadow,
@@ -282,4 +276,4 @@ def score_swaps(
                 _effects(s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])
 
 
-renew_cache(score_swaps, rasterizer.__file__, pixel_loss.__file__)
+renew_cache(score_swaps, projection.__file__, rasterizer.__file__, pixel_loss.__file__)

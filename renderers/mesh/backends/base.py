@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.projection import Scenery
 from renderers.pixel_loss import LINEAR, SQUARED, Normal, PixelLoss
 
 # name: module and class; imported when asked for, for it may need what is not installed

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from renderers.mesh import triton_kernels as kernels
 from renderers.mesh.backends.base import Backend, Holdings, Scoring, put
-from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.projection import Scenery
 from renderers.pixel_loss import PixelLoss
 
 FACES = 16

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from renderers.mesh import rasterizer, swaps
 from renderers.mesh.backends.base import Backend, Scoring
-from renderers.mesh.rasterizer import Scenery
+from renderers.mesh.projection import Scenery
 from renderers.mesh.threads import deal
 from renderers.pixel_loss import PixelLoss
 

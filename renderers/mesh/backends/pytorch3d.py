@@ -15,7 +15,7 @@ from renderers.compositing import Layer, compose, downsample, each
 from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
 from renderers.mesh.backends.base import Backend, Holdings, put
 from renderers.mesh.dense import leaning, lit_from
-from renderers.mesh.rasterizer import FAR, NEAR, Scenery
+from renderers.mesh.projection import FAR, NEAR, Scenery
 from renderers.pixel_loss import Normal, PixelLoss
 
 # Samples and faces in work at once. A step of 64 small scenes takes a few rounds, each with enough to do for a GPU's

@@ -1,0 +1,224 @@
+"""Where the corners of a mesh and of its shadow fall on the screen, and what light its faces get: numba kernels.
+
+Also what all numba kernels of this folder share: the ``Scenery`` that they draw, how they are compiled, constants.
+
+Faces with a corner nearer than ``NEAR`` are not drawn. An object whose pose is not finite, or whose coordinates add up
+to more than ``FAR``, is not drawn. A pose is x, y, z and yaw, or these and the attributes of
+``renderers.mesh.attributes``: all of ``COLUMNS``.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+NEAR = 0.05
+FAR = 1e6
+Float = NDArray[np.float32]
+Int = NDArray[np.int32]
+
+# of float32, so that nothing is promoted to float64
+ZERO, HALF, ONE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 1e9, NEAR, FAR], np.float32)
+LEAST_AREA, LOW = np.float32(1e-12), np.float32(0.2)
+
+# fastmath without its promise that no number is NaN or infinite: poses and gradients may be.
+FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
+# What runs once an object or more often only borrows its arrays. Counting references to them (nrt) would cost half a
+# microsecond an object, as much again as a cube's faces.
+LEAN: dict[str, Any] = {**FAST, "_nrt": False}
+outer, inner, inlined = njit(**FAST, nogil=True), njit(**LEAN), njit(**LEAN, inline="always")
+
+
+def renew_cache(kernel: Any, *sources: str) -> None:
+    """Drop what numba keeps of the file of ``kernel`` if one of the files ``sources`` is newer.
+
+    Numba itself compares with the function's own file, not with the files of what it calls.
+    """
+    newest = max(Path(source).stat().st_mtime for source in sources)
+    name = kernel.py_func.__module__.rpartition(".")[2]
+    for kept in Path(kernel.stats.cache_path).glob(f"{name}.*.nb[ci]"):
+        if kept.stat().st_mtime < newest:
+            kept.unlink(missing_ok=True)
+
+
+class Scenery(NamedTuple):
+    """Everything the kernels need to know besides the objects' identities and poses.
+
+    ``vertices`` (3, V), ``faces`` (3, F), ``planes`` (4, F) and ``colors`` (F, 3, 3) hold all identities one after
+    another; identity k owns ``vertex_start[k]:vertex_start[k + 1]`` of the vertices, and likewise of the faces, which
+    are indices local to the identity. A face's plane is its outward unit normal n and ``n . p`` of its points p; its
+    colours are (corner, rgb). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped.
+    ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
+    towards the light, ``ambient`` and ``diffuse`` (3,) its RGB shares, ``background`` (3, height * width) in samples.
+    ``near`` is 1 / the light's distance from the origin, 0 for a distant one; a face shines with its colour times its
+    light to the power ``gamma``, at most 1.
+    Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
+    each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
+    ``views`` (B, 21) are rotation, eye, light, ambient and diffuse of each of B scenes; (0, 21): all have the same.
+    """
+
+    vertices: Float
+    faces: Int
+    planes: Float
+    colors: Float
+    vertex_start: Int
+    face_start: Int
+    flat: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+    rotation: Float
+    eye: Float
+    focal: np.float32
+    light: Float
+    ambient: Float
+    diffuse: Float
+    background: Float
+    height: int
+    width: int
+    supersample: int
+    leans: Float
+    darkening: np.float32
+    table: NDArray[np.bool_]
+    near: np.float32
+    gamma: np.float32
+    views: Float = np.empty((0, 21), np.float32)
+
+
+@inner
+def is_real(pose: Any) -> bool:
+    """Whether a pose can be drawn."""
+    total = ZERO
+    for j in range(pose.shape[0]):
+        total += abs(pose[j])
+    return bool(total <= FARTHEST)
+
+
+@inner
+def turning(pose: Any) -> Any:
+    """An object's rotation ``Rx(pitch) Rz(roll) Ry(yaw)`` row by row, and its size."""
+    c, s = np.cos(pose[3]), np.sin(pose[3])
+    if pose.shape[0] == 4:
+        return c, ZERO, s, ZERO, ONE, ZERO, -s, ZERO, c, ONE
+    size, cp, sp, cr, sr = pose[4], np.cos(pose[5]), np.sin(pose[5]), np.cos(pose[6]), np.sin(pose[6])
+    first = cr * c, -sr, cr * s
+    second = cp * sr * c + sp * s, cp * cr, cp * sr * s - sp * c
+    third = sp * sr * c - cp * s, sp * cr, sp * sr * s + cp * c
+    return (*first, *second, *third, size)
+
+
+@inner
+def tint(pose: Any) -> Any:
+    """The factors on an object's colours."""
+    return (ONE, ONE, ONE) if pose.shape[0] == 4 else (pose[7], pose[8], pose[9])
+
+
+@inner
+def _axes(r: Any, pose: Any) -> Any:
+    """An object's axes, as long as it is large, seen in a frame of axes ``r``, row by row."""
+    if pose.shape[0] == 4:
+        c, s = np.cos(pose[3]), np.sin(pose[3])
+        right = r[0, 0] * c - r[0, 2] * s, r[0, 1], r[0, 0] * s + r[0, 2] * c
+        up = r[1, 0] * c - r[1, 2] * s, r[1, 1], r[1, 0] * s + r[1, 2] * c
+        return *right, *up, r[2, 0] * c - r[2, 2] * s, r[2, 1], r[2, 0] * s + r[2, 2] * c
+    x, y, z, u, v, w, a, b, c, size = turning(pose)
+    rows = r[0, 0], r[0, 1], r[0, 2], r[1, 0], r[1, 1], r[1, 2], r[2, 0], r[2, 1], r[2, 2]
+    i, j, k, e, f, g, o, p, q = rows
+    right = size * (i * x + j * u + k * a), size * (i * y + j * v + k * b), size * (i * z + j * w + k * c)
+    up = size * (e * x + f * u + g * a), size * (e * y + f * v + g * b), size * (e * z + f * w + g * c)
+    return *right, *up, size * (o * x + p * u + q * a), size * (o * y + p * v + q * b), size * (o * z + p * w + q * c)
+
+
+@inner
+def project(s: Any, identity: int, pose: Any, screen: Any) -> int:
+    """Vertices of one object to ``screen`` (x, y, 1/z; V), x and y in samples from the top left; their number.
+
+    1/z is -1 for those nearer than NEAR.
+    """
+    if not is_real(pose):
+        return 0
+    r, f = s.rotation, s.focal
+    # the object's axes seen from the camera, and its foot; across and down in samples at depth 1
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = _axes(r, pose)
+    xx, xy, xz, yx, yy, yz = f * xx, f * xy, f * xz, f * yx, f * yy, f * yz
+    a, b, c = pose[0] - s.eye[0], pose[1] - s.eye[1], pose[2] - s.eye[2]
+    x0 = f * (r[0, 0] * a + r[0, 1] * b + r[0, 2] * c)
+    y0 = f * (r[1, 0] * a + r[1, 1] * b + r[1, 2] * c)
+    z0 = r[2, 0] * a + r[2, 1] * b + r[2, 2] * c
+    middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
+    start, stop = s.vertex_start[identity], s.vertex_start[identity + 1]
+    # slices of their own: the loop below is vectorised only over arrays that start at index 0
+    ax, ay, az = s.vertices[0, start:stop], s.vertices[1, start:stop], s.vertices[2, start:stop]
+    px, py, pw = screen[0], screen[1], screen[2]
+    for v in range(stop - start):
+        x, y, z = ax[v], ay[v], az[v]
+        depth = z0 + zx * x + zy * y + zz * z
+        seen = depth >= NEAREST
+        inverse = ONE / (depth if seen else ONE)
+        px[v] = middle_x + inverse * (x0 + xx * x + xy * y + xz * z)
+        py[v] = middle_y - inverse * (y0 + yx * x + yy * y + yz * z)
+        pw[v] = inverse if seen else -ONE
+    return stop - start
+
+
+@inner
+def towards_light(s: Any, pose: Any) -> Any:
+    """The unit vector from an object's foot to the light, and how strong it is there."""
+    x, y, z = s.light[0] - s.near * pose[0], s.light[1] - s.near * pose[1], s.light[2] - s.near * pose[2]
+    nearness = ONE / np.sqrt(x * x + y * y + z * z) if s.near > 0 else ONE
+    return x * nearness, y * nearness, z * nearness, nearness * nearness
+
+
+@inner
+def lean(s: Any, pose: Any, k: int) -> Any:
+    """How far an object's shadow in the k-th direction lies back for each unit of height."""
+    near = s.near / s.light[1] if s.near > 0 else ZERO
+    up = max(LOW, ONE - near * pose[1])
+    return (s.leans[k, 0] - near * pose[0]) / up, (s.leans[k, 1] - near * pose[2]) / up
+
+
+@inner
+def face_light(s: Any, c: int, lit: Any) -> Any:
+    """What a face shines with of its colour's channel c, ``lit`` from the light's side."""
+    light = s.ambient[c] + s.diffuse[c] * lit
+    return light if s.gamma == ONE else light**s.gamma
+
+
+@inner
+def project_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any) -> int:
+    """As ``project``, of the shadow that the k-th direction of the light casts on the table."""
+    if not is_real(pose):
+        return 0
+    a0, a1, a2, b0, b1, b2, c0, c1, c2, size = turning(pose)
+    lean_x, lean_z = lean(s, pose, k)
+    r, f = s.rotation, s.focal
+    x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
+    middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
+    start = s.vertex_start[identity]
+    for v in range(s.vertex_start[identity + 1] - start):
+        x, y, z = size * s.vertices[0, start + v], size * s.vertices[1, start + v], size * s.vertices[2, start + v]
+        tall = pose[1] + b0 * x + b1 * y + b2 * z
+        a, c = x0 + a0 * x + a2 * z + a1 * y - lean_x * tall, z0 + c0 * x + c2 * z + c1 * y - lean_z * tall
+        depth = r[2, 0] * a + r[2, 1] * y0 + r[2, 2] * c
+        seen = depth >= NEAREST
+        inverse = ONE / (depth if seen else ONE)
+        screen[0, v] = middle_x + inverse * f * (r[0, 0] * a + r[0, 1] * y0 + r[0, 2] * c)
+        screen[1, v] = middle_y - inverse * f * (r[1, 0] * a + r[1, 1] * y0 + r[1, 2] * c)
+        screen[2, v] = inverse if seen else -ONE
+    return int(s.vertex_start[identity + 1] - start)
+
+
+@inner
+def bound(screen: Any, count: int, window: Any, align: int, box: Any) -> None:
+    """``box`` becomes the samples in ``window`` whose centres the first ``count`` vertices enclose; all 0 if none."""
+    low_x, low_y, high_x, high_y = HUGE, HUGE, -HUGE, -HUGE
+    for v in range(count):
+        x, y = screen[0, v], screen[1, v]
+        if screen[2, v] > 0:
+            low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
+    box[0] = max(window[0], int(np.ceil(low_x - HALF)) // align * align)
+    box[1] = max(window[1], int(np.ceil(low_y - HALF)) // align * align)
+    box[2] = min(window[2], int(np.floor(high_x - HALF)) // align * align + align)
+    box[3] = min(window[3], int(np.floor(high_y - HALF)) // align * align + align)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        box[:] = 0
