@@ -23,9 +23,9 @@ class Batch(NamedTuple):
     Attributes:
         images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
         count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
-            renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training never
-            looks at them. Where the truth is not known (``SceneDataModule.has_truth``) ``count`` is -1; an identity
-            that is not told is -1, and a rotation NaN.
+            renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training
+            does not look at them, unless it is asked to learn from labels. Where the truth is not known
+            (``SceneDataModule.has_truth``) ``count`` is -1; an identity that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
         scene: (B, S), the coordinates of each scene (``Renderer.scene``). Or None.

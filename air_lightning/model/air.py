@@ -86,6 +86,8 @@ class AIR(pl.LightningModule):
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.07 or
             more; a warning says what suits less.
         sleep: train the network on scenes drawn from the prior besides, as a warm start; null: on the images alone.
+        supervised: learn from the data's labels instead of the images, matched to the order in which the network finds
+            objects: the network that the paper compares AIR with (section 3.3). What the images are is not learnt.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
             for a continuous ``what``. Null: the network's own inferred.
@@ -119,6 +121,7 @@ class AIR(pl.LightningModule):
         coarseness: Schedule | None = None,
         balance: float = 0.1,
         sleep: Sleep | None = None,
+        supervised: bool = False,
         refinement: Refinement | None = None,
         reconsideration: Reconsideration | None = None,
         search: Search | None = None,
@@ -172,6 +175,7 @@ class AIR(pl.LightningModule):
         self.coarseness = coarseness if coarseness is not None else Constant(1.0)
         check_positive("coarseness", self.coarseness, 1)
         self.sleep = None if sleep is None else sleep.prepared(slots)
+        self.supervised = supervised
         self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
         self.adaptation, self._adapted = adaptation, -1
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final

@@ -24,6 +24,7 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import sleep_loss
 from air_lightning.model.slots import infer
+from air_lightning.model.supervision import check_labels, labelled
 from air_lightning.moved import renamed_weights
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
@@ -45,6 +46,8 @@ class AIRModule(AIR):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         step = self.global_step
         observation, coarseness = self.observed(batch.images, step, sample=True), self.coarseness(step)
+        if self.supervised:
+            return self._supervised_step(batch, observation)
         renderer = self._at(observation)
         slots = infer(renderer, self.network, observation, self.slots)
         variance = observation.variance
@@ -58,6 +61,15 @@ class AIRModule(AIR):
         schedules = {"schedule/likelihood_sd": variance**0.5, "schedule/coarseness": coarseness}
         figures = {"train/elbo": result.elbo, **schedules, **self._rates()}
         return {"loss": loss, "terms": terms, "figures": figures}
+
+    def _supervised_step(self, batch: Batch, observation: Observation) -> dict[str, Any]:
+        """Of learning from labels: the negative log density of the true slots, in nats."""
+        data = cast(SceneDataModule, cast(Any, self.trainer).datamodule)
+        true = labelled(self.renderer, data.coordinates(self.renderer), batch, self.slots)
+        loss = sleep_loss(self.renderer, self.network, observation, true)
+        # parallel training waits for a gradient of every parameter, also of those that explain images
+        loss = loss + sum(0.0 * parameter.sum() for parameter in self.parameters() if parameter.requires_grad)
+        return {"loss": loss, "terms": {"labels": loss.detach()}, "figures": self._rates()}
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the step, if it is one that loggers are given."""
@@ -139,6 +151,8 @@ class AIRModule(AIR):
         if not isinstance(data, SceneDataModule):
             return
         self.check_data(data)
+        if stage == "fit" and self.supervised:
+            check_labels(self.renderer, data)
         if not data.has_truth:
             return
         self.evaluation = Evaluation(self.renderer, self.slots, data)

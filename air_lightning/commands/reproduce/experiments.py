@@ -10,6 +10,7 @@ class Experiment(NamedTuple):
         config: of the file in `configs/`, without its suffix. about: what is seen, in half a sentence.
         metrics: of `test`, those that are shown. seeds: of training and of the data.
         tests: what to test on, by what it is called, as arguments of `test`; "": the config's own scenes.
+        fit: further arguments of `fit`.
         unaided: scenes that are explained without a network, from random starts, instead of training; 0: it is trained.
     """
 
@@ -18,6 +19,7 @@ class Experiment(NamedTuple):
     metrics: tuple[str, ...]
     seeds: tuple[int, ...] = (1, 2, 3)
     tests: tuple[tuple[str, tuple[str, ...]], ...] = (("", ()),)
+    fit: tuple[str, ...] = ()
     unaided: int = 0
 
 
@@ -27,11 +29,20 @@ FIVE = (1, 2, 3, 4, 5)
 ON_THREE = (("on 3", ("--data.counts=[3]",)), ("on 0, 1, 2", ("--data.counts=[0,1,2]",)))
 ON_TWO = (("on 2", ("--data.counts=[2]",)), ("on 0, 1, 3", ("--data.counts=[0,1,3]",)))
 
+BOTH = (("the network alone", ("--model.refinement=null",)), ("refined", ()))
+LABELS = ("--model.supervised=true",)
+
 EXPERIMENTS = {
     "scenes3d": Experiment("scenes3d", "0-3 objects of three identities, black-box renderer", POSES, FIVE),
     "scenes3d_sampled": Experiment("scenes3d_sampled", "the same, identity by four sampled scores", POSES),
     "scenes3d_meshes": Experiment("scenes3d_meshes", "0-3 objects of three meshes from files", POSES),
     "scene3d_single": Experiment("scene3d_single", "always one object", POSES, FIVE),
+    "scene3d_single_supervised": Experiment(
+        "scene3d_single", "always one object; the same network trained on labels", POSES, tests=BOTH, fit=LABELS
+    ),
+    "scenes3d_supervised": Experiment(
+        "scenes3d", "0-3 objects; the same network trained on labels", POSES, tests=BOTH, fit=LABELS
+    ),
     "scene3d_single_unaided": Experiment(
         "scene3d_single", "always one object; no network, each image from random starts", POSES, unaided=100
     ),

@@ -76,7 +76,7 @@ def trained(experiment: Experiment, config: Path, seed: int, out: Path, further:
     """Train and test a seed in ``out/seed``, or go on with it; errors as of ``run_seed``."""
     folder = out / str(seed)
     air, seeds = (sys.executable, "-m", "air_lightning"), ("--seed_everything", str(seed), "--data.seed", str(seed))
-    train([*air, "fit", "--config", str(config), *seeds, *QUIET, *further], folder, seed)
+    train([*air, "fit", "--config", str(config), *seeds, *QUIET, *experiment.fit, *further], folder, seed)
     measured = {
         name: test([*air, "test", "--run_dir", str(folder), *QUIET, *more], folder, seed)
         for name, more in experiment.tests
