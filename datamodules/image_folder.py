@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.image_files import SUFFIXES, found
+from datamodules.image_files import SUFFIXES, image_paths
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
 from datamodules.image_files.store import GIB, read
@@ -101,7 +101,7 @@ class ImageFolder(ImagesWithTruth):
     def _paths(self, files: str | None, given: Truth | None) -> list[Path]:
         if not self.folder.is_dir():
             raise ValueError(f"{self.source} is not a folder")
-        inside = found(self.folder)
+        inside = image_paths(self.folder)
         if not inside:
             raise ValueError(f"{self.source} holds no images: expected {', '.join(SUFFIXES)} files")
         if files is not None:

@@ -74,7 +74,7 @@ class ImagesWithTruth(StillModule):
         return tuple(name for name, is_known in known.items() if is_known)
 
     def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        return super().coordinates(renderer) if self._truth is None else self._truth.known(renderer)
+        return super().coordinates(renderer) if self._truth is None else self._truth.known_coordinates(renderer)
 
     def periods(self, renderer: Renderer) -> Mapping[str, float]:
         return {} if self._truth is None else self._truth.periods

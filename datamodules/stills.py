@@ -92,9 +92,9 @@ class Stills(Scenes):
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         truth = self.truth.of(rows)
         count, what, where = (torch.from_numpy(part) for part in (truth.count, truth.what, truth.where))
-        return Batch(images, count, what, where, *self._places(truth))
+        return Batch(images, count, what, where, *self._boxes_and_masks(truth))
 
-    def _places(self, truth: TruthArrays) -> tuple[Tensor | None, Tensor | None]:
+    def _boxes_and_masks(self, truth: TruthArrays) -> tuple[Tensor | None, Tensor | None]:
         """Boxes and masks."""
         boxes = None if truth.boxes is None else torch.from_numpy(truth.boxes)
         if truth.masks is None or self.split == "train":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from air_lightning.commands.predict.records import predictions
 from air_lightning.metrics import Objects, compare_objects
-from air_lightning.metrics.evaluation import Evaluation, Seen, figure_names
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.model import AIRModule
 from datamodules import Batch, Scenes3D
 from renderers import MeshRenderer
@@ -237,7 +237,9 @@ def test_sizes_colors_and_tilts_are_measured() -> None:
     found[0, 0, 3:] = torch.tensor([1.1, 0.2, 0.0, 0.6, 0.5, 0.3])  # 10 % larger, 0.2 rad tilted, colours off by 0.1
     found[0, 1, 3:] = torch.tensor([1.0, 0.1, 0.0, 0.2, 0.4, 0.3])  # a quarter larger, blue off by 0.3
     found = found.flip(1)
-    seen = Seen(count, torch.tensor([[0.0, 0.0, 1.0]]), what, found, torch.full((1, 2, 9), 0.1), torch.zeros(1, 2, 3))
+    seen = InferredScenes(
+        count, torch.tensor([[0.0, 0.0, 1.0]]), what, found, torch.full((1, 2, 9), 0.1), torch.zeros(1, 2, 3)
+    )
     evaluation.update(renderer, seen, Batch(torch.zeros(1, 3, 40, 48), count, what, true))
     figures = evaluation.compute()
     assert float(figures["size_error"]) == pytest.approx((0.1 + 0.25) / 2, abs=1e-5)

@@ -378,7 +378,7 @@ def test_figures_show_background_and_objects_apart() -> None:
     reconstruction, behind, objects = drawn(module.renderer, seen).chunk(3, -1)
     torch.testing.assert_close(behind + objects, reconstruction)  # of layers that add up
     scenes = judge_batch(module.renderer, batch, seen, 0)
-    assert [[name for name, *_ in scene_card(scene, known=False)["views"]] for scene in scenes] == [
+    assert [[name for name, *_ in scene_card(scene, has_truth=False)["views"]] for scene in scenes] == [
         ["inferred", "reconstruction", "background", "objects"]
     ] * 2
     assert torch.equal(behind[0], ramp()) and (objects > -1e-6).all()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datamodules import ImageFolder
 from datamodules.image_files import raw_images
-from datamodules.image_files.finishing import displayed, finished, stretched
+from datamodules.image_files.finishing import displayed, shaped_image, stretched
 from datamodules.image_files.levels import Levels, dim
 from datamodules.image_files.raster import from_pillow
 from datamodules.image_files.record import RawImage
@@ -225,10 +225,10 @@ def test_twelve_bits_in_sixteen_are_said_to_be_dim(tmp_path: Path) -> None:
 
 def test_real_values_stay_real_when_they_are_scaled_down() -> None:
     grey = (RANDOM.random((8, 8)) * 100 - 50).astype(np.float32)
-    small = finished(grey, (4, 4), color=True)
+    small = shaped_image(grey, (4, 4), color=True)
     assert small.shape == (3, 4, 4) and small.dtype == np.float32 and small.min() < -1
     assert small.mean() == pytest.approx(grey.mean(), abs=5)
-    assert finished(np.stack([grey] * 3, -1), None, color=False)[0] == pytest.approx(grey, abs=1e-4)
+    assert shaped_image(np.stack([grey] * 3, -1), None, color=False)[0] == pytest.approx(grey, abs=1e-4)
 
 
 def test_asinh_lifts_the_faint_and_keeps_black_and_white() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from air_lightning.commands.export.program import trace
 from air_lightning.commands.predict.records import predictions
-from air_lightning.metrics.evaluation import Evaluation, Seen, figure_names
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.model import AIRModule
 from air_lightning.testing import check_renderer
 from datamodules import Batch, Scenes3D
@@ -161,7 +161,7 @@ def test_cameras_are_measured() -> None:
     found = true + torch.tensor([[0.02, 0.0, 0.0], [-0.02, 0.01, 0.14], [0.1, 0.0, 0.3]])
     count, what, where = torch.zeros(3, dtype=torch.long), torch.zeros(3, 1, dtype=torch.long), torch.zeros(3, 1, 3)
     nothing = torch.tensor([[1.0, 0.0]]).expand(3, 2)
-    seen = Seen(count, nothing, what, where, torch.ones(3, 1, 3), torch.zeros(3, 1, 3), found)
+    seen = InferredScenes(count, nothing, what, where, torch.ones(3, 1, 3), torch.zeros(3, 1, 3), found)
     batch = Batch(torch.zeros(3, 3, 32, 40), count, what, where, scene=true)
     evaluation.update(moving.at(found), seen, batch)
     figures = evaluation.compute()

@@ -119,7 +119,7 @@ def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_scenes_are_judged_and_shown(trained: Path) -> None:
     (run,) = read_runs([trained])
     found = judge(run, 9, 2)
-    assert found.scenes == 9 and found.known and "intersection over union" in found.criterion
+    assert found.scenes == 9 and found.has_truth and "intersection over union" in found.criterion
     assert [scene.number for scene in found.first] == [0, 1]
     everything = judge(run, 99, 99)
     assert everything.scenes == 10  # all there are
@@ -154,7 +154,7 @@ def test_images_of_unknown_content_are_judged_by_their_reconstruction(tmp_path: 
     model = ["--model.renderer.image_shape", "[1, 32, 32]", "--checkpoint.monitor", "val/elbo"]
     main(["fit", "--config", str(CONFIGS / "multi_sprites.yaml"), "--run_dir", str(run), *SMALL, *data, *model])
     found = judge(read_runs([run])[0], 99, 99)
-    assert not found.known and found.scenes == 6 and "root mean square error" in found.criterion
+    assert not found.has_truth and found.scenes == 6 and "root mean square error" in found.criterion
     scores = [scene.score for scene in found.worst]
     assert scores == sorted(scores, reverse=True) and scores == [scene.error for scene in found.worst]
     page = report(run)

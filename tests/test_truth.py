@@ -13,7 +13,7 @@ from PIL import Image
 from test_module import MODULE, trainer
 from test_module import pytestmark as pytestmark
 
-from air_lightning.metrics.evaluation import Evaluation, Seen, figure_names
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.model.refinement import Refinement
 from datamodules import Batch, ImageFolder, SceneDataModule, Scenes
 from renderers import GlimpseRenderer, MeshRenderer
@@ -250,7 +250,7 @@ def test_what_is_known_is_measured(
         what, where = torch.tensor([[2, 0]] * 3), torch.tensor([[[x, -0.25], [0.5, 0.5]]] * 3)
         posterior = torch.eye(3)[[count] * 3]
         sure = torch.nn.functional.one_hot(what, 3).float() * 9
-        seen = Seen(torch.tensor([count] * 3), posterior, what, where, torch.full_like(where, 0.1), sure)
+        seen = InferredScenes(torch.tensor([count] * 3), posterior, what, where, torch.full_like(where, 0.1), sure)
         evaluation.update(renderer, seen, batch)
         figures = evaluation.compute()
         assert set(figures) == names

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_masks
 
-from air_lightning.metrics.evaluation import Evaluation, Seen
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes
 from datamodules import ImageFolder
 from datamodules.truth import read_truth, run_lengths
 from datamodules.truth.masks import boxes_of, fitted
@@ -443,7 +443,9 @@ def test_rotations_are_compared_by_the_truths_symmetry(tmp_path: Path, monkeypat
         monkeypatch.setattr(data, "_renderer", lambda: renderer)
         evaluation, batch = Evaluation(renderer, 2, data), data.scenes("test").__getitems__([0, 1, 2])
         where, sure = batch.where + torch.tensor([0, 0, math.pi / 2]), torch.eye(2)[batch.what] * 9
-        seen = Seen(batch.count, torch.eye(3)[batch.count], batch.what, where, torch.full_like(where, 0.1), sure)
+        seen = InferredScenes(
+            batch.count, torch.eye(3)[batch.count], batch.what, where, torch.full_like(where, 0.1), sure
+        )
         evaluation.update(renderer, seen, batch._replace(boxes=None, masks=None))
         # a quarter of a turn, a symmetry of the renderer's own cube
         assert evaluation.compute()["rotation_error"] == pytest.approx(error, abs=1e-3)

@@ -20,13 +20,13 @@ class Glimpsed(NamedTuple):
 
     Attributes:
         hidden: the glimpse's features (B, H).
-        seen: the images (B, C, H, W) as the network looks at them.
+        inputs: the images (B, C, H, W) as the network looks at them.
         image_map: (B, channels, h, w), what the image alone gives to the first convolution, the same for every slot.
         whitening: how much residuals count at each pixel; None: all alike.
     """
 
     hidden: Tensor
-    seen: Tensor
+    inputs: Tensor
     image_map: Tensor
     whitening: Tensor | None = None
 
@@ -177,7 +177,7 @@ class ResidualAttention(InferenceNetwork):
         center = attention @ self.grid.flatten(1).T
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
-        glimpse = crops((state.seen, residual), window, self.glimpse)
+        glimpse = crops((state.inputs, residual), window, self.glimpse)
         read = self.read(by_pixels(glimpse) if self.convolves else glimpse)
         hidden = self.mix(torch.cat([read, center.detach(), self.scene_seen(images)], 1))
         here = attention.unsqueeze(1) @ torch.cat([features, energy.flatten(1).unsqueeze(2)], 2)
@@ -190,7 +190,7 @@ class ResidualAttention(InferenceNetwork):
             return cast(Tensor, self.look(state.hidden))
         window = self._geometry[0](where[:, 0])
         residual = self._stretched(state.residual(images, canvas))
-        return cast(Tensor, self.look(crops((state.seen, residual), window, self.glimpse)))
+        return cast(Tensor, self.look(crops((state.inputs, residual), window, self.glimpse)))
 
     @property
     def _first_weights(self) -> tuple[Tensor, ...]:

@@ -32,7 +32,7 @@ PLACES = (
 """Measured wherever it tells where objects are: by poses, or by boxes alone."""
 
 
-class Seen(NamedTuple):
+class InferredScenes(NamedTuple):
     """What was inferred of B scenes.
 
     Attributes:
@@ -111,7 +111,7 @@ class Evaluation(nn.Module):
         self.fit: Fit | None = None
 
     @torch.no_grad()
-    def update(self, renderer: Renderer, seen: Seen, batch: Batch) -> None:
+    def update(self, renderer: Renderer, seen: InferredScenes, batch: Batch) -> None:
         """Take in one batch.
 
         Args:
@@ -164,13 +164,15 @@ class Evaluation(nn.Module):
     def _placed(self, count: Tensor, what: Tensor, position: Tensor) -> Objects:
         return Objects(count, what if self._has_identities else None, position, None)
 
-    def _identities(self, seen: Seen, batch: Batch) -> Identities | None:
+    def _identities(self, seen: InferredScenes, batch: Batch) -> Identities | None:
         if not self._has_identities:
             return None
         chosen = seen.what_parameters.softmax(-1).gather(2, seen.what.unsqueeze(2)).squeeze(2)
         return Identities(seen.what, chosen, batch.what)
 
-    def _gaps(self, renderer: Renderer, seen: Seen, batch: Batch, inferred: Objects, truth: Objects) -> PoseGaps:
+    def _gaps(
+        self, renderer: Renderer, seen: InferredScenes, batch: Batch, inferred: Objects, truth: Objects
+    ) -> PoseGaps:
         """Of matched objects; a rotation's only where the identity is right, for else it means another thing."""
         matching = match_objects(inferred, truth)
         rows = matching.mask.nonzero()[:, 0]

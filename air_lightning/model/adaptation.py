@@ -133,7 +133,7 @@ def _starts_around(space: Where, values: Tensor) -> Iterator[Tensor]:
 def say(renderer: Renderer, fit: Fit) -> None:
     """Print what was found, and warn where it is not to be trusted."""
     assert renderer.shared is not None
-    found = (_said(coordinate, fit.values[coordinate.name]) for coordinate in renderer.shared.coordinates)
+    found = (_in_words(coordinate, fit.values[coordinate.name]) for coordinate in renderer.shared.coordinates)
     print(f"learnt of all images: {', '.join(found)}; misfit {fit.misfit:.2f}, before {fit.before:.2f}")
     if fit.poor:
         reason = f"only {fit.pixels} of their pixels are no background" if fit.pixels < FEW else "much is left of them"
@@ -143,7 +143,7 @@ def say(renderer: Renderer, fit: Fit) -> None:
         )
 
 
-def _said(coordinate: Coordinate, value: float) -> str:
+def _in_words(coordinate: Coordinate, value: float) -> str:
     in_degrees = {"radians": math.degrees(value), "degrees": value}.get(coordinate.unit)
     return f"{coordinate.name} {value:.2f}" if in_degrees is None else f"{coordinate.name} {in_degrees:.0f} degrees"
 

@@ -14,7 +14,7 @@ from air_lightning.backgrounds import NoBackground
 from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
-from air_lightning.metrics.evaluation import Evaluation, Seen, check_positions, figure_names
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes, check_positions, figure_names
 from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR, Inference
@@ -242,7 +242,7 @@ class AIRModule(AIR):
             seen = self.infer(batch.images)
             slots = seen.slots
             own = slots.what, slots.where, seen.where_sd, slots.what_parameters
-            found = Seen(seen.count, seen.posterior, *own, seen.scene)
+            found = InferredScenes(seen.count, seen.posterior, *own, seen.scene)
             self.evaluation.update(self.renderer.at(seen.scene), found, batch)
         elif split == "test" and (self._refines or self.reconsideration is not None):
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):

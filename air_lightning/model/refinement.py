@@ -129,7 +129,7 @@ class Refinement:
         where = torch.stack(poses, 2)
         what = slots.what.unsqueeze(2).expand(*where.shape[:3], *slots.what.shape[2:])
         best = problem.losses(slots, what, where, weights).argmin(2)
-        return slots._replace(where=_taken(where, best))
+        return slots._replace(where=_selected(where, best))
 
     def _scanned(self, problem: Problem, slots: Slots, weights: Tensor) -> Slots:
         """The best of the likeliest identities and of turns over their periods, slot by slot."""
@@ -153,7 +153,7 @@ class Refinement:
         if where.shape[2] == 1:
             return slots
         best = problem.losses(slots, what, where, weights).argmin(2)
-        return slots._replace(what=_taken(what, best), where=_taken(where, best))
+        return slots._replace(what=_selected(what, best), where=_selected(where, best))
 
 
 def stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float, weights: Tensor | None = None) -> Slots:
@@ -194,7 +194,7 @@ def newton_step(up: Tensor, down: Tensor, here: Tensor) -> Tensor:
     return torch.where(curve > 1e-6, newton, downhill)
 
 
-def _taken(options: Tensor, best: Tensor) -> Tensor:
+def _selected(options: Tensor, best: Tensor) -> Tensor:
     """Of options (B, N, M, ...) those of indices (B, N)."""
     rows, columns = torch.meshgrid(*(torch.arange(n, device=best.device) for n in best.shape), indexing="ij")
     return options[rows, columns, best]

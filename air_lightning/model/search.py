@@ -118,7 +118,7 @@ class Search:
     def _terms(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
         return self.power * evidence - self.cost * torch.arange(len(log_prior), device=evidence.device) + log_prior
 
-    def _worth(self, scene: Scene, slots: Slots) -> Tensor:
+    def _log_joint(self, scene: Scene, slots: Slots) -> Tensor:
         return self._terms(scene.evidence(slots), scene.log_prior).logsumexp(1)
 
     def _count(self, scene: Scene, slots: Slots) -> Tensor:
@@ -127,7 +127,7 @@ class Search:
     def _better(self, scene: Scene, slots: Slots, other: Slots) -> Slots:
         """Image by image the slots as they were, or others, refitted and in order, if these are worth more."""
         other = self._ordered(scene, self._refitted(scene, other))
-        gain = self._worth(scene, other) - self._worth(scene, slots)
+        gain = self._log_joint(scene, other) - self._log_joint(scene, slots)
         return other.where_true(gain > self.margin, slots)
 
     def _refitted(self, scene: Scene, slots: Slots) -> Slots:

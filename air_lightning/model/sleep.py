@@ -121,7 +121,7 @@ def sleep_loss(renderer: Renderer, network: InferenceNetwork, observation: Obser
     """
     slots = true_slots(renderer, network, observation, drawn)
     log_count = count_log_posterior(slots.presence_logits).gather(1, drawn.count.unsqueeze(1)).squeeze(1)
-    there = _places(drawn) < drawn.count.unsqueeze(1)
+    there = _slot_numbers(drawn) < drawn.count.unsqueeze(1)
     ratio = where_log_ratio(renderer, slots) + what_log_ratio(renderer, slots)
     return -(log_count + (ratio * there).sum(1)).mean()
 
@@ -136,7 +136,7 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
     canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
     rows = torch.arange(len(images), device=images.device)
     state = network.start(images, observation.whitening)
-    distance = ABSENT * (_places(drawn) >= drawn.count.unsqueeze(1))  # besides that in the image
+    distance = ABSENT * (_slot_numbers(drawn) >= drawn.count.unsqueeze(1))  # besides that in the image
     parts: list[Slots] = []
     seen: list[tuple[Tensor, Tensor]] = []
     for place in range(drawn.what.shape[1]):
@@ -146,7 +146,7 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
         true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:]))
         options = true.where.unsqueeze(1).expand_as(proposal.mean)
         parts.append(_slot(proposal, true, options, network.appearance(images, canvas, options, state)))
-        seen.append(_seen(renderer, parts[-1], rows % 2 > 0))
+        seen.append(_canvas_objects(renderer, parts[-1], rows % 2 > 0))
         state = network.observe(state, *seen[-1])
         if network.needs_canvas and place + 1 < drawn.what.shape[1]:
             with torch.no_grad():
@@ -164,7 +164,7 @@ def _slot(proposal: Proposal, true: Drawn, options: Tensor, what_parameters: Ten
     return Slots(logit, true.what, true.where, options, mean, sd, what_parameters, noise)
 
 
-def _places(drawn: Drawn) -> Tensor:
+def _slot_numbers(drawn: Drawn) -> Tensor:
     return torch.arange(drawn.what.shape[1], device=drawn.count.device)
 
 
@@ -176,7 +176,7 @@ def _distance(renderer: Renderer, drawn: Drawn, mean: Tensor) -> Tensor:
     return (renderer.project(put)[0] - renderer.project(drawn.where)[0]).square().sum(-1)
 
 
-def _seen(renderer: Renderer, slot: Slots, own: Tensor) -> tuple[Tensor, Tensor]:
+def _canvas_objects(renderer: Renderer, slot: Slots, own: Tensor) -> tuple[Tensor, Tensor]:
     """``what`` and pose that the network takes to be there: true ones; where ``own`` (B,), drawn from q."""
     with torch.no_grad():
         noise = torch.randn_like(slot.where_mean[:, :1])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 UNION = "Does not validate against any of the Union subtypes"
 
 
-class Given(NamedTuple):
+class GivenClass(NamedTuple):
     """A class among the arguments: where it was named, and what its constructor was to get."""
 
     key: str
@@ -39,19 +39,19 @@ def named_message(error: Exception, arguments: Mapping[str, Any], classes: Mappi
     """
     error = root_cause(error)
     message = str(error)
-    given = _culprit(error, [*_given(arguments, classes)])
+    given = _culprit(error, [*_given_classes(arguments, classes)])
     if given is None or message.startswith(given.key):
         return message
     first = message.replace("=", " ").replace(":", " ").partition(" ")[0]
     return f"{given.key}.{message}" if first in given.arguments else f"{given.key}: {message}"
 
 
-def _given(arguments: Mapping[str, Any], classes: Mapping[str, type], key: str = "") -> Iterator[Given]:
+def _given_classes(arguments: Mapping[str, Any], classes: Mapping[str, type], key: str = "") -> Iterator[GivenClass]:
     for name, value in arguments.items():
         yield from _within(f"{key}{name}", value, classes.get(name) if not key else None)
 
 
-def _within(key: str, value: Any, cls: object = None) -> Iterator[Given]:
+def _within(key: str, value: Any, cls: object = None) -> Iterator[GivenClass]:
     """The classes that are named in a value."""
     if isinstance(value, (list, tuple)):
         for item in value:
@@ -60,11 +60,11 @@ def _within(key: str, value: Any, cls: object = None) -> Iterator[Given]:
         if "class_path" in value:
             cls, value = locate(str(value["class_path"])), value.get("init_args") or {}
         if cls is not None:
-            yield Given(key, cls, value)
-        yield from _given(value, {}, f"{key}.")
+            yield GivenClass(key, cls, value)
+        yield from _given_classes(value, {}, f"{key}.")
 
 
-def _culprit(error: Exception, given: list[Given]) -> Given | None:
+def _culprit(error: Exception, given: list[GivenClass]) -> GivenClass | None:
     """Whose constructor raised the error: the innermost of them; of several of one class that with its arguments."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "__init__"]
     for frame in reversed(frames):

@@ -141,13 +141,13 @@ def _load(family: Family, entry: EntryPoint) -> tuple[Plugin | None, str]:
         return None, f"{where} cannot be imported: {type(error).__name__}: {error}"
     if not (inspect.isclass(cls) and issubclass(cls, family.classes())) or inspect.isabstract(cls):
         wanted = " or ".join(f"{family.home}.{base}" for base in family.bases)
-        return None, f"{where} must be a class that can be built and a subclass of {wanted}, got {_shown(cls)}"
+        return None, f"{where} must be a class that can be built and a subclass of {wanted}, got {_described(cls)}"
     if "." in entry.name:
         return None, f"{where} has a dot in its name, which class paths have: choose a name without"
     return Plugin(entry.name, f"{entry.module}.{entry.attr}", cls, _origin(entry)), ""
 
 
-def _shown(found: object) -> str:
+def _described(found: object) -> str:
     if not inspect.isclass(found):
         return repr(found)
     missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))

@@ -38,10 +38,10 @@ def _resolve(cls: Any, name: str) -> str:
         resolved: str = plugin.path if plugin is not None else _imported_subclasses(one, name)
         if "." in resolved:
             return resolved
-    raise UnknownName(_unknown(classes, name))
+    raise UnknownName(_unknown_class(classes, name))
 
 
-def _unknown(classes: tuple[Any, ...], name: str) -> str:
+def _unknown_class(classes: tuple[Any, ...], name: str) -> str:
     known = sorted({other for one in classes for other in _names(one)})
     wanted = " or ".join(one.__name__ for one in classes)
     return f"{unknown_name(wanted, name, known)}; a class_path (package.module.Class) works too"

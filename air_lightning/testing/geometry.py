@@ -19,7 +19,7 @@ Findings = Iterator[tuple[str, str]]
 
 def project(s: Subject) -> Findings:
     """Centres (..., 2) in the image and sizes (...), and there the object is."""
-    _, where, shown = s.seen
+    _, where, shown = s.visible_objects
     image, half = s.renderer.project(where.view(6, 8, -1))
     if tuple(image.shape) != (6, 8, 2) or tuple(half.shape) != (6, 8):
         yield (
@@ -95,7 +95,7 @@ def _undone(s: Subject, where: Tensor, determined: set[str], share: float) -> di
 
 def window(s: Subject) -> Findings:
     """Affine maps (..., 2, 3) that can be inverted, and most of what shows of an object lies in its window."""
-    _, where, shown = s.seen
+    _, where, shown = s.visible_objects
     maps = s.renderer.window(where.view(6, 8, -1))
     if tuple(maps.shape) != (6, 8, 2, 3):
         yield f"of poses (6, 8, P) window gave {tuple(maps.shape)}, not (6, 8, 2, 3)", "keep leading dimensions"

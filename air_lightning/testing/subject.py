@@ -86,7 +86,7 @@ class Subject:
             return self.renderer.draw(what, where)
 
     @cached_property
-    def seen(self) -> tuple[Tensor, Tensor, Tensor]:
+    def visible_objects(self) -> tuple[Tensor, Tensor, Tensor]:
         """``what``, ``where`` and what shows, (M, H, W) bool: at least half as much as where it shows most."""
         what, where = self.objects(48)
         shown = coverage(self.draw(what, where), self.renderer.compositing)

@@ -26,7 +26,7 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def found(folder: Path) -> list[Path]:
+def image_paths(folder: Path) -> list[Path]:
     """The images' files in a folder and those below it, in the order of their names.
 
     Pipes and devices are left out. Links that lead nowhere are among them, to be named when they are read.

@@ -16,7 +16,7 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Shares of red, green and blue in a grey (ITU-R BT.601, as Pillow has it for 8 bits)."""
 
 
-def finished(pixels: Pixels, resize: tuple[int, int] | None, color: bool) -> Pixels:
+def shaped_image(pixels: Pixels, resize: tuple[int, int] | None, color: bool) -> Pixels:
     """(H, W) or (H, W, 3) as (C, H, W), of 3 channels if ``color``, else 1, uint8 or float32 as before.
 
     ``resize``: to this height and width, whatever the proportions; areas are averaged where it shrinks.

@@ -60,16 +60,16 @@ class Levels:
         """
         if raw.values.dtype in (np.uint8, np.bool_) and not self.stated:
             bits = raw.values.astype(np.uint8) * (255 if raw.values.dtype == np.bool_ else 1)
-            shown: Pixels = bits if raw.alpha is None else (bits * _beside(raw)).round().astype(np.uint8)
+            shown: Pixels = bits if raw.alpha is None else (bits * _alpha_factor(raw)).round().astype(np.uint8)
             return shown
         real = (raw.values.astype(np.float64) - self.offset) / self._white(raw.values)
-        return (real if raw.alpha is None else real * _beside(raw)).astype(np.float32)
+        return (real if raw.alpha is None else real * _alpha_factor(raw)).astype(np.float32)
 
     def peak(self, raw: RawImage) -> int:
         """The largest opaque value of 16 bits for which no levels are stated; 0 of other images."""
         if raw.values.dtype != np.uint16 or self.stated:
             return 0
-        return int((raw.values if raw.alpha is None else raw.values * (_beside(raw) > 0)).max())
+        return int((raw.values if raw.alpha is None else raw.values * (_alpha_factor(raw) > 0)).max())
 
     def _white(self, values: NDArray[Any]) -> float:
         white = white_of(values.dtype) if self.scale is None else self.scale
@@ -101,7 +101,7 @@ def dim(peak: int, option: str) -> str | None:
     )
 
 
-def _beside(raw: RawImage) -> NDArray[np.float32]:
+def _alpha_factor(raw: RawImage) -> NDArray[np.float32]:
     """The alpha as it multiplies the values."""
     assert raw.alpha is not None
     return raw.alpha if raw.values.ndim == 2 else raw.alpha[..., None]

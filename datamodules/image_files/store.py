@@ -9,14 +9,14 @@ import numpy as np
 from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.image_files import raw_images, reading
-from datamodules.image_files.finishing import finished
+from datamodules.image_files.finishing import shaped_image
 from datamodules.image_files.levels import Levels, Pixels, dim
 from datamodules.image_files.record import RawImage
 
 GIB = 2**30
 
 
-class Held(NamedTuple):
+class StoredImages(NamedTuple):
     """The images of files, in their order.
 
     Attributes:
@@ -51,7 +51,7 @@ class Finish(NamedTuple):
     color: bool
 
     def __call__(self, raw: RawImage) -> Pixels:
-        return finished(self.levels(raw), self.resize, self.color)
+        return shaped_image(self.levels(raw), self.resize, self.color)
 
     def shape(self, raw: RawImage) -> tuple[int, ...]:
         """C, H, W of what comes out."""
@@ -60,7 +60,7 @@ class Finish(NamedTuple):
 
 def read(
     paths: Sequence[Path], levels: Levels, resize: tuple[int, int] | None, color: bool, memory: int, name: str
-) -> Held:
+) -> StoredImages:
     """All images of files, each of which is read once; they are said to be dim where they are.
 
     Args:
@@ -81,9 +81,9 @@ def read(
     if note := dim(walk.peak, "data.scale"):
         rank_zero_warn(f"{name}: {note}")
     if images is not None:
-        return Held(stacked(images), walk.places, walk.sizes)
+        return StoredImages(stacked(images), walk.places, walk.sizes)
     shape = (len(walk.places), *walk.shape)
-    return Held(ReadImages(shape, _reader(walk.places, finish)), walk.places, walk.sizes)
+    return StoredImages(ReadImages(shape, _reader(walk.places, finish)), walk.places, walk.sizes)
 
 
 class Walk:

@@ -85,7 +85,7 @@ class ImageTruth(Protocol):
     @property
     def periods(self) -> Mapping[str, float]: ...
 
-    def known(self, renderer: Renderer) -> tuple[str, ...]:
+    def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         """The coordinates told, by the renderer's own order; ValueError where the truth is of another world."""
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:

@@ -54,7 +54,7 @@ def _scenes(folder: Path, models: Models) -> Iterator[TrueScene]:
         title = f"image {number} of {folder.name}/scene_gt.json"
         if int(number) not in images:
             raise TruthError(f"{title} has no file in {' or '.join(f'{folder.name}/{kind}/' for kind in IMAGES)}")
-        shown = _shown(title, marks[number], infos.get(number))
+        shown = _visible(title, marks[number], infos.get(number))
         to_world = _to_world(cameras.get(number, {}))
         objects = tuple(_object(f"object {k} of {title}", mark, info, to_world, models) for k, mark, info in shown)
         masks = MaskFiles(tuple(folder / "mask_visib" / f"{int(number):06}_{k:06}.png" for k, _, _ in shown))
@@ -62,7 +62,7 @@ def _scenes(folder: Path, models: Models) -> Iterator[TrueScene]:
         yield TrueScene(file, 0, len(objects), objects, masks if masked and shown else None)
 
 
-def _shown(title: str, marks: list[Any], infos: list[Any] | None) -> list[tuple[int, Any, Any]]:
+def _visible(title: str, marks: list[Any], infos: list[Any] | None) -> list[tuple[int, Any, Any]]:
     """Number, entry in scene_gt and in scene_gt_info of the objects that show."""
     if infos is not None and len(infos) != len(marks):
         raise TruthError(f"{title} has {len(marks)} objects, and {len(infos)} in scene_gt_info.json")

@@ -60,7 +60,7 @@ class FolderTruth:
                     f"{', '.join(pose) or 'nothing'}: give all objects the same coordinates"
                 )
 
-    def known(self, renderer: Renderer) -> tuple[str, ...]:
+    def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         """The coordinates told, by the renderer's own order.
 
         Raises:
@@ -83,7 +83,7 @@ class FolderTruth:
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         n, most = len(self.scenes), max(1, self.most)
-        order = self.coordinates if renderer is None else self.known(renderer)
+        order = self.coordinates if renderer is None else self.known_coordinates(renderer)
         numbers = {name: number for number, name in enumerate(self.names(renderer))}
         count = np.array([scene.count for scene in self.scenes], np.int64)
         what = np.full((n, most), 0 if self.has_identities else -1, np.int64)

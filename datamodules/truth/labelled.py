@@ -42,19 +42,19 @@ class LabelledTruth:
         self.file, self.names_of, self.n, self.size = file, names, images, size
         self.mask = None if names.mask is None else file[names.mask]
         self._is_stack = self.mask is not None and self._stacked(self.mask)
-        self.there = self._there()
-        self.most = int(self.there.sum(1).max(initial=0))
+        self.present = self._present()
+        self.most = int(self.present.sum(1).max(initial=0))
         self.has_masks = self.mask is not None
-        self._boxes = None if names.box is None else self._told(names.box, 4)
-        self._poses = {name: self._told(name) for name in names.pose}
+        self._boxes = None if names.box is None else self._floats(names.box, 4)
+        self._poses = {name: self._floats(name) for name in names.pose}
         self.has_boxes = self.has_masks or self._boxes is not None
         self._identities = None if names.identity is None else self._identified(names.identity)
         self.has_identities = self._identities is not None
 
-    def known(self, renderer: Renderer) -> tuple[str, ...]:
+    def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         """Those that ``pose`` names. ValueError for a coordinate or an identity that is not the renderer's."""
         if isinstance(renderer.what, Categorical) and self._identities is not None:
-            unknown = sorted(set(np.unique(self._identities[self.there]).tolist()) - set(renderer.what.names))
+            unknown = sorted(set(np.unique(self._identities[self.present]).tolist()) - set(renderer.what.names))
             if unknown:
                 raise ValueError(
                     f"{self._title(self.names_of.identity)} holds the identity {unknown[0]!r}, "
@@ -66,8 +66,8 @@ class LabelledTruth:
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         most = max(1, self.most)
         what = np.full((self.n, most), -1)
-        rows, entities = self.there.nonzero()
-        slots = (self.there.cumsum(1) - 1)[rows, entities]
+        rows, entities = self.present.nonzero()
+        slots = (self.present.cumsum(1) - 1)[rows, entities]
         if self._identities is not None:
             identities = self._identities[rows, entities]
             names, numbers = np.unique(identities, return_inverse=True)
@@ -75,7 +75,7 @@ class LabelledTruth:
             what[:] = 0
             what[rows, slots] = np.array([order.index(name) for name in names.tolist()], np.int64)[numbers]
         masks = MaskRows(self.masks, np.arange(self.n), shape, most) if self.mask is not None else None
-        order = self.names_of.pose if renderer is None else self.known(renderer)
+        order = self.names_of.pose if renderer is None else self.known_coordinates(renderer)
         where = np.zeros((self.n, most, len(order)), np.float32)
         for place, coordinate in enumerate(order):
             where[rows, slots, place] = self._poses[coordinate][rows, entities]
@@ -83,28 +83,28 @@ class LabelledTruth:
         if self._boxes is not None:
             boxes = np.zeros((self.n, most, 4), np.float32)
             boxes[rows, slots] = scaled(self._boxes[rows, entities], self.size[::-1], shape)
-        return TruthArrays(self.there.sum(1), what, where, boxes, masks)
+        return TruthArrays(self.present.sum(1), what, where, boxes, masks)
 
     def masks(self, row: int) -> NDArray[np.bool_]:
         """(objects, H, W) of an image."""
         assert self.mask is not None
         with self.file.reading():
             found = np.asarray(self.mask[row])
-        entities = np.flatnonzero(self.there[row])
+        entities = np.flatnonzero(self.present[row])
         if self._is_stack:
             masks: NDArray[np.bool_] = found.reshape(found.shape[0], *self.size)[entities] > 0
             return masks
         return of_labels(found.reshape(self.size), entities.tolist())
 
-    def _told(self, name: str, *inner: int) -> NDArray[np.float32]:
+    def _floats(self, name: str, *inner: int) -> NDArray[np.float32]:
         """An array (N, K, ...) of numbers; ValueError for another shape."""
         array = self.file[name]
-        expected = (*self.there.shape, *inner)
+        expected = (*self.present.shape, *inner)
         if tuple(array.shape) != expected:
             raise ValueError(f"{self._title(name)} must be {expected}, found {tuple(array.shape)}")
         return np.asarray(array[:], np.float32)
 
-    def _there(self) -> NDArray[np.bool_]:
+    def _present(self) -> NDArray[np.bool_]:
         """(N, K): which entities are objects that are there."""
         names = self.names_of
         if names.visibility is not None:
@@ -113,7 +113,7 @@ class LabelledTruth:
             self._check(names.visibility, seen, "(images, entities)", 2)
             there = seen > 0
         elif self.mask is not None:
-            there = self._shown()
+            there = self._visible()
         else:
             raise ValueError(f"file={str(self.file.path)!r}: name an array by `mask` or by `visibility`: one must tell")
         if self._is_stack and self.mask is not None and there.shape[1] != self.mask.shape[1]:
@@ -124,7 +124,7 @@ class LabelledTruth:
         there[:, : names.background] = False
         return there
 
-    def _shown(self) -> NDArray[np.bool_]:
+    def _visible(self) -> NDArray[np.bool_]:
         """(N, K): of which entities a pixel shows; all masks are gone through once."""
         assert self.mask is not None
         if self._is_stack:
@@ -152,8 +152,8 @@ class LabelledTruth:
         """(N, K) names."""
         array = self.file[name]
         self._check(name, array, "(images, entities)", 2)
-        if array.shape != self.there.shape:
-            raise ValueError(f"{self._title(name)} is {array.shape}, and there are {self.there.shape[1]} entities")
+        if array.shape != self.present.shape:
+            raise ValueError(f"{self._title(name)} is {array.shape}, and there are {self.present.shape[1]} entities")
         values = np.asarray(array[:])
         if values.dtype.kind in "SO":
             return np.array([[_text(value) for value in row] for row in values.tolist()]).reshape(values.shape)

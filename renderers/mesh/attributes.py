@@ -62,7 +62,7 @@ def _check(name: str, value: Range | float) -> None:
         raise ValueError(f"color must be a range [low, high] within [0, 1], got {value}: [0.1, 0.9], or null to fix it")
 
 
-def held(poses: Tensor) -> Tensor:
+def drawable(poses: Tensor) -> Tensor:
     """Whole poses (..., P) with sizes and colours that can be drawn; finite differences may step beyond the support."""
     if poses.shape[-1] == len(UPRIGHT):
         return poses

@@ -208,7 +208,7 @@ def dim(shade: Any, shade_width: int, box: Any, window: Any, buffer: Any) -> Non
 
 
 @njit(cache=True)
-def seen(s: Any, b: int) -> Any:
+def scenery_of(s: Any, b: int) -> Any:
     """The scenery of scene b."""
     if s.views.shape[0] == 0:
         return s
@@ -250,7 +250,7 @@ def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, laye
         layer = layers[m]
         layer[:] = ZERO
         layer[3] = np.inf
-        t = seen(s, m * s.views.shape[0] // identities.shape[0])
+        t = scenery_of(s, m * s.views.shape[0] // identities.shape[0])
         draw(t, identities[m], poses[m], whole, screen, layer, box)
         for p in range(*rows(whole, box)):
             layer[3, p] = ONE / layer[3, p]
@@ -323,7 +323,7 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, 
         copy(ground.reshape(-1), scene[:3].reshape(-1))
         scene[3] = ZERO
         copy(empty.reshape(-1), canvases[b, 0].reshape(-1))
-        t = seen(s, b)
+        t = scenery_of(s, b)
         for n in range(identities.shape[1]):
             draw(t, identities[b, n], poses[b, n], whole, screen, buffer, box)
             overlay(buffer, s.width, box, whole, scene)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
-from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, held
+from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, drawable
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
@@ -233,7 +233,9 @@ class MeshRenderer(Renderer):
 
     @torch.no_grad()
     def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
-        return self._backend.canvases(*self._objects(what, where), self._behind(where, background)).to(where.dtype)
+        return self._backend.canvases(*self._objects(what, where), self._background_samples(where, background)).to(
+            where.dtype
+        )
 
     @torch.no_grad()
     def swap_scores(
@@ -253,7 +255,7 @@ class MeshRenderer(Renderer):
         targets = where.shape[1] + 1 if loss is None else 1
         assert target.shape == (len(where), targets, *self.image_shape), target.shape
         assert others[0].shape[:2] == slots[0].shape, others[0].shape
-        behind = self._behind(where, background)
+        behind = self._background_samples(where, background)
         return self._backend.scores(*slots, *others, target.detach().float(), loss, behind).to(target.dtype)
 
     def traceable(self) -> Renderer:
@@ -295,7 +297,7 @@ class MeshRenderer(Renderer):
                 columns.append(torch.full_like(where[..., 0], self._fixed[name]))
             else:
                 columns.append(where[..., self.where.names.index(name)])
-        return held(torch.stack(columns, -1))
+        return drawable(torch.stack(columns, -1))
 
     def _size(self, where: Tensor) -> Tensor | float:
         """Of objects at poses (..., P), (...)."""
@@ -308,7 +310,7 @@ class MeshRenderer(Renderer):
         free = self.where.coordinates[self.where.names.index(name)]
         return (free.low + free.high) / 2
 
-    def _behind(self, where: Tensor, background: Tensor | None) -> Tensor | None:
+    def _background_samples(self, where: Tensor, background: Tensor | None) -> Tensor | None:
         """A background (1 or B, 3, SH, SW), float32, for the backend, which has the renderer's own."""
         if background is None and self._views is None:
             return None

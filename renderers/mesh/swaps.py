@@ -20,7 +20,7 @@ from renderers.mesh.rasterizer import (
     draw,
     overlay,
     rows,
-    seen,
+    scenery_of,
     shadow,
     surround,
     widen,
@@ -161,7 +161,7 @@ def _effect_of_means(buffer: Any, old: Any, slope: Any, squared: bool, window: A
 
 
 @inlined
-def _worth(scoring: Any, aim: Any, goal: Any, c: int, q: int, change: Any, value: Any) -> Any:
+def _gain(scoring: Any, aim: Any, goal: Any, c: int, q: int, change: Any, value: Any) -> Any:
     """Of channel c of pixel q, what its ``change`` to ``value`` makes of the objective."""
     code, parameter, _ = scoring
     if code == LINEAR:
@@ -198,9 +198,9 @@ def _effect_at_large(
                         r, g, b = r + dark * old[0, p], g + dark * old[1, p], b + dark * old[2, p]
             if changed:
                 r, g, b = r * share, g * share, b * share
-                total += _worth(scoring, aim, goal, 0, q, r, r0 * share + r)
-                total += _worth(scoring, aim, goal, 1, q, g, g0 * share + g)
-                total += _worth(scoring, aim, goal, 2, q, b, b0 * share + b)
+                total += _gain(scoring, aim, goal, 0, q, r, r0 * share + r)
+                total += _gain(scoring, aim, goal, 1, q, g, g0 * share + g)
+                total += _gain(scoring, aim, goal, 2, q, b, b0 * share + b)
     return total
 
 
@@ -257,7 +257,7 @@ def score_swaps(
     shaded, cast = s.leans.shape[0] > 0, part.copy()
     for b in range(start, stop):
         ground = grounds[b if grounds.shape[0] > 1 else 0]
-        scores[b], t = ZERO, seen(s, b)
+        scores[b], t = ZERO, scenery_of(s, b)
         for j in range(count):
             draw(t, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
             if shaded:

@@ -53,7 +53,7 @@ def draw_chart(path: Path, curves: Mapping[str, Points], title: str, across: str
     _legend(draw, list(curves))
     draw.text((FINE * LEFT, FINE * 18), title, INK, _font(17))
     draw.text((FINE * (LEFT + WIDTH - RIGHT) / 2, FINE * (HEIGHT - 24)), across, INK, _font(14), "mm")
-    _beside(image, up)
+    _axis_label(image, up)
     image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(path, format="PNG")
 
 
@@ -97,7 +97,7 @@ def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, color: str) -> None:
     draw.ellipse((x - reach, y - reach, x + reach, y + reach), color, "white", FINE // 2)
 
 
-def _beside(image: Image.Image, text: str) -> None:
+def _axis_label(image: Image.Image, text: str) -> None:
     """Text beside the y axis, read from below."""
     height = FINE * (HEIGHT - TOP - BOTTOM)
     strip = Image.new("RGB", (height, FINE * 24), "white")

@@ -71,7 +71,7 @@ class World:
     @property
     def translation(self) -> Float:
         """World to camera, (3,), millimetres."""
-        return self._seen(np.zeros(3))
+        return self._in_camera(np.zeros(3))
 
     def full_pose(self, pose: Mapping[str, float | None]) -> tuple[float, float, float, float]:
         """x, y, z and yaw of free coordinates by name, as the renderer has them; a yaw that cannot be seen is 0."""
@@ -82,14 +82,14 @@ class World:
     def in_camera(self, pose: Mapping[str, float | None]) -> tuple[Float, Float]:
         """Model to camera: rotation (3, 3) and translation (3,), millimetres."""
         x, y, z, yaw = self.full_pose(pose)
-        return self.rotation @ about_z(yaw), self._seen(np.array([x, y, z]))
+        return self.rotation @ about_z(yaw), self._in_camera(np.array([x, y, z]))
 
     @property
     def _axes(self) -> Float:
         axes: Float = OPENCV @ self.renderer.camera.rotation()
         return axes
 
-    def _seen(self, point: Float) -> Float:
+    def _in_camera(self, point: Float) -> Float:
         """A point (3,) of the renderer's world in the camera's frame, millimetres."""
         seen: Float = self._axes @ (point - np.array(self.renderer.camera.position, np.float64)) * self.unit
         return seen

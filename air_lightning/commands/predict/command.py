@@ -33,12 +33,12 @@ from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.commands.predict.formats import FORMATS, Source
-from air_lightning.commands.predict.images import GivenImage, Wanted, from_file
+from air_lightning.commands.predict.images import GivenImage, InputFormat, from_file
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import OVERLAYS, check_output, output
 from air_lightning.model.module import LOOKED_AT
 from air_lightning.runs.loading import best_device
-from datamodules.image_files import SUFFIXES, found, is_image
+from datamodules.image_files import SUFFIXES, image_paths, is_image
 from datamodules.image_files.levels import Levels, dim
 
 PROG = "python -m air_lightning predict"
@@ -64,7 +64,7 @@ def main(args: Sequence[str]) -> None:
         if options.tiles is not None:
             model.work_in_tiles(options.tiles)
         if model.waits:
-            model.fit_background(some_images(files, model.wanted))
+            model.fit_background(some_images(files, model.input_format))
         unread = run(model, files, options)
     except ValueError as error:
         exit_with(2, f"error: {error}")
@@ -107,7 +107,7 @@ def input_files(given: Sequence[Path]) -> list[Path]:
     files: dict[Path, None] = {}
     for path in given:
         if os.path.isdir(path):
-            inside = found(path)
+            inside = image_paths(path)
             if not inside:
                 raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
             files |= dict.fromkeys(inside)
@@ -120,12 +120,12 @@ def input_files(given: Sequence[Path]) -> list[Path]:
     return list(files)
 
 
-def some_images(files: Sequence[Path], wanted: Wanted, most: int = LOOKED_AT) -> list[GivenImage]:
+def some_images(files: Sequence[Path], input_format: InputFormat, most: int = LOOKED_AT) -> list[GivenImage]:
     """At most so many images, from all over the files; those that cannot be read are left out."""
     images: list[GivenImage] = []
     for file in files[:: -(-len(files) // most)]:
         with suppress(ValueError):  # `run` says it
-            images += from_file(file, wanted).images
+            images += from_file(file, input_format).images
     return images[:: max(1, -(-len(images) // most))]
 
 
@@ -135,7 +135,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
     Raises:
         ValueError: none could, and nothing was written; or the model's answer is not finite.
     """
-    reader = Reader(files, model.wanted)
+    reader = Reader(files, model.input_format)
     form = FORMATS[options.format](model.module.renderer, files)
     with output(options.output, form, options.overlay) as writer:
         images = iter(reader)
@@ -176,14 +176,14 @@ class Reader:
         peak: the largest value of those of 16 bits.
     """
 
-    def __init__(self, files: Sequence[Path], wanted: Wanted) -> None:
-        self.files, self.wanted = files, wanted
+    def __init__(self, files: Sequence[Path], input_format: InputFormat) -> None:
+        self.files, self.input_format = files, input_format
         self.unread = self.scaled = self.stretched = self.peak = 0
 
     def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
         for file in self.files:
             try:
-                images, peak = from_file(file, self.wanted)
+                images, peak = from_file(file, self.input_format)
             except ValueError as error:
                 print(f"error: {error}", file=sys.stderr)
                 self.unread += 1
@@ -194,8 +194,8 @@ class Reader:
                 yield Source(file, index, len(images)), image
 
     def _count(self, size: tuple[int, int]) -> None:
-        _, height, width = self.wanted.shape
-        if size == (width, height) or self.wanted.tiled:
+        _, height, width = self.input_format.shape
+        if size == (width, height) or self.input_format.tiled:
             return
         if size[0] * height == size[1] * width:
             self.scaled += 1

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.image_files import raw_images, reading
-from datamodules.image_files.finishing import Stretch, displayed, finished
+from datamodules.image_files.finishing import Stretch, displayed, shaped_image
 from datamodules.image_files.levels import Levels
 from datamodules.image_files.npy import images_of
 from datamodules.image_files.raster import from_pillow
@@ -31,7 +31,7 @@ class GivenImage(NamedTuple):
     original: Image.Image
 
 
-class Wanted(NamedTuple):
+class InputFormat(NamedTuple):
     """How a model wants its images.
 
     Attributes:
@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
         if self.tiled:
             self._check(*pixels.shape[:2])
         size = None if self.tiled else self.shape[1:]
-        image = np.array(finished(pixels, size, color=self.shape[0] == 3), np.float32)
+        image = np.array(shaped_image(pixels, size, color=self.shape[0] == 3), np.float32)
         return GivenImage(
             torch.from_numpy(image / np.float32(255) if pixels.dtype == np.uint8 else image),
             displayed(pixels, self.stretch),
@@ -70,7 +70,7 @@ class FileImages(NamedTuple):
     peak: int
 
 
-def from_file(path: Path, wanted: Wanted) -> FileImages:
+def from_file(path: Path, input_format: InputFormat) -> FileImages:
     """The images of one file: any number of a `.npy`, TIFF or FITS file, one of others.
 
     Errors:
@@ -78,10 +78,10 @@ def from_file(path: Path, wanted: Wanted) -> FileImages:
     """
     raws = raw_images(path)
     with reading(path):
-        return FileImages([wanted(raw) for raw in raws], max(wanted.levels.peak(raw) for raw in raws))
+        return FileImages([input_format(raw) for raw in raws], max(input_format.levels.peak(raw) for raw in raws))
 
 
-def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
+def from_given(given: Any, input_format: InputFormat) -> list[GivenImage]:
     """The images of an array, a tensor, a PIL image, or of a list of these.
 
     Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), one of three dimensions being a single image where its
@@ -94,9 +94,9 @@ def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
         ValueError for others, with shape and type.
     """
     if isinstance(given, Image.Image):
-        return [wanted(from_pillow(given))]
+        return [input_format(from_pillow(given))]
     if isinstance(given, (list, tuple)):
-        return [image for part in given for image in from_given(part, wanted)]
+        return [image for part in given for image in from_given(part, input_format)]
     if not isinstance(given, (np.ndarray, Tensor)):
         raise ValueError(
             f"images must be an array, a tensor, a PIL image or a list of these, got {type(given).__name__}: "
@@ -104,7 +104,7 @@ def from_given(given: Any, wanted: Wanted) -> list[GivenImage]:
         )
     try:
         raws = images_of(_channels_last(given) if isinstance(given, Tensor) else given)
-        return [wanted(raw) for raw in raws]
+        return [input_format(raw) for raw in raws]
     except ValueError as error:
         raise ValueError(f"images of shape {tuple(given.shape)} and type {given.dtype}: {error}") from error
 

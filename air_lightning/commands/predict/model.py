@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.backgrounds import Background
-from air_lightning.commands.predict.images import GivenImage, Wanted, from_given
+from air_lightning.commands.predict.images import GivenImage, InputFormat, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
 from air_lightning.model.module import AIRModule
@@ -54,9 +54,9 @@ class Model:
         return cls(module, *levels_of(folder))
 
     @property
-    def wanted(self) -> Wanted:
+    def input_format(self) -> InputFormat:
         """How it wants its images."""
-        return Wanted(self.image_shape, self.levels, self.stretch, tiled=self.overlap is not None)
+        return InputFormat(self.image_shape, self.levels, self.stretch, tiled=self.overlap is not None)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -138,7 +138,7 @@ class Model:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
-        images = from_given(images, self.wanted)
+        images = from_given(images, self.input_format)
         if self.waits:
             self.fit_background(images)
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
@@ -151,16 +151,20 @@ class Model:
         if self.overlap is not None:
             return [self._tiled(given, self.overlap, all_slots, segmented) for given in batch]
         sizes = [given.original.size for given in batch]
-        return self._seen(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
+        return self._batch_predictions(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
 
-    def _seen(self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool, segmented: bool) -> list[Prediction]:
+    def _batch_predictions(
+        self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool, segmented: bool
+    ) -> list[Prediction]:
         seen = self.module.infer(images.to(self.module.device))
         return predictions(self.module.renderer, seen, sizes, all_slots, segmented)
 
     def _tiled(self, given: GivenImage, overlap: int, all_slots: bool, segmented: bool) -> Prediction:
         _, height, width = self.image_shape
         tiles, shown = cut(given.image, (width, height), overlap)
-        seen = [s for part in shown for s in self._seen(part, [(width, height)] * len(part), True, segmented)]
+        seen = [
+            s for part in shown for s in self._batch_predictions(part, [(width, height)] * len(part), True, segmented)
+        ]
         return merged(tiles, seen, overlap, all_slots)
 
 

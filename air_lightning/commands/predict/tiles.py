@@ -39,20 +39,20 @@ class Tile(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A slot of a tile, in the image's pixels. number: the tile's. there: whether the tile lists it as an object."""
+    """A slot of a tile, in the image's pixels. number: the tile's. listed: whether the tile lists it as an object."""
 
-    found: FoundObject
+    object: FoundObject
     number: int
-    there: bool
+    listed: bool
     depth: float
 
     @property
     def centre(self) -> Point:
-        return _middle(self.found)
+        return _middle(self.object)
 
     def is_of(self, other: "Placed") -> bool:
         """Whether two tiles tell of one object: their centres lie within half of the half of the smaller window."""
-        near = min(_half(self.found), _half(other.found)) / 2
+        near = min(_half(self.object), _half(other.object)) / 2
         return self.number != other.number and math.dist(self.centre, other.centre) < near
 
 
@@ -95,11 +95,11 @@ def merged(tiles: Sequence[Tile], predictions: Sequence[Prediction], overlap: in
         return predictions[0] if all_slots else replace(predictions[0], slots=None)
     placed = [p for number, pair in enumerate(zip(tiles, predictions)) for p in _placed(number, *pair, overlap)]
     kept: list[Placed] = []
-    for one in sorted(placed, key=lambda p: (not p.there, -p.depth)):
+    for one in sorted(placed, key=lambda p: (not p.listed, -p.depth)):
         if not any(one.is_of(other) for other in kept):
             kept.append(one)
-    kept.sort(key=lambda p: not p.there)
-    slots, count = tuple(one.found for one in kept), sum(one.there for one in kept)
+    kept.sort(key=lambda p: not p.listed)
+    slots, count = tuple(one.object for one in kept), sum(one.listed for one in kept)
     probabilities = tuple(rounded(p) for p in _number([found.confidence for found in slots]))
     return Prediction(*tiles[0].image, count, probabilities, slots[:count], slots if all_slots else None)
 

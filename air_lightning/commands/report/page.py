@@ -182,10 +182,10 @@ def panels(shown: Sequence[Run], some: Sequence[Plan]) -> list[Panel]:
 def scene_groups(judgement: Judgement) -> list[tuple[str, list[dict[str, Any]]]]:
     """Headings and scenes."""
     groups = (("Worst", judgement.worst), ("Best", judgement.best), ("As they come", judgement.first))
-    return [(title, [scene_card(scene, judgement.known) for scene in scenes]) for title, scenes in groups]
+    return [(title, [scene_card(scene, judgement.has_truth) for scene in scenes]) for title, scenes in groups]
 
 
-def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
+def scene_card(scene: Judged, has_truth: bool) -> dict[str, Any]:
     """What is shown of a scene."""
     boxed = scene.boxed
     parts = np.split(boxed.image, scene.panels, axis=1)
@@ -193,12 +193,12 @@ def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
     images = [data_uri(png(part), "image/png") for part in parts]
     views = [("inferred", images[0], boxed.inferred)]
     views += [(name, image, []) for name, image in zip(("reconstruction", "background", "objects"), images[1:])]
-    if known:
+    if has_truth:
         views.insert(0, ("truth", images[0], boxed.truth))
     return {
         "scene": scene,
-        "known": known,
-        "wrong": known and scene.inferred != scene.truth,
+        "known": has_truth,
+        "wrong": has_truth and scene.inferred != scene.truth,
         "width": width,
         "height": height,
         "views": views,
@@ -209,8 +209,11 @@ def scene_card(scene: Judged, known: bool) -> dict[str, Any]:
 def animations(run: Run) -> list[tuple[str, str, str]]:
     """(caption, data URI or nothing, file) of the run's own images; without a URI it is too large for a page."""
     folder = run.folder / runs.FIGURES
-    known = {"steps.gif": "Scenes explained object by object", "training.gif": "The same scenes as training went on"}
-    found = [(caption, folder / name) for name, caption in known.items() if (folder / name).is_file()]
+    captions = {
+        "steps.gif": "Scenes explained object by object",
+        "training.gif": "The same scenes as training went on",
+    }
+    found = [(caption, folder / name) for name, caption in captions.items() if (folder / name).is_file()]
     drawn = runs.figures_of(folder)
     if not (folder / "training.gif").is_file() and drawn:
         step, path = drawn[-1]

@@ -53,13 +53,13 @@ class Judgement(NamedTuple):
     """Scenes of one run.
 
     Attributes:
-        scenes: how many were judged. criterion: of the score, in words. known: whether there is a truth.
+        scenes: how many were judged. criterion: of the score, in words. has_truth: whether there is a truth.
         best, worst: by score, the best one first and the worst one first. first: as they come.
     """
 
     scenes: int
     criterion: str
-    known: bool
+    has_truth: bool
     best: list[Judged]
     worst: list[Judged]
     first: list[Judged]
@@ -75,14 +75,14 @@ def judge(run: Run, most: int, shown: int) -> Judgement:
     """
     model, data = load(run)
     judged = judge_all(model, data, most)
-    known = any(scene.boxed.truth for scene in judged)
-    if not known:
+    has_truth = any(scene.boxed.truth for scene in judged)
+    if not has_truth:
         judged = [scene._replace(score=scene.error) for scene in judged]
-    ranked = sorted(judged, key=lambda scene: (-scene.score if known else 0.0, scene.error))
+    ranked = sorted(judged, key=lambda scene: (-scene.score if has_truth else 0.0, scene.error))
     # of an empty scene there is little to get right: the best ones hold something
-    best = [scene for scene in ranked if (scene.truth if known else scene.inferred) > 0]
-    criterion = OVERLAP if known else ERROR
-    return Judgement(len(judged), criterion, known, best[:shown], ranked[::-1][:shown], judged[:shown])
+    best = [scene for scene in ranked if (scene.truth if has_truth else scene.inferred) > 0]
+    criterion = OVERLAP if has_truth else ERROR
+    return Judgement(len(judged), criterion, has_truth, best[:shown], ranked[::-1][:shown], judged[:shown])
 
 
 def load(run: Run) -> tuple[AIRModule, SceneDataModule]:

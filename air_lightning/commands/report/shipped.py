@@ -39,7 +39,7 @@ def compare(run: Run, file: Path) -> list[tuple[str, str, str]]:
     theirs, ours = runs.differences(here, there), runs.differences(there, here)
     names = [name for name in runs.differences({}, {**there, **here}) if name in theirs or name in ours]
     rest = [name for name in (*theirs, *ours) if name not in names]
-    return [(name, _shown(theirs, name), _shown(ours, name)) for name in dict.fromkeys([*names, *rest])]
+    return [(name, _config_value(theirs, name), _config_value(ours, name)) for name in dict.fromkeys([*names, *rest])]
 
 
 def complete(file: Path) -> dict[str, Any]:
@@ -59,11 +59,11 @@ def differing(shown: Sequence[Run]) -> list[tuple[str, list[str]]]:
     """(argument, its value in each run) of the arguments in which runs differ: null and not having it are the same."""
     flat = [runs.differences({}, run.config) for run in shown]
     names = dict.fromkeys(name for arguments in flat for name in arguments)
-    rows = [(name, [_shown(arguments, name) for arguments in flat]) for name in names]
+    rows = [(name, [_config_value(arguments, name) for arguments in flat]) for name in names]
     return [(name, values) for name, values in rows if len({ABSENT if v == "null" else v for v in values}) > 1]
 
 
-def _shown(arguments: dict[str, Any], name: str) -> str:
+def _config_value(arguments: dict[str, Any], name: str) -> str:
     """A value as a config has it."""
     if name not in arguments:
         return ABSENT

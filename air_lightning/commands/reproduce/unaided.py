@@ -9,7 +9,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from air_lightning import runs
-from air_lightning.metrics.evaluation import Evaluation, Seen
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes
 from air_lightning.model.module import AIRModule
 from air_lightning.model.random_starts import SD, RandomStarts
 from air_lightning.runs.loading import without_deprecations
@@ -38,7 +38,7 @@ def explain(config: Path, seed: int, scenes: int, method: RandomStarts) -> tuple
         posterior, slots = method(model.renderer, model.observed(batch.images), model.log_prior, generator)
         seconds, seen = seconds + time.perf_counter() - begin, seen + len(posterior)
         spread = torch.full_like(slots.where, SD)
-        found = Seen(posterior.argmax(1), posterior, slots.what, slots.where, spread, slots.what_parameters)
+        found = InferredScenes(posterior.argmax(1), posterior, slots.what, slots.where, spread, slots.what_parameters)
         evaluation.update(model.renderer, found, batch)
     return {name: float(value) for name, value in evaluation.compute().items()}, seconds / seen
 

@@ -65,7 +65,7 @@ class Draft:
         for folder in (self.files, self.records, self.scratch):
             folder.mkdir(exist_ok=True)
         write_atomically(begun, self.text)
-        return len(self._done())
+        return len(self._records_written())
 
     def keep(self, piece: int, rows: Sequence[Row]) -> None:
         """Note that a piece of work is done, and what is to be remembered of its scenes."""
@@ -73,7 +73,7 @@ class Draft:
 
     def __iter__(self) -> Iterator[Row]:
         """What was kept, in order."""
-        for path in self._done():
+        for path in self._records_written():
             with path.open() as file:
                 yield from map(json.loads, file)
 
@@ -87,7 +87,7 @@ class Draft:
         os.replace(self.files, self.output)  # an empty folder may be there
         shutil.rmtree(self.place)
 
-    def _done(self) -> list[Path]:
+    def _records_written(self) -> list[Path]:
         return sorted(self.records.glob("[0-9]*.jsonl"))
 
 

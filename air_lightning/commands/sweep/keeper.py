@@ -1,4 +1,4 @@
-"""Runs a command for as long as the process that asked for it lives: `python keeper.py PROCESS COMMAND ...`.
+"""Runs a command for as long as the process that signals for it lives: `python keeper.py PROCESS COMMAND ...`.
 
 A sweep that is killed can end nothing any more. Its keepers can: they ask their fits to end, which save their state
 then, and so nobody trains into a run folder that another process is about to take. SIGTERM is passed on. It is a script
@@ -21,10 +21,10 @@ PATIENCE = 60.0
 
 def main(parent: int, command: list[str]) -> int:
     """Run the command to its end, or the parent's, or until SIGTERM."""
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    signals: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
     child = subprocess.Popen(command)
-    while child.poll() is None and not asked and os.getppid() == parent:
+    while child.poll() is None and not signals and os.getppid() == parent:
         time.sleep(POLL)
     if child.poll() is None:
         child.terminate()

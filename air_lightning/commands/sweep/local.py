@@ -36,7 +36,7 @@ class _Job:
     trial: Trial
     number: int
     fit: Fit
-    known: int = 0
+    reported: int = 0
     stopped: bool = False
     diverged: str = ""
     curve: Curve = field(default_factory=list)
@@ -130,8 +130,8 @@ class LocalSweep:
         if job.stopped or job.diverged:
             return
         job.diverged = divergence(self.sweep.metric.name, job.curve)
-        job.stopped = not job.diverged and self._study.report(job.trial, job.curve, job.known)
-        job.known = len(job.curve)
+        job.stopped = not job.diverged and self._study.report(job.trial, job.curve, job.reported)
+        job.reported = len(job.curve)
         if job.diverged or job.stopped:
             job.fit.terminate()
 

@@ -43,7 +43,7 @@ class Holdings(Generic[T]):
         return Holdings, (self._scenery, self._make)
 
 
-def put(array: Any, device: torch.device) -> Tensor:
+def to_device(array: Any, device: torch.device) -> Tensor:
     """An array as a contiguous tensor of the device."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from renderers.mesh import triton_kernels as kernels
-from renderers.mesh.backends.base import Backend, Holdings, Scoring, put
+from renderers.mesh.backends.base import Backend, Holdings, Scoring, to_device
 from renderers.mesh.projection import Scenery
 from renderers.pixel_loss import PixelLoss
 
@@ -17,7 +17,7 @@ SAMPLES = 256
 """Samples of a tile."""
 
 
-class _Held(NamedTuple):
+class _DeviceScenery(NamedTuple):
     """The scenery as the kernels read it, in one device's memory."""
 
     background: Tensor
@@ -130,20 +130,20 @@ class Triton(Backend):
         return tuple(held._replace(background=background.contiguous())), background[0].numel() * (len(background) > 1)
 
 
-def _hold(s: Scenery, device: torch.device) -> _Held:
+def _hold(s: Scenery, device: torch.device) -> _DeviceScenery:
     light = [s.focal], s.ambient, s.diffuse, [s.darkening, s.near, s.gamma], s.leans.ravel()
     camera = np.concatenate([s.rotation.ravel(), s.eye, s.light, *light]).astype(np.float32)
-    return _Held(
-        background=put(s.background, device),
-        vertices=put(s.vertices, device),
-        faces=put(s.faces, device),
-        planes=put(s.planes, device),
-        colors=put(s.colors, device),
-        vertex_start=put(s.vertex_start, device),
-        face_start=put(s.face_start, device),
-        closed=put(s.closed.astype(np.int32), device),
+    return _DeviceScenery(
+        background=to_device(s.background, device),
+        vertices=to_device(s.vertices, device),
+        faces=to_device(s.faces, device),
+        planes=to_device(s.planes, device),
+        colors=to_device(s.colors, device),
+        vertex_start=to_device(s.vertex_start, device),
+        face_start=to_device(s.face_start, device),
+        closed=to_device(s.closed.astype(np.int32), device),
         vertex_total=s.vertices.shape[1],
         face_total=s.faces.shape[1],
-        camera=put(camera, device),
-        table=put(s.table.astype(np.float32), device),
+        camera=to_device(camera, device),
+        table=to_device(s.table.astype(np.float32), device),
     )

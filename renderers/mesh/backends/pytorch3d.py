@@ -13,7 +13,7 @@ from torch import Tensor
 
 from renderers.compositing import Layer, compose, downsample, each
 from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
-from renderers.mesh.backends.base import Backend, Holdings, put
+from renderers.mesh.backends.base import Backend, Holdings, to_device
 from renderers.mesh.dense import leaning, lit_from
 from renderers.mesh.projection import FAR, NEAR, Scenery
 from renderers.pixel_loss import Normal, PixelLoss
@@ -101,7 +101,7 @@ class PyTorch3D(Backend):
         layers = self._draw(identities.flatten(), poses.flatten(0, -2))
         return each(lambda part: part.view(*identities.shape, *part.shape[1:]), layers)
 
-    def _found(self, visible: "_Visible") -> tuple[Tensor, Tensor, Tensor]:
+    def _fragments(self, visible: "_Visible") -> tuple[Tensor, Tensor, Tensor]:
         """What ``rasterize_meshes`` sees in every sample: face (-1: none), depth, and the corners' shares."""
         found, depth, weights, _ = self._rasterize(
             visible,
@@ -119,7 +119,7 @@ class PyTorch3D(Backend):
         """Identities (M,) and poses (M, P) to layers, all at once."""
         s, stock = self.scenery, self._stock(poses.device)
         visible = _visible(s, stock, identities, poses)
-        found, depth, weights = self._found(visible)
+        found, depth, weights = self._fragments(visible)
         drawn, face = found >= 0, found.clamp(min=0)
         paint = stock.colors[visible.places.flatten()[face]]
         color = (torch.einsum("...c,...cr->...r", weights, paint) * visible.shade.flatten(0, 1)[face]).clamp(max=1)
@@ -132,7 +132,7 @@ class PyTorch3D(Backend):
         s, stock = self.scenery, self._stock(poses.device)
         covered = poses.new_zeros(len(identities), s.height, s.width)
         for lean in stock.leans.unbind():
-            covered += self._found(_cast(s, stock, identities, poses, leaning(lean, poses, s)))[0] >= 0
+            covered += self._fragments(_cast(s, stock, identities, poses, leaning(lean, poses, s)))[0] >= 0
         return 1 - float(s.darkening) * covered * stock.table
 
     @property
@@ -178,21 +178,21 @@ class _Stock(NamedTuple):
     @classmethod
     def of(cls, s: Scenery, device: torch.device) -> "_Stock":
         return cls(
-            vertices=put(s.vertices.T, device),
-            vertex_start=put(s.vertex_start, device).long(),
-            faces=put(s.faces.T, device).long(),
-            face_start=put(s.face_start, device).long(),
-            planes=put(s.planes.T, device),
-            colors=put(s.colors, device),
-            closed=put(s.closed, device),
-            rotation=put(s.rotation, device),
-            eye=put(s.eye, device),
-            light=put(s.light, device),
-            background=put(s.background, device).view(3, s.height, s.width),
-            ambient=put(s.ambient, device),
-            diffuse=put(s.diffuse, device),
-            leans=put(np.insert(s.leans, 1, 1, axis=1), device),  # of y: all of it
-            table=put(s.table, device).view(s.height, s.width),
+            vertices=to_device(s.vertices.T, device),
+            vertex_start=to_device(s.vertex_start, device).long(),
+            faces=to_device(s.faces.T, device).long(),
+            face_start=to_device(s.face_start, device).long(),
+            planes=to_device(s.planes.T, device),
+            colors=to_device(s.colors, device),
+            closed=to_device(s.closed, device),
+            rotation=to_device(s.rotation, device),
+            eye=to_device(s.eye, device),
+            light=to_device(s.light, device),
+            background=to_device(s.background, device).view(3, s.height, s.width),
+            ambient=to_device(s.ambient, device),
+            diffuse=to_device(s.diffuse, device),
+            leans=to_device(np.insert(s.leans, 1, 1, axis=1), device),  # of y: all of it
+            table=to_device(s.table, device).view(s.height, s.width),
         )
 
 

@@ -39,7 +39,7 @@ def built(source: MeshFile, color: RGB | None) -> Mesh:
 
 
 def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
-    parts = _seen(read_parts(path))
+    parts = _with_area(read_parts(path))
     place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()].up)
     parts = [part._replace(corners=moved(part.corners, place)) for part in parts]
     if color is not None:
@@ -51,7 +51,7 @@ def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
     return _mesh(soup._replace(colors=soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)
 
 
-def _seen(parts: list[Part]) -> list[Part]:
+def _with_area(parts: list[Part]) -> list[Part]:
     """The parts' triangles that have an area."""
     low, high = (end([end(part.corners, (0, 1)) for part in parts], 0) for end in (np.min, np.max))
     least = LEAST_AREA * np.max(high - low) ** 2

@@ -98,11 +98,11 @@ def _colors(corners: Array, parts: list[Part]) -> Array:
     places = np.concatenate([(SPOTS @ corners).reshape(-1, 3), at(weights, corners[spot])])
     _, nearest = known.query(_sided(places, corners[owner]))
     total = np.zeros((len(corners), 3))
-    np.add.at(total, owner, _seen(parts, face, shares)[nearest])
+    np.add.at(total, owner, _colors_on_faces(parts, face, shares)[nearest])
     return total / np.bincount(owner)[:, None]
 
 
-def _seen(parts: list[Part], face: Indices, shares: Array) -> Array:
+def _colors_on_faces(parts: list[Part], face: Indices, shares: Array) -> Array:
     """(N, 3): the colours at points on the faces of all parts, counted through."""
     colors, first = np.empty((len(face), 3)), 0
     for part in parts:

@@ -23,7 +23,7 @@ def read_image(data: bytes, name: str) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(data), formats=[f for f in FORMATS if f in _known()]) as image:
+            with Image.open(BytesIO(data), formats=[f for f in FORMATS if f in _openable()]) as image:
                 return _pixels(image)
     except Exception as error:  # Pillow's decoders raise many kinds
         raise ValueError(
@@ -31,7 +31,7 @@ def read_image(data: bytes, name: str) -> Pixels:
         ) from error
 
 
-def _known() -> dict[str, object]:
+def _openable() -> dict[str, object]:
     """The formats that this Pillow opens."""
     Image.init()
     return dict(Image.OPEN)

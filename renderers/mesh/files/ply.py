@@ -44,14 +44,14 @@ def read(path: Path) -> list[Part]:
     vertices = ply.elements.get("vertex", {})
     if not all(axis in vertices for axis in "xyz"):
         raise ValueError(f"its header has no element 'vertex' with x, y and z: {BROKEN}")
-    places = np.stack([_one(vertices, axis) for axis in "xyz"], 1).astype(np.float64)
+    places = np.stack([_scalar(vertices, axis) for axis in "xyz"], 1).astype(np.float64)
     strips = _strips(ply.elements.get("tristrips", {}), len(places))
     return _parts(path, ply, places, _polygons(ply, places)) + (
         [] if strips is None else _parts(path, ply, places, strips)
     )
 
 
-def _one(rows: Columns, name: str) -> NDArray:
+def _scalar(rows: Columns, name: str) -> NDArray:
     """(R,) a property that is no list."""
     if rows[name].counts is not None:
         raise ValueError(f"its header has a list for {name!r}, which is one number: {BROKEN}")
@@ -140,7 +140,7 @@ def _rgb(element: str, rows: Columns) -> Array | None:
     """(R, 3) the colours of an element's rows, where they have some that tell something."""
     for names in COLORS:
         if all(name in rows for name in names):
-            return tell(shares(np.stack([_one(rows, name) for name in names], 1)))
+            return tell(shares(np.stack([_scalar(rows, name) for name in names], 1)))
     return None
 
 
@@ -149,12 +149,12 @@ def _coordinates(ply: Ply, faces: Faces) -> tuple[Array | None, Indices]:
     count, vertices = len(faces.vertex), ply.elements["vertex"]
     number = np.zeros(count, np.int64)
     if "texnumber" in faces.rows:
-        number = _one(faces.rows, "texnumber").astype(np.int64)[faces.polygon]
+        number = _scalar(faces.rows, "texnumber").astype(np.int64)[faces.polygon]
     if ply.textures and "texcoord" in faces.rows:
         return _wedges(faces, number)
     for names in COORDINATES:
         if ply.textures and all(name in vertices for name in names):
-            uv = np.stack([_one(vertices, name) for name in names], 1).astype(np.float64)
+            uv = np.stack([_scalar(vertices, name) for name in names], 1).astype(np.float64)
             return uv[faces.vertex], number
     return None, number
 

@@ -93,7 +93,7 @@ class Document:
         if not isinstance(uri, str):
             raise ValueError(f"its {what} has no data, neither a URI nor a buffer view: {BROKEN}")
         if uri[:5].lower() == "data:":
-            return _held(uri, what)
+            return _data_uri(uri, what)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:|[/\\]", uri):
             raise ValueError(
                 f"it names the {what} {short(uri)}, and only files are read, named from its folder: put it there "
@@ -108,7 +108,7 @@ class Document:
         )
 
 
-def _held(uri: str, what: str) -> bytes:
+def _data_uri(uri: str, what: str) -> bytes:
     head, comma, data = uri.partition(",")
     if not comma:
         raise ValueError(f"its {what} is a data URI without data, {uri[:40]!r}: {BROKEN}")

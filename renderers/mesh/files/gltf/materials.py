@@ -35,7 +35,7 @@ class Coat(NamedTuple):
     texcoord: int = 0
     transform: Array = np.eye(2, 3)
     least: float | None = None
-    there: NDArray[np.bool_] | None = None
+    opaque: NDArray[np.bool_] | None = None
 
 
 class Coats:
@@ -70,7 +70,7 @@ class Coats:
         alpha = pixels[..., 3] * (factor[3] / np.iinfo(pixels.dtype).max)
         there = alpha >= (cutoff if mode == "MASK" else max(alpha.max() / 2, UNSEEN))
         texture = Texture(_spread(pixels[..., :3], there), wrap)
-        return coat._replace(texture=texture, there=None if there.all() else there)
+        return coat._replace(texture=texture, opaque=None if there.all() else there)
 
     def _texture(self, info: Item | None) -> tuple[Pixels | None, tuple[Wrap, Wrap]]:
         """Its pixels, None where it has no image, and how it goes on."""

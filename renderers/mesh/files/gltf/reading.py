@@ -23,7 +23,7 @@ class Piece(NamedTuple):
     """A part, and the texels (H, W) of its texture that are there; None: all."""
 
     part: Part
-    there: NDArray[np.bool_] | None
+    opaque: NDArray[np.bool_] | None
 
 
 def read(path: Path) -> list[Part]:
@@ -49,7 +49,7 @@ def _parts(document: Document) -> list[Part]:
         pieces.append(piece)
     points = np.concatenate([np.zeros((0, 3)), *(piece.part.corners.reshape(-1, 3) for piece in pieces)])
     size = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
-    parts = [piece.part if piece.there is None else trimmed(piece.part, piece.there, size) for piece in pieces]
+    parts = [piece.part if piece.opaque is None else trimmed(piece.part, piece.opaque, size) for piece in pieces]
     return [part for part in parts if len(part.corners)]
 
 
@@ -75,11 +75,11 @@ def _drawn(scene: Scene, index: int, node: Item, primitive: Primitive, coats: Co
         shape, places = _posed(shape, scene.joints(node["skin"])), [np.eye(4)]
     part = _part(primitive, shape, coat)
     for place in places:
-        yield Piece(_placed(part, place), coat.there)
+        yield Piece(_placed(part, place), coat.opaque)
 
 
 def _part(primitive: Primitive, shape: Shape, coat: Coat) -> Part:
-    faces = _seen(shape, coat)
+    faces = _opaque_faces(shape, coat)
     tint = np.broadcast_to(coat.factor[:3], (*faces.shape, 3))
     if shape.colors is not None:
         tint = tint * shape.colors[faces, :3]
@@ -90,7 +90,7 @@ def _part(primitive: Primitive, shape: Shape, coat: Coat) -> Part:
     return part._replace(uv=uv[faces], texture=coat.texture)
 
 
-def _seen(shape: Shape, coat: Coat) -> NDArray[np.int64]:
+def _opaque_faces(shape: Shape, coat: Coat) -> NDArray[np.int64]:
     """The faces that are not too transparent by factor and vertices."""
     alpha = np.full(len(shape.positions), coat.factor[3])
     if shape.colors is not None:
