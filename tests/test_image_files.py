@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules import ImageFolder
-from datamodules.image_files import raw_images
+from datamodules.image_files import raw_images, store
 from datamodules.image_files.finishing import displayed, shaped_image, stretched
 from datamodules.image_files.levels import Levels, dim
 from datamodules.image_files.raster import from_pillow
@@ -261,3 +261,17 @@ def test_eight_bits_beside_real_values(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((2, 4, 5), 0.25, np.float32))
     Image.fromarray(np.full((4, 5), 51, np.uint8)).save(tmp_path / "b.png")
     assert ImageFolder(str(tmp_path))._pixels[:, 0, 0, 0].tolist() == pytest.approx([0.25, 0.25, 0.2])
+
+
+def test_a_terminal_is_shown_how_far_long_reading_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(3):
+        Image.fromarray(np.full((4, 4), n * 80, np.uint8)).save(tmp_path / f"{n}.png")
+    paths = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(store, "PATIENCE", 0.0)
+    store.read(paths, Levels(), None, False, store.GIB, "folder='x'")
+    assert capsys.readouterr().err == ""  # no terminal
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    store.read(paths, Levels(), None, False, store.GIB, "folder='x'")
+    assert "reading folder='x'" in capsys.readouterr().err

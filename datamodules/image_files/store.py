@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_warn
+from tqdm import tqdm
 
 from datamodules.image_files import raw_images, reading
 from datamodules.image_files.finishing import shaped_image
@@ -14,6 +15,8 @@ from datamodules.image_files.levels import Levels, Pixels, dim
 from datamodules.image_files.record import RawImage
 
 GIB = 2**30
+PATIENCE = 3.0
+"""Seconds of reading after which a terminal is shown how far it is."""
 
 
 class StoredImages(NamedTuple):
@@ -70,7 +73,7 @@ def read(
     """
     finish, walk = Finish(levels, resize, color), Walk()
     images: list[Pixels] | None = []
-    for path in paths:
+    for path in tqdm(paths, f"reading {name}", unit="file", delay=PATIENCE, disable=None, leave=False):
         for index, raw in enumerate(raw_images(path)):
             walk.add(path, index, raw, finish)
             with reading(path):
