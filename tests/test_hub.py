@@ -98,6 +98,7 @@ def test_every_command_takes_it(
     for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)):
         Image.fromarray(pixels).save(here / f"{k}.png")
     main(["predict", "--model", name, "--input", str(here), "--output", "predicted"])
+    main(["predict", "--run_dir", name, "--input", str(here), "--output", "predicted_by_run_dir"])
     main(["adapt", "--model", name, "--input", str(here), "--output", "adapted"])
     main(["export", "--model", name, "--output", "again", "--format", "checkpoint"])
     main(["test", "--run_dir", name, *QUIET])
@@ -105,7 +106,7 @@ def test_every_command_takes_it(
     main(["report", name])
     main(["fit", "--start_from", name, "--run_dir", "more", *DISCS_RUN, *FEW, *QUIET, "--trainer.max_steps", "1"])
     made = sorted(path.name for path in tmp_path.iterdir() if path.name not in ("cache", "run", "run_shared", "here"))
-    assert made == ["adapted", "again", "more", "predicted", "report.html"]
+    assert made == ["adapted", "again", "more", "predicted", "predicted_by_run_dir", "report.html"]
     for file in ("config.yaml", "checkpoints/best.ckpt"):
         assert (tmp_path / "again" / file).read_bytes() == (trained / file).read_bytes()
     assert {path.name for path in copies(tmp_path)} == {"SHA256SUMS", "best.ckpt", "config.yaml", "metrics.csv"}
@@ -118,6 +119,9 @@ def test_a_shared_model_is_not_written_to(hub: Hub, capsys: pytest.CaptureFixtur
     assert (
         error == f"error: --run_dir '{name}' cannot be written to: `fit --start_from {name}` begins with its weights\n"
     )
+    downstream = ("downstream", "--run_dir", name, "--config", "configs/downstream_sum.yaml")
+    error = refused(capsys, *downstream)
+    assert error == f"error: --run_dir '{name}' cannot be written to: give --out, a folder for the comparison\n"
     error = refused(capsys, "validate", "--run_dir", name, "--calibrate")
     assert f"error: --calibrate writes to the checkpoint, and --run_dir '{name}' is not yours: make a folder" in error
 

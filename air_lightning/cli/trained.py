@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from air_lightning.runs.loading import named_run, shipped
+from air_lightning.runs.loading import named_run, run_folder, shipped
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """``--run_dir`` or ``--model``, and ``--ckpt_path``: which trained model a command is about."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--run_dir", type=Path, metavar="DIR", help="folder of a fit")
+    which.add_argument("--run_dir", metavar="DIR", help="folder of a fit; or hf://OWNER/NAME[@REVISION]")
     which.add_argument(
         "--model",
         metavar="NAME",
@@ -25,8 +25,7 @@ def chosen_run(options: argparse.Namespace) -> Path:
     Raises:
         RunError: no model of that name comes with the package, or it cannot be had from the Hub.
     """
-    folder: Path = options.run_dir if options.model is None else named_run(options.model)
-    return folder
+    return run_folder(options.run_dir) if options.model is None else named_run(options.model)
 
 
 def split_model_options(args: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -44,6 +44,15 @@ def named_run(name: str) -> Path:
     return shared_run(name) if is_shared(name) else shipped_run(name)
 
 
+def run_folder(name: str) -> Path:
+    """The folder of a run, given by its path or, shared on the Hub, by its name ``hf://owner/name``.
+
+    Raises:
+        RunError: a shared one cannot be had.
+    """
+    return shared_run(name) if is_shared(name) else Path(name)
+
+
 def load_module(
     run_dir: Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
 ) -> AIRModule:

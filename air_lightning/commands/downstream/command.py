@@ -27,7 +27,8 @@ from air_lightning.commands.downstream.study import Result, compare, material
 from air_lightning.commands.downstream.tasks import OBJECTS, Task
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
-from air_lightning.runs.loading import best_device, load_module
+from air_lightning.runs.hub import is_shared
+from air_lightning.runs.loading import best_device, load_module, run_folder
 from datamodules.base import SceneDataModule
 
 CURVES = {"latents": "inferred objects", "pixels": "pixels (CNN)"}
@@ -42,8 +43,9 @@ def main(args: Sequence[str]) -> None:
     parser = arguments()
     config = parser.read(args)
     try:
-        check_output(config)
-        model = load_module(Path(config.run_dir), device=best_device())
+        folder = run_folder(config.run_dir)
+        check_output(config, folder)
+        model = load_module(folder, device=best_device())
         data = parser.instantiate_classes(config).data
         check(model, data, config)
         data.prepare_data()
@@ -51,7 +53,7 @@ def main(args: Sequence[str]) -> None:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
         exit_with(2, f"error: {named_message(error, config.as_dict(), {})}")
-    report(config, run(config, model, data))
+    report(config, run(config, folder, model, data))
 
 
 def arguments() -> Parser:
@@ -62,7 +64,7 @@ def arguments() -> Parser:
         "(AIR, Eslami et al. 2016, section 3.1).",
     )
     parser.add_argument("-c", "--config", action="config", help="Path to a YAML file of these arguments.")
-    parser.add_argument("--run_dir", type=str, required=True, help="Folder of a finished fit of two-digit scenes.")
+    parser.add_argument("--run_dir", type=str, required=True, help="Folder of a fit of two-digit scenes, or hf://.")
     parser.add_argument("--task", type=Task, required=True, help="The sum of both digits, or whether they ascend.")
     parser.add_argument("--labels", type=PositiveInt, nargs="+", required=True, help="Numbers of labelled scenes.")
     parser.add_argument("--seeds", type=NonNegativeInt, nargs="+", default=[1], help="Of the classifiers' trainings.")
@@ -78,9 +80,11 @@ def folder_of(config: Namespace) -> Path:
     return Path(config.run_dir) / f"downstream_{config.task}" if config.out is None else Path(config.out)
 
 
-def check_output(config: Namespace) -> None:
+def check_output(config: Namespace, run_dir: Path) -> None:
     """ValueError where nothing can be written, or an earlier comparison would be lost."""
-    runs.config_of(Path(config.run_dir))  # a wrong run is said first
+    runs.config_of(run_dir)  # a wrong run is said first
+    if config.out is None and is_shared(config.run_dir):
+        raise ValueError(f"--run_dir {config.run_dir!r} cannot be written to: give --out, a folder for the comparison")
     folder = folder_of(config)
     check_writable("--out", folder)
     record = folder / f"downstream_{config.task}.json"
@@ -101,7 +105,7 @@ def check(model: AIRModule, data: SceneDataModule, config: Namespace) -> None:
         raise ValueError(f"labels must be at least 10, got {min(config.labels)}: a fifth of them is held out")
 
 
-def run(config: Namespace, model: AIRModule, data: SceneDataModule) -> dict[str, Any]:
+def run(config: Namespace, run_dir: Path, model: AIRModule, data: SceneDataModule) -> dict[str, Any]:
     """Compute the record that is written."""
     start, task = time.monotonic(), config.task
     train_on = material(model, data, task, "train", max(config.labels))
@@ -118,7 +122,7 @@ def run(config: Namespace, model: AIRModule, data: SceneDataModule) -> dict[str,
     return {
         "task": task,
         "run": str(config.run_dir),
-        "checkpoint": str(runs.checkpoint_of(Path(config.run_dir), "best")),
+        "checkpoint": str(runs.checkpoint_of(run_dir, "best")),
         "seeds": list(config.seeds),
         "test_scenes": config.test_scenes,
         "results": [result._asdict() for result in results],

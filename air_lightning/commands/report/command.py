@@ -29,7 +29,8 @@ from air_lightning.commands.report.page import run_page
 from air_lightning.commands.report.record import Run, read_runs
 from air_lightning.commands.report.scenes import Judgement, judge
 from air_lightning.commands.report.shipped import compare, shipped_config
-from air_lightning.runs.hub import is_shared, shared_run
+from air_lightning.runs.hub import is_shared
+from air_lightning.runs.loading import run_folder
 
 PAGE = "report.html"
 
@@ -43,7 +44,7 @@ def main(args: Sequence[str]) -> None:
     options = arguments().parse_args(list(args))
     try:
         shared = len(options.folders) == 1 and is_shared(options.folders[0])
-        options.folders = [shared_run(name) if is_shared(name) else Path(name) for name in options.folders]
+        options.folders = [run_folder(name) for name in options.folders]
         if shared and options.output is None:
             options.output = Path(PAGE)  # its copy is not the user's to write to
         output = output_of(options)

@@ -197,7 +197,7 @@ def scene_card(scene: Judged, has_truth: bool) -> dict[str, Any]:
         views.insert(0, ("truth", images[0], boxed.truth))
     return {
         "scene": scene,
-        "known": has_truth,
+        "has_truth": has_truth,
         "wrong": has_truth and scene.inferred != scene.truth,
         "width": width,
         "height": height,
