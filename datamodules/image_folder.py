@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -51,7 +52,9 @@ class ImageFolder(ImagesWithTruth):
             example; `kind`: the format's own (COCO's category, CLEVR's shape, BOP's object); null: none is compared.
         unit: length of the truth's unit in the renderer's, where it tells places in a world of its own (CLEVR's: 1;
             BOP's millimetres in metres: 0.001). They are then compared with the renderer's x, z and yaw, the truth's
-            upward z being the renderer's y. Null: such places are not looked at.
+            upward z being the renderer's y. `metric`: BOP's places in the camera's frame, in millimetres, are compared
+            with x, y, z and yaw as the renderer's camera sees them, in its units; images must then be by that camera,
+            to half a pixel. Null: such places are not looked at.
         stretch: of figures only: `asinh` shows the faint beside the bright. Models see linear values.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule; held-out splits have no more
             scenes than images.
@@ -75,7 +78,7 @@ class ImageFolder(ImagesWithTruth):
         files: str | None = None,
         memory: float = 1.0,
         identity: str | None = "kind",
-        unit: float | None = None,
+        unit: float | Literal["metric"] | None = None,
         batch_size: int = 64,
         train_scenes: int = 16_000,
         val_scenes: int = 512,
@@ -86,8 +89,10 @@ class ImageFolder(ImagesWithTruth):
         check_arguments(resize, val_share, test_share)
         if not memory >= 0:
             raise ValueError(f"memory must be a number of GiB from 0 on, got {memory}")
-        if unit is not None and not 0 < unit < float("inf"):
-            raise ValueError(f"unit must be a positive length in the renderer's unit, got {unit}: 0.001 of millimetres")
+        if unit is not None and unit != "metric" and not 0 < unit < float("inf"):
+            raise ValueError(
+                f"unit must be a positive length in the renderer's unit, got {unit}: 0.001 of millimetres, or metric"
+            )
         self.folder = Path(folder).expanduser()
         self.source = f"folder={str(self.folder)!r}"
         # a wrong file shows here, before a run has begun
