@@ -101,7 +101,7 @@ def test_refuses_a_field_of_view_that_is_none(degrees: float) -> None:
 
 
 def test_refuses_to_look_at_itself() -> None:
-    said = "camera position (1.0, 5.0, 2.0) is its target (1.0, 5.0, 2.0): move one of them, the image's axis is undefined"
+    said = "camera position (1.0, 5.0, 2.0) is its target (1.0, 5.0, 2.0): move one of them, the image's axis is"
     with pytest.raises(ValueError, match=re.escape(said)):
         Camera((1.0, 5.0, 2.0), (1.0, 5.0, 2.0))
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
-from runs_for_tests import write_run
+from runs_for_tests import DISCS, write_run
 from torch import Tensor
 
 import air_lightning
@@ -22,6 +22,7 @@ from air_lightning.cli import main
 from air_lightning.model import AIRModule
 from air_lightning.testing import check_renderer
 from datamodules import ImageFolder, SceneDataModule, Scenes3D
+from datamodules.image_files.view import View
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Extrinsics, Intrinsics, MeshFile, Table, read_mesh
 from renderers.mesh.axes import UPRIGHT
@@ -39,6 +40,8 @@ WEDGE = np.array([[-30, -20, -45], [30, -20, -45], [30, 20, -45], [-30, 20, -45]
 BLOCK = np.array([[x, y, z] for x in (-25, 25) for y in (-25, 25) for z in (0, 60)], float)
 """A square column that stands on its origin."""
 WEDGE_FACES = [[0, 2, 1], [0, 3, 2], [0, 1, 4], [3, 5, 2], [0, 4, 5], [0, 5, 3], [1, 2, 5], [1, 5, 4]]
+LYING = BLOCK @ np.array(UPRIGHT["z"]).T
+"""The column with y up."""
 BLOCK_FACES = [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6]]
 BLOCK_FACES += [[0, 6, 4], [1, 5, 7], [1, 7, 3]]
 
@@ -70,7 +73,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, MeshFile]:
     """The wedge with z up, the column with y up: their files' axes stay theirs."""
     folder = tmp_path_factory.mktemp("models")
     wedge = ply(folder / "wedge.ply", WEDGE, WEDGE_FACES)
-    block = ply(folder / "block.ply", BLOCK @ np.array(UPRIGHT["z"]).T, BLOCK_FACES, "60 90 220")
+    block = ply(folder / "block.ply", LYING, BLOCK_FACES, "60 90 220")
     return {
         "wedge": MeshFile(wedge, up="z", scale="keep", units="mm"),
         "block": MeshFile(block, up="y", scale="keep", units="mm"),
@@ -270,7 +273,7 @@ def test_frames_put_a_models_points_where_the_image_has_them(files: dict[str, Me
     frames = renderer.frames(what, where)
     assert frames is not None and frames.unit == "cm"
     boxes = renderer.boxes(what, where, 0.0)
-    for slot, points in enumerate((WEDGE / 10, BLOCK @ np.array(UPRIGHT["z"]).T / 10)):  # as their files have them
+    for slot, points in enumerate((WEDGE / 10, LYING / 10)):  # as their files have them
         rotation, place = (part[0, slot].numpy() for part in frames.camera)
         world, foot = (part[0, slot].numpy() for part in frames.world)
         seen = points @ rotation.T + place
@@ -337,10 +340,13 @@ def evaluated(model: AIRModule, data: SceneDataModule) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def written(files: dict[str, MeshFile], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scenes")
+    return write_scenes(config(files), tmp_path_factory.mktemp("scenes"))
+
+
+def write_scenes(renderer: dict[str, Any], folder: Path) -> Path:
     content = {
         "trainer": {"max_steps": 3},
-        "model": {"slots": 2, "renderer": config(files)},
+        "model": {"slots": 2, "renderer": renderer},
         "data": {"class_path": "datamodules.Scenes3D", "init_args": {"counts": [0, 1, 2], "apart": 7.0, "seed": 3}},
     }
     (folder / "table.yaml").write_text(yaml.safe_dump(content))
@@ -356,7 +362,7 @@ def read(written: Path, **more: Any) -> ImageFolder:
 def test_bop_has_models_and_poses_as_the_files_have_them(written: Path, files: dict[str, MeshFile]) -> None:
     infos = json.loads((written / "models" / "models_info.json").read_text())
     assert [infos[n].get("up", "z") for n in "12"] == ["z", "y"]
-    points = {1: WEDGE, 2: BLOCK @ np.array(UPRIGHT["z"]).T}
+    points = {1: WEDGE, 2: LYING}
     for number, expected in points.items():
         low, size = ([infos[str(number)][f"{what}_{axis}"] for axis in "xyz"] for what in ("min", "size"))
         assert [*low, *size] == pytest.approx([*expected.min(0), *np.ptp(expected, axis=0)], abs=1e-3)
@@ -389,6 +395,102 @@ def test_scenes_read_back_to_the_same_figures(written: Path, run: Path, files: d
         assert {name: back[name] for name in common} == pytest.approx(expected, rel=1e-5, nan_ok=True)
 
 
+# ---- images by cameras that differ
+
+OTHER = Intrinsics(60.0, 66.0, 44.0, 27.0, (60, 80))
+"""Of one that sees more to all sides."""
+
+
+@pytest.fixture(scope="module")
+def wider(files: dict[str, MeshFile], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same scenes by the other camera."""
+    renderer = config(files)
+    lens = {"fx": OTHER.fx, "fy": OTHER.fy, "cx": OTHER.cx, "cy": OTHER.cy, "image_size": [60, 80]}
+    renderer["init_args"]["camera"]["intrinsics"] = lens
+    renderer["init_args"]["image_size"] = [60, 80]
+    return write_scenes(renderer, tmp_path_factory.mktemp("wider"))
+
+
+def test_all_images_are_seen_by_one_camera(written: Path, wider: Path, files: dict[str, MeshFile]) -> None:
+    """Images, boxes, masks and poses are those that it would have taken."""
+    target = Intrinsics(K[0, 0], K[1, 1], K[0, 2], K[1, 2], (HEIGHT, WIDTH))
+    for memory in (1.0, 0.0):
+        data = read(wider, unit="metric", intrinsics=target, memory=memory)
+        batches = []
+        for module in (read(written, unit="metric"), data):
+            model = AIRModule(made(files), slots=2)
+            module.trainer = type("Trainer", (), {"lightning_module": model})()  # type: ignore[assignment]
+            batches.append(module.scenes("test").__getitems__(list(range(12))))
+        own, seen = batches
+        assert own.masks is not None and seen.masks is not None and own.boxes is not None and seen.boxes is not None
+        assert seen.images.shape == own.images.shape and (seen.images - own.images).abs().mean() < 0.03
+        both, either = (own.masks & seen.masks).sum(), (own.masks | seen.masks).sum()
+        assert both > 0.75 * either
+        assert (seen.boxes - own.boxes).abs().max() < 2.5
+        torch.testing.assert_close(seen.where, own.where, rtol=1e-4, atol=1e-4)
+        assert data.coordinates(made(files)) == ("x", "z", "yaw")
+    with pytest.raises(ValueError, match="the renderer's has fx 45.92, fy 48.07, cx 22.14, cy 18.68: what one of them"):
+        read(wider, unit="metric").coordinates(made(files))
+    with pytest.raises(ValueError, match="nobody tells by which .*000000.npy was taken: give a truth in BOP's layout"):
+        ImageFolder(str(wider / "test"), files="*/rgb/*", color=True, intrinsics=target)
+
+
+def test_a_view_beyond_the_image_is_black() -> None:
+    image = np.arange(1, 25, dtype=np.uint8).reshape(4, 6)
+    view = View(-2.0, 1.0, 6.0, 4.0, (6, 4))
+    expected = np.zeros((4, 6), np.uint8)
+    expected[:3, 2:] = image[1:, :4]
+    assert view.of(image).tolist() == expected.tolist()
+    assert view.of(np.stack([image, image, image], -1) / np.float32(1))[..., 2].tolist() == expected.tolist()
+    assert view.of_masks(image[None] > 12)[0].tolist() == (expected > 12).tolist()
+    assert view.back(expected > 0)[1:, :4].all() and view.back(expected > 0).sum() == 12
+    assert View(0.0, 0.0, 6.0, 4.0, (6, 4)).of(image) is image
+    own, wanted = Intrinsics(10.0, 10.0, 2.5, 1.5, (4, 6)).lens(), Intrinsics(5.0, 5.0, 2.5, 1.5, (4, 6)).lens()
+    found = View.between(own, wanted, (6, 4))
+    assert found[:4] == pytest.approx((-3.0, -2.0, 12.0, 8.0)) and found.lens(own) == pytest.approx(wanted)
+
+
+def test_predictions_of_images_by_another_camera(
+    run: Path, wider: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--run_dir", str(run), "--input", str(wider / "test" / "000000" / "rgb" / "000003.npy"), "--output"]
+    for form in ("bop", "jsonl"):
+        with pytest.raises(SystemExit) as stop:
+            main(["predict", *given, str(tmp_path / "no"), "--format", form])
+        said = (
+            "pixels away, 0.5 are allowed, and poses in the camera's frame would be wrong: see it as the model's camera"
+        )
+        assert stop.value.code == 2 and said in capsys.readouterr().err and not (tmp_path / "no").exists()
+    main(["predict", *given, str(tmp_path / "out"), "--reframe", "--format", "masks"])
+    (line,) = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    row = json.loads(line)
+    assert (row["width"], row["height"]) == (80, 60) and len(row["objects"]) == 2
+    matrix = np.array([[OTHER.fx, 0, OTHER.cx], [0, OTHER.fy, OTHER.cy], [0, 0, 1]])
+    models = {"wedge": WEDGE / 10, "block": LYING / 10}
+    with Image.open(tmp_path / "out" / row["mask"]) as image:
+        shown = np.asarray(image)
+    assert shown.shape == (60, 80)
+    for number, thing in enumerate(row["objects"], 1):
+        frame = thing["frames"]["camera"]
+        pose = np.column_stack([np.reshape(frame["R"], (3, 3)), frame["t"]])
+        found = pixels(matrix, pose, models[thing["kind"]]) + 0.5
+        corners = [*found.min(0), *found.max(0)]
+        assert thing["box"] == pytest.approx(corners, abs=2.5)
+        rows, columns = np.nonzero(shown == number)
+        if len(rows):
+            assert corners[0] - 2 <= columns.min() and columns.max() <= corners[2] + 2
+            assert corners[1] - 2 <= rows.min() and rows.max() <= corners[3] + 2
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", *given[:2], "--input", str(tmp_path / "a.png"), *given[4:], str(tmp_path / "x"), "--reframe"])
+    said = "nobody tells the camera that it was taken by, cam_K of a scene_camera.json beside rgb/ or gray/: add it"
+    assert stop.value.code == 2 and said in capsys.readouterr().err
+    discs = write_run(tmp_path / "discs", DISCS)
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "--run_dir", str(discs), *given[2:], str(tmp_path / "x"), "--reframe"])
+    assert "--reframe needs a model with a camera, and Discs has none: MeshRenderer has" in capsys.readouterr().err
+
+
 # ---- what is refused
 
 
@@ -412,7 +514,7 @@ def longer(cameras: dict[str, Any]) -> None:
 
 CAMERAS_APART = (
     r"has .*/rgb/000007.npy by a camera of fx 50.5., fy 48.07, cx 22.14, cy 18.68, scaled to the model's 36x48, and "
-    r"MeshRenderer's has fx 45.92, fy 48.07, cx 22.14, cy 18.68: what one of them sees the other sees up to 2.3. "
+    r"the renderer's has fx 45.92, fy 48.07, cx 22.14, cy 18.68: what one of them sees the other sees up to 2.3. "
     r"pixels away, 0.5 are allowed. Give model.renderer.camera.intrinsics those of the images"
 )
 

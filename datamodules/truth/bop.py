@@ -13,6 +13,7 @@ scenes, those about a model's z axis, or about the axis that is its `up`, an ent
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from datamodules.truth.masks import MaskFiles
 from datamodules.truth.record import Box, Placed, SeenFrom, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 from renderers.mesh.axes import UPRIGHT as AXES
+from renderers.mesh.pinhole import Intrinsics
 
 Models = Mapping[int, tuple[str, Any]]
 """The name of each model and what `models_info.json` says of it, by its number."""
@@ -83,6 +85,24 @@ def _object(title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | No
         turn = _turn(to_world[:, :3] @ rotation @ _standing(model).T) if _period(model) != 0 else None
         placed = Placed((x, y, z), turn)
     return TrueObject(identity, {}, _box(info), {}, placed, SeenFrom(rotation, place))
+
+
+def intrinsics_of(image: Path, size: tuple[int, int]) -> Intrinsics | None:
+    """Of the camera of an image (width, height) in BOP's folders, 000001/rgb/000005.png; None: not told.
+
+    Errors:
+        TruthError for a damaged scene_camera.json, ValueError for a matrix that is none.
+    """
+    path = image.absolute()
+    if path.parent.name not in IMAGES or not path.stem.isdigit():
+        return None
+    camera = _cameras(path.parent.parent / "scene_camera.json").get(str(int(path.stem)), {})
+    return None if "cam_K" not in camera else Intrinsics.of(_numbers(str(image), camera, "cam_K", 9), size[::-1])
+
+
+@lru_cache(maxsize=4)
+def _cameras(path: Path) -> dict[str, Any]:
+    return _read(path)
 
 
 def name_of(number: Any) -> str:

@@ -7,11 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.image_files.store import ViewOf, whole
 from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.matching import Place, in_order
 from datamodules.truth.metric import COORDINATES, check_cameras, poses
 from datamodules.truth.record import TrueObject, Truth
 from renderers.base import Renderer
+from renderers.mesh.pinhole import Intrinsics, Lens
 from renderers.spaces import Categorical
 
 PLACED = ("x", "z", "yaw")
@@ -27,6 +29,7 @@ class FolderTruth:
         identity: the attribute that is an object's identity; `kind`: the format's own; None: identities do not count.
         unit: the length of the file's unit in the renderer's, which makes places in the file's world poses; `metric`:
             places in the camera's frame are made poses, by the renderer's camera and units; None: those are left alone.
+        view_of: what models see of an image, by its file and its width and height.
     Errors:
         ValueError for scenes of images that are not there, images of which there is no scene, masks that are not there,
         and objects of which some are told more than others.
@@ -40,10 +43,12 @@ class FolderTruth:
         sizes: NDArray[Any],
         identity: str | None = "kind",
         unit: float | Literal["metric"] | None = None,
+        view_of: ViewOf = whole,
     ) -> None:
         self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
         self.periods = truth.periods
         self.scenes = in_order(self.name, truth.scenes, folder, places)
+        self.views = [view_of(path, (int(w), int(h))) for (path, _), (w, h) in zip(places, sizes)]
         self.most = max(scene.count for scene in self.scenes)
         complete = [len(scene.objects) == scene.count for scene in self.scenes]
         self.objects = [thing for scene in self.scenes for thing in scene.objects] if all(complete) else []
@@ -102,16 +107,23 @@ class FolderTruth:
             pose = given[number]
             where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
             if boxes is not None:
-                boxes[row, slot] = scaled(np.array(self.objects[number].box, np.float32), self.sizes[row], shape)
+                boxes[row, slot] = self._box(row, np.array(self.objects[number].box, np.float32), shape)
         masks = MaskRows(self.mask, np.arange(n), shape, most) if self.has_masks else None
         return TruthArrays(count, what, where, boxes, masks)
 
     def _metric(self, renderer: Renderer) -> tuple[str, ...]:
         """The coordinates that places in the camera's frame tell."""
-        cameras = [scene.camera for scene in self.scenes]
         images = [str(path) for path, _ in self.places]
-        check_cameras(self.name, cameras, images, self.sizes, renderer)
+        check_cameras(self.name, self._lenses(), images, renderer)
         return tuple(name for name in renderer.where.names if name in COORDINATES) if self.objects else ()
+
+    def _lenses(self) -> list[Lens | None]:
+        """Of what models see of the images."""
+        lenses: list[Lens | None] = []
+        for scene, view, (w, h) in zip(self.scenes, self.views, self.sizes.tolist()):
+            own = None if scene.camera is None else Intrinsics.of(scene.camera, (h, w)).lens()
+            lenses.append(own if own is None or view is None else view.lens(own))
+        return lenses
 
     def names(self, renderer: Renderer | None) -> tuple[str, ...]:
         """Of the identities, in the order by which ``what`` counts them."""
@@ -137,7 +149,16 @@ class FolderTruth:
                 f"{self.name} has masks of {found.shape[1]}x{found.shape[2]} of {self.places[row][0]}, which has "
                 f"{height}x{width} (height x width)"
             )
-        return found
+        view = self.views[row]
+        return found if view is None else view.of_masks(found)
+
+    def _box(self, row: int, box: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """A box in pixels of the file in those of what models see."""
+        view = self.views[row]
+        if view is None or view.is_whole:
+            return scaled(box, self.sizes[row], shape)
+        moved = box - np.array([view.left, view.top] * 2, np.float32)
+        return scaled(moved, (view.width, view.height), shape).clip(0, np.array(shape[::-1] * 2, np.float32))
 
     def _each(self) -> Iterator[tuple[int, int]]:
         """Row and slot of each of ``objects``."""

@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from datamodules.truth.record import TrueObject
 from renderers.base import Renderer
 from renderers.mesh import MeshRenderer
 from renderers.mesh.axes import MILLIMETRES
 from renderers.mesh.frames import found
-from renderers.mesh.pinhole import Intrinsics, Lens
+from renderers.mesh.pinhole import Lens
 
 COORDINATES = ("x", "y", "z", "yaw")
 APART = 0.5
@@ -62,50 +59,38 @@ def poses(name: str, things: Sequence[TrueObject], identities: Sequence[str | No
 
 def check_cameras(
     name: str,
-    cameras: Sequence[NDArray[np.float64] | None],
+    lenses: Sequence[Lens | None],
     images: Sequence[str],
-    sizes: NDArray[np.int64],
     renderer: Renderer,
 ) -> None:
     """ValueError where images were taken by another camera than the renderer's.
 
     Args:
-        cameras: intrinsic matrices (3, 3) in pixels of the files. images: their names. sizes: (N, 2), width and height.
+        lenses: of the images; None: not told. images: their names.
     """
     draws = metric(name, renderer)
     _, height, width = draws.image_shape
     mine = draws.camera.lens(width / height)
-    for matrix, image, (w, h) in zip(cameras, images, sizes.tolist()):
-        if matrix is None:
+    for theirs, image in zip(lenses, images):
+        if theirs is None:
             raise ValueError(
                 f"{name} does not tell the camera of {image} (cam_K of scene_camera.json), by which places in the "
                 "camera's frame are seen: add it, or give `data.unit` a number"
             )
-        theirs = Intrinsics.of(matrix, (h, w)).lens()
-        apart = _apart(mine, theirs, height, width)
-        if not apart <= APART:
+        if other := another(mine, theirs, height, width):
             raise ValueError(
-                f"{name} has {image} by a camera of {_told(theirs, height, width)}, scaled to the model's "
-                f"{height}x{width}, and MeshRenderer's has {_told(mine, height, width)}: what one of them sees the "
-                f"other sees up to {apart:.3g} pixels away, {APART} are allowed. Give model.renderer.camera.intrinsics "
-                "those of the images, or take only images of one camera (`data.files`)"
+                f"{name} has {image} by {other}. Give model.renderer.camera.intrinsics those of the images; where "
+                "these differ, give `data.intrinsics` the renderer's, and all are seen by that camera"
             )
 
 
-def _apart(a: Lens, b: Lens, height: int, width: int) -> float:
-    """How far apart two lenses see the directions of the image's edges, pixels."""
-    most = 0.0
-    for k, side in ((0, width), (1, height)):
-        scale = _focal(a)[k] / _focal(b)[k]
-        shifts = [scale * (edge - b[3 + k]) + a[3 + k] - edge for edge in (-1, 1)]
-        most = max(most, *(abs(shift) * side / 2 for shift in shifts))
-    return most
-
-
-def _focal(lens: Lens) -> tuple[float, float]:
-    return lens.across / lens.aspect, lens.down
-
-
-def _told(lens: Lens, height: int, width: int) -> str:
-    k = lens.matrix(height, width)
-    return f"fx {k[0, 0]:.4g}, fy {k[1, 1]:.4g}, cx {k[0, 2]:.4g}, cy {k[1, 2]:.4g}"
+def another(renderers: Lens, images: Lens, height: int, width: int) -> str | None:
+    """What is to be said where an image's lens is another than the renderer's, whose images have this size."""
+    apart = renderers.apart(images, height, width)
+    if apart <= APART:
+        return None
+    return (
+        f"a camera of {images.told(height, width)}, scaled to the model's {height}x{width}, and the renderer's has "
+        f"{renderers.told(height, width)}: what one of them sees the other sees up to {apart:.3g} pixels away, {APART} "
+        "are allowed"
+    )

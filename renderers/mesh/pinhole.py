@@ -168,6 +168,25 @@ class Lens(NamedTuple):
         x, y = image[..., 0] - self.x, image[..., 1] - self.y
         return torch.stack([x * self.aspect / self.across, -y / self.down, torch.ones_like(x)], -1)
 
+    def seen_from(self, other: "Lens", axis: int, place: float) -> float:
+        """Where it sees the direction that another sees at a place along an axis, 0 (x) or 1 (y), normalised."""
+        (mine, middle), (theirs, start) = (lens._along(axis) for lens in (self, other))
+        return mine / theirs * (place - start) + middle
+
+    def apart(self, other: "Lens", height: int, width: int) -> float:
+        """The most pixels, in images of this size, by which another sees a direction of the image's edges elsewhere."""
+        sides = ((0, width), (1, height))
+        return max(abs(self.seen_from(other, k, e) - e) * side / 2 for k, side in sides for e in (-1.0, 1.0))
+
+    def _along(self, axis: int) -> tuple[float, float]:
+        """Focal length, and principal point, along an axis."""
+        return (self.down, self.y) if axis else (self.across / self.aspect, self.x)
+
+    def told(self, height: int, width: int) -> str:
+        """Its intrinsic matrix for images of this size, in words."""
+        (fx, _, cx), (_, fy, cy), _ = self.matrix(height, width).tolist()
+        return f"fx {fx:.4g}, fy {fy:.4g}, cx {cx:.4g}, cy {cy:.4g}"
+
     def rays(self, height: int, width: int) -> Float:
         """Of every pixel's middle, (height, width, 3)."""
         y, x = np.mgrid[:height, :width] + 0.5
