@@ -1,6 +1,7 @@
 """A truth's scenes for the images of one folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,9 +115,10 @@ class FolderTruth:
     def _metric(self, renderer: Renderer) -> tuple[str, ...]:
         """The coordinates that places in the camera's frame tell."""
         images = [str(path) for path, _ in self.places]
-        check_cameras(self.name, self._lenses(), images, renderer)
+        check_cameras(self.name, self._lenses, images, renderer)
         return tuple(name for name in renderer.where.names if name in COORDINATES) if self.objects else ()
 
+    @cached_property
     def _lenses(self) -> list[Lens | None]:
         """Of what models see of the images."""
         lenses: list[Lens | None] = []

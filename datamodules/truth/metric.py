@@ -71,7 +71,8 @@ def check_cameras(
     draws = metric(name, renderer)
     _, height, width = draws.image_shape
     mine = draws.camera.lens(width / height)
-    for theirs, image in zip(lenses, images):
+    first = {lens: image for lens, image in zip(reversed(lenses), reversed(images))}  # there are few
+    for theirs, image in reversed(first.items()):
         if theirs is None:
             raise ValueError(
                 f"{name} does not tell the camera of {image} (cam_K of scene_camera.json), by which places in the "

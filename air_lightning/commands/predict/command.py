@@ -8,7 +8,8 @@ a line of JSON for each image. With --format coco OUT/predictions.json has COCO'
 --format bop OUT/predictions.csv has poses as BOP's results have them (of MeshRenderer); with --format masks OUT/masks/
 has instance masks besides the lines. With --overlay OUT/overlays/ has the images with their objects marked. Images of
 another size than the model's are scaled to it, whatever their proportions, or with --tiles OVERLAP cut into tiles of
-that size, whose objects are put together again; boxes are in the pixels of the image as it was given. A model sees
+that size, whose objects are put together again; boxes are in the pixels of the image as it was given. With --reframe
+images in BOP's folders are cropped, filled up with black and scaled to what the model's camera would see. A model sees
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
 --model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
