@@ -2,16 +2,19 @@
 
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from datamodules.image_files import SUFFIXES, image_paths
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
-from datamodules.image_files.store import GIB, read
+from datamodules.image_files.store import GIB, ViewOf, read, whole
+from datamodules.image_files.view import View
 from datamodules.images_with_truth import ImagesWithTruth, check_arguments
 from datamodules.truth import Truth, read_truth
 from datamodules.truth.folder import FolderTruth
+from renderers.mesh.pinhole import Intrinsics
 
 
 class ImageFolder(ImagesWithTruth):
@@ -51,7 +54,12 @@ class ImageFolder(ImagesWithTruth):
             example; `kind`: the format's own (COCO's category, CLEVR's shape, BOP's object); null: none is compared.
         unit: length of the truth's unit in the renderer's, where it tells places in a world of its own (CLEVR's: 1;
             BOP's millimetres in metres: 0.001). They are then compared with the renderer's x, z and yaw, the truth's
-            upward z being the renderer's y. Null: such places are not looked at.
+            upward z being the renderer's y. `metric`: BOP's places in the camera's frame, in millimetres, are compared
+            with x, y, z and yaw as the renderer's camera sees them, in its units; images must then be by that camera,
+            to half a pixel. Null: such places are not looked at.
+        intrinsics: a camera by which all images are seen, where their own (BOP's cam_K) differ: each is cropped, filled
+            up with black and scaled to what that camera would have taken, and its boxes and masks with it. Images then
+            have its image_size, unless ``resize`` says another.
         stretch: of figures only: `asinh` shows the faint beside the bright. Models see linear values.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule; held-out splits have no more
             scenes than images.
@@ -75,7 +83,8 @@ class ImageFolder(ImagesWithTruth):
         files: str | None = None,
         memory: float = 1.0,
         identity: str | None = "kind",
-        unit: float | None = None,
+        unit: float | Literal["metric"] | None = None,
+        intrinsics: Intrinsics | None = None,
         batch_size: int = 64,
         train_scenes: int = 16_000,
         val_scenes: int = 512,
@@ -86,16 +95,22 @@ class ImageFolder(ImagesWithTruth):
         check_arguments(resize, val_share, test_share)
         if not memory >= 0:
             raise ValueError(f"memory must be a number of GiB from 0 on, got {memory}")
-        if unit is not None and not 0 < unit < float("inf"):
-            raise ValueError(f"unit must be a positive length in the renderer's unit, got {unit}: 0.001 of millimetres")
+        if unit is not None and unit != "metric" and not 0 < unit < float("inf"):
+            raise ValueError(
+                f"unit must be a positive length in the renderer's unit, got {unit}: 0.001 of millimetres, or metric"
+            )
         self.folder = Path(folder).expanduser()
         self.source = f"folder={str(self.folder)!r}"
         # a wrong file shows here, before a run has begun
         content = None if truth is None else read_truth(Path(truth).expanduser())
-        held = read(self._paths(files, content), Levels(scale, offset), resize, color, int(memory * GIB), self.source)
+        view_of: ViewOf = whole
+        if intrinsics is not None:
+            resize, view_of = resize or intrinsics.image_size, seen_by(intrinsics, content)
+        levels, most = Levels(scale, offset), int(memory * GIB)
+        held = read(self._paths(files, content), levels, resize, color, most, self.source, view_of)
         of_images = None
         if content is not None:
-            of_images = FolderTruth(content, self.folder, held.places, np.array(held.sizes), identity, unit)
+            of_images = FolderTruth(content, self.folder, held.places, np.array(held.sizes), identity, unit, view_of)
         self.hold(held.pixels, of_images, (val_share, test_share), stretch)
 
     def _paths(self, files: str | None, given: Truth | None) -> list[Path]:
@@ -112,3 +127,23 @@ class ImageFolder(ImagesWithTruth):
             reason = f"matches files={files!r}" if files else f"is an image of truth={str(given and given.path)!r}"
             raise ValueError(f"none of the {len(inside)} files in {self.source} {reason} ({inside[0].name} first)")
         return paths
+
+
+def seen_by(intrinsics: Intrinsics, truth: Truth | None) -> ViewOf:
+    """What a camera of these intrinsics sees of an image whose own camera the truth tells.
+
+    Raises:
+        ValueError: it does not tell it.
+    """
+    own = {} if truth is None else {scene.file: scene.camera for scene in truth.scenes if scene.camera is not None}
+
+    def view_of(path: Path, size: tuple[int, int]) -> View:
+        matrix = own.get(str(path.resolve()))
+        if matrix is None:
+            raise ValueError(
+                f"intrinsics are those by which all images are to be seen, and nobody tells by which {path} was taken: "
+                "give a truth in BOP's layout, with cam_K in scene_camera.json, or leave intrinsics out"
+            )
+        return View.between(Intrinsics.of(matrix, size[::-1]).lens(), intrinsics.lens(), size)
+
+    return view_of

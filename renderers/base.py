@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents, transmittance
 from renderers.finite_differences import central, differenced, perturb
+from renderers.frames import Frames
 from renderers.pixel_loss import PixelLoss, check_scale
 from renderers.spaces import FULL_TURN, Categorical, Coordinate, What, Where
 
@@ -248,6 +249,13 @@ class Renderer(nn.Module, ABC):
         super()._load_from_state_dict(*args, **kwargs)
         if self.shared is not None:
             self.shared_changed()
+
+    def frames(self, what: Tensor, where: Tensor) -> Frames | None:
+        """Slots ``what`` (B, N, ...) at ``where`` (B, N, P) as rigid bodies in the world and in the camera's frame.
+
+        Default: None, nothing is known of lengths or of a camera.
+        """
+        return None
 
     def intersecting(self, what: Tensor, where: Tensor) -> Tensor:
         """Which pairs of slots ``what`` (B, N, ...) at ``where`` (B, N, P) cannot both be there, (B, N, N), bool.

@@ -33,13 +33,14 @@ def write_run(
 ) -> Path:
     """The folder of a run. sure: added to the logit of every slot's presence. more: further arguments of the model."""
     arguments = {"renderer": renderer, "inference": inference, "slots": 2, **more}
+    config = yaml.safe_dump({"model": arguments})  # before anything makes objects of it
     torch.manual_seed(0)
     module = build_module(arguments)
     last = [layer for layer in module.network.presence.modules() if isinstance(layer, torch.nn.Linear)][-1]
     with torch.no_grad():
         last.bias += sure
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump({"model": arguments}))
+    (folder / "config.yaml").write_text(config)
     state = {"state_dict": module.state_dict(), "epoch": 0, "global_step": 7, "pytorch-lightning_version": "2.6.6"}
     torch.save(state | {"optimizer_states": [torch.zeros(1000)]}, folder / "checkpoints" / "best.ckpt")
     return folder

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from air_lightning.cli import main
 from renderers import MeshRenderer
-from renderers.mesh import Camera, Light, Mesh
+from renderers.mesh import Camera, Intrinsics, Light, Mesh
 from renderers.mesh.backends import make_backend
 from renderers.mesh.scenery import pack
 from renderers.mesh.shapes import BUILT_IN, COLORS
@@ -136,6 +136,12 @@ CASES: dict[str, dict[str, Any]] = {
     "tall": dict(image_size=(47, 30), x=(-1.2, 1.2)),
     "two samples": dict(image_size=(20, 33), supersample=2),
     "cut": dict(camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)),
+    "calibrated": dict(
+        image_size=(30, 47),
+        camera=Camera((0.0, 3.0, 3.5), (0.0, 0.2, 0.0), intrinsics=Intrinsics(500.0, 560.0, 270.0, 260.0, (480, 640))),
+        x=(-0.8, 0.8),
+        z=(-0.6, 0.6),
+    ),
     "askew, y free": dict(
         camera=Camera((2.5, 3.0, 3.5), (0.3, 0.2, -0.2), 60.0), x=(-1.2, 1.2), z=(-1.2, 1.2), y=(0.0, 0.6)
     ),

@@ -9,7 +9,7 @@ import torch
 from test_swaps import IDENTITIES, losses, scenes
 
 from renderers import MeshRenderer
-from renderers.mesh import Camera, Light, Shadow
+from renderers.mesh import Camera, Intrinsics, Light, Shadow
 from renderers.mesh.backends.embedded import CPU
 from renderers.pixel_loss import Normal
 
@@ -39,8 +39,11 @@ CASES: dict[str, dict[str, Any]] = {
         color=(0.2, 1.0),
         light=Light((0.6, 0.7, -0.4), shadow=Shadow(samples=2)),
     ),  # fmt: skip
-    "close": dict(
-        image_size=(12, 12), camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), 40.0), x=(-0.6, 0.6), z=(-0.6, 0.6)
+    "close, calibrated": dict(
+        image_size=(12, 12),
+        camera=Camera((0.0, 2.2, 2.2), (0.0, 0.3, 0.0), intrinsics=Intrinsics(18.5, 15.0, 6.5, 4.5, (12, 12))),
+        x=(-0.6, 0.6),
+        z=(-0.6, 0.6),
     ),
 }
 

@@ -13,7 +13,9 @@ from datamodules.image_files import raw_images, reading
 from datamodules.image_files.finishing import shaped_image
 from datamodules.image_files.levels import Levels, Pixels, dim
 from datamodules.image_files.record import RawImage
+from datamodules.image_files.view import View
 
+ViewOf = Callable[[Path, tuple[int, int]], View | None]
 GIB = 2**30
 PATIENCE = 3.0
 """Seconds of reading after which a terminal is shown how far it is."""
@@ -53,21 +55,34 @@ class Finish(NamedTuple):
     resize: tuple[int, int] | None
     color: bool
 
-    def __call__(self, raw: RawImage) -> Pixels:
-        return shaped_image(self.levels(raw), self.resize, self.color)
+    def __call__(self, raw: RawImage, view: View | None = None) -> Pixels:
+        pixels = self.levels(raw)
+        return shaped_image(pixels if view is None else view.of(pixels), self.resize, self.color)
 
     def shape(self, raw: RawImage) -> tuple[int, ...]:
         """C, H, W of what comes out."""
         return (3 if self.color else 1, *(self.resize or raw.values.shape[:2]))
 
 
+def whole(path: Path, size: tuple[int, int]) -> View | None:
+    """All of the image in a file."""
+    return None
+
+
 def read(
-    paths: Sequence[Path], levels: Levels, resize: tuple[int, int] | None, color: bool, memory: int, name: str
+    paths: Sequence[Path],
+    levels: Levels,
+    resize: tuple[int, int] | None,
+    color: bool,
+    memory: int,
+    name: str,
+    view_of: ViewOf = whole,
 ) -> StoredImages:
     """All images of files, each of which is read once; they are said to be dim where they are.
 
     Args:
         memory: bytes that they may take; of more none is held. name: of all of them, for messages.
+        view_of: what is taken of an image, by its file and its width and height; goes with ``resize``.
     Raises:
         ValueError: one cannot be read, or is of another size.
     """
@@ -76,8 +91,9 @@ def read(
     for path in tqdm(paths, f"reading {name}", unit="file", delay=PATIENCE, disable=None, leave=False):
         for index, raw in enumerate(raw_images(path)):
             walk.add(path, index, raw, finish)
+            view = _view(view_of, path, raw)
             with reading(path):
-                pixels = finish(raw) if images is not None else finish.levels(raw)
+                pixels = finish(raw, view) if images is not None else finish.levels(raw)
             if images is not None:
                 images.append(pixels)
                 images = images if pixels.nbytes * len(images) <= memory else None
@@ -86,7 +102,7 @@ def read(
     if images is not None:
         return StoredImages(stacked(images), walk.places, walk.sizes)
     shape = (len(walk.places), *walk.shape)
-    return StoredImages(ReadImages(shape, _reader(walk.places, finish)), walk.places, walk.sizes)
+    return StoredImages(ReadImages(shape, _reader(walk.places, finish, view_of)), walk.places, walk.sizes)
 
 
 class Walk:
@@ -119,7 +135,12 @@ def stacked(images: list[Pixels]) -> Pixels:
     return np.stack([image / np.float32(255) if image.dtype == np.uint8 else image for image in images])
 
 
-def _reader(places: Sequence[tuple[Path, int]], finish: Finish) -> Callable[[int], Pixels]:
+def _view(view_of: ViewOf, path: Path, raw: RawImage) -> View | None:
+    height, width = raw.values.shape[:2]
+    return view_of(path, (width, height))
+
+
+def _reader(places: Sequence[tuple[Path, int]], finish: Finish, view_of: ViewOf) -> Callable[[int], Pixels]:
     """What reads an image by its number."""
     opened = lru_cache(maxsize=4)(raw_images)  # a file of several images is not opened for each of them
 
@@ -127,7 +148,7 @@ def _reader(places: Sequence[tuple[Path, int]], finish: Finish) -> Callable[[int
         path, index = places[row]
         raw = opened(path)[index]
         with reading(path):
-            return finish(raw)
+            return finish(raw, _view(view_of, path, raw))
 
     return image
 

@@ -6,10 +6,21 @@ A format is a short module with ``holds(source)`` and ``truth(source)``, named i
 from pathlib import Path
 
 from datamodules.truth import bop, clevr, coco, counts_csv, scenes_json
-from datamodules.truth.record import Masks, Placed, TrueObject, TrueScene, Truth, TruthError
+from datamodules.truth.record import Masks, Placed, SeenFrom, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 
-__all__ = ["FORMATS", "Masks", "Placed", "Source", "TrueObject", "TrueScene", "Truth", "TruthError", "read_truth"]
+__all__ = [
+    "FORMATS",
+    "Masks",
+    "Placed",
+    "SeenFrom",
+    "Source",
+    "TrueObject",
+    "TrueScene",
+    "Truth",
+    "TruthError",
+    "read_truth",
+]
 
 FORMATS = (bop, counts_csv, coco, clevr, scenes_json)
 """In the order in which they are tried."""

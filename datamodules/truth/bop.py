@@ -5,13 +5,15 @@ which the last three may be missing; a split's folder holds scenes, `000001/` an
 
 An object's identity is the `name` of its model in `models_info.json`, an entry of `scenes --format bop`, or else
 `obj_000005`, as the model's file is called. Objects of which no pixel shows are left out.
-Positions are those of the models' origins in the world of `scene_camera.json`, in mm; symmetries are read from
-`models_info.json`, in `models/`, `models_eval/` or the like, up to three folders above the scenes.
+Positions are those of the models' origins in the world of `scene_camera.json` and in the camera's frame, in mm;
+symmetries are read from `models_info.json`, in `models/`, `models_eval/` or the like, up to three folders above the
+scenes, those about a model's z axis, or about the axis that is its `up`, an entry of `scenes --format bop`.
 """
 
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.truth.masks import MaskFiles
-from datamodules.truth.record import Box, Placed, TrueObject, TrueScene, Truth, TruthError
+from datamodules.truth.record import Box, Placed, SeenFrom, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
+from renderers.mesh.axes import UPRIGHT as AXES
+from renderers.mesh.pinhole import Intrinsics
 
 Models = Mapping[int, tuple[str, Any]]
 """The name of each model and what `models_info.json` says of it, by its number."""
@@ -55,11 +59,13 @@ def _scenes(folder: Path, models: Models) -> Iterator[TrueScene]:
         if int(number) not in images:
             raise TruthError(f"{title} has no file in {' or '.join(f'{folder.name}/{kind}/' for kind in IMAGES)}")
         shown = _visible(title, marks[number], infos.get(number))
-        to_world = _to_world(cameras.get(number, {}))
+        camera = cameras.get(number, {})
+        to_world = _to_world(camera)
         objects = tuple(_object(f"object {k} of {title}", mark, info, to_world, models) for k, mark, info in shown)
         masks = MaskFiles(tuple(folder / "mask_visib" / f"{int(number):06}_{k:06}.png" for k, _, _ in shown))
         file = str(images[int(number)].resolve())
-        yield TrueScene(file, 0, len(objects), objects, masks if masked and shown else None)
+        matrix = _numbers(title, camera, "cam_K", 9).reshape(3, 3) if "cam_K" in camera else None
+        yield TrueScene(file, 0, len(objects), objects, masks if masked and shown else None, matrix)
 
 
 def _visible(title: str, marks: list[Any], infos: list[Any] | None) -> list[tuple[int, Any, Any]]:
@@ -76,9 +82,27 @@ def _object(title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | No
     placed = None
     if to_world is not None:
         x, y, z = (float(value) for value in to_world @ [*place, 1.0])
-        turn = _turn(to_world[:, :3] @ rotation) if _period(model) != 0 else None
+        turn = _turn(to_world[:, :3] @ rotation @ _standing(model).T) if _period(model) != 0 else None
         placed = Placed((x, y, z), turn)
-    return TrueObject(identity, {}, _box(info), {}, placed)
+    return TrueObject(identity, {}, _box(info), {}, placed, SeenFrom(rotation, place))
+
+
+def intrinsics_of(image: Path, size: tuple[int, int]) -> Intrinsics | None:
+    """Of the camera of an image (width, height) in BOP's folders, 000001/rgb/000005.png; None: not told.
+
+    Errors:
+        TruthError for a damaged scene_camera.json, ValueError for a matrix that is none.
+    """
+    path = image.absolute()
+    if path.parent.name not in IMAGES or not path.stem.isdigit():
+        return None
+    camera = _cameras(path.parent.parent / "scene_camera.json").get(str(int(path.stem)), {})
+    return None if "cam_K" not in camera else Intrinsics.of(_numbers(str(image), camera, "cam_K", 9), size[::-1])
+
+
+@lru_cache(maxsize=4)
+def _cameras(path: Path) -> dict[str, Any]:
+    return _read(path)
 
 
 def name_of(number: Any) -> str:
@@ -114,13 +138,21 @@ def _models(path: Path) -> Models:
     return {}
 
 
+def _standing(info: Any) -> NDArray[np.float64]:
+    """(3, 3) from a model's axes to those with z up."""
+    if info.get("up", "z") not in list(AXES):
+        raise TruthError(f"models_info.json has the up {info['up']!r} of a model: expected one of {', '.join(AXES)}")
+    return np.array(AXES["z"]).T @ np.array(AXES[info.get("up", "z")], np.float64)
+
+
 def _period(info: Any) -> float:
-    """The symmetry of a model about its z axis."""
-    axes = [np.abs(symmetry["axis"]) for symmetry in info.get("symmetries_continuous", [])]
-    if any(axis[2] > UPRIGHT * np.linalg.norm(axis) for axis in axes):
+    """The symmetry of a model about its upright axis."""
+    upright = _standing(info)[2]
+    axes = [np.array(symmetry["axis"]) for symmetry in info.get("symmetries_continuous", [])]
+    if any(abs(axis @ upright) > UPRIGHT * np.linalg.norm(axis) for axis in axes):
         return 0.0
-    turns = [np.reshape(matrix, (4, 4)) for matrix in info.get("symmetries_discrete", [])]
-    return math.tau / (1 + sum(bool(turn[2, 2] > UPRIGHT) for turn in turns))
+    turns = [np.reshape(matrix, (4, 4))[:3, :3] for matrix in info.get("symmetries_discrete", [])]
+    return math.tau / (1 + sum(bool(upright @ turn @ upright > UPRIGHT) for turn in turns))
 
 
 def _numbers(title: str, mark: Any, name: str, count: int) -> NDArray[np.float64]:

@@ -1,16 +1,20 @@
 """A truth's scenes for the images of one folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.image_files.store import ViewOf, whole
 from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.matching import Place, in_order
+from datamodules.truth.metric import COORDINATES, check_cameras, poses
 from datamodules.truth.record import TrueObject, Truth
 from renderers.base import Renderer
+from renderers.mesh.pinhole import Intrinsics, Lens
 from renderers.spaces import Categorical
 
 PLACED = ("x", "z", "yaw")
@@ -24,8 +28,9 @@ class FolderTruth:
         truth: the file's. folder: of the images. places: of each its file and its number there.
         sizes: (N, 2), width and height of each as its file has it.
         identity: the attribute that is an object's identity; `kind`: the format's own; None: identities do not count.
-        unit: the length of the file's unit in the renderer's, which makes places in the file's world poses; None:
-            those are left alone.
+        unit: the length of the file's unit in the renderer's, which makes places in the file's world poses; `metric`:
+            places in the camera's frame are made poses, by the renderer's camera and units; None: those are left alone.
+        view_of: what models see of an image, by its file and its width and height.
     Errors:
         ValueError for scenes of images that are not there, images of which there is no scene, masks that are not there,
         and objects of which some are told more than others.
@@ -38,11 +43,13 @@ class FolderTruth:
         places: Sequence[Place],
         sizes: NDArray[Any],
         identity: str | None = "kind",
-        unit: float | None = None,
+        unit: float | Literal["metric"] | None = None,
+        view_of: ViewOf = whole,
     ) -> None:
         self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
         self.periods = truth.periods
         self.scenes = in_order(self.name, truth.scenes, folder, places)
+        self.views = [view_of(path, (int(w), int(h))) for (path, _), (w, h) in zip(places, sizes)]
         self.most = max(scene.count for scene in self.scenes)
         complete = [len(scene.objects) == scene.count for scene in self.scenes]
         self.objects = [thing for scene in self.scenes for thing in scene.objects] if all(complete) else []
@@ -51,6 +58,7 @@ class FolderTruth:
         self.has_masks = self._masks_are_there()
         told_boxes = self._all_or_none("box", [thing.box is not None for thing in self.objects])
         self._boxes_are_told, self.has_boxes = told_boxes, told_boxes or self.has_masks
+        self._is_metric = unit == "metric"
         self._poses = [self._pose(thing, unit) for thing in self.objects]
         self.coordinates = tuple(self._poses[0]) if self._poses else ()
         for pose in self._poses:
@@ -75,6 +83,8 @@ class FolderTruth:
                     f"{', '.join(renderer.what.names)}: rename them in the file, choose a renderer that draws them, or "
                     "leave identities out of account (`data.identity: null`)"
                 )
+        if self._is_metric:
+            return self._metric(renderer)
         own = own_coordinates(self.name, self.coordinates, renderer)
         untold = [name for name in self.coordinates if name in POSITION and self._lacks(name)]
         if untold:
@@ -84,6 +94,9 @@ class FolderTruth:
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         n, most = len(self.scenes), max(1, self.most)
         order = self.coordinates if renderer is None else self.known_coordinates(renderer)
+        given = self._poses
+        if self._is_metric and renderer is not None:
+            given = poses(self.name, self.objects, self._identities, renderer)
         numbers = {name: number for number, name in enumerate(self.names(renderer))}
         count = np.array([scene.count for scene in self.scenes], np.int64)
         what = np.full((n, most), 0 if self.has_identities else -1, np.int64)
@@ -92,12 +105,27 @@ class FolderTruth:
         for number, (row, slot) in enumerate(self._each()):
             if self.has_identities:
                 what[row, slot] = numbers[str(self._identities[number])]
-            pose = self._poses[number]
+            pose = given[number]
             where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
             if boxes is not None:
-                boxes[row, slot] = scaled(np.array(self.objects[number].box, np.float32), self.sizes[row], shape)
+                boxes[row, slot] = self._box(row, np.array(self.objects[number].box, np.float32), shape)
         masks = MaskRows(self.mask, np.arange(n), shape, most) if self.has_masks else None
         return TruthArrays(count, what, where, boxes, masks)
+
+    def _metric(self, renderer: Renderer) -> tuple[str, ...]:
+        """The coordinates that places in the camera's frame tell."""
+        images = [str(path) for path, _ in self.places]
+        check_cameras(self.name, self._lenses, images, renderer)
+        return tuple(name for name in renderer.where.names if name in COORDINATES) if self.objects else ()
+
+    @cached_property
+    def _lenses(self) -> list[Lens | None]:
+        """Of what models see of the images."""
+        lenses: list[Lens | None] = []
+        for scene, view, (w, h) in zip(self.scenes, self.views, self.sizes.tolist()):
+            own = None if scene.camera is None else Intrinsics.of(scene.camera, (h, w)).lens()
+            lenses.append(own if own is None or view is None else view.lens(own))
+        return lenses
 
     def names(self, renderer: Renderer | None) -> tuple[str, ...]:
         """Of the identities, in the order by which ``what`` counts them."""
@@ -123,7 +151,16 @@ class FolderTruth:
                 f"{self.name} has masks of {found.shape[1]}x{found.shape[2]} of {self.places[row][0]}, which has "
                 f"{height}x{width} (height x width)"
             )
-        return found
+        view = self.views[row]
+        return found if view is None else view.of_masks(found)
+
+    def _box(self, row: int, box: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """A box in pixels of the file in those of what models see."""
+        view = self.views[row]
+        if view is None or view.is_whole:
+            return scaled(box, self.sizes[row], shape)
+        moved = box - np.array([view.left, view.top] * 2, np.float32)
+        return scaled(moved, (view.width, view.height), shape).clip(0, np.array(shape[::-1] * 2, np.float32))
 
     def _each(self) -> Iterator[tuple[int, int]]:
         """Row and slot of each of ``objects``."""
@@ -143,16 +180,24 @@ class FolderTruth:
                 )
         return [thing.attributes[identity] for thing in self.objects]
 
-    def _pose(self, thing: TrueObject, unit: float | None) -> Mapping[str, float | None]:
+    def _pose(self, thing: TrueObject, unit: float | str | None) -> Mapping[str, float | None]:
         if unit is None:
             return thing.pose
+        if unit == "metric":
+            if thing.seen is None:
+                raise ValueError(
+                    f"{self.name} does not tell where objects are in the camera's frame in a unit that is known, as "
+                    "BOP's folders do, and `data.unit` is metric: give it a number, or leave it out"
+                )
+            return {}
         if thing.placed is None:
             raise ValueError(
                 f"{self.name} does not tell where all objects are in a world of its own, and `data.unit` is {unit}: "
                 "leave that out (in BOP's folders scene_camera.json tells it by cam_R_w2c and cam_t_w2c)"
             )
         x, y, _ = thing.placed.position
-        return dict(zip(PLACED, (x * unit, -y * unit, thing.placed.turn)))
+        length = float(unit)
+        return dict(zip(PLACED, (x * length, -y * length, thing.placed.turn)))
 
     def _masks_are_there(self) -> bool:
         """Whether all scenes that hold something have masks; ValueError where some files are there and others not."""

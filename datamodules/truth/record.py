@@ -27,6 +27,17 @@ class Placed(NamedTuple):
     turn: float | None
 
 
+class SeenFrom(NamedTuple):
+    """Where an object's model is in the camera's frame, x right, y down, z forward: x -> R x + t.
+
+    Attributes:
+        rotation: R (3, 3). translation: t (3,), millimetres.
+    """
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+
+
 class TrueObject(NamedTuple):
     """An object of an image.
 
@@ -36,6 +47,7 @@ class TrueObject(NamedTuple):
         box: x0, y0, x1, y1 in pixels of the image as its file has it, from the upper left corner, ends excluded.
         attributes: what else is told of its kind, by name: colour, size, material.
         placed: where it is in the file's own world; None where that is not told.
+        seen: where it is in the camera's frame; None where that is not told, or not in a unit that is known.
     """
 
     identity: str | None
@@ -43,6 +55,7 @@ class TrueObject(NamedTuple):
     box: Box | None
     attributes: Mapping[str, str] = {}
     placed: Placed | None = None
+    seen: SeenFrom | None = None
 
 
 class Masks(Protocol):
@@ -71,6 +84,7 @@ class TrueScene:
         file: its file's path below the folder, its absolute path, or its name. index: its number in the file.
         count: how many objects there are. objects: all of them, or none where only their number is told.
         masks: of the objects; None where none are told.
+        camera: its intrinsic matrix (3, 3), pixels of the file, (0, 0) being the middle of the first; None: not told.
     """
 
     file: str
@@ -78,6 +92,7 @@ class TrueScene:
     count: int
     objects: tuple[TrueObject, ...]
     masks: Masks | None = None
+    camera: NDArray[np.float64] | None = None
 
 
 class Truth(NamedTuple):

@@ -2,8 +2,20 @@
 
 from renderers.mesh.camera import Camera
 from renderers.mesh.files import MeshFile, read_mesh
+from renderers.mesh.pinhole import Extrinsics, Intrinsics
 from renderers.mesh.renderer import MeshRenderer
 from renderers.mesh.scenery import Light, Shadow, Table
 from renderers.mesh.shapes import Mesh
 
-__all__ = ["Camera", "Light", "Mesh", "MeshFile", "MeshRenderer", "Shadow", "Table", "read_mesh"]
+__all__ = [
+    "Camera",
+    "Extrinsics",
+    "Intrinsics",
+    "Light",
+    "Mesh",
+    "MeshFile",
+    "MeshRenderer",
+    "Shadow",
+    "Table",
+    "read_mesh",
+]

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, ClassVar
 
@@ -12,11 +12,15 @@ from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
+from renderers.frames import Frames
 from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, drawable
+from renderers.mesh.axes import Unit, check_unit
 from renderers.mesh.backends import make_backend
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
+from renderers.mesh.extents import Extents, check_scales
 from renderers.mesh.files import BareMesh, MeshFile
+from renderers.mesh.frames import placed
 from renderers.mesh.projection import NEAR
 from renderers.mesh.scenery import RGB, WHITE, Light, Table, check_color, check_eye, pack, paint_background
 from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
@@ -36,8 +40,8 @@ CLOSEST = 0.9
 class MeshRenderer(Renderer):
     """Draws triangle meshes, one for each identity, with a z-buffer, without gradients of its own.
 
-    ``what`` is the identity, ``where`` the free ones of x, y, z (world units; the object's foot), yaw (radians) and the
-    attributes size, pitch, roll (radians), red, green and blue.
+    ``what`` is the identity, ``where`` the free ones of x, y, z (world units; the object's foot, or a kept mesh's own
+    origin), yaw (radians) and the attributes size, pitch, roll (radians), red, green and blue.
 
     Args:
         identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone) and those of ``meshes``.
@@ -46,7 +50,7 @@ class MeshRenderer(Renderer):
         colors: RGB in [0, 1] by identity, where the built-in or the file's own colours are not wanted.
         sizes: factor by identity on the built-in size (about 0.8) or that of mesh files (1); 1 where not given.
         image_size: height and width in pixels.
-        camera: where from, where to, how wide.
+        camera: where from, where to, how wide; or its intrinsic and extrinsic matrices.
         light: direction, strength and colour of the light, and whether objects cast shadows on the table.
         table: the ground in the background.
         x, y, z: a pair [low, high] frees the coordinate over that support, a number fixes it.
@@ -70,6 +74,8 @@ class MeshRenderer(Renderer):
             (``renderers.mesh.views``): camera_azimuth, camera_elevation (radians, about the camera's target) and
             camera_distance, light_azimuth, light_elevation, light_ambient and light_diffuse, exposure (factor on the
             image). On the CPU, without shadows.
+        units: what a world unit is, m, cm or mm; every length here is in it. Null: nobody says, and where another
+            format must know it is a metre; meshes that keep their scale want it said.
     Errors:
         ValueError for what cannot be drawn, above all an unknown identity or a support that the camera does not see.
         An object whose pose is not finite is not drawn: its layer is empty, its finite differences are 0.
@@ -104,11 +110,14 @@ class MeshRenderer(Renderer):
         backend: str = "embedded",
         shared: Sequence[str] = (),
         scene: dict[str, Range] | None = None,
+        units: Unit | None = None,
     ) -> None:
         if len(image_size) != 2 or min(image_size) < 1:
             raise ValueError(f"image_size must be a positive height and width, got {tuple(image_size)}")
         if supersample < 1:
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
+        if units is not None:
+            check_unit("units", units)
         identities = tuple(identities if identities is not None else meshes or DEFAULT)
         check_eye(camera, table)
         learnt = chosen(shared)
@@ -118,7 +127,9 @@ class MeshRenderer(Renderer):
                 "light.shadow falls on the table, and table width is 0: draw a table, or leave the shadow out"
             )
         sources = _sources(identities, meshes or {})
-        drawn = _meshes(sources, colors or {}, sizes or {}, COLORS if color is None else dict.fromkeys(COLORS, WHITE))
+        kept = check_scales(sources, sizes or {}, size, units)
+        own = COLORS if color is None else dict.fromkeys(COLORS, WHITE)
+        drawn = _meshes(sources, colors or {}, sizes or {}, own, units)
         self._digests = {
             f"mesh {identity!r}": mesh.digest
             for (identity, source), mesh in zip(sources.items(), drawn)
@@ -130,16 +141,16 @@ class MeshRenderer(Renderer):
             if isinstance(value, (int, float)):
                 self._fixed[name] = float(value)
             else:
-                free.append(Coordinate(name, "world units", float(value[0]), float(value[1]), position_step))
+                free.append(Coordinate(name, units or "world units", float(value[0]), float(value[1]), position_step))
         if yaw is None:
             periods = tuple(mesh.symmetry for mesh in drawn)
             free.append(Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods))
         else:
             self._fixed["yaw"] = float(yaw)
         steps = {"size": size_step, "pitch": yaw_step, "roll": yaw_step, "color": color_step}
-        attributes, kept = coordinates(size, pitch, roll, color, steps)
-        free, self._fixed = free + attributes, self._fixed | kept
-        self._columns = COLUMNS if attributes or kept != {name: ATTRIBUTES[name] for name in kept} else UPRIGHT
+        attributes, fixed = coordinates(size, pitch, roll, color, steps)
+        free, self._fixed = free + attributes, self._fixed | fixed
+        self._columns = COLUMNS if attributes or fixed != {name: ATTRIBUTES[name] for name in fixed} else UPRIGHT
         if not free:
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
@@ -158,12 +169,23 @@ class MeshRenderer(Renderer):
         )
         self._views = None if self.scene is None else Views(self.scene.names, camera, light, table)
         self.camera, self.light, self.table, self.supersample = camera, light, table, supersample
-        self.heights = tuple(float(mesh.vertices[:, 1].max()) for mesh in drawn)
-        self._cores = [mesh.core for mesh in drawn]
+        self.identities, self.units, self.extents = identities, units, Extents(drawn, bool(kept))
+        self.heights = self.extents.high
         self._check_view()
+        self._check_reach(kept)
         self._drawn, self._backend_name = drawn, backend
         self._finer: dict[tuple[int, torch.device], MeshRenderer] = {}
         self._set_samples(supersample)
+
+    @property
+    def _aspect(self) -> float:
+        return self.image_shape[2] / self.image_shape[1]
+
+    @property
+    def _focal(self) -> float:
+        """Of windows, in units of half the image: where pixels of calibrated images were scaled, the longer one."""
+        lens = self.camera.lens(self._aspect)
+        return lens.down if self.camera.intrinsics is None else max(lens.down, lens.across / lens.aspect)
 
     def _set_samples(self, supersample: int) -> None:
         """Make what draws, for so many samples a pixel in each direction."""
@@ -184,7 +206,7 @@ class MeshRenderer(Renderer):
 
     def scene_changed(self) -> None:
         assert self._views is not None
-        self._backend = self._backend.viewed(self._views.rows(self.scene_values.detach().double()))
+        self._backend = self._backend.viewed(self._views.rows(self.scene_values.detach().double(), self._aspect))
         self._finer = {}
 
     def finer(self, factor: int) -> Renderer:
@@ -203,11 +225,10 @@ class MeshRenderer(Renderer):
         By a tenth of their width at least: those that touch are not meant.
         """
         foot = self.full_pose(where)[..., :3]
-        core, tall = where.new_tensor(self._cores)[what], where.new_tensor(self.heights)[what]
-        core, tall = core * self._size(where), tall * self._size(where)
+        low, high, core = (where.new_tensor(x)[what] * self._size(where) for x in self.extents.bounds)
         apart = torch.cdist(foot[..., [0, 2]], foot[..., [0, 2]])
         near = apart < CLOSEST * (core.unsqueeze(-1) + core.unsqueeze(-2))
-        low, high = foot[..., 1], foot[..., 1] + tall
+        low, high = foot[..., 1] + low, foot[..., 1] + high
         below, above = low.unsqueeze(-1) < high.unsqueeze(-2), high.unsqueeze(-1) > low.unsqueeze(-2)
         return near & below & above & ~torch.eye(where.shape[1], dtype=torch.bool, device=where.device)
 
@@ -217,7 +238,7 @@ class MeshRenderer(Renderer):
 
     @property
     def drawn_meshes(self) -> tuple[Mesh, ...]:
-        """By identity, as they are drawn: sized and coloured, y up."""
+        """By identity, as they are drawn: sized and coloured, y up, in world units."""
         return tuple(self._drawn)
 
     def background(self) -> Tensor:
@@ -267,23 +288,28 @@ class MeshRenderer(Renderer):
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """Image coordinates (..., 2) of the object's middle (half the mean height up) and half its size (...)."""
         _, height, width = self.image_shape
-        pose = self.full_pose(where)
-        lift = sum(self.heights) / len(self.heights) / 2
+        pose, lift = self.full_pose(where), self.extents.middle
         middle = torch.stack([pose[..., 0], pose[..., 1] + lift, pose[..., 2]], -1)
         size = torch.ones_like(pose[..., 0])
         if len(self._columns) > len(UPRIGHT):
             axis = rotation_matrix(*pose[..., [3, 5, 6]].unbind(-1))[..., 1]
             middle, size = pose[..., :3] + lift * pose[..., 4:5] * axis, pose[..., 4]
         image, depth = self.camera.project(middle, width / height, self._frame(where))
-        return image, self.camera.focal() * lift * 1.3 / depth * size
+        return image, self._focal * self.extents.half * 1.3 / depth * size
 
     def unproject(self, image: Tensor) -> dict[str, Tensor]:
         """x and z (those that are free) of an object whose middle is seen at ``image`` (..., 2)."""
         _, height, width = self.image_shape
         foot = self._fixed.get("y", 0.0)
-        lift = sum(self.heights) / len(self.heights) / 2 * self._usual("size")
+        lift = self.extents.middle * self._usual("size")
         point = self.camera.unproject(image, foot + lift, width / height, self._frame(image))
         return {name: point[..., axis] for name, axis in (("x", 0), ("z", 2)) if name in self.where.names}
+
+    @torch.no_grad()
+    def frames(self, what: Tensor, where: Tensor) -> Frames | None:
+        if self.units is None:
+            return None
+        return placed(self._drawn, self.camera, self.units, what, self.full_pose(where), self._frame(where))
 
     def _frame(self, where: Tensor) -> tuple[Tensor, Tensor] | None:
         """The cameras that see poses or places (..., P); None: all the same."""
@@ -355,14 +381,32 @@ class MeshRenderer(Renderer):
         for corner, frame in product(np.ndindex(*(2,) * len(spans)), self._extreme_frames()):
             values = [span[side] for span, side in zip(spans, corner)]
             point = self.full_pose(torch.tensor(values + others))[:3]
-            image, depth = self.camera.project(point, self.image_shape[2] / self.image_shape[1], frame)
+            image, depth = self.camera.project(point, self._aspect, frame)
             if not (depth > NEAR and image.abs().max() <= 1):  # nor NaN
                 place = ", ".join(f"{a}={v:g}" for a, v in zip(axes, values)) or "the fixed position"
                 raise ValueError(
                     f"the pose support reaches outside the camera's view: {place} is seen at image coordinates "
                     f"({image[0]:.2f}, {image[1]:.2f}), depth {depth:.2f}, and the image spans [-1, 1]: "
-                    "narrow x, y or z, move the camera back or widen its field_of_view "
-                    f"({self.camera.field_of_view:g} degrees)"
+                    "narrow x, y or z, move the camera back or "
+                    + (
+                        f"widen its field_of_view ({self.camera.field_of_view:g} degrees)"
+                        if self.camera.intrinsics is None
+                        else "look at its intrinsics and extrinsics"
+                    )
+                )
+
+    def _check_reach(self, kept: Mapping[str, str]) -> None:
+        """Meshes that keep their scale must not reach the camera, nor vanish in a pixel: their units are wrong then."""
+        middle = [(c.low + c.high) / 2 for c in self.where.coordinates]
+        _, depth = self.camera.project(self.full_pose(torch.tensor(middle))[:3], self._aspect)
+        for identity, told in kept.items():
+            reach = self.extents.reach[self.identities.index(identity)]
+            pixels = float(reach * self._focal / depth * self.image_shape[1])
+            if not (reach < depth and pixels >= 1):
+                raise ValueError(
+                    f"meshes[{identity!r}] reaches {reach:.3g} {self.units} from its origin, and the camera is "
+                    f"{float(depth):.3g} {self.units} away, from where that is {pixels:.3g} pixels: its file's lengths "
+                    f"are taken for {told}; say by its units what they are"
                 )
 
 
@@ -381,7 +425,11 @@ def _sources(identities: Sequence[str], meshes: dict[str, BareMesh | MeshFile | 
 
 
 def _meshes(
-    sources: dict[str, MeshFile | str], colors: dict[str, RGB], sizes: dict[str, float], own: dict[str, RGB]
+    sources: dict[str, MeshFile | str],
+    colors: dict[str, RGB],
+    sizes: dict[str, float],
+    own: dict[str, RGB],
+    units: str | None,
 ) -> list[Mesh]:
     for name, given in (("colors", colors), ("sizes", sizes)):
         _check_names(name, given, list(sources))
@@ -391,17 +439,17 @@ def _meshes(
         if not 0 < size < math.inf:
             raise ValueError(f"sizes[{identity!r}] must be positive and finite, got {size}: 1 is the built-in size")
     return [
-        _mesh(source, colors.get(identity), identity, own).scaled(sizes.get(identity, 1.0))
+        _mesh(source, colors.get(identity), identity, own, units or "m").scaled(sizes.get(identity, 1.0))
         for identity, source in sources.items()
     ]
 
 
-def _mesh(source: MeshFile | str, color: RGB | None, identity: str, own: dict[str, RGB]) -> Mesh:
+def _mesh(source: MeshFile | str, color: RGB | None, identity: str, own: dict[str, RGB], units: str) -> Mesh:
     if isinstance(source, MeshFile):
         from renderers.mesh.files.building import built  # much to import, and wanted only here
 
         try:
-            return built(source, color)
+            return built(source, color, units)
         except ValueError as error:
             raise ValueError(f"meshes[{identity!r}] {error}") from error
     return BUILT_IN[source](own[source] if color is None else color)

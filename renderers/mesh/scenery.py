@@ -148,9 +148,9 @@ class Table:
 
 def check_eye(camera: Camera, table: Table) -> None:
     """ValueError unless the camera is above the table, where there is one."""
-    if table.width > 0 and not camera.position[1] > 0:
+    if table.width > 0 and not camera.eye[1] > 0:
         raise ValueError(
-            f"camera position {camera.position} is not above the table (y = 0), which would hide what stands on it: "
+            f"camera position {camera.eye} is not above the table (y = 0), which would hide what stands on it: "
             "give it a positive y, or draw no table (table width 0)"
         )
 
@@ -169,12 +169,10 @@ def paint_background(camera: Camera, table: Table, height: int, width: int) -> N
 
 def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Where each pixel's ray meets the plane ``y = 0``, (height, width, 3), and whether the table is there."""
-    rotation, focal = camera.rotation(), camera.focal()
-    y, x = np.mgrid[:height, :width] + 0.5
-    rays = np.stack([(2 * x - width) / height / focal, (1 - 2 * y / height) / focal, np.ones_like(x)], -1) @ rotation
+    rays = camera.lens(width / height).rays(height, width) @ camera.rotation()
     with np.errstate(divide="ignore", invalid="ignore"):
-        reach = -camera.position[1] / rays[..., 1]
-        ground = np.asarray(camera.position) + reach[..., None] * rays
+        reach = -camera.eye[1] / rays[..., 1]
+        ground = np.asarray(camera.eye) + reach[..., None] * rays
         inside = (reach > 0) & (np.abs(ground[..., [0, 2]]).max(-1) <= table.width / 2)
     return ground, inside
 
@@ -200,7 +198,10 @@ def pack(
     supersample: int,
     table: Table = Table(),
 ) -> Scenery:
-    """All that the kernels read, for images of ``background``'s size."""
+    """All that the kernels read, for images of ``background``'s size.
+
+    They know one focal length and an axis in the middle of the image: what else a lens does is in the ``rotation``.
+    """
     _, height, width = background.shape
     return Scenery(
         vertices=np.ascontiguousarray(np.concatenate([m.vertices for m in meshes]).T),
@@ -211,8 +212,8 @@ def pack(
         face_start=np.cumsum([0] + [len(m.faces) for m in meshes]).astype(np.int32),
         flat=np.array([bool((m.drawn == m.drawn[:, :1]).all()) for m in meshes]),
         closed=np.array([m.closed for m in meshes]),
-        rotation=camera.rotation().astype(np.float32),
-        eye=np.asarray(camera.position, np.float32),
+        rotation=(camera.lens(width / height).sheared(width / height) @ camera.rotation()).astype(np.float32),
+        eye=np.asarray(camera.eye, np.float32),
         focal=np.float32(camera.focal() * height / 2),
         ambient=np.float32(light.ambient) * np.asarray(light.ambient_color, np.float32),
         diffuse=np.float32(light.directed) * np.asarray(light.color, np.float32),

@@ -20,7 +20,7 @@ FULL_TURN = 2 * math.pi
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle mesh in its own frame (y up, resting on ``y = 0``).
+    """A triangle mesh in its own frame (y up, resting on ``y = 0`` unless it keeps its file's origin).
 
     Attributes:
         vertices: (V, 3) float32, world units.
@@ -31,6 +31,8 @@ class Mesh:
         closed: whether back faces can never be seen, and so need not be drawn.
         linear: (F,), the faces whose colours are linear numbers, as glTF's factors and vertex colours are; the others'
             are sRGB. None: all are sRGB. Images are sRGB: ``drawn`` has what is drawn.
+        up: the axis that points up in the frame that other programs have it in: of one that keeps its scale and origin
+            its file's own.
     """
 
     vertices: Array
@@ -39,6 +41,7 @@ class Mesh:
     symmetry: float
     closed: bool = True
     linear: NDArray[np.bool_] | None = None
+    up: str = "z"
 
     def scaled(self, size: float) -> "Mesh":
         """The mesh with its vertices multiplied by ``size``."""
@@ -63,6 +66,11 @@ class Mesh:
     def radius(self) -> float:
         """Largest horizontal distance of a vertex from the yaw axis, in world units."""
         return float(np.hypot(self.vertices[:, 0], self.vertices[:, 2]).max())
+
+    @property
+    def reach(self) -> float:
+        """Largest distance of a vertex from its origin, in world units."""
+        return float(np.linalg.norm(self.vertices.astype(np.float64), axis=1).max())
 
     @property
     def core(self) -> float:

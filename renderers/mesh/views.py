@@ -52,10 +52,18 @@ class Views:
 
     Args:
         names: of the coordinates, in order. camera, light, table: as they are otherwise.
+    Errors:
+        ValueError where the camera is to move about a target, and extrinsics say where it is, which has none.
     """
 
     def __init__(self, names: tuple[str, ...], camera: Camera, light: Light, table: Table) -> None:
         self.names, self.camera, self.light, self.table = names, camera, light, table
+        self._moves = [name for name in names if name in CAMERA]
+        if self._moves and camera.extrinsics is not None:
+            raise ValueError(
+                f"scene names {self._moves[0]}, which moves a camera about its target, and camera has extrinsics: "
+                "give position and target"
+            )
         off = np.subtract(camera.position, camera.target)
         distance = float(np.linalg.norm(off))
         self.usual = values_of(light) | {
@@ -73,15 +81,22 @@ class Views:
 
     def frame(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The cameras' rotations (..., 3, 3), rows right, up and forward, and eyes (..., 3)."""
-        away = _direction(self.column(values, "camera_azimuth"), self.column(values, "camera_elevation"))
+        if not self._moves:
+            rotation, eye = values.new_tensor(self.camera.rotation()), values.new_tensor(self.camera.eye)
+            return rotation.expand(*values.shape[:-1], 3, 3), eye.expand(*values.shape[:-1], 3)
+        azimuth = self.column(values, "camera_azimuth")
+        away = _direction(azimuth, self.column(values, "camera_elevation"))
         eye = values.new_tensor(self.camera.target) + self.column(values, "camera_distance").unsqueeze(-1) * away
-        upright = torch.zeros_like(away) + values.new_tensor([0.0, 1.0, 0.0])
-        right = torch.nn.functional.normalize(torch.linalg.cross(-away, upright), dim=-1)
+        right = torch.stack([azimuth.cos(), torch.zeros_like(azimuth), -azimuth.sin()], -1)
         return torch.stack([right, torch.linalg.cross(right, -away), -away], -2), eye
 
-    def rows(self, values: Tensor) -> NDArray[np.float32]:
-        """What kernels read of each scene (B, 21): rotation, eye, light, ambient and diffuse shares."""
+    def rows(self, values: Tensor, aspect: float) -> NDArray[np.float32]:
+        """What kernels read of each scene (B, 21): rotation, eye, light, ambient and diffuse shares.
+
+        ``aspect``: the images' width / height.
+        """
         rotation, eye = self.frame(values)
+        rotation = torch.from_numpy(self.camera.lens(aspect).sheared(aspect)).to(rotation) @ rotation
         light = _direction(self.column(values, "light_azimuth"), self.column(values, "light_elevation"))
         bright = self.column(values, "exposure").unsqueeze(-1)
         bright = bright**2.2 if self.light.linear else bright
@@ -95,12 +110,7 @@ class Views:
     def backgrounds(self, values: Tensor, height: int, width: int) -> Tensor:
         """The empty scenes (B, 3, height, width): each pixel's ray met with the table."""
         rotation, eye = self.frame(values.double())
-        y, x = (torch.arange(n, dtype=torch.double, device=values.device) + 0.5 for n in (height, width))
-        focal = self.camera.focal()
-        across, up = (2 * x - width) / height / focal, (1 - 2 * y / height) / focal
-        rays = torch.stack(
-            [across.expand(height, width), up[:, None].expand(height, width), torch.ones_like(across + up[:, None])], -1
-        )
+        rays = torch.from_numpy(self.camera.lens(width / height).rays(height, width)).to(values.device)
         rays = rays.view(1, -1, 3) @ rotation
         reach = -eye[:, None, 1] / rays[..., 1]
         ground = (eye[:, None] + reach.unsqueeze(-1) * rays)[..., [0, 2]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air_lightning.commands.formats.json_stream import write_keyed
-from air_lightning.commands.formats.world import about_z, flat, object_numbers, upright
+from air_lightning.commands.formats.world import about_z, flat, object_numbers, own_axes, upright
 from renderers.mesh.shapes import FULL_TURN, Mesh
 
 AT_ONCE = 256
@@ -28,7 +28,7 @@ def write_models(folder: Path, names: Sequence[str], meshes: Sequence[Mesh], uni
 
 def ply(mesh: Mesh, unit: float, name: str) -> str:
     """A mesh as PLY in text, three vertices of its own for each face, with normals and colours."""
-    corners = upright(mesh.vertices)[mesh.faces] * unit
+    corners = own_axes(mesh, upright(mesh.vertices))[mesh.faces] * unit
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
     colors = np.rint(mesh.drawn.clip(0, 1) * 255).astype(int)
@@ -43,25 +43,27 @@ def ply(mesh: Mesh, unit: float, name: str) -> str:
 
 
 def _info(mesh: Mesh, unit: float) -> dict[str, Any]:
-    points = upright(mesh.vertices) * unit
+    points = own_axes(mesh, upright(mesh.vertices)) * unit
     low, size = points.min(0), np.ptp(points, 0)
     info = {f"min_{axis}": float(value) for axis, value in zip("xyz", low)}
     info |= {f"size_{axis}": float(value) for axis, value in zip("xyz", size)}
-    return info | {"diameter": _diameter(points)} | _symmetries(mesh.symmetry)
+    info |= {"diameter": _diameter(points)} | _symmetries(mesh)
+    return info if mesh.up == "z" else info | {"up": mesh.up}
 
 
-def _symmetries(period: float) -> dict[str, Any]:
+def _symmetries(mesh: Mesh) -> dict[str, Any]:
     """Of turns about the upright axis: none is seen, or those by multiples of the period change nothing."""
-    if period == 0:
-        return {"symmetries_continuous": [{"axis": [0, 0, 1], "offset": [0, 0, 0]}]}
-    turns = [period * k for k in range(1, round(FULL_TURN / period))]
-    return {"symmetries_discrete": [_homogeneous(turn) for turn in turns]} if turns else {}
+    if mesh.symmetry == 0:
+        axis = [round(side) for side in flat(own_axes(mesh, np.array([0.0, 0.0, 1.0])))]
+        return {"symmetries_continuous": [{"axis": axis, "offset": [0, 0, 0]}]}
+    turns = [mesh.symmetry * k for k in range(1, round(FULL_TURN / mesh.symmetry))]
+    return {"symmetries_discrete": [_homogeneous(mesh, turn) for turn in turns]} if turns else {}
 
 
-def _homogeneous(angle: float) -> list[float]:
+def _homogeneous(mesh: Mesh, angle: float) -> list[float]:
     """A turn about the upright axis, (4, 4), row by row."""
     turn = np.eye(4)
-    turn[:3, :3] = about_z(angle)
+    turn[:3, :3] = own_axes(mesh, own_axes(mesh, about_z(angle)).T).T
     return flat(turn.round(15))
 
 

@@ -1,8 +1,8 @@
 """Poses of meshes as the pose benchmarks have them: in millimetres, in OpenCV's camera frame.
 
 World and models are turned so that z is up, x right and y away from the viewer; a model's origin stays where the
-renderer has it, at its foot. OpenCV's camera looks along z, x to the right and y down; (0, 0) is the middle of the
-upper left pixel.
+renderer has it, at its foot. Models that keep the scale and origin of their files keep the axes of these, too. OpenCV's
+camera looks along z, x to the right and y down; (0, 0) is the middle of the upper left pixel.
 """
 
 import re
@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from renderers.base import Renderer
-from renderers.mesh import MeshRenderer
+from renderers.mesh import Mesh, MeshRenderer
+from renderers.mesh.axes import MILLIMETRES
+from renderers.mesh.axes import UPRIGHT as AXES
 
 Float = NDArray[np.float64]
 POSE = ("x", "y", "z", "yaw")
-MILLIMETRES = 1000.0
-"""Of a world unit, which is taken for a metre."""
 NUMBERED = re.compile(r"(?:obj_)?(\d+)")
 OPENCV = np.diag([1.0, -1.0, 1.0])
 """From a camera's right, up and forward to right, down and forward."""
@@ -53,14 +53,15 @@ class World:
                 f"--format {form} is written for one camera and light, and here {', '.join(renderer.scene.names)} "
                 "may differ from image to image: choose another format"
             )
-        self.renderer, self.unit = renderer, MILLIMETRES
+        self.renderer = renderer
+        self.unit = MILLIMETRES[renderer.units or "m"]
+        """Millimetres of a world unit, which is taken for a metre where nobody says what it is."""
 
     @property
     def intrinsics(self) -> Float:
         """K (3, 3), pixels."""
         _, height, width = self.renderer.image_shape
-        focal = self.renderer.camera.focal() * height / 2
-        return np.array([[focal, 0, width / 2 - 0.5], [0, focal, height / 2 - 0.5], [0, 0, 1]])
+        return self.renderer.camera.lens(width / height).matrix(height, width)
 
     @property
     def rotation(self) -> Float:
@@ -79,10 +80,11 @@ class World:
         x, y, z, yaw = self.renderer.full_pose(torch.tensor(free, dtype=torch.float64)).tolist()[: len(POSE)]
         return x, y, z, yaw
 
-    def in_camera(self, pose: Mapping[str, float | None]) -> tuple[Float, Float]:
+    def in_camera(self, identity: int, pose: Mapping[str, float | None]) -> tuple[Float, Float]:
         """Model to camera: rotation (3, 3) and translation (3,), millimetres."""
         x, y, z, yaw = self.full_pose(pose)
-        return self.rotation @ about_z(yaw), self._in_camera(np.array([x, y, z]))
+        turned: Float = self.rotation @ about_z(yaw)
+        return own_axes(self.renderer.drawn_meshes[identity], turned), self._in_camera(np.array([x, y, z]))
 
     @property
     def _axes(self) -> Float:
@@ -91,7 +93,7 @@ class World:
 
     def _in_camera(self, point: Float) -> Float:
         """A point (3,) of the renderer's world in the camera's frame, millimetres."""
-        seen: Float = self._axes @ (point - np.array(self.renderer.camera.position, np.float64)) * self.unit
+        seen: Float = self._axes @ (point - np.array(self.renderer.camera.eye, np.float64)) * self.unit
         return seen
 
 
@@ -111,6 +113,11 @@ def upright(points: NDArray[np.float32]) -> Float:
     """Points (..., 3) of the renderer's world, or of a mesh of its, in frames with z up."""
     turned: Float = points.astype(np.float64) @ UPRIGHT.T
     return turned
+
+
+def own_axes(mesh: Mesh, rows: Float) -> Float:
+    """Rows (..., 3) of coordinates along a model's axes with z up as those along its own axes."""
+    return rows if mesh.up == "z" else rows @ UPRIGHT @ np.array(AXES[mesh.up], np.float64)
 
 
 def flat(array: Float) -> list[float]:

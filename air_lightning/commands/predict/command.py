@@ -8,7 +8,8 @@ a line of JSON for each image. With --format coco OUT/predictions.json has COCO'
 --format bop OUT/predictions.csv has poses as BOP's results have them (of MeshRenderer); with --format masks OUT/masks/
 has instance masks besides the lines. With --overlay OUT/overlays/ has the images with their objects marked. Images of
 another size than the model's are scaled to it, whatever their proportions, or with --tiles OVERLAP cut into tiles of
-that size, whose objects are put together again; boxes are in the pixels of the image as it was given. A model sees
+that size, whose objects are put together again; boxes are in the pixels of the image as it was given. With --reframe
+images in BOP's folders are cropped, filled up with black and scaled to what the model's camera would see. A model sees
 x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
 --model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
@@ -32,6 +33,7 @@ from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
+from air_lightning.commands.predict.cameras import Cameras
 from air_lightning.commands.predict.formats import FORMATS, Source
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_file
 from air_lightning.commands.predict.model import Model
@@ -63,9 +65,11 @@ def main(args: Sequence[str]) -> None:
             model.replace_background(MedianBackground())
         if options.tiles is not None:
             model.work_in_tiles(options.tiles)
+        cameras = Cameras(model.module.renderer, options.reframe)
+        model.view_of = cameras.view_of
         if model.waits:
             model.fit_background(some_images(files, model.input_format))
-        unread = run(model, files, options)
+        unread = run(model, files, options, cameras)
     except ValueError as error:
         exit_with(2, f"error: {error}")
     except KeyboardInterrupt as error:
@@ -90,6 +94,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--background", choices=("median",), help="behind the objects: the given images' median")
     parser.add_argument(
         "--tiles", type=int, metavar="OVERLAP", help="cut large images into tiles that overlap by so many pixels"
+    )
+    parser.add_argument(
+        "--reframe",
+        action="store_true",
+        help="see images as the model's camera would, by their scene_camera.json (BOP)",
     )
     parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
@@ -129,14 +138,16 @@ def some_images(files: Sequence[Path], input_format: InputFormat, most: int = LO
     return images[:: max(1, -(-len(images) // most))]
 
 
-def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int:
+def run(model: Model, files: Sequence[Path], options: argparse.Namespace, cameras: Cameras) -> int:
     """Predict and write; the number of files that could not be read.
 
     Raises:
-        ValueError: none could, and nothing was written; or the model's answer is not finite.
+        ValueError: none could, and nothing was written; or the model's answer is not finite; or poses are to be told in
+            the frame of another camera.
     """
-    reader = Reader(files, model.input_format)
     form = FORMATS[options.format](model.module.renderer, files)
+    in_camera = options.format == "bop" or getattr(model.module.renderer, "units", None) is not None
+    reader = Reader(files, model.input_format, cameras if in_camera else None)
     with output(options.output, form, options.overlay) as writer:
         images = iter(reader)
         while batch := list(itertools.islice(images, options.batch_size)):
@@ -171,13 +182,15 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace) -> int
 class Reader:
     """The images of files, each with its source; a file that cannot be read is said and left out.
 
+    Args:
+        cameras: by which they must be, if by any.
     Attributes:
         unread: files left out. scaled, stretched: images scaled to the model's size in their proportions and not.
         peak: the largest value of those of 16 bits.
     """
 
-    def __init__(self, files: Sequence[Path], input_format: InputFormat) -> None:
-        self.files, self.input_format = files, input_format
+    def __init__(self, files: Sequence[Path], input_format: InputFormat, cameras: Cameras | None = None) -> None:
+        self.files, self.input_format, self.cameras = files, input_format, cameras
         self.unread = self.scaled = self.stretched = self.peak = 0
 
     def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
@@ -190,7 +203,10 @@ class Reader:
                 continue
             self.peak = max(self.peak, peak)
             for index, image in enumerate(images):
-                self._count(image.original.size)
+                if self.cameras is not None:
+                    self.cameras.check(file, image.original.size)
+                if image.view is None:
+                    self._count(image.original.size)
                 yield Source(file, index, len(images)), image
 
     def _count(self, size: tuple[int, int]) -> None:

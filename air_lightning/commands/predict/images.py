@@ -15,6 +15,8 @@ from datamodules.image_files.levels import Levels
 from datamodules.image_files.npy import images_of
 from datamodules.image_files.raster import from_pillow
 from datamodules.image_files.record import RawImage
+from datamodules.image_files.store import ViewOf, whole
+from datamodules.image_files.view import View
 
 Shape = tuple[int, int, int]
 CHANNELS = (1, 3, 4)
@@ -25,10 +27,12 @@ class GivenImage(NamedTuple):
 
     Attributes:
         image: (C, H, W) as the model wants it. original: as it was given, for a screen, in 8 bits, grey or RGB.
+        view: what of it the model sees; None: all of it.
     """
 
     image: Tensor
     original: Image.Image
+    view: View | None = None
 
 
 class InputFormat(NamedTuple):
@@ -37,22 +41,27 @@ class InputFormat(NamedTuple):
     Attributes:
         shape: (C, H, W). levels: of the values of files and arrays. stretch: of the originals, which are only shown.
         tiled: larger ones keep their size, and smaller ones are a ValueError.
+        view_of: what is taken of an image, by its file and its width and height.
     """
 
     shape: Shape
     levels: Levels = Levels()
     stretch: Stretch = "linear"
     tiled: bool = False
+    view_of: ViewOf = whole
 
-    def __call__(self, raw: RawImage) -> GivenImage:
+    def __call__(self, raw: RawImage, path: Path | None = None) -> GivenImage:
         pixels = self.levels(raw)
+        view = None if path is None else self.view_of(path, (pixels.shape[1], pixels.shape[0]))
         if self.tiled:
             self._check(*pixels.shape[:2])
         size = None if self.tiled else self.shape[1:]
-        image = np.array(shaped_image(pixels, size, color=self.shape[0] == 3), np.float32)
+        shown = pixels if view is None else view.of(pixels)
+        image = np.array(shaped_image(shown, size, color=self.shape[0] == 3), np.float32)
         return GivenImage(
             torch.from_numpy(image / np.float32(255) if pixels.dtype == np.uint8 else image),
             displayed(pixels, self.stretch),
+            view,
         )
 
     def _check(self, height: int, width: int) -> None:
@@ -78,7 +87,7 @@ def from_file(path: Path, input_format: InputFormat) -> FileImages:
     """
     raws = raw_images(path)
     with reading(path):
-        return FileImages([input_format(raw) for raw in raws], max(input_format.levels.peak(raw) for raw in raws))
+        return FileImages([input_format(raw, path) for raw in raws], max(input_format.levels.peak(raw) for raw in raws))
 
 
 def from_given(given: Any, input_format: InputFormat) -> list[GivenImage]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.backgrounds import Background
+from air_lightning.commands.predict.cameras import whole_again
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
@@ -17,6 +18,7 @@ from air_lightning.runs.loading import load_module, named_run, shipped
 from air_lightning.runs.reading import read_config
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
+from datamodules.image_files.store import ViewOf, whole
 from renderers.spaces import Categorical
 
 
@@ -39,6 +41,8 @@ class Model:
             )
         self.module, self.levels, self.stretch = module.eval(), levels, stretch
         self.overlap: int | None = None
+        self.view_of: ViewOf = whole
+        """What it sees of an image, by its file and its width and height."""
 
     @classmethod
     def load(
@@ -56,7 +60,7 @@ class Model:
     @property
     def input_format(self) -> InputFormat:
         """How it wants its images."""
-        return InputFormat(self.image_shape, self.levels, self.stretch, tiled=self.overlap is not None)
+        return InputFormat(self.image_shape, self.levels, self.stretch, self.overlap is not None, self.view_of)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -150,8 +154,9 @@ class Model:
         """Explain one batch of images that are as the model wants them."""
         if self.overlap is not None:
             return [self._tiled(given, self.overlap, all_slots, segmented) for given in batch]
-        sizes = [given.original.size for given in batch]
-        return self._batch_predictions(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
+        sizes = [given.original.size if given.view is None else given.view.shape[::-1] for given in batch]
+        seen = self._batch_predictions(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
+        return [s if given.view is None else whole_again(s, given.view) for s, given in zip(seen, batch)]
 
     def _batch_predictions(
         self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool, segmented: bool

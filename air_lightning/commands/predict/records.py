@@ -13,6 +13,7 @@ from air_lightning.distributions import presence_weights
 from air_lightning.model.air import Inference
 from renderers.base import Renderer
 from renderers.compositing import each, masks
+from renderers.frames import Frames
 from renderers.spaces import Categorical
 
 CORNERS = torch.tensor([[-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
@@ -40,6 +41,9 @@ class FoundObject:
         confidence: posterior probability that it is there, q(n >= i | x) for the i-th object.
         segmentation: its visible pixels in the image given, as COCO's compressed run lengths, if they were asked for;
             those of a slot that is likelier absent are all that it would cover.
+        frames: where its model is, ``unit`` (m, cm or mm) and for ``world`` and ``camera`` the rotation ``R``, nine
+            numbers row by row, and the translation ``t``, model to frame (``Renderer.frames``); None: the renderer
+            does not know.
     """
 
     kind: str | None
@@ -51,6 +55,7 @@ class FoundObject:
     box: tuple[float, float, float, float] | None
     confidence: float
     segmentation: Segmentation | None = None
+    frames: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,8 @@ class Prediction:
 
     def record(self) -> dict[str, Any]:
         """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for, and ``scene``
-        where there is none."""
-        record: dict[str, Any] = _without_none(asdict(self), "slots", "segmentation", "scene", "scene_sd")
+        and ``frames`` where there are none."""
+        record: dict[str, Any] = _without_none(asdict(self), "slots", "segmentation", "scene", "scene_sd", "frames")
         return record
 
 
@@ -119,6 +124,7 @@ def predictions(
     scenes = _scenes(renderer, seen)
     columns = _columns(renderer, seen, sizes)
     masks = _masks(renderer, seen) if segmented else None
+    frames = _frames(renderer, seen)
     results = []
     for b, (width, height) in enumerate(sizes):
         row = [column[b] for column in columns]
@@ -127,9 +133,32 @@ def predictions(
         slots = tuple(_object(renderer, identities, *(part[i] for part in row)) for i in range(listed))
         if masks is not None:
             slots = tuple(replace(s, segmentation=_scaled(mask, width, height)) for s, mask in zip(slots, masks[b]))
+        if frames is not None:
+            slots = tuple(replace(s, frames=_placements(frames, (b, i))) for i, s in enumerate(slots))
         told = slots if all_slots else None
         results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told, *scenes[b]))
     return results
+
+
+def _frames(renderer: Renderer, seen: Inference) -> Frames | None:
+    """Of all slots; a turn that cannot be seen is none."""
+    what, where = seen.slots.what.cpu(), seen.slots.where.cpu().double()
+    if renderer.frames(what[:, :0], where[:, :0]) is None:
+        return None
+    identity = what if isinstance(renderer.what, Categorical) else torch.zeros(where.shape[:2], dtype=torch.long)
+    periods = renderer.where.periods(renderer.identity_count, where)[identity]
+    circular = torch.tensor([c.circular for c in renderer.where.coordinates])
+    nearest = where - periods * torch.where(periods > 0, where / periods.clamp_min(1e-9), 0.0).round()
+    unseen = circular & (periods == 0)
+    return renderer.frames(what, torch.where(circular, nearest, where).masked_fill(unseen, 0.0))
+
+
+def _placements(frames: Frames, place: tuple[int, int]) -> dict[str, Any]:
+    """Of one object, as JSON has them."""
+    told: dict[str, Any] = {"unit": frames.unit}
+    for name, (rotation, translation) in (("world", frames.world), ("camera", frames.camera)):
+        told[name] = {"R": _numbers(rotation[place].flatten()), "t": _numbers(translation[place])}
+    return told
 
 
 def _scenes(renderer: Renderer, seen: Inference) -> list[tuple[dict[str, float] | None, dict[str, float] | None]]:

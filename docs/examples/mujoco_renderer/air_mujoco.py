@@ -66,6 +66,8 @@ class MujocoScene(Renderer):
             )
         if supersample < 1:
             raise ValueError(f"supersample must be at least 1 (one sample a pixel, hard edges), got {supersample}")
+        if camera.intrinsics is not None:
+            raise ValueError("MuJoCo draws with a field_of_view, and camera has intrinsics: give the one for the other")
         place = [Coordinate(name, "world units", -reach, reach, position_step) for name in ("x", "z")]
         periods = tuple(IDENTITIES[identity][2] for identity in identities)
         yaw = Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods)
@@ -114,7 +116,7 @@ def scene_xml(identities: Sequence[str], camera: Camera, size: tuple[int, int]) 
       <default><geom contype="0" conaffinity="0"/></default>
       <worldbody>
         <light directional="true" dir="-0.5 0.35 -0.8" diffuse="0.6 0.6 0.6" specular="0 0 0" castshadow="false"/>
-        <camera name="eye" pos="{_text(_z_up(camera.position))}" xyaxes="{_text([*right, *up])}"
+        <camera name="eye" pos="{_text(_z_up(camera.eye))}" xyaxes="{_text([*right, *up])}"
           fovy="{camera.field_of_view}"/>
         <geom type="plane" size="2.3 2.3 1" rgba="0.55 0.55 0.5 1" group="{TABLE_GROUP}"/>
         {bodies}

@@ -10,7 +10,7 @@ from air_mujoco import TILES, MujocoScene
 
 from air_lightning.testing import check_renderer
 from renderers import MeshRenderer
-from renderers.mesh import Table
+from renderers.mesh import Camera, Intrinsics, Table
 
 if find_spec("mujoco") is None:
     pytest.skip("MuJoCo is not installed: pip install mujoco", allow_module_level=True)
@@ -62,6 +62,10 @@ def test_more_objects_than_fit_into_one_buffer() -> None:
         ),
         ({"identities": ()}, "identities must be one to 5 of box, sphere, cylinder, capsule, got []"),
         ({"supersample": 0}, "supersample must be at least 1 (one sample a pixel, hard edges), got 0"),
+        (
+            {"camera": Camera(intrinsics=Intrinsics(40.0, 40.0, 9.0, 7.0, (16, 20)))},
+            "MuJoCo draws with a field_of_view, and camera has intrinsics: give the one for the other",
+        ),
     ],
 )
 def test_it_refuses(arguments: dict[str, Any], said: str) -> None:

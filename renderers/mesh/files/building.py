@@ -1,10 +1,12 @@
 """How a mesh file becomes a ``Mesh``."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from renderers.mesh.axes import MILLIMETRES
 from renderers.mesh.files.decimation import decimated
 from renderers.mesh.files.painting import Soup, painted
 from renderers.mesh.files.part import Array, Part
@@ -19,8 +21,8 @@ RGB = tuple[float, float, float]
 LEAST_AREA = 1e-14  # of a triangle that can be seen, the file's extent being 1: less is rounding
 
 
-def built(source: MeshFile, color: RGB | None) -> Mesh:
-    """The mesh in a file, of ``color`` where that is given, 1 world unit in size.
+def built(source: MeshFile, color: RGB | None, units: str = "m") -> Mesh:
+    """The mesh in a file, of ``color`` where that is given, 1 world unit in size; or with its own, in these ``units``.
 
     Errors:
         ValueError, naming the file, where it is not there, cannot be read or drawn, or a package is missing.
@@ -30,7 +32,7 @@ def built(source: MeshFile, color: RGB | None) -> Mesh:
         if path.suffix.lower() not in FORMATS:
             shapes, formats = ", ".join(BUILT_IN), ", ".join(FORMATS)
             raise ValueError(f"neither a built-in shape ({shapes}) nor a mesh file by its ending ({formats})")
-        mesh = _built(path, source, color)
+        mesh = _built(path, source, color, _factor(path, source, units))
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
     if source.up is None and not FORMATS[path.suffix.lower()].sure:
@@ -38,9 +40,24 @@ def built(source: MeshFile, color: RGB | None) -> Mesh:
     return mesh
 
 
-def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
-    parts = _with_area(read_parts(path))
-    place = standing(np.concatenate([part.corners for part in parts]), source.up or FORMATS[path.suffix.lower()].up)
+def _factor(path: Path, source: MeshFile, units: str) -> float | None:
+    """What the file's lengths are multiplied by; None: what makes it fit."""
+    if source.scale == "fit":
+        return None
+    own = source.units or FORMATS[path.suffix.lower()].units
+    if own is None:
+        raise ValueError(
+            f"it is to keep its scale, and {path.suffix} files do not say what their lengths are: give its units, one "
+            f"of {', '.join(MILLIMETRES)}"
+        )
+    return MILLIMETRES[own] / MILLIMETRES[units]
+
+
+def _built(path: Path, source: MeshFile, color: RGB | None, factor: float | None) -> Mesh:
+    parts, up = _with_area(read_parts(path)), source.up or FORMATS[path.suffix.lower()].up
+    place = standing(np.concatenate([part.corners for part in parts]), up)
+    if factor is not None:  # all is done at size 1, about the file's own origin
+        place[:3, 3] = 0
     parts = [part._replace(corners=moved(part.corners, place)) for part in parts]
     if color is not None:
         parts = [
@@ -48,7 +65,8 @@ def _built(path: Path, source: MeshFile, color: RGB | None) -> Mesh:
         ]
     shape, soup = _triangles(parts, source)
     closed, clockwise = sides(shape)
-    return _mesh(soup._replace(colors=soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)
+    mesh = _mesh(soup._replace(colors=soup.colors.clip(0, 1)), source.symmetry, closed, clockwise)
+    return mesh if factor is None else replace(mesh.scaled(factor / float(np.linalg.norm(place[0, :3]))), up=up)
 
 
 def _with_area(parts: list[Part]) -> list[Part]:
@@ -66,7 +84,8 @@ def _triangles(parts: list[Part], source: MeshFile) -> tuple[Array, Soup]:
     most, detail = source.faces or math.inf, source.detail
     if sum(len(part.corners) for part in parts) > most:
         soup = decimated(parts, int(most))
-        soup.corners[..., 1] -= soup.corners[..., 1].min()
+        if source.scale == "fit":
+            soup.corners[..., 1] -= soup.corners[..., 1].min()
         return soup.corners, soup
     soup = painted(parts, detail)
     while len(soup.corners) > most:

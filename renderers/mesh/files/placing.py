@@ -7,18 +7,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from renderers.mesh.axes import UPRIGHT
+
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-# rows: our x (right), y (up), z (towards the viewer) in the file's axes; rotations, so nothing is mirrored
-UPRIGHT: dict[str, list[list[int]]] = {
-    "x": [[0, -1, 0], [1, 0, 0], [0, 0, 1]],
-    "y": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-    "z": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
-    "-x": [[0, 1, 0], [-1, 0, 0], [0, 0, 1]],
-    "-y": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
-    "-z": [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
-}
 ALIKE = 1e-6  # of the object's size: corners as near as that are one vertex
 INSIDE = 1 + 1e-9
 

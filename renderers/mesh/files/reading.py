@@ -14,19 +14,20 @@ from renderers.mesh.files.texts import BROKEN
 class Format(NamedTuple):
     """How files of an ending are read. ``up``: the axis that points up, by the format's definition (glTF) or by the
     habit of the programs that write it (OBJ, and STL, whose z is that of the layers in printing); ``sure``: whether
-    there is such a habit, as PLY has none."""
+    there is such a habit, as PLY has none. ``units``: of its lengths, by its definition; None: it says nothing."""
 
     read: Callable[[Path], list[Part]]
     up: str
     sure: bool
+    units: str | None = None
 
 
 FORMATS = {
     ".obj": Format(obj.read, "y", True),
     ".ply": Format(ply.read, "z", False),
     ".stl": Format(stl.read, "z", True),
-    ".glb": Format(gltf.read, "y", True),
-    ".gltf": Format(gltf.read, "y", True),
+    ".glb": Format(gltf.read, "y", True, "m"),
+    ".gltf": Format(gltf.read, "y", True, "m"),
 }
 
 

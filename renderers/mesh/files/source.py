@@ -3,16 +3,17 @@
 import math
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import Namespace
 from jsonargparse.typing import Path as ConfigPath
 from jsonargparse.typing import register_type
 
+from renderers.mesh.axes import Unit, check_axis, check_unit
 from renderers.mesh.scenery import check_color
 from renderers.mesh.shapes import BUILT_IN, Mesh
 
-AXES = ("x", "y", "z", "-x", "-y", "-z")
+SCALES = ("fit", "keep")
 
 
 class MeshPath(str):
@@ -51,7 +52,7 @@ register_type(BareMesh, _to_config, _as_mesh_file)
 class MeshFile:
     """A mesh file and how to read it. The mesh is turned upright, stands on the table over its middle (its surface's
     centre of mass), and is scaled until the larger of its height and the diameter of the smallest circle around it,
-    seen from above, is 1 world unit.
+    seen from above, is 1 world unit; or it keeps the scale and the origin that its file gives it.
 
     Attributes:
         path: OBJ, PLY, STL, GLB or glTF; or the name of a built-in shape.
@@ -61,8 +62,12 @@ class MeshFile:
             symmetry, 4 for a square table; 0 where no turn can be seen. Null: found from shape and colours.
         faces: the most triangles: a finer mesh is decimated (with the package fast-simplification), a texture is drawn
             with fewer. Null: all of them.
-        detail: length (world units, the object's size being 1) down to which textured faces are cut where the texture
-            changes; every piece has the texture's mean colour there.
+        detail: length (the object's size being 1) down to which textured faces are cut where the texture changes; every
+            piece has the texture's mean colour there.
+        scale: `fit`: to size 1, as said above. `keep`: the file's lengths are true and so is its origin, which is the
+            object's place and what it turns about: a pose is then one of the file's frame.
+        units: of the file's lengths, with `keep`. Null: metres of GLB and glTF, which are in metres by definition;
+            other files do not say it.
     """
 
     path: MeshPath | str
@@ -70,10 +75,13 @@ class MeshFile:
     symmetry: int | None = None
     faces: int | None = None
     detail: float = 0.1
+    scale: Literal["fit", "keep"] = "fit"
+    units: Unit | None = None
 
     def __post_init__(self) -> None:
-        if self.up is not None and self.up not in AXES:
-            raise ValueError(f"mesh up must be one of {', '.join(AXES)}, got {self.up!r}")
+        if self.up is not None:
+            check_axis("mesh up", self.up)
+        self._check_scale()
         if self.symmetry is not None and self.symmetry < 0:
             raise ValueError(
                 f"mesh symmetry must not be negative, got {self.symmetry}: how many times in a full turn the object "
@@ -84,6 +92,19 @@ class MeshFile:
         if not 0 < self.detail < math.inf:
             raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.1 is a tenth of the object's size")
 
+    def _check_scale(self) -> None:
+        if self.scale not in SCALES:
+            raise ValueError(f"mesh scale must be one of {', '.join(SCALES)}, got {self.scale!r}")
+        if self.units is not None:
+            check_unit("mesh units", self.units)
+        if self.scale == "fit" and self.units is not None:
+            raise ValueError(
+                f"mesh units are {self.units}, and its scale is fit, which makes it 1 world unit in size whatever its "
+                "file says: give scale: keep, or leave units out"
+            )
+        if self.scale == "keep" and self.path in BUILT_IN:
+            raise ValueError(f"mesh scale keep is of files, and {self.path} is a built-in shape: leave it out")
+
 
 def read_mesh(
     path: str | PathLike[str],
@@ -93,13 +114,17 @@ def read_mesh(
     faces: int | None = None,
     detail: float = 0.1,
     color: tuple[float, float, float] | None = None,
+    scale: Literal["fit", "keep"] = "fit",
+    units: Unit | None = None,
+    scene_units: Unit = "m",
 ) -> Mesh:
-    """The mesh in a file as the renderer draws it: upright, on ``y = 0``, 1 world unit in size.
+    """The mesh in a file as the renderer draws it: upright, on ``y = 0``, 1 world unit in size; or as it is.
 
     Args:
         path: OBJ, PLY, STL, GLB or glTF, by its ending.
-        up, symmetry, faces, detail: see ``MeshFile``.
+        up, symmetry, faces, detail, scale, units: see ``MeshFile``.
         color: RGB in [0, 1] for all of it; None: the file's colours.
+        scene_units: of the mesh given back, with scale `keep`.
 
     Warns:
         UserWarning where the file's axis that points up cannot be known and is not given, and where it lacks materials.
@@ -111,4 +136,5 @@ def read_mesh(
 
     if color is not None:
         check_color("color", color)
-    return built(MeshFile(str(path), up, symmetry, faces, detail), color)
+    check_unit("scene_units", scene_units)
+    return built(MeshFile(str(path), up, symmetry, faces, detail, scale, units), color, scene_units)

@@ -15,7 +15,7 @@ UNKNOWN = -1
 
 
 class BOP(Format):
-    """`predictions.csv`; t is in millimetres, a world unit being a metre.
+    """`predictions.csv`; t is in millimetres, a world unit being a metre unless the renderer's units say otherwise.
 
     Images of BOP's folders, `000001/rgb/000005.png`, have their own numbers; others are numbered in their order, in
     scene 0. A model's turn that cannot be seen is written as none.
@@ -44,7 +44,8 @@ class BOP(Format):
         place = place_of(source.file) if self._is_bop else None
         scene, image = (0, number) if place is None else place
         for found in prediction.slots or prediction.objects:
-            rotation, translation = self.world.in_camera(found.pose)
+            identity = self.world.renderer.identities.index(str(found.kind))
+            rotation, translation = self.world.in_camera(identity, found.pose)
             pose = (" ".join(f"{value:.9g}" for value in flat(part)) for part in (rotation, translation))
             told = (scene, image, self._objects[str(found.kind)], found.confidence, *pose, UNKNOWN)
             self._lines.write(",".join(str(part) for part in told) + "\n")

@@ -23,8 +23,9 @@ PARTS = ("rgb", "depth", "mask", "mask_visib")
 class BOP(Format):
     """`camera.json`, `models/`, and a folder for the split with scenes of at most 1000 images, 000000, 000001, ...
 
-    Millimetres, a world unit is a metre; frames as ``air_lightning.commands.formats.world`` says. Depth is of objects
-    alone. `obj_id` is 1 for the first identity, or the number in its name (obj_000005).
+    Millimetres, a world unit being a metre unless the renderer's units say otherwise; frames as
+    ``air_lightning.commands.formats.world`` says. Depth is of objects alone. `obj_id` is 1 for the first identity, or
+    the number in its name (obj_000005).
     """
 
     name = "bop"
@@ -71,7 +72,7 @@ class BOP(Format):
             _write_targets(self.folder / "test_targets_bop19.json", rows)
 
     def _pose(self, thing: Thing) -> Row:
-        rotation, translation = self.world.in_camera(thing.pose)
+        rotation, translation = self.world.in_camera(thing.identity, thing.pose)
         return {"cam_R_m2c": flat(rotation), "cam_t_m2c": flat(translation), "obj_id": self._numbers[thing.identity]}
 
     def _camera(self) -> Row:
@@ -90,7 +91,8 @@ class BOP(Format):
 
     def _depth_step(self) -> float:
         """Millimetres of one step of the depth images: 0.1, or the least power of ten by which 16 bits reach."""
-        where, radius = self.world.renderer.where, max(mesh.radius for mesh in self.world.renderer.drawn_meshes)
+        where, extents = self.world.renderer.where, self.world.renderer.extents
+        radius = max(mesh.radius for mesh in self.world.renderer.drawn_meshes) - min(extents.low)
         sides = np.array([(c.low, c.high) for c in where.coordinates])
         corners = np.array(np.meshgrid(*sides)).reshape(len(sides), -1).T
         points = self.world.renderer.full_pose(torch.from_numpy(corners))[:, :3].numpy() * self.world.unit

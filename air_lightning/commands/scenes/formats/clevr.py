@@ -24,6 +24,10 @@ MARGIN = 0.2
 """How far an object must lie beyond another to be on that side of it, as CLEVR has it."""
 
 
+STRAIGHT = 1e-3
+"""A camera whose axis is as near the upright one looks straight down: what is behind lies above in the image."""
+
+
 class CLEVR(Format):
     """`images/CLEVR_<split>_000000.png`, `scenes/CLEVR_<split>_scenes.json`, `masks/`, `depth/`.
 
@@ -64,7 +68,8 @@ class CLEVR(Format):
     def _object(self, thing: Thing) -> Row:
         x, y, z, yaw = self.world.full_pose(thing.pose)
         look = self._looks[thing.identity]
-        middle = y + self.world.renderer.heights[thing.identity] / 2
+        extents = self.world.renderer.extents
+        middle = y + (extents.low[thing.identity] + extents.high[thing.identity]) / 2
         return {"shape": thing.name} | look | {
             "3d_coords": [x, -z, middle],
             "rotation": math.degrees(yaw),
@@ -80,8 +85,9 @@ class CLEVR(Format):
 
     def _sides(self) -> dict[str, list[float]]:
         """Unit vectors of the world in which an object lies right of another as the camera sees them, and so on."""
-        right, _, forward = self.world.renderer.camera.rotation() @ UPRIGHT.T
-        forward = np.array([forward[0], forward[1], 0])
+        right, up, forward = self.world.renderer.camera.rotation() @ UPRIGHT.T
+        ahead = up if np.hypot(forward[0], forward[1]) < STRAIGHT else forward
+        forward = np.array([ahead[0], ahead[1], 0])
         forward /= np.linalg.norm(forward)
         vectors = {"right": right, "behind": forward, "above": np.array([0.0, 0.0, 1.0])}
         vectors |= {"left": -right, "front": -forward, "below": -vectors["above"]}
