@@ -16,7 +16,7 @@ WRONG = {
     "unknown identity": (["--model.renderer.identities", "[cube,mug]"], "unknown identity 'mug'"),
     "too few slots": (["--model.slots", "2"], "the model has 2 slots and the data holds scenes of up to 3 objects"),
     "out of view": (["--model.renderer.x", "[-9,9]"], "reaches outside the camera's view: x=-9"),
-    "malformed YAML": (["--model.lr", "{a:[0,1]}"], "--model.lr"),
+    "malformed YAML": (["--model.lr", "{a:[0,1]}"], "model.lr: Expected a"),
     "a number for a table": (["--model.renderer.scene", "3"], "model.renderer.scene"),
     "negative distance": (["--data.apart", "-1"], "data.apart and noise must not be negative, got apart=-1.0"),
     "too crowded": (["--data.apart", "5"], "could not place 3 objects 5.0 apart in 2000 tries"),
