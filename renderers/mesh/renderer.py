@@ -14,13 +14,15 @@ from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, held
 from renderers.mesh.backends import make_backend
+from renderers.mesh.built_in import BUILT_IN, COLORS
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.files import BareMesh, MeshFile
 from renderers.mesh.rasterizer import NEAR
-from renderers.mesh.scenery import RGB, WHITE, Light, Table, check_color, check_eye, pack, paint_background
-from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.mesh.scenery import WHITE, Light, check_eye, pack, paint_background
+from renderers.mesh.shapes import RGB, Mesh, check_color
 from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
+from renderers.mesh.table import Table
 from renderers.mesh.views import CAMERA, Views
 from renderers.mesh.views import coordinates as view_coordinates
 from renderers.pixel_loss import PixelLoss

@@ -9,8 +9,8 @@ from jsonargparse import Namespace
 from jsonargparse.typing import Path as ConfigPath
 from jsonargparse.typing import register_type
 
-from renderers.mesh.scenery import check_color
-from renderers.mesh.shapes import BUILT_IN, Mesh
+from renderers.mesh.built_in import BUILT_IN
+from renderers.mesh.shapes import Mesh, check_color
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")
 
