@@ -134,6 +134,14 @@ class Renderer(nn.Module, ABC):
         """
         return {"x": image[..., 0], "y": image[..., 1]}
 
+    def facing(self, image: Tensor) -> dict[str, Tensor]:
+        """By name, the angles (...) at which objects seen at image coordinates (..., 2) show the viewer one side.
+
+        What an image tells of an angle is how far it is from this one. Default: none, and 0 is that angle everywhere,
+        which is right where the viewer stays.
+        """
+        return {}
+
     def window(self, where: Tensor) -> Tensor:
         """The affine map (..., 2, 3) from a window's own coordinates (u, v, 1) in [-1, 1] to image coordinates.
 

@@ -285,6 +285,15 @@ class MeshRenderer(Renderer):
         point = self.camera.unproject(image, foot + lift, width / height, self._frame(image))
         return {name: point[..., axis] for name, axis in (("x", 0), ("z", 2)) if name in self.where.names}
 
+    def facing(self, image: Tensor) -> dict[str, Tensor]:
+        """The yaw (...) that faces the camera from where an object is seen; nothing where cameras stay."""
+        if self._views is None or "yaw" not in self.where.names or not set(CAMERA) & set(self._views.names):
+            return {}
+        _, eye = self._views.frame(self.scene_of(image))
+        seen = self.unproject(image)
+        x, z = (seen[name] if name in seen else self._fixed[name] for name in ("x", "z"))
+        return {"yaw": torch.atan2(eye[..., 0] - x, eye[..., 2] - z)}
+
     def _frame(self, where: Tensor) -> tuple[Tensor, Tensor] | None:
         """The cameras that see poses or places (..., P); None: all the same."""
         return None if self._views is None else self._views.frame(self.scene_of(where))
