@@ -397,18 +397,6 @@ class Renderer(nn.Module, ABC):
         return downsample(compose(layers, ground, self.compositing), self.image_shape[1])
 
     @torch.no_grad()
-    def extended(self, canvas: Tensor, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
-        """The canvas (B, C, H, W) of slots ``what`` (B, n, ...) and ``where`` (B, n, P), no gradient.
-
-        ``canvas``: that of all but the last, over which the last is laid where depth does not matter.
-        """
-        if self.compositing != "zbuffer":
-            layer = self.layers(what[:, -1:], where[:, -1:])
-            if layer.shade is None and layer.color.shape[-2:] == canvas.shape[-2:]:
-                return compose(layer, canvas, self.compositing)[:, -1]
-        return self.render(what, where, background)[:, -1]
-
-    @torch.no_grad()
     def swap_scores(
         self,
         what: Tensor,

@@ -97,7 +97,7 @@ def cup(color: RGB) -> Mesh:
     arc = np.linspace(-math.pi / 2, math.pi / 2, 6)
     bow = [(0.25 + 0.24 * math.cos(a), 0.28 + 0.17 * math.sin(a)) for a in arc]
     ends = ((0.195, 0.11), (0.22, 0.45))
-    return joined([body, swept([ends[0], *bow, ends[1]], 0.045, 0.06, 0.8, 5)], color, FULL_TURN)
+    return joined([body, swept([ends[0], *bow, ends[1]], 0.05, 0.07, 0.8, 5)], color, FULL_TURN)
 
 
 def pan(color: RGB) -> Mesh:
@@ -107,7 +107,7 @@ def pan(color: RGB) -> Mesh:
     """
     profile = [(0.0, 0.0), (0.32, 0.0), (0.38, 0.16), (0.35, 0.16), (0.3, 0.03), (0.0, 0.03)]
     bowl = turned(profile, [1.0, 1.0, 1.0, 0.7, 0.7], 18, center=-0.08)
-    handle = swept([(0.26, 0.09), (0.42, 0.14), (0.64, 0.17)], 0.03, 0.06, 0.5)
+    handle = swept([(0.26, 0.09), (0.42, 0.14), (0.64, 0.17)], 0.03, 0.08, 0.5)
     return joined([bowl, handle], color, FULL_TURN)
 
 
