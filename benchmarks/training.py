@@ -64,9 +64,12 @@ class Fit:
     def result(self) -> dict[str, float]:
         """Medians over the turns, and the whole fit's peak memory, MiB."""
         self._go_on()
-        assert self._process.stdout is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdout.read()
         _, status, used = os.wait4(self._process.pid, 0)
+        self._process.returncode = status
+        for file in (self._process.stdin, self._process.stdout, self._log):
+            file.close()
         if status:
             self._fail()
         middle = {name: median(turn[name] for turn in self.turns) for name in self.turns[0]}
