@@ -71,7 +71,7 @@ class Turns(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = peak(resource.getrusage(resource.RUSAGE_SELF))
         for owner, part, names in (
-            (pl_module.renderer, "renderer", ("render", "swap_scores")),
+            (pl_module.renderer, "renderer", ("render", "swap_scores", "draw")),
             (pl_module.network, "network", ("propose", "appearance")),
             (pl_module, "network", ("backward",)),
             (trainer.train_dataloader.dataset, "data", ("__getitems__",)),  # type: ignore[union-attr]

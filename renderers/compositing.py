@@ -92,6 +92,16 @@ def joined(before: Layer, after: Layer, rule: Compositing) -> Layer:
     return Layer(after.color + through.unsqueeze(-3) * before.color, depth, alpha, shade)
 
 
+def let_through(layer: Layer, rule: Compositing) -> Tensor:
+    """The share (..., H, W) of the background that is seen behind one layer, or behind several that were ``joined``."""
+    through = torch.ones_like(layer.depth).to(layer.color)
+    if rule == "zbuffer":
+        through = layer.depth.isinf().to(layer.color)
+    elif rule == "over" and layer.alpha is not None:
+        through = 1 - layer.alpha
+    return through if layer.shade is None else through * layer.shade
+
+
 def transmittance(layers: Layer, rule: Compositing) -> Tensor:
     """The share (..., N + 1, H, W) of the background that is seen in each prefix canvas of N layers.
 

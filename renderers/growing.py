@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from renderers.base import Renderer
-from renderers.compositing import Layer, downsample, each, joined, transmittance
+from renderers.compositing import Layer, downsample, joined, let_through
 
 
 class GrowingCanvas:
@@ -23,6 +23,5 @@ class GrowingCanvas:
         """The canvas (B, C, H, W) with one slot more, ``what`` (B, ...) at ``where`` (B, P). No gradient."""
         layer, rule = self.renderer.draw(what, where), self.renderer.compositing
         self._front = layer if self._front is None else joined(self._front, layer, rule)
-        seen = transmittance(each(lambda part: part.unsqueeze(1), self._front), rule)[:, -1]
-        canvas = self._front.color + seen.unsqueeze(1) * self._ground
+        canvas = self._front.color + let_through(self._front, rule).unsqueeze(1) * self._ground
         return downsample(canvas.unsqueeze(1), self.renderer.image_shape[1]).squeeze(1)
