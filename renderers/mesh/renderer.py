@@ -165,6 +165,7 @@ class MeshRenderer(Renderer):
         self._check_view()
         self._drawn, self._backend_name = drawn, backend
         self._finer: dict[tuple[int, torch.device], MeshRenderer] = {}
+        self._empty: Tensor | None = None  # the scenes without objects, once they have been drawn
         self._set_samples(supersample)
 
     def _set_samples(self, supersample: int) -> None:
@@ -187,7 +188,7 @@ class MeshRenderer(Renderer):
     def scene_changed(self) -> None:
         assert self._views is not None
         self._backend = self._backend.viewed(self._views.rows(self.scene_values.detach().double()))
-        self._finer = {}
+        self._finer, self._empty = {}, None
 
     def finer(self, factor: int) -> Renderer:
         if factor == 1:
@@ -225,8 +226,10 @@ class MeshRenderer(Renderer):
     def background(self) -> Tensor:
         if self._views is None:
             return self.get_buffer("_background")
-        samples = (side * self.supersample for side in self.image_shape[1:])
-        return self._views.backgrounds(self.scene_values.detach(), *samples)
+        if self._empty is None:
+            samples = (side * self.supersample for side in self.image_shape[1:])
+            self._empty = self._views.backgrounds(self.scene_values.detach(), *samples)
+        return self._empty
 
     @torch.no_grad()
     def draw(self, what: Tensor, where: Tensor) -> Layer:

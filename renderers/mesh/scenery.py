@@ -123,9 +123,8 @@ def check_eye(camera: Camera, table: Table) -> None:
 def paint_background(camera: Camera, table: Table, height: int, width: int) -> NDArray[np.float32]:
     """The empty scene (3, height, width): each pixel's ray met with the table."""
     ground, inside = _ground(camera, table, height, width)
-    seen = np.where(inside[..., None], ground[..., [0, 2]], np.nan)
-    colors = table.colors_at(torch.from_numpy(seen)).numpy()
-    return np.ascontiguousarray(colors.transpose(2, 0, 1), np.float32)
+    x, z = (torch.from_numpy(np.where(inside, ground[..., axis], np.nan)).flatten() for axis in (0, 2))
+    return np.ascontiguousarray(table.colors_at(x, z).numpy().reshape(3, height, width), np.float32)
 
 
 def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

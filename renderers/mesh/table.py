@@ -45,20 +45,22 @@ class Table:
                 f"a table has checks or wood, got checker {self.checker} and grain {self.grain}: leave one of them null"
             )
 
-    def colors_at(self, ground: Tensor) -> Tensor:
-        """RGB (..., 3) at points x, z (..., 2) of the plane ``y = 0``; beyond the table, and at NaN, ``beyond``."""
-        inside = ground.abs().amax(-1) <= self.width / 2
-        place = torch.where(inside.unsqueeze(-1), ground, 0.0) / max(self.width, 1e-9) + 0.5
-        share = self._share(place * self.squares).unsqueeze(-1)
-        second = ground.new_tensor(self.checker or self.grain or self.color)
-        mixed = torch.lerp(ground.new_tensor(self.color), second, share)
-        return torch.where(inside.unsqueeze(-1), mixed, ground.new_tensor(self.beyond))
+    def colors_at(self, x: Tensor, z: Tensor) -> Tensor:
+        """RGB (..., 3, P) at points x, z (..., P) of the plane ``y = 0``; beyond the table, and at NaN, ``beyond``."""
+        half, side = self.width / 2, max(self.width, 1e-9) / self.squares
+        share = self._share((x + half) / side, (z + half) / side).unsqueeze(-2)
+        inside = torch.maximum(x.abs(), z.abs()).unsqueeze(-2) <= half
+        rgb = self.color, self.checker or self.grain or self.color, self.beyond
+        color, second, beyond = (x.new_tensor(part).unsqueeze(-1) for part in rgb)
+        return torch.where(inside, color + share * (second - color), beyond)
 
-    def _share(self, place: Tensor) -> Tensor:
-        """How much (...) of the second colour there is at places (..., 2), a square or board being 1 wide."""
+    def _share(self, along: Tensor, across: Tensor) -> Tensor:
+        """How much (...) of the second colour there is at places (...), a square or board being 1 wide."""
         if self.grain is not None:
-            return wood(*place.unbind(-1))
-        return place.floor().sum(-1).remainder(2)
+            return wood(along, across)
+        if self.checker is not None:
+            return (along.floor() + across.floor()).remainder(2)
+        return torch.zeros_like(along)
 
 
 def wood(along: Tensor, across: Tensor) -> Tensor:
@@ -70,5 +72,6 @@ def wood(along: Tensor, across: Tensor) -> Tensor:
     own, within = (board * GOLDEN).remainder(1), across - board
     wave = 0.15 * torch.sin(2 * math.pi * (0.21 * along + own)) + 0.05 * torch.sin(2 * math.pi * (0.55 * along - own))
     rings = 0.5 - 0.5 * torch.cos(2 * math.pi * (1 + own) * (within + wave + own))
-    joint = ((within - 0.5).abs() * 2) ** 12
+    edge = (2 * within - 1).square().square()
+    joint = edge * edge * edge
     return (0.25 + 0.5 * own) * rings * (1 - joint) + joint

@@ -95,19 +95,17 @@ class Views:
 
     def backgrounds(self, values: Tensor, height: int, width: int) -> Tensor:
         """The empty scenes (B, 3, height, width): each pixel's ray met with the table."""
-        rotation, eye = self.frame(values.double())
-        y, x = (torch.arange(n, dtype=torch.double, device=values.device) + 0.5 for n in (height, width))
+        rotation, eye = (part.float() for part in self.frame(values.double()))
+        y, x = (torch.arange(n, device=values.device) + 0.5 for n in (height, width))
         focal = self.camera.focal()
         across, up = (2 * x - width) / height / focal, (1 - 2 * y / height) / focal
-        rays = torch.stack(
-            [across.expand(height, width), up[:, None].expand(height, width), torch.ones_like(across + up[:, None])], -1
-        )
-        rays = rays.view(1, -1, 3) @ rotation
-        reach = -eye[:, None, 1] / rays[..., 1]
-        ground = (eye[:, None] + reach.unsqueeze(-1) * rays)[..., [0, 2]]
-        image = self.table.colors_at(torch.where(reach.unsqueeze(-1) > 0, ground, math.nan))
-        image = (image * self.column(values, "exposure").view(-1, 1, 1)).clamp(max=1)
-        return image.mT.reshape(-1, 3, height, width).float().contiguous()
+        level = [across.expand(height, width), up[:, None].expand(height, width), torch.ones(height, width).to(across)]
+        rays = (rotation.mT.reshape(-1, 3) @ torch.stack(level).flatten(1)).view(-1, 3, height * width)
+        reach = -eye[:, 1, None] / rays[:, 1]
+        x, z = (eye[:, axis, None] + reach * rays[:, axis] for axis in (0, 2))
+        image = self.table.colors_at(torch.where(reach > 0, x, math.nan), z)
+        image = (image * self.column(values, "exposure").float().view(-1, 1, 1)).clamp_(max=1)
+        return image.view(-1, 3, height, width)
 
 
 def _direction(azimuth: Tensor, elevation: Tensor) -> Tensor:
