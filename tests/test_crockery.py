@@ -124,6 +124,16 @@ def test_the_tables_colors_lie_between_its_own_and_the_grains() -> None:
     assert (table >= low - 1e-6).all() and (table <= high + 1e-6).all()
 
 
+def test_a_table_may_be_deeper_than_wide() -> None:
+    table = Table(2.0, depth=3.0)
+    x, z = torch.tensor([0.99, 1.01, 0.0, 0.0, math.nan]), torch.tensor([0.0, 0.0, -1.49, 1.51, 0.0])
+    beyond = (table.colors_at(x, z) == torch.tensor(table.beyond).unsqueeze(1)).all(0)
+    assert beyond.tolist() == [False, True, False, True, True]
+    scenery = paint_background(Camera(), table, 32, 32), paint_background(Camera(), Table(2.0), 32, 32)
+    more, less = ((image == np.array(table.color, np.float32)[:, None, None]).all(0).sum() for image in scenery)
+    assert 1.2 * less < more < 2 * less
+
+
 def test_a_moving_camera_sees_the_same_wood() -> None:
     """Where it stands as the still one does; the sides of the image change places with the azimuth."""
     eye = {"azimuth": 0.0, "elevation": 0.8, "distance": 5.0}
@@ -139,6 +149,7 @@ def test_a_moving_camera_sees_the_same_wood() -> None:
 @pytest.mark.parametrize(
     "changes, said",
     [
+        ({"depth": 0.0}, "table depth must be positive, got 0.0: null makes a square of the width"),
         ({"grain": (0.1, 0.2, 1.5)}, "table grain must be red, green and blue between 0 and 1, got (0.1, 0.2, 1.5)"),
         (
             {"grain": (0.1, 0.2, 0.3), "checker": (0.0, 0.0, 0.0)},

@@ -135,7 +135,7 @@ def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDAr
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = -camera.position[1] / rays[..., 1]
         ground = np.asarray(camera.position) + reach[..., None] * rays
-        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]).max(-1) <= table.width / 2)
+        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]) <= table.half).all(-1)
     return ground, inside
 
 

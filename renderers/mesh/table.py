@@ -13,12 +13,14 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True)
 class Table:
-    """A square table in the plane ``y = 0``, centred on the origin, and what lies beyond it.
+    """A table in the plane ``y = 0``, centred on the origin, and what lies beyond it.
 
     Attributes:
         width: of the drawn square, world units; 0 draws none.
+        depth: along z, where the table is no square; a camera that moves about a square one sees it alike at every
+            quarter turn. Null: the width.
         color, checker: RGB of its squares; without ``checker`` they are all alike.
-        squares: number of squares along a side, or of boards.
+        squares: number of squares, or of boards, that would fit the width.
         beyond: RGB behind the table.
         grain: RGB of the grain of wood, whose boards lie along x; null: no wood.
     """
@@ -29,10 +31,13 @@ class Table:
     squares: int = 8
     beyond: RGB = (0.12, 0.12, 0.15)
     grain: RGB | None = None
+    depth: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.width < math.inf:
             raise ValueError(f"table width must not be negative, got {self.width}: 0 draws no table")
+        if self.depth is not None and not 0 < self.depth < math.inf:
+            raise ValueError(f"table depth must be positive, got {self.depth}: null makes a square of the width")
         if self.squares < 1:
             raise ValueError(f"table squares must be at least 1, got {self.squares}")
         check_color("table color", self.color)
@@ -45,11 +50,16 @@ class Table:
                 f"a table has checks or wood, got checker {self.checker} and grain {self.grain}: leave one of them null"
             )
 
+    @property
+    def half(self) -> tuple[float, float]:
+        """Half the width and half the depth, along x and z."""
+        return self.width / 2, (self.width if self.depth is None else self.depth) / 2
+
     def colors_at(self, x: Tensor, z: Tensor) -> Tensor:
         """RGB (..., 3, P) at points x, z (..., P) of the plane ``y = 0``; beyond the table, and at NaN, ``beyond``."""
-        half, side = self.width / 2, max(self.width, 1e-9) / self.squares
-        share = self._share((x + half) / side, (z + half) / side).unsqueeze(-2)
-        inside = torch.maximum(x.abs(), z.abs()).unsqueeze(-2) <= half
+        across, along, side = *self.half, max(self.width, 1e-9) / self.squares
+        share = self._share((x + across) / side, (z + along) / side).unsqueeze(-2)
+        inside = (torch.maximum(x.abs() / max(across, 1e-9), z.abs() / max(along, 1e-9)) <= 1).unsqueeze(-2)
         rgb = self.color, self.checker or self.grain or self.color, self.beyond
         color, second, beyond = (x.new_tensor(part).unsqueeze(-1) for part in rgb)
         return torch.where(inside, color + share * (second - color), beyond)
