@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from renderers.mesh.shapes import RGB, check_color
 
+TEXELS = 128
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -67,10 +69,24 @@ class Table:
     def _share(self, along: Tensor, across: Tensor) -> Tensor:
         """How much (...) of the second colour there is at places (...), a square or board being 1 wide."""
         if self.grain is not None:
-            return wood(along, across)
+            pattern = boards(self.squares, -(-self.half[1] * self.squares // max(self.half[0], 1e-9))).to(along.device)
+            column, row = ((place * TEXELS).nan_to_num().long() for place in (along, across))
+            width, depth = pattern.shape
+            place = column.clamp_(0, width - 1) * depth + row.clamp_(0, depth - 1)
+            return pattern.flatten().index_select(0, place.flatten()).view_as(along).to(along)
         if self.checker is not None:
             return (along.floor() + across.floor()).remainder(2)
         return torch.zeros_like(along)
+
+
+@lru_cache(maxsize=8)
+def boards(length: float, count: float) -> Tensor:
+    """``wood`` of so many boards, ``length`` times as long as wide, on a grid of ``TEXELS`` along a board's width.
+
+    Looked up, for the camera of each image sees it again, and again for finite differences.
+    """
+    along, across = ((torch.arange(int(size) * TEXELS) + 0.5) / TEXELS for size in (length, max(1.0, count)))
+    return wood(along.unsqueeze(1), across)
 
 
 def wood(along: Tensor, across: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class Experiment(NamedTuple):
 
 
 POSES = ("count_accuracy", "identity_accuracy", "position_error_share", "rotation_error", "scene_accuracy")
+CAMERA = ("camera_azimuth_error", "camera_elevation_error", "camera_distance_error")
 BOXES = ("count_accuracy", "box_ap50", "elbo")
 FIVE = (1, 2, 3, 4, 5)
 ON_THREE = (("on 3", ("--data.counts=[3]",)), ("on 0, 1, 2", ("--data.counts=[0,1,2]",)))
@@ -31,6 +32,8 @@ EXPERIMENTS = {
     "scenes3d": Experiment("scenes3d", "0-3 objects of three identities, black-box renderer", POSES, FIVE),
     "scenes3d_sampled": Experiment("scenes3d_sampled", "the same, identity by four sampled scores", POSES),
     "scenes3d_meshes": Experiment("scenes3d_meshes", "0-3 objects of three meshes from files", POSES),
+    "tabletop": Experiment("tabletop", "0-3 pieces of crockery on a wooden table", POSES),
+    "tabletop_camera": Experiment("tabletop_camera", "the same, the camera of each image inferred", (*POSES, *CAMERA)),
     "scene3d_single": Experiment("scene3d_single", "always one object", POSES, FIVE),
     "scene3d_single_unaided": Experiment(
         "scene3d_single", "always one object; no network, each image from random starts", POSES, unaided=100
