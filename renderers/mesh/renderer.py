@@ -42,7 +42,8 @@ class MeshRenderer(Renderer):
     attributes size, pitch, roll (radians), red, green and blue.
 
     Args:
-        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone) and those of ``meshes``.
+        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone, plate, cup, pan,
+            bottle) and those of ``meshes``.
             Null: all those of ``meshes``; without any, cube, sphere and cylinder.
         meshes: what an identity is drawn from: a mesh file's path, a ``MeshFile``, or a built-in shape's name.
         colors: RGB in [0, 1] by identity, where the built-in or the file's own colours are not wanted.
