@@ -24,10 +24,10 @@ from torch import Tensor
 
 from renderers import MeshRenderer
 from renderers.mesh.backends.base import BACKENDS
-from renderers.mesh.shapes import BUILT_IN
+from renderers.mesh.shapes import SOLIDS
 from renderers.pixel_loss import Normal
 
-IDENTITIES = tuple(BUILT_IN)
+IDENTITIES = tuple(SOLIDS)
 SCENES, SLOTS, SIZE = 64, 3, 64
 FREE: dict[str, dict[str, Any]] = {
     "x": dict(z=0.0, yaw=0.0),

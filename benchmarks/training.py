@@ -16,20 +16,30 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from turns import MARK, PARTS, WARM
+from turns import MARK, PARTS, WARM, peak
 
 HERE = Path(__file__).parent
 CONFIGS = ("scenes3d", "scenes3d_meshes", "multi_mnist", "multi_sprites", "omniglot")
 
 
 class Fit:
-    """A fit of one checkout that trains when it is told to, a turn at a time."""
+    """A fit of one checkout that trains when it is told to, a turn at a time. ``more``: further options of `fit`."""
 
-    def __init__(self, checkout: Path, config: str, steps: int, turns: int, threads: int, folder: Path) -> None:
+    def __init__(
+        self,
+        checkout: Path,
+        config: str,
+        steps: int,
+        turns: int,
+        threads: int,
+        folder: Path,
+        more: Sequence[str] = (),
+    ) -> None:
         self.turns: list[dict[str, float]] = []
         self._log = (folder / "log").open("w")
         paths = os.pathsep.join([str(checkout), str(HERE)])
@@ -40,7 +50,7 @@ class Fit:
             "accelerator": "cpu", "enable_progress_bar": "false", "callbacks+": "turns.Turns", "callbacks.steps": steps,
         }  # fmt: skip
         self._process = subprocess.Popen(
-            [*command, "--run_dir", str(folder / "run"), *(f"--trainer.{k}={v}" for k, v in options.items())],
+            [*command, "--run_dir", str(folder / "run"), *(f"--trainer.{k}={v}" for k, v in options.items()), *more],
             cwd=checkout, env=os.environ | count | {"PYTHONPATH": paths}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
@@ -54,16 +64,18 @@ class Fit:
     def result(self) -> dict[str, float]:
         """Medians over the turns, and the whole fit's peak memory, MiB."""
         self._go_on()
-        assert self._process.stdout is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdout.read()
         _, status, used = os.wait4(self._process.pid, 0)
+        self._process.returncode = status
+        for file in (self._process.stdin, self._process.stdout, self._log):
+            file.close()
         if status:
             self._fail()
-        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
         middle = {name: median(turn[name] for turn in self.turns) for name in self.turns[0]}
         return middle | {
             "cpu": median(t["user"] + t["system"] for t in self.turns),
-            "peak": used.ru_maxrss * unit / 2**20,
+            "peak": peak(used),
         }
 
     def _go_on(self) -> None:

@@ -18,6 +18,12 @@ WARM = 10
 PARTS = ("data", "network", "renderer", "rest")
 
 
+def peak(used: resource.struct_rusage) -> float:
+    """Peak memory, MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return used.ru_maxrss * unit / 2**20
+
+
 class Clock:
     """CPU seconds by part; each moment counts for one part only."""
 
@@ -56,15 +62,16 @@ class Turns(Callback):
     A turn is a line of JSON after `MARK`: user and system CPU seconds a step, page faults a step, and the CPU seconds
     of `PARTS`: data (drawing scenes), network (its forward pass, and all of the backward pass that is not the
     renderer's), renderer (canvases, finite differences, alternatives), and the rest (likelihoods, losses, optimizer,
-    trainer).
+    trainer). `before` is the peak memory before the first step, MiB.
     """
 
     def __init__(self, steps: int = 10) -> None:
         self.steps, self.clock = steps, Clock()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = peak(resource.getrusage(resource.RUSAGE_SELF))
         for owner, part, names in (
-            (pl_module.renderer, "renderer", ("render", "swap_scores")),
+            (pl_module.renderer, "renderer", ("render", "swap_scores", "draw")),
             (pl_module.network, "network", ("propose", "appearance")),
             (pl_module, "network", ("backward",)),
             (trainer.train_dataloader.dataset, "data", ("__getitems__",)),  # type: ignore[union-attr]
@@ -93,4 +100,4 @@ class Turns(Callback):
             "faults": float(now.ru_minflt - before.ru_minflt),
         }
         parts = {part: self.clock.seconds[part] for part in PARTS}
-        return {name: value / self.steps for name, value in {**whole, **parts}.items()}
+        return {name: value / self.steps for name, value in {**whole, **parts}.items()} | {"before": self._start}

@@ -135,6 +135,14 @@ class Renderer(nn.Module, ABC):
         """
         return {"x": image[..., 0], "y": image[..., 1]}
 
+    def facing(self, image: Tensor) -> dict[str, Tensor]:
+        """By name, the angles (...) at which objects seen at image coordinates (..., 2) show the viewer one side.
+
+        What an image tells of an angle is how far it is from this one. Default: none, and 0 is that angle everywhere,
+        which is right where the viewer stays.
+        """
+        return {}
+
     def window(self, where: Tensor) -> Tensor:
         """The affine map (..., 2, 3) from a window's own coordinates (u, v, 1) in [-1, 1] to image coordinates.
 
@@ -395,18 +403,6 @@ class Renderer(nn.Module, ABC):
         """Prefix canvases as ``canvases`` gives them, without finite differences."""
         layers, ground = self.layers(what, where), self.ground(where.shape[0], background)
         return downsample(compose(layers, ground, self.compositing), self.image_shape[1])
-
-    @torch.no_grad()
-    def extended(self, canvas: Tensor, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
-        """The canvas (B, C, H, W) of slots ``what`` (B, n, ...) and ``where`` (B, n, P), no gradient.
-
-        ``canvas``: that of all but the last, over which the last is laid where depth does not matter.
-        """
-        if self.compositing != "zbuffer":
-            layer = self.layers(what[:, -1:], where[:, -1:])
-            if layer.shade is None and layer.color.shape[-2:] == canvas.shape[-2:]:
-                return compose(layer, canvas, self.compositing)[:, -1]
-        return self.render(what, where, background)[:, -1]
 
     @torch.no_grad()
     def swap_scores(

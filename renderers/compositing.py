@@ -76,6 +76,32 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
     return torch.stack(canvases, -4)
 
 
+def joined(before: Layer, after: Layer, rule: Compositing) -> Layer:
+    """Two layers as one, the second a later slot's: over any background they compose to the same canvas."""
+    shade = None if before.shade is None or after.shade is None else before.shade * after.shade
+    depth = torch.minimum(before.depth, after.depth)
+    if rule == "additive":
+        return Layer(before.color + after.color, depth, shade=shade)
+    if rule == "zbuffer":
+        closer = (after.depth < before.depth).unsqueeze(-3)
+        return Layer(torch.where(closer, after.color, before.color), depth, shade=shade)
+    if before.alpha is None or after.alpha is None:
+        raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
+    through = 1 - after.alpha
+    alpha = 1 - (1 - before.alpha) * through
+    return Layer(after.color + through.unsqueeze(-3) * before.color, depth, alpha, shade)
+
+
+def let_through(layer: Layer, rule: Compositing) -> Tensor:
+    """The share (..., H, W) of the background that is seen behind one layer, or behind several that were ``joined``."""
+    through = torch.ones_like(layer.depth).to(layer.color)
+    if rule == "zbuffer":
+        through = layer.depth.isinf().to(layer.color)
+    elif rule == "over" and layer.alpha is not None:
+        through = 1 - layer.alpha
+    return through if layer.shade is None else through * layer.shade
+
+
 def transmittance(layers: Layer, rule: Compositing) -> Tensor:
     """The share (..., N + 1, H, W) of the background that is seen in each prefix canvas of N layers.
 

@@ -17,7 +17,7 @@ from air_lightning.cli.allocator import keep_freed_memory
 if "keep" in sys.argv:
     assert keep_freed_memory()
 def used():
-    np.ones(4_000_000, np.uint8).sum()
+    np.ones(int(sys.argv[1]), np.uint8).sum()
 used()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -26,15 +26,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(*args):
+def faults(size, *args):
     env = {name: value for name, value in os.environ.items() if name not in allocator.SET_BY_USERS}
-    run = subprocess.run([sys.executable, "-c", FAULTS, *args], env=env, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", FAULTS, str(size), *args], env=env, capture_output=True, text=True, check=True
+    )
     return int(run.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own thresholds")
-def test_memory_that_was_freed_is_used_again():
-    assert faults("keep") < faults() / 4
+@pytest.mark.parametrize("size", [4_000_000, 80_000_000])
+def test_memory_that_was_freed_is_used_again(size):
+    assert faults(size, "keep") < faults(size) / 4
 
 
 class Library:

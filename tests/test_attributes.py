@@ -21,7 +21,7 @@ from datamodules import Batch, Scenes3D
 from renderers import MeshRenderer
 from renderers.mesh import Light, Shadow, Table
 from renderers.mesh.attributes import COLUMNS
-from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 from renderers.pixel_loss import Normal
 from renderers.rotations import angle_between, rotation_matrix
 
@@ -43,9 +43,9 @@ def wide_poses(seed: int, count: int) -> np.ndarray:
 # ---- drawing
 
 
-@pytest.mark.parametrize("identity", [*BUILT_IN, "crumpled"])
+@pytest.mark.parametrize("identity", [*SOLIDS, "crumpled"])
 def test_rays_see_the_same(identity: str) -> None:
-    mesh = crumpled(1) if identity == "crumpled" else BUILT_IN[identity](COLORS[identity])
+    mesh = crumpled(1) if identity == "crumpled" else SOLIDS[identity](SOLID_COLORS[identity])
     camera, light, poses = CAMERAS[len(identity) % 3], LIGHTS[len(identity) % 2], wide_poses(len(identity), 4)
     color, depth = draw([mesh], [0] * 4, poses, camera, light, 40, 56)
     for m, pose in enumerate(poses):
@@ -58,7 +58,7 @@ def test_as_it_is_an_object_is_drawn_as_without_attributes(light: Light) -> None
     assert free.where.names == ("x", "z", "yaw", "size", "pitch", "roll", "red", "green", "blue")
     what = torch.tensor([[0, 1, 2], [2, 0, 1]])
     where = plain.where.constrain(torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0)))
-    colors = torch.tensor([COLORS[name] for name in IDENTITIES])[what]
+    colors = torch.tensor([SOLID_COLORS[name] for name in IDENTITIES])[what]
     as_it_is = torch.tensor([1.0, 0.0, 0.0]).expand(2, 3, 3)
     images = free.render(what, torch.cat([where, as_it_is, colors], -1))
     assert ((images - plain.render(what, where)).abs() > 1e-5).float().mean() < 1e-3  # centres on an edge, to rounding

@@ -1,7 +1,7 @@
 """The glimpse renderer: placement, gradients, and one fit through the generic core on coloured shapes."""
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -155,13 +155,3 @@ def test_trains_decoder_and_network_on_sprites(network: type[ResidualAttention] 
     metrics = trainer.callback_metrics
     assert torch.isfinite(metrics["val/elbo"])
     assert "val/count_accuracy" in metrics and "val/identity_accuracy" not in metrics
-
-
-@pytest.mark.parametrize("compositing", ["additive", "over"])
-def test_a_slot_laid_over_a_canvas_is_the_next_canvas(compositing: Literal["additive", "over"]) -> None:
-    torch.manual_seed(0)
-    renderer = GlimpseRenderer((3, 12, 14), 4, 8, 16, compositing=compositing)
-    what, where = torch.randn(2, 3, 4), renderer.where.constrain(torch.randn(2, 3, len(renderer.where)))
-    behind = torch.rand(2, 3, 12, 14)
-    before, after = renderer.render(what, where, behind)[:, 2:].unbind(1)
-    torch.testing.assert_close(renderer.extended(before, what, where, behind), after)

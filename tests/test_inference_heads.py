@@ -88,14 +88,15 @@ def test_pose_head_reaches_every_angle_of_the_period() -> None:
     torch.testing.assert_close(mean[..., 0].amin(0), -periods / 2, atol=0.02, rtol=0)
 
 
-def test_pose_head_adds_the_anchor_to_straight_coordinates_only() -> None:
+def test_pose_head_adds_the_anchor() -> None:
     where = Where((Coordinate("x", "", -1, 1, 0.1), *yaw().coordinates))
     head = PoseHead(where, 2, 5)
     features = torch.randn(4, 5)
     mean, _ = head(features, torch.full((4, 2), 0.7))
     plain, _ = head(features)
     torch.testing.assert_close(mean[..., 0], torch.full((4, 2), 0.7))
-    torch.testing.assert_close(mean[..., 1], plain[..., 1])
+    turned = mean[..., 1] - plain[..., 1]
+    torch.testing.assert_close(turned.remainder(2 * math.pi), torch.full((4, 2), 0.7))
 
 
 def test_pose_head_without_angles_has_no_layer_for_them() -> None:

@@ -327,7 +327,12 @@ def glb_out_of_range(path: Path) -> None:
 
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "missing": ("none.glb", None, "there is no such file: give its path (a relative one starts from the config file's"),
-    "no ending": ("mug", "x", "neither a built-in shape (cube, sphere, cylinder, cone) nor a mesh file by its ending"),
+    "no ending": (
+        "mug",
+        "x",
+        "neither a built-in shape (cube, sphere, cylinder, cone, plate, "
+        "cup, pan, bottle) nor a mesh file by its ending",
+    ),
     "unknown ending": ("mug.blend", "x", "by its ending (.obj, .ply, .stl, .glb, .gltf)"),
     "no GLB": ("mug.glb", "garbage garbage garbage", "could not be read ("),
     "empty GLB": ("mug.glb", "", "could not be read ("),

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Light, Table
-from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.mesh.shapes import SOLID_COLORS, SOLIDS, Mesh
 from renderers.pixel_loss import Normal
 
-IDENTITIES = tuple(BUILT_IN)
+IDENTITIES = tuple(SOLIDS)
 HALF_TURN_SHOWS = {"cylinder", "cone"}
 
 
 def built(identity: str) -> Mesh:
-    return BUILT_IN[identity](COLORS[identity])
+    return SOLIDS[identity](SOLID_COLORS[identity])
 
 
 def image(identity: str, yaw: float, size: int = 64) -> Tensor:
@@ -91,7 +91,7 @@ def test_triangles_and_types(identity: str, faces: int) -> None:
     mesh = built(identity)
     assert mesh.faces.shape == (faces, 3) and mesh.colors.shape == (faces, 3, 3)
     assert [str(a.dtype) for a in (mesh.vertices, mesh.faces, mesh.colors)] == ["float32", "int32", "float32"]
-    assert np.allclose(mesh.colors.max((0, 1)), COLORS[identity])
+    assert np.allclose(mesh.colors.max((0, 1)), SOLID_COLORS[identity])
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)

@@ -207,19 +207,20 @@ def test_runs_that_cannot_be_loaded(discs: Path, tmp_path: Path) -> None:
 
 def test_shipped_models_are_small_and_say_what_they_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert shipped() == ["multi_mnist", "scenes3d"]
+    assert shipped() == ["multi_mnist", "scenes3d", "tabletop"]
     for name in shipped():
         model = air_lightning.load(name)
         assert sum(p.numel() for p in model.module.parameters()) * 4 < 5e6
-    model = air_lightning.load("scenes3d")
-    batch = Scenes3D(model.module.renderer, seed=11).scenes("test").__getitems__(list(range(40)))
-    seen = model.infer(batch.images)
-    right = [p.count == int(count) for p, count in zip(seen, batch.count)]
-    assert np.mean(right) >= 0.9
-    for row, prediction in enumerate(seen):
-        if right[row]:
-            truth = [model.identities[int(k)] for k in batch.what[row, : prediction.count]]  # type: ignore[index]
-            assert sorted(truth) == sorted(str(found.kind) for found in prediction.objects)
+    for name, apart in (("scenes3d", 0.9), ("tabletop", 1.3)):
+        model = air_lightning.load(name)
+        batch = Scenes3D(model.module.renderer, apart=apart, seed=11).scenes("test").__getitems__(list(range(40)))
+        seen = model.infer(batch.images)
+        right = [p.count == int(count) for p, count in zip(seen, batch.count)]
+        assert np.mean(right) >= 0.9
+        for row, prediction in enumerate(seen):
+            if right[row]:
+                truth = [model.identities[int(k)] for k in batch.what[row, : prediction.count]]  # type: ignore[index]
+                assert sorted(truth) == sorted(str(found.kind) for found in prediction.objects)
     (tmp_path / "scenes3d").mkdir()  # the user's own of that name goes before
     with pytest.raises(ValueError, match="run_dir 'scenes3d' holds no run"):
         air_lightning.load("scenes3d")

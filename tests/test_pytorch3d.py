@@ -27,7 +27,7 @@ from renderers import MeshRenderer
 from renderers.mesh import Camera, Intrinsics, Light, Mesh
 from renderers.mesh.backends import make_backend
 from renderers.mesh.scenery import pack
-from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 from renderers.pixel_loss import Normal, PixelLoss, StudentT
 
 INSTALLED = importlib.util.find_spec("pytorch3d") is not None
@@ -92,7 +92,7 @@ def test_mixed_identities_by_rays(camera: Camera, size: tuple[int, int]) -> None
     image.
     """
     meshes, light = (
-        [BUILT_IN[identity](COLORS[identity]).scaled(1.3) for identity in IDENTITIES],
+        [SOLIDS[identity](SOLID_COLORS[identity]).scaled(1.3) for identity in IDENTITIES],
         LIGHTS[size[0] % 3 // 2],
     )
     identities, poses = [3, 1, 0, 2, 1, 0, 3, 2], random_poses(size[1], 8)
@@ -220,7 +220,12 @@ def test_swap_losses_agree(both: tuple[MeshRenderer, MeshRenderer]) -> None:
 @pytest.mark.parametrize("loss", [None, Normal(0.3), StudentT(0.3)], ids=["linear", "normal", "t"])
 def test_scores_of_lopsided_objects_agree(loss: PixelLoss | None) -> None:
     """Meshes of loose triangles, of one side and of two, and few faces among many; off-centre, in heaps, cut."""
-    meshes = [crumpled(0), BUILT_IN["sphere"](COLORS["sphere"]), crumpled(1, True), BUILT_IN["cube"](COLORS["cube"])]
+    meshes = [
+        crumpled(0),
+        SOLIDS["sphere"](SOLID_COLORS["sphere"]),
+        crumpled(1, True),
+        SOLIDS["cube"](SOLID_COLORS["cube"]),
+    ]
     random, (height, width) = torch.Generator().manual_seed(0), (36, 50)
     scenery = pack(meshes, CAMERAS[1], LIGHTS[1], np.full((3, height, width), 0.3, np.float32), 2)
     identities = torch.tensor([0, 1, 2]).expand(8, 3)  # no identity in two slots, for their planes would coincide

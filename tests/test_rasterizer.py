@@ -14,7 +14,7 @@ from slow_rasterizer import Array, Sight, look
 
 from renderers.mesh import Camera, Light, Mesh, projection, rasterizer
 from renderers.mesh.scenery import pack
-from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 from renderers.mesh.threads import deal
 
 LIGHTS = [Light(), Light((-1.0, 0.2, -3.0), 0.1, 0.9)]
@@ -36,7 +36,7 @@ def only_the_second_is_drawn(draw: Callable[..., tuple[Array, Array]], coordinat
     """Of two cubes that ``draw`` draws, the first one with this number in its pose."""
     poses = np.zeros((2, 4))
     poses[0, coordinate] = number
-    color, depth = draw([BUILT_IN["cube"](COLORS["cube"])], [0, 0], poses, Camera(), Light(), 24, 24)
+    color, depth = draw([SOLIDS["cube"](SOLID_COLORS["cube"])], [0, 0], poses, Camera(), Light(), 24, 24)
     assert np.isinf(depth[0]).all() and (color[0] == 0).all()
     assert np.isfinite(depth[1]).any()
 
@@ -60,9 +60,9 @@ def agree(color: Array, depth: Array, sight: Sight) -> None:
 
 
 @pytest.mark.parametrize("camera", CAMERAS, ids=["default", "low", "above"])
-@pytest.mark.parametrize("identity", BUILT_IN)
+@pytest.mark.parametrize("identity", SOLIDS)
 def test_built_in_shapes(identity: str, camera: Camera) -> None:
-    mesh, light = BUILT_IN[identity](COLORS[identity]).scaled(1.3), LIGHTS[len(identity) % 2]
+    mesh, light = SOLIDS[identity](SOLID_COLORS[identity]).scaled(1.3), LIGHTS[len(identity) % 2]
     poses = random_poses(len(identity), 6)
     color, depth = draw([mesh], [0] * 6, poses, camera, light, 40, 56)
     for m, pose in enumerate(poses):
@@ -90,7 +90,7 @@ def test_corner_colors_blend_with_perspective(seed: int, closed: bool) -> None:
 
 def test_identities_do_not_mix() -> None:
     """Several meshes of different sizes in one scenery: each object is drawn as its own identity alone would be."""
-    meshes = [crumpled(0), *(BUILT_IN[identity](COLORS[identity]) for identity in BUILT_IN), crumpled(1, True)]
+    meshes = [crumpled(0), *(SOLIDS[identity](SOLID_COLORS[identity]) for identity in SOLIDS), crumpled(1, True)]
     identities, poses, setting = [5, 0, 3, 1, 4, 2], random_poses(9, 6) / 2, (Camera(), Light(), 32, 32)
     color, depth = draw(meshes, identities, poses, *setting)
     for m, identity in enumerate(identities):
@@ -108,7 +108,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
 def test_threads_do_not_change_the_image(threads: int) -> None:
-    mesh, poses = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 7)
+    mesh, poses = SOLIDS["cube"](SOLID_COLORS["cube"]), random_poses(1, 7)
     color, depth = draw([mesh], [0] * 7, poses, Camera(), Light(), 24, 24)
     for m in range(7):
         alone_color, alone_depth = draw([mesh], [0], poses[m : m + 1], Camera(), Light(), 24, 24)
@@ -132,7 +132,7 @@ def test_shares_cover_the_work_and_their_errors_come_out(threads: int, shares: s
 @pytest.mark.parametrize("threads", [2], indirect=True)
 def test_a_fork_draws_too(threads: int) -> None:
     """As a DataLoader's worker does, after its parent has drawn with threads that the worker has not."""
-    mesh, poses = BUILT_IN["cube"](COLORS["cube"]), random_poses(1, 4)
+    mesh, poses = SOLIDS["cube"](SOLID_COLORS["cube"]), random_poses(1, 4)
     expected, _ = draw([mesh], [0] * 4, poses, Camera(), Light(), 24, 24)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
@@ -156,7 +156,7 @@ def test_wild_poses_stay_inside_memory(seed: int) -> None:
     random = np.random.default_rng(seed)
     poses = random.normal(size=(200, 4)) * 10 ** random.uniform(-3, 6, (200, 1))
     poses[:100] = random.uniform(-0.6, 0.6, (100, 4)) + np.array([0, 4.4, 4.8, 0])  # the eye itself
-    scenery = pack([crumpled(seed), *(BUILT_IN[k](COLORS[k]) for k in BUILT_IN)], Camera(), Light(), SMALL, 1)
+    scenery = pack([crumpled(seed), *(SOLIDS[k](SOLID_COLORS[k]) for k in SOLIDS)], Camera(), Light(), SMALL, 1)
     guarded = np.full((202, 4, 5 * 7), 7, np.float32)
     rasterizer.draw_layers(0, 200, scenery, random.integers(5, size=200), poses.astype(np.float32), guarded[1:-1])
     assert (guarded[[0, -1]] == 7).all()

@@ -13,7 +13,7 @@ from torch import Tensor
 from renderers import MeshRenderer
 from renderers.compositing import Compositing, Layer, compose
 from renderers.mesh import Camera, Light, Shadow, Table
-from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 
 IDENTITIES = ("cube", "sphere", "cone")
 SLANT = Light((0.6, 0.7, -0.4), shadow=Shadow(0.6, samples=1))
@@ -30,7 +30,7 @@ def dark_by_rays(identity: str, pose: list[float], sun: Tensor, renderer: MeshRe
     _, height, width = renderer.image_shape
     sight, eye = rays(renderer.camera, height, width), np.asarray(renderer.camera.position)
     ground = eye - sight * (eye[1] / sight[..., 1:2])
-    mesh = BUILT_IN[identity](COLORS[identity]).scaled(2.0)
+    mesh = SOLIDS[identity](SOLID_COLORS[identity]).scaled(2.0)
     hidden, sure = np.zeros((height, width), bool), np.ones((height, width), bool)
     for face in mesh.faces:
         for y, x in np.ndindex(height, width):

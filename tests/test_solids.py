@@ -14,7 +14,7 @@ from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import IMPOSSIBLE, Search
 from air_lightning.model.slots import Slots
 from renderers import MeshRenderer
-from renderers.mesh.shapes import BUILT_IN, COLORS
+from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 
 CUBE, SPHERE, CYLINDER = range(3)
 CASES = {  # identities, x, y, z of two objects: whether they pass through one another
@@ -46,7 +46,7 @@ def test_which_solids_pass_through_one_another(case: str) -> None:
 
 
 def test_the_core_of_a_mesh_is_what_its_outline_holds_in_every_direction() -> None:
-    cores = {name: BUILT_IN[name](COLORS[name]).core for name in ("cube", "cylinder")}
+    cores = {name: SOLIDS[name](SOLID_COLORS[name]).core for name in ("cube", "cylinder")}
     assert cores == {
         "cube": pytest.approx(0.4, abs=1e-6),
         "cylinder": pytest.approx(0.35 * math.cos(math.pi / 16), 0.01),

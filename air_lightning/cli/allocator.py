@@ -5,8 +5,7 @@ import os
 import sys
 
 # Of mallopt, <malloc.h>
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-LARGEST_MMAP_THRESHOLD = 32 * 2**20  # more is refused
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
 NEVER = 2**31 - 1  # the largest int: the heap's end is not given back below 2 GiB
 SET_BY_USERS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
@@ -24,4 +23,5 @@ def keep_freed_memory() -> bool:
     if not hasattr(library, "gnu_get_libc_version"):  # musl, for example, has no thresholds
         return False
     mallopt = library.mallopt
-    return bool(mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD) and mallopt(TRIM_THRESHOLD, NEVER))
+    # no block is mapped by itself: a threshold for that would be 32 MiB at most, and many objects' canvases are larger
+    return bool(mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, NEVER))

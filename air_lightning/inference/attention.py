@@ -234,7 +234,7 @@ class ResidualAttention(InferenceNetwork):
 
     def _anchor(self, center: Tensor) -> Tensor:
         """Unconstrained pose (B, P) of an object seen at ``center``; 0 for what the place does not determine."""
-        known = self._geometry[1](center)
+        known = self._geometry[1](center) | self._geometry[2](center)
         columns = [
             c.unconstrain(known[c.name]) if c.name in known else torch.zeros_like(center[:, 0])
             for c in self.where_space.coordinates

@@ -36,7 +36,7 @@ class InferenceNetwork(nn.Module, ABC):
         super().__init__()
         self.where_space, self.what_space = renderer.where, renderer.what
         self.identity_count, self.image_shape = renderer.identity_count, renderer.image_shape
-        self._geometry = (renderer.window, renderer.unproject)
+        self._geometry = (renderer.window, renderer.unproject, renderer.facing)
         self.scene_size = 0 if renderer.scene is None else len(renderer.scene)
         self.scene = scene_head(renderer)
         self._scene_seen: Tensor | None = None
@@ -46,7 +46,7 @@ class InferenceNetwork(nn.Module, ABC):
         if renderer.scene is None:
             return self
         placed = copy.copy(self)
-        placed._geometry = (renderer.window, renderer.unproject)
+        placed._geometry = (renderer.window, renderer.unproject, renderer.facing)
         placed._scene_seen = renderer.scene.unconstrain(renderer.scene_values)
         return placed
 

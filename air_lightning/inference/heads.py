@@ -163,14 +163,17 @@ class PoseHead(nn.Module):
             self.register_buffer(name, torch.where(circular, angle, straight) * unit, persistent=False)
 
     def forward(self, features: Tensor, anchor: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and sd (B, K, P). ``anchor`` (B, P): unconstrained pose to start from; angles do not look at it."""
+        """Mean and sd (B, K, P). ``anchor`` (B, P): unconstrained pose to start from, of angles that to count from."""
         mean, raw_sd = self.straight(features).view(-1, 1, self.places, 2).unbind(-1)
         if anchor is not None:
             mean = mean + anchor.unsqueeze(1)
         raw_turn = None
         if self.turn is not None and self.turn_sd is not None:
             sine, cosine = self.turn(features).view(-1, self.identity_count, self.places, 2).unbind(-1)
-            mean = torch.where(self.circular, _direction(sine, cosine) * self.periods / FULL_TURN, mean)
+            turned = _direction(sine, cosine) * self.periods / FULL_TURN
+            if anchor is not None:
+                turned = _within(turned + anchor.unsqueeze(1), self.periods)
+            mean = torch.where(self.circular, turned, mean)
             raw_turn = self.turn_sd(features).view(-1, self.identity_count, self.places)
             raw_sd = torch.where(self.circular, raw_turn, raw_sd)
         mean, raw_sd = (part.expand(-1, self.identity_count, -1) for part in (mean, raw_sd))
@@ -184,6 +187,12 @@ def _direction(sine: Tensor, cosine: Tensor) -> Tensor:
     """The vector's angle in [-pi, pi]; 0, without a gradient, for one too short to have a direction."""
     short = sine**2 + cosine**2 < 1e-12
     return torch.atan2(sine.masked_fill(short, 0.0), cosine.masked_fill(short, 1.0))
+
+
+def _within(angles: Tensor, periods: Tensor) -> Tensor:
+    """Angles within half a period of 0; 0 where the period is 0."""
+    whole = torch.where(periods > 0, periods, 1.0)
+    return torch.where(periods > 0, angles - whole * (angles.detach() / whole).round(), 0.0)
 
 
 def _check_sd(name: str, value: float, limits: tuple[float, float], reason: str) -> None:

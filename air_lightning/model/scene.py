@@ -80,9 +80,11 @@ def _moved(problem: Problem, slots: Slots, size: Tensor) -> tuple[Renderer, Slot
 
 
 def _carried(before: Renderer, after: Renderer, slots: Slots) -> Slots:
-    """The slots at the places in the scene that are seen where they were."""
+    """The slots at the places in the scene that are seen where they were, turned as the viewer is."""
     image, where = before.project(slots.where)[0], slots.where.clone()
-    batch, count = image.shape[:2]
+    names = before.where.names
     for name, value in after.unproject(image).items():
-        where[..., before.where.names.index(name)] = value.view(batch, count)
+        where[..., names.index(name)] = value.view(where.shape[:2])
+    for name, angle in after.facing(image).items():
+        where[..., names.index(name)] += (angle - before.facing(image)[name]).view(where.shape[:2])
     return slots._replace(where=before.where.clamp(where))

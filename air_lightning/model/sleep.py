@@ -14,6 +14,7 @@ from air_lightning.model.slots import Slots, draw_what
 from air_lightning.schedules import Constant, Linear, Schedule
 from renderers.base import Renderer
 from renderers.constants import constant
+from renderers.growing import GrowingCanvas
 from renderers.spaces import FULL_TURN, Gaussian
 
 ABSENT = 1e6
@@ -138,7 +139,7 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
     state = network.start(images, observation.whitening)
     distance = ABSENT * (_slot_numbers(drawn) >= drawn.count.unsqueeze(1))  # besides that in the image
     parts: list[Slots] = []
-    seen: list[tuple[Tensor, Tensor]] = []
+    growing = GrowingCanvas(renderer, len(images), behind)
     for place in range(drawn.what.shape[1]):
         proposal, state = network.propose(images, canvas, state)
         nearest = (distance + _distance(renderer, drawn, proposal.mean.detach())).argmin(1)
@@ -146,13 +147,11 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
         true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:]))
         options = true.where.unsqueeze(1).expand_as(proposal.mean)
         parts.append(_slot(proposal, true, options, network.appearance(images, canvas, options, state)))
-        seen.append(_canvas_objects(renderer, parts[-1], rows % 2 > 0))
-        state = network.observe(state, *seen[-1])
+        seen = _canvas_objects(renderer, parts[-1], rows % 2 > 0)
+        state = network.observe(state, *seen)
         if network.needs_canvas and place + 1 < drawn.what.shape[1]:
-            with torch.no_grad():
-                what, where = (torch.stack(column, 1) for column in zip(*seen))
-                canvases = renderer.render(what, where, behind)
-            canvas = canvases[rows, drawn.count.clamp_max(place + 1)]
+            more = (drawn.count > place).view(-1, 1, 1, 1)
+            canvas = torch.where(more, growing.add(*seen), canvas)
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 

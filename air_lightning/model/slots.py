@@ -10,6 +10,7 @@ from air_lightning.inference.base import InferenceNetwork
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
 from renderers.constants import pick
+from renderers.growing import GrowingCanvas
 from renderers.spaces import Categorical, Gaussian, Where
 
 
@@ -83,16 +84,14 @@ def infer(
     images, network = observation.images, network.at(renderer)
     behind = None if observation.background is None else observation.background.detach()
     canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
-    state = network.start(images, observation.whitening)
+    state, growing = network.start(images, observation.whitening), GrowingCanvas(renderer, len(images), behind)
     parts: list[Slots] = []
     for _ in range(slots):
         part, state = next_slot(renderer, network, images, canvas, state, sample, None if parts else start)
         state = network.observe(state, part.what, part.where)
         parts.append(part)
         if network.needs_canvas and len(parts) < slots:
-            with torch.no_grad():
-                what, where = torch.stack([p.what for p in parts], 1), torch.stack([p.where for p in parts], 1)
-                canvas = renderer.extended(canvas, what, where, behind)
+            canvas = growing.add(part.what, part.where)
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 
 

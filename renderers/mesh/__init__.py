@@ -4,8 +4,9 @@ from renderers.mesh.camera import Camera
 from renderers.mesh.files import MeshFile, read_mesh
 from renderers.mesh.pinhole import Extrinsics, Intrinsics
 from renderers.mesh.renderer import MeshRenderer
-from renderers.mesh.scenery import Light, Shadow, Table
+from renderers.mesh.scenery import Light, Shadow
 from renderers.mesh.shapes import Mesh
+from renderers.mesh.table import Table
 
 __all__ = [
     "Camera",

@@ -16,15 +16,17 @@ from renderers.frames import Frames
 from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, drawable
 from renderers.mesh.axes import Unit, check_unit
 from renderers.mesh.backends import make_backend
+from renderers.mesh.built_in import BUILT_IN, COLORS
 from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.extents import Extents, check_scales
 from renderers.mesh.files import BareMesh, MeshFile
 from renderers.mesh.frames import placed
 from renderers.mesh.projection import NEAR
-from renderers.mesh.scenery import RGB, WHITE, Light, Table, check_color, check_eye, pack, paint_background
-from renderers.mesh.shapes import BUILT_IN, COLORS, Mesh
+from renderers.mesh.scenery import WHITE, Light, check_eye, pack, paint_background
+from renderers.mesh.shapes import RGB, Mesh, check_color
 from renderers.mesh.shared_light import COORDINATES, chosen, relit, values_of, with_shadow
+from renderers.mesh.table import Table
 from renderers.mesh.views import CAMERA, Views
 from renderers.mesh.views import coordinates as view_coordinates
 from renderers.pixel_loss import PixelLoss
@@ -44,7 +46,8 @@ class MeshRenderer(Renderer):
     origin), yaw (radians) and the attributes size, pitch, roll (radians), red, green and blue.
 
     Args:
-        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone) and those of ``meshes``.
+        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone, plate, cup, pan,
+            bottle) and those of ``meshes``.
             Null: all those of ``meshes``; without any, cube, sphere and cylinder.
         meshes: what an identity is drawn from: a mesh file's path, a ``MeshFile``, or a built-in shape's name.
         colors: RGB in [0, 1] by identity, where the built-in or the file's own colours are not wanted.
@@ -175,6 +178,7 @@ class MeshRenderer(Renderer):
         self._check_reach(kept)
         self._drawn, self._backend_name = drawn, backend
         self._finer: dict[tuple[int, torch.device], MeshRenderer] = {}
+        self._empty: Tensor | None = None  # the scenes without objects, once they have been drawn
         self._set_samples(supersample)
 
     @property
@@ -207,7 +211,7 @@ class MeshRenderer(Renderer):
     def scene_changed(self) -> None:
         assert self._views is not None
         self._backend = self._backend.viewed(self._views.rows(self.scene_values.detach().double(), self._aspect))
-        self._finer = {}
+        self._finer, self._empty = {}, None
 
     def finer(self, factor: int) -> Renderer:
         if factor == 1:
@@ -244,8 +248,10 @@ class MeshRenderer(Renderer):
     def background(self) -> Tensor:
         if self._views is None:
             return self.get_buffer("_background")
-        samples = (side * self.supersample for side in self.image_shape[1:])
-        return self._views.backgrounds(self.scene_values.detach(), *samples)
+        if self._empty is None:
+            samples = (side * self.supersample for side in self.image_shape[1:])
+            self._empty = self._views.backgrounds(self.scene_values.detach(), *samples)
+        return self._empty
 
     @torch.no_grad()
     def draw(self, what: Tensor, where: Tensor) -> Layer:
@@ -310,6 +316,15 @@ class MeshRenderer(Renderer):
         if self.units is None:
             return None
         return placed(self._drawn, self.camera, self.units, what, self.full_pose(where), self._frame(where))
+
+    def facing(self, image: Tensor) -> dict[str, Tensor]:
+        """The yaw (...) that faces the camera from where an object is seen; nothing where cameras stay."""
+        if self._views is None or "yaw" not in self.where.names or not set(CAMERA) & set(self._views.names):
+            return {}
+        _, eye = self._views.frame(self.scene_of(image))
+        seen = self.unproject(image)
+        x, z = (seen[name] if name in seen else self._fixed[name] for name in ("x", "z"))
+        return {"yaw": torch.atan2(eye[..., 0] - x, eye[..., 2] - z)}
 
     def _frame(self, where: Tensor) -> tuple[Tensor, Tensor] | None:
         """The cameras that see poses or places (..., P); None: all the same."""

@@ -5,20 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from renderers.mesh.camera import Camera
 from renderers.mesh.projection import Scenery
-from renderers.mesh.shapes import Mesh
-
-RGB = tuple[float, float, float]
-
-
-def check_color(name: str, color: RGB) -> None:
-    """ValueError, with the color's ``name``, unless it is RGB in [0, 1]."""
-    if len(color) != 3 or not all(0 <= share <= 1 for share in color):
-        raise ValueError(f"{name} must be red, green and blue between 0 and 1, got {tuple(color)}")
-
+from renderers.mesh.shapes import RGB, Mesh, check_color
+from renderers.mesh.table import Table
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -118,34 +111,6 @@ class Light:
         return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
-@dataclass(frozen=True)
-class Table:
-    """A square table in the plane ``y = 0``, centred on the origin, and what lies beyond it.
-
-    Attributes:
-        width: of the drawn square, world units; 0 draws none.
-        color, checker: RGB of its squares; without ``checker`` they are all alike.
-        squares: number of squares along a side.
-        beyond: RGB behind the table.
-    """
-
-    width: float = 4.6
-    color: RGB = (0.55, 0.55, 0.5)
-    checker: RGB | None = None
-    squares: int = 8
-    beyond: RGB = (0.12, 0.12, 0.15)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.width < np.inf:
-            raise ValueError(f"table width must not be negative, got {self.width}: 0 draws no table")
-        if self.squares < 1:
-            raise ValueError(f"table squares must be at least 1, got {self.squares}")
-        check_color("table color", self.color)
-        check_color("table beyond", self.beyond)
-        if self.checker is not None:
-            check_color("table checker", self.checker)
-
-
 def check_eye(camera: Camera, table: Table) -> None:
     """ValueError unless the camera is above the table, where there is one."""
     if table.width > 0 and not camera.eye[1] > 0:
@@ -158,13 +123,8 @@ def check_eye(camera: Camera, table: Table) -> None:
 def paint_background(camera: Camera, table: Table, height: int, width: int) -> NDArray[np.float32]:
     """The empty scene (3, height, width): each pixel's ray met with the table."""
     ground, inside = _ground(camera, table, height, width)
-    with np.errstate(invalid="ignore"):
-        cell = np.floor((np.where(inside[..., None], ground, 0) / max(table.width, 1e-9) + 0.5) * table.squares)
-    odd = (cell[..., 0] + cell[..., 2]) % 2 == 1
-    image = np.where(inside[..., None], table.color, table.beyond)
-    if table.checker is not None:
-        image = np.where((inside & odd)[..., None], table.checker, image)
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
+    x, z = (torch.from_numpy(np.where(inside, ground[..., axis], np.nan)).flatten() for axis in (0, 2))
+    return np.ascontiguousarray(table.colors_at(x, z).numpy().reshape(3, height, width), np.float32)
 
 
 def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -173,7 +133,7 @@ def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDAr
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = -camera.eye[1] / rays[..., 1]
         ground = np.asarray(camera.eye) + reach[..., None] * rays
-        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]).max(-1) <= table.width / 2)
+        inside = (reach > 0) & (np.abs(ground[..., [0, 2]]) <= table.half).all(-1)
     return ground, inside
 
 

@@ -1,4 +1,4 @@
-"""Triangle meshes and the built-in shapes: cube, sphere, cylinder, cone.
+"""Triangle meshes and the built-in solids: cube, sphere, cylinder, cone.
 
 Every built-in stands on the plane ``y = 0`` with its axis on the y axis, is wound counter-clockwise seen from
 outside, and is about one unit wide before scaling.
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from renderers.mesh.srgb import encoded
 
 Array = NDArray[np.float32]
+RGB = tuple[float, float, float]
 FULL_TURN = 2 * math.pi
 
 
@@ -89,20 +90,27 @@ def _flat(vertices: list[list[float]], faces: list[list[int]], colors: list[Arra
     return Mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.int32), corner, symmetry)
 
 
-def _rgb(color: tuple[float, float, float], gain: float = 1.0) -> Array:
+def check_color(name: str, color: RGB) -> None:
+    """ValueError, with the color's ``name``, unless it is RGB in [0, 1]."""
+    if len(color) != 3 or not all(0 <= share <= 1 for share in color):
+        raise ValueError(f"{name} must be red, green and blue between 0 and 1, got {tuple(color)}")
+
+
+def shade(color: RGB, gain: float = 1.0) -> Array:
+    """(3,) float32: a colour times ``gain``, within [0, 1]."""
     return np.clip(np.asarray(color, np.float32) * np.float32(gain), 0, 1)
 
 
-def cube(color: tuple[float, float, float]) -> Mesh:
+def cube(color: RGB) -> Mesh:
     """A cube of one colour, 0.8 wide (12 triangles); its yaw has a symmetry of a quarter turn."""
     h = 0.4
     vertices = [[sx * h, y, sz * h] for y in (0.0, 2 * h) for sx, sz in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     quads = [[4, 7, 6, 5], [0, 1, 2, 3], [0, 4, 5, 1], [1, 5, 6, 2], [2, 6, 7, 3], [3, 7, 4, 0]]
     faces = [[q[0], q[j], q[j + 1]] for q in quads for j in (1, 2)]
-    return _flat(vertices, faces, [_rgb(color)] * len(faces), FULL_TURN / 4)
+    return _flat(vertices, faces, [shade(color)] * len(faces), FULL_TURN / 4)
 
 
-def _revolve(profile: list[tuple[float, float]], segments: int) -> tuple[list[list[float]], list[list[int]], list[int]]:
+def revolve(profile: list[tuple[float, float]], segments: int) -> tuple[list[list[float]], list[list[int]], list[int]]:
     """Revolve (radius, height) points, bottom to top, about y. Returns vertices, faces, each face's segment."""
     vertices: list[list[float]] = []
     rings: list[list[int]] = []
@@ -124,40 +132,40 @@ def _revolve(profile: list[tuple[float, float]], segments: int) -> tuple[list[li
     return vertices, faces, where
 
 
-def sphere(color: tuple[float, float, float]) -> Mesh:
+def sphere(color: RGB) -> Mesh:
     """A ball of one colour, diameter 0.8 (192 triangles); its yaw cannot be seen."""
     segments, stacks, r = 12, 9, 0.4
     angles = [math.pi * k / stacks for k in range(stacks + 1)]
     profile = [(r * math.sin(a) if 0 < k < stacks else 0.0, r - r * math.cos(a)) for k, a in enumerate(angles)]
-    vertices, faces, _ = _revolve(profile, segments)
-    return _flat(vertices, faces, [_rgb(color)] * len(faces), 0.0)
+    vertices, faces, _ = revolve(profile, segments)
+    return _flat(vertices, faces, [shade(color)] * len(faces), 0.0)
 
 
-def _striped(profile: list[tuple[float, float]], color: tuple[float, float, float]) -> Mesh:
+def _striped(profile: list[tuple[float, float]], color: RGB) -> Mesh:
     """Revolve with one half of the circumference lighter and one darker, which makes yaw visible."""
     segments = 16
-    vertices, faces, where = _revolve(profile, segments)
-    colors = [_rgb(color, 1.0 if s < segments // 2 else 0.35) for s in where]
+    vertices, faces, where = revolve(profile, segments)
+    colors = [shade(color, 1.0 if s < segments // 2 else 0.35) for s in where]
     return _flat(vertices, faces, colors, FULL_TURN)
 
 
-def cylinder(color: tuple[float, float, float]) -> Mesh:
+def cylinder(color: RGB) -> Mesh:
     """A cylinder 0.7 wide and 0.9 high (64 triangles), textured: one half is darker, so yaw has no symmetry."""
     return _striped([(0.0, 0.0), (0.35, 0.0), (0.35, 0.9), (0.0, 0.9)], color)
 
 
-def cone(color: tuple[float, float, float]) -> Mesh:
+def cone(color: RGB) -> Mesh:
     """A cone 0.9 wide and 0.9 high (32 triangles), textured: one half is darker, so yaw has no symmetry."""
     return _striped([(0.0, 0.0), (0.45, 0.0), (0.0, 0.9)], color)
 
 
-BUILT_IN: dict[str, Callable[[tuple[float, float, float]], Mesh]] = {
+SOLIDS: dict[str, Callable[[RGB], Mesh]] = {
     "cube": cube,
     "sphere": sphere,
     "cylinder": cylinder,
     "cone": cone,
 }
-COLORS: dict[str, tuple[float, float, float]] = {
+SOLID_COLORS: dict[str, RGB] = {
     "cube": (0.9, 0.15, 0.15),
     "sphere": (0.2, 0.3, 0.95),
     "cylinder": (0.95, 0.8, 0.2),

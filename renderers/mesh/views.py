@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from renderers.mesh.camera import Camera
-from renderers.mesh.scenery import Light, Table
+from renderers.mesh.scenery import Light
 from renderers.mesh.shared_light import COORDINATES as LIGHTS
 from renderers.mesh.shared_light import values_of
+from renderers.mesh.table import Table
 from renderers.spaces import Coordinate
 
 Range = tuple[float, float]
@@ -109,23 +110,14 @@ class Views:
 
     def backgrounds(self, values: Tensor, height: int, width: int) -> Tensor:
         """The empty scenes (B, 3, height, width): each pixel's ray met with the table."""
-        rotation, eye = self.frame(values.double())
-        rays = torch.from_numpy(self.camera.lens(width / height).rays(height, width)).to(values.device)
-        rays = rays.view(1, -1, 3) @ rotation
-        reach = -eye[:, None, 1] / rays[..., 1]
-        ground = (eye[:, None] + reach.unsqueeze(-1) * rays)[..., [0, 2]]
-        inside = (reach > 0) & (ground.abs().amax(-1) <= self.table.width / 2)
-        image = torch.where(
-            inside.unsqueeze(-1), ground.new_tensor(self.table.color), ground.new_tensor(self.table.beyond)
-        )
-        if self.table.checker is not None:
-            cell = (
-                (torch.where(inside.unsqueeze(-1), ground, 0.0) / self.table.width + 0.5) * self.table.squares
-            ).floor()
-            odd = inside & (cell.sum(-1) % 2 == 1)
-            image = torch.where(odd.unsqueeze(-1), ground.new_tensor(self.table.checker), image)
-        image = (image * self.column(values, "exposure").view(-1, 1, 1)).clamp(max=1)
-        return image.mT.reshape(-1, 3, height, width).float().contiguous()
+        rotation, eye = (part.float() for part in self.frame(values.double()))
+        level = torch.from_numpy(self.camera.lens(width / height).rays(height, width)).to(eye).view(-1, 3)
+        rays = (rotation.mT.reshape(-1, 3) @ level.T).view(-1, 3, height * width)
+        reach = -eye[:, 1, None] / rays[:, 1]
+        x, z = (eye[:, axis, None] + reach * rays[:, axis] for axis in (0, 2))
+        image = self.table.colors_at(torch.where(reach > 0, x, math.nan), z)
+        image = (image * self.column(values, "exposure").float().view(-1, 1, 1)).clamp_(max=1)
+        return image.view(-1, 3, height, width)
 
 
 def _direction(azimuth: Tensor, elevation: Tensor) -> Tensor:

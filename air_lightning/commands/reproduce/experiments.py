@@ -24,6 +24,7 @@ class Experiment(NamedTuple):
 
 
 POSES = ("count_accuracy", "identity_accuracy", "position_error_share", "rotation_error", "scene_accuracy")
+CAMERA = ("camera_azimuth_error", "camera_elevation_error", "camera_distance_error")
 BOXES = ("count_accuracy", "box_ap50", "elbo")
 FIVE = (1, 2, 3, 4, 5)
 ON_THREE = (("on 3", ("--data.counts=[3]",)), ("on 0, 1, 2", ("--data.counts=[0,1,2]",)))
@@ -36,6 +37,8 @@ EXPERIMENTS = {
     "scenes3d": Experiment("scenes3d", "0-3 objects of three identities, black-box renderer", POSES, FIVE),
     "scenes3d_sampled": Experiment("scenes3d_sampled", "the same, identity by four sampled scores", POSES),
     "scenes3d_meshes": Experiment("scenes3d_meshes", "0-3 objects of three meshes from files", POSES),
+    "tabletop": Experiment("tabletop", "0-3 pieces of crockery on a wooden table", POSES),
+    "tabletop_camera": Experiment("tabletop_camera", "the same, the camera of each image inferred", (*POSES, *CAMERA)),
     "scene3d_single": Experiment("scene3d_single", "always one object", POSES, FIVE),
     "scene3d_single_supervised": Experiment(
         "scene3d_single", "always one object; the same network trained on labels", POSES, tests=BOTH, fit=LABELS

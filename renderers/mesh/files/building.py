@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from renderers.mesh.axes import MILLIMETRES
+from renderers.mesh.built_in import BUILT_IN
 from renderers.mesh.files.decimation import decimated
 from renderers.mesh.files.painting import Soup, painted
 from renderers.mesh.files.part import Array, Part
@@ -15,9 +16,8 @@ from renderers.mesh.files.reading import FORMATS, read_parts
 from renderers.mesh.files.source import MeshFile
 from renderers.mesh.files.symmetry import find_symmetry
 from renderers.mesh.files.texts import say
-from renderers.mesh.shapes import BUILT_IN, FULL_TURN, Mesh
+from renderers.mesh.shapes import FULL_TURN, RGB, Mesh
 
-RGB = tuple[float, float, float]
 LEAST_AREA = 1e-14  # of a triangle that can be seen, the file's extent being 1: less is rounding
 
 

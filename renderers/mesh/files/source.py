@@ -10,8 +10,8 @@ from jsonargparse.typing import Path as ConfigPath
 from jsonargparse.typing import register_type
 
 from renderers.mesh.axes import Unit, check_axis, check_unit
-from renderers.mesh.scenery import check_color
-from renderers.mesh.shapes import BUILT_IN, Mesh
+from renderers.mesh.built_in import BUILT_IN
+from renderers.mesh.shapes import Mesh, check_color
 
 SCALES = ("fit", "keep")
 
