@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from datamodules.image_files.store import ViewOf, whole
 from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
+from datamodules.truth.camera_frame import COORDINATES, check_cameras, poses
 from datamodules.truth.matching import Place, in_order
-from datamodules.truth.metric import COORDINATES, check_cameras, poses
 from datamodules.truth.record import TrueObject, Truth
 from renderers.base import Renderer
 from renderers.mesh.pinhole import Intrinsics, Lens

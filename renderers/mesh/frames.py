@@ -21,7 +21,7 @@ LEANS = math.cos(math.radians(5))
 """A turn is told of an object whose upward axis leans no further than that; of others it means nothing."""
 
 
-def placed(
+def rigid_frames(
     meshes: Sequence[Mesh], camera: Camera, unit: str, what: Tensor, pose: Tensor, frame: tuple[Tensor, Tensor] | None
 ) -> Frames:
     """Frames (...) of objects of identities ``what`` (...) at whole poses (..., 4 or 10), float64.
@@ -51,10 +51,10 @@ def _moved(axes: Tensor, rotation: Tensor, place: Tensor) -> Placement:
     return Placement(axes @ rotation, (axes @ place.unsqueeze(-1)).squeeze(-1))
 
 
-def found(mesh: Mesh, camera: Camera, rotation: Float, translation: Float) -> dict[str, float | None]:
+def pose_in_world(mesh: Mesh, camera: Camera, rotation: Float, translation: Float) -> dict[str, float | None]:
     """x, y, z (world units) and yaw of an object whose model is seen at R (3, 3), t (3,), world units.
 
-    ``placed`` undone; yaw is None of an object that does not stand upright, to 5 degrees.
+    ``rigid_frames`` undone; yaw is None of an object that does not stand upright, to 5 degrees.
     """
     axes = CONVENTIONS["opencv"] @ camera.rotation()
     x, y, z = (axes.T @ translation + np.array(camera.eye)).tolist()

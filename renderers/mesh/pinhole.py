@@ -182,7 +182,7 @@ class Lens(NamedTuple):
         """Focal length, and principal point, along an axis."""
         return (self.down, self.y) if axis else (self.across / self.aspect, self.x)
 
-    def told(self, height: int, width: int) -> str:
+    def described(self, height: int, width: int) -> str:
         """Its intrinsic matrix for images of this size, in words."""
         (fx, _, cx), (_, fy, cy), _ = self.matrix(height, width).tolist()
         return f"fx {fx:.4g}, fy {fy:.4g}, cx {cx:.4g}, cy {cy:.4g}"

@@ -21,7 +21,7 @@ from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.extents import Extents, check_scales
 from renderers.mesh.files import BareMesh, MeshFile
-from renderers.mesh.frames import placed
+from renderers.mesh.frames import rigid_frames
 from renderers.mesh.projection import NEAR
 from renderers.mesh.scenery import WHITE, Light, check_eye, pack, paint_background
 from renderers.mesh.shapes import RGB, Mesh, check_color
@@ -315,7 +315,7 @@ class MeshRenderer(Renderer):
     def frames(self, what: Tensor, where: Tensor) -> Frames | None:
         if self.units is None:
             return None
-        return placed(self._drawn, self.camera, self.units, what, self.full_pose(where), self._frame(where))
+        return rigid_frames(self._drawn, self.camera, self.units, what, self.full_pose(where), self._frame(where))
 
     def facing(self, image: Tensor) -> dict[str, Tensor]:
         """The yaw (...) that faces the camera from where an object is seen; nothing where cameras stay."""

@@ -9,7 +9,7 @@ from air_lightning.commands.formats.coco import rle
 from air_lightning.commands.predict.records import FoundObject, Prediction, rounded
 from datamodules.image_files.view import View
 from datamodules.truth.bop import intrinsics_of
-from datamodules.truth.metric import another
+from datamodules.truth.camera_frame import lens_mismatch
 from datamodules.truth.run_lengths import decoded
 from renderers.base import Renderer
 from renderers.mesh import MeshRenderer
@@ -53,7 +53,7 @@ class Cameras:
         """ValueError where an image's own camera is told, and it is another than the model's."""
         own = None if self.reframes or not isinstance(self.renderer, MeshRenderer) else intrinsics_of(path, size)
         _, height, width = self.renderer.image_shape
-        if own is not None and (other := another(self._lens(), own.lens(), height, width)):
+        if own is not None and (other := lens_mismatch(self._lens(), own.lens(), height, width)):
             raise ValueError(
                 f"{path} is by {other}, and poses in the camera's frame would be wrong: see it as the model's camera "
                 "would by --reframe"
@@ -65,7 +65,7 @@ class Cameras:
         return self.renderer.camera.lens(width / height)
 
 
-def whole_again(prediction: Prediction, view: View) -> Prediction:
+def in_original_image(prediction: Prediction, view: View) -> Prediction:
     """What was seen in a part of an image, in the pixels of the image."""
     steps = view.width / prediction.width, view.height / prediction.height
     objects, *slots = (

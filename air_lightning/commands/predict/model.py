@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.backgrounds import Background
-from air_lightning.commands.predict.cameras import whole_again
+from air_lightning.commands.predict.cameras import in_original_image
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
@@ -156,7 +156,7 @@ class Model:
             return [self._tiled(given, self.overlap, all_slots, segmented) for given in batch]
         sizes = [given.original.size if given.view is None else given.view.shape[::-1] for given in batch]
         seen = self._batch_predictions(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
-        return [s if given.view is None else whole_again(s, given.view) for s, given in zip(seen, batch)]
+        return [s if given.view is None else in_original_image(s, given.view) for s, given in zip(seen, batch)]
 
     def _batch_predictions(
         self, images: Tensor, sizes: list[tuple[int, int]], all_slots: bool, segmented: bool

@@ -6,7 +6,7 @@ from datamodules.truth.record import TrueObject
 from renderers.base import Renderer
 from renderers.mesh import MeshRenderer
 from renderers.mesh.axes import MILLIMETRES
-from renderers.mesh.frames import found
+from renderers.mesh.frames import pose_in_world
 from renderers.mesh.pinhole import Lens
 
 COORDINATES = ("x", "y", "z", "yaw")
@@ -15,7 +15,7 @@ APART = 0.5
 Pose = Mapping[str, float | None]
 
 
-def metric(name: str, renderer: Renderer) -> MeshRenderer:
+def renderer_with_units(name: str, renderer: Renderer) -> MeshRenderer:
     """The renderer, whose poses can be compared in a unit.
 
     Args:
@@ -42,7 +42,7 @@ def poses(name: str, things: Sequence[TrueObject], identities: Sequence[str | No
     Raises:
         ValueError: it is not known how a model's axes lie.
     """
-    draws = metric(name, renderer)
+    draws = renderer_with_units(name, renderer)
     meshes, names, unit = draws.drawn_meshes, draws.identities, MILLIMETRES[str(draws.units)]
     if None in identities and len({mesh.up for mesh in meshes}) > 1:
         raise ValueError(
@@ -53,7 +53,7 @@ def poses(name: str, things: Sequence[TrueObject], identities: Sequence[str | No
     for thing, identity in zip(things, identities):
         assert thing.seen is not None
         mesh = meshes[0 if identity is None else names.index(identity)]
-        rows.append(found(mesh, draws.camera, thing.seen.rotation, thing.seen.translation / unit))
+        rows.append(pose_in_world(mesh, draws.camera, thing.seen.rotation, thing.seen.translation / unit))
     return rows
 
 
@@ -68,7 +68,7 @@ def check_cameras(
     Args:
         lenses: of the images; None: not told. images: their names.
     """
-    draws = metric(name, renderer)
+    draws = renderer_with_units(name, renderer)
     _, height, width = draws.image_shape
     mine = draws.camera.lens(width / height)
     first = {lens: image for lens, image in zip(reversed(lenses), reversed(images))}  # there are few
@@ -78,20 +78,20 @@ def check_cameras(
                 f"{name} does not tell the camera of {image} (cam_K of scene_camera.json), by which places in the "
                 "camera's frame are seen: add it, or give `data.unit` a number"
             )
-        if other := another(mine, theirs, height, width):
+        if other := lens_mismatch(mine, theirs, height, width):
             raise ValueError(
                 f"{name} has {image} by {other}. Give model.renderer.camera.intrinsics those of the images; where "
                 "these differ, give `data.intrinsics` the renderer's, and all are seen by that camera"
             )
 
 
-def another(renderers: Lens, images: Lens, height: int, width: int) -> str | None:
+def lens_mismatch(renderers: Lens, images: Lens, height: int, width: int) -> str | None:
     """What is to be said where an image's lens is another than the renderer's, whose images have this size."""
     apart = renderers.apart(images, height, width)
     if apart <= APART:
         return None
+    theirs, ours = images.described(height, width), renderers.described(height, width)
     return (
-        f"a camera of {images.told(height, width)}, scaled to the model's {height}x{width}, and the renderer's has "
-        f"{renderers.told(height, width)}: what one of them sees the other sees up to {apart:.3g} pixels away, {APART} "
-        "are allowed"
+        f"a camera of {theirs}, scaled to the model's {height}x{width}, and the renderer's has {ours}: what one of them "
+        f"sees the other sees up to {apart:.3g} pixels away, {APART} are allowed"
     )
