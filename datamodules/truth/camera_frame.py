@@ -92,6 +92,6 @@ def lens_mismatch(renderers: Lens, images: Lens, height: int, width: int) -> str
         return None
     theirs, ours = images.described(height, width), renderers.described(height, width)
     return (
-        f"a camera of {theirs}, scaled to the model's {height}x{width}, and the renderer's has {ours}: what one of them "
-        f"sees the other sees up to {apart:.3g} pixels away, {APART} are allowed"
+        f"a camera of {theirs}, scaled to the model's {height}x{width}, and the renderer's has {ours}: what one of "
+        f"them sees the other sees up to {apart:.3g} pixels away, {APART} are allowed"
     )
