@@ -139,7 +139,7 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
     state = network.start(images, observation.whitening)
     distance = ABSENT * (_slot_numbers(drawn) >= drawn.count.unsqueeze(1))  # besides that in the image
     parts: list[Slots] = []
-    growing = GrowingCanvas(renderer, len(images), behind)
+    growing = GrowingCanvas(renderer, images.shape[0], behind)
     for place in range(drawn.what.shape[1]):
         proposal, state = network.propose(images, canvas, state)
         nearest = (distance + _distance(renderer, drawn, proposal.mean.detach())).argmin(1)

@@ -84,7 +84,7 @@ def infer(
     images, network = observation.images, network.at(renderer)
     behind = None if observation.background is None else observation.background.detach()
     canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
-    state, growing = network.start(images, observation.whitening), GrowingCanvas(renderer, len(images), behind)
+    state, growing = network.start(images, observation.whitening), GrowingCanvas(renderer, images.shape[0], behind)
     parts: list[Slots] = []
     for _ in range(slots):
         part, state = next_slot(renderer, network, images, canvas, state, sample, None if parts else start)
