@@ -35,7 +35,7 @@ from renderers.mesh import Camera, Extrinsics, Intrinsics, MeshFile, Table, read
 from renderers.mesh.axes import UPRIGHT
 from renderers.mesh.backends import pytorch3d
 from renderers.mesh.dense import DenseMeshes
-from renderers.mesh.rasterizer import _project
+from renderers.mesh.projection import project
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_every_backend_projects_vertices_like_a_pinhole_camera(files: dict[str, 
     world = vertices @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]).T + [3.0, 2.0, 4.5]
     expected = pixels(K, extrinsics, world)
     screen = np.empty((3, len(vertices)), np.float32)
-    assert _project(scenery, 0, pose[0].numpy(), screen) == len(vertices)
+    assert project(scenery, 0, pose[0].numpy(), screen) == len(vertices)
     found = screen[:2].T - 0.5
     assert found == pytest.approx(expected, abs=1e-4)
     dense = renderer.traceable()

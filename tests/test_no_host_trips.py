@@ -99,9 +99,9 @@ def no_launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(Triton, "_launch", launch)
     monkeypatch.setattr(Embedded, "_on", lambda self, device: self._gpu)
-    constants._made.cache_clear()
+    constants._cached_tensor.cache_clear()
     yield launches
-    constants._made.cache_clear()
+    constants._cached_tensor.cache_clear()
 
 
 def on_gpu(module: AIRModule) -> AIRModule:
