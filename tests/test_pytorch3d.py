@@ -292,8 +292,8 @@ def test_the_host_waits_for_nothing() -> None:
     others = made._objects(s.other_what, s.other_where)
     with Watch():
         made._backend.canvases(identities, poses)
-        made._backend.scores(identities, poses, *others, s.images.unsqueeze(1), True)
-        made._backend.scores(identities, poses, *others, s.incoming, False)
+        made._backend.scores(identities, poses, *others, s.images.unsqueeze(1), Normal(0.3))
+        made._backend.scores(identities, poses, *others, s.incoming, None)
     assert len(seen) > 50 and not waiting & {*seen}
 
 
