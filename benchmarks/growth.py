@@ -7,7 +7,6 @@ Every row is a `fit` of its own, as `benchmarks/training.py` runs them, of scene
 enough for N of them to find room. Shown are CPU milliseconds of a step, those of its parts, and the whole fit's peak
 memory. Under each world and size stand the exponents of N in time, and in the memory above that before the first step,
 fitted to the rows from the smallest N to 10 by least squares of logarithms: 1 is a cost in proportion to N.
-
 """
 
 import argparse
@@ -16,6 +15,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 from training import HERE, Fit
@@ -60,9 +60,7 @@ def exponent(rows: Sequence[Row], name: str, less: float = 0.0) -> float:
     points = [(math.log(row["slots"]), row[name] - less) for row in rows if row["slots"] <= FITTED]
     if len(points) < 2 or min(value for _, value in points) <= 0:
         return math.nan
-    xs, ys = [x for x, _ in points], [math.log(value) for _, value in points]
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-    return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
+    return linear_regression([x for x, _ in points], [math.log(value) for _, value in points]).slope
 
 
 def line(row: Row) -> str:

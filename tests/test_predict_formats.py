@@ -10,10 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from runs_for_tests import DISCS, MESHES, write_run
+from predict_for_tests import SIZE, lines, predict
+from predict_for_tests import discs as discs
+from runs_for_tests import MESHES, write_run
 
 import air_lightning
-from air_lightning.cli import main
 from air_lightning.commands.formats.coco import rle
 from air_lightning.commands.formats.world import UPRIGHT, World, object_numbers, upright
 from air_lightning.commands.predict.records import FoundObject
@@ -21,26 +22,11 @@ from air_lightning.commands.predict.tiles import Tile, _moved
 from datamodules.truth.run_lengths import decoded
 from renderers import Coordinate, MeshRenderer, Where
 
-SIZE = 32
-
 
 @pytest.fixture(scope="module")
 def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose model is sure of two objects in every image (3, 32, 40)."""
     return write_run(tmp_path_factory.mktemp("meshes") / "run", MESHES, sure=20.0)
-
-
-@pytest.fixture(scope="module")
-def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("discs") / "run", DISCS, sure=20.0)
-
-
-def predict(*args: object) -> None:
-    main(["predict", *(str(arg) for arg in args)])
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
 
 
 def bop_images(root: Path) -> list[Path]:

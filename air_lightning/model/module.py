@@ -24,7 +24,7 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import sleep_loss
 from air_lightning.model.slots import infer
-from air_lightning.model.supervision import check_labels, labelled
+from air_lightning.model.supervision import label_names, labelled
 from air_lightning.moved import renamed_weights
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
@@ -64,8 +64,7 @@ class AIRModule(AIR):
 
     def _supervised_step(self, batch: Batch, observation: Observation) -> dict[str, Any]:
         """Of learning from labels: the negative log density of the true slots, in nats."""
-        data = cast(SceneDataModule, cast(Any, self.trainer).datamodule)
-        true = labelled(self.renderer, data.coordinates(self.renderer), batch, self.slots)
+        true = labelled(self.renderer, self._label_names, batch, self.slots)
         loss = sleep_loss(self.renderer, self.network, observation, true)
         # parallel training waits for a gradient of every parameter, also of those that explain images
         loss = loss + sum(0.0 * parameter.sum() for parameter in self.parameters() if parameter.requires_grad)
@@ -152,7 +151,7 @@ class AIRModule(AIR):
             return
         self.check_data(data)
         if stage == "fit" and self.supervised:
-            check_labels(self.renderer, data)
+            self._label_names = label_names(self.renderer, data)
         if not data.has_truth:
             return
         self.evaluation = Evaluation(self.renderer, self.slots, data)

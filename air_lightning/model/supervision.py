@@ -8,8 +8,12 @@ from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 
-def check_labels(renderer: Renderer, data: SceneDataModule) -> None:
-    """ValueError where the data does not tell each object's identity and every coordinate of the renderer's pose."""
+def label_names(renderer: Renderer, data: SceneDataModule) -> tuple[str, ...]:
+    """The coordinates of the data's poses, in order.
+
+    Raises:
+        ValueError: it does not tell each object's identity and every coordinate of the renderer's pose.
+    """
     if not isinstance(renderer.what, Categorical):
         raise ValueError(
             f"model.supervised learns identities from labels, and {type(renderer).__name__} has none: its codes of an "
@@ -20,14 +24,15 @@ def check_labels(renderer: Renderer, data: SceneDataModule) -> None:
             f"model.supervised does not know coordinates of the scene, and {type(renderer).__name__} has "
             f"{', '.join(renderer.scene.names)}: leave model.supervised out, or fix them"
         )
-    told = set(data.coordinates(renderer)) if data.has_truth else set()
-    missing = [name for name in renderer.where.names if name not in told]
+    names = data.coordinates(renderer) if data.has_truth else ()
+    missing = [name for name in renderer.where.names if name not in names]
     if missing or not data.has_identities:
         raise ValueError(
             f"model.supervised needs labels of all that is inferred, and {type(data).__name__} does not tell "
             f"{', '.join([*missing, *([] if data.has_identities else ['identity'])])}: leave model.supervised out, or "
             "choose data that does, Scenes3D for example"
         )
+    return names
 
 
 def labelled(renderer: Renderer, names: tuple[str, ...], batch: Batch, slots: int) -> Drawn:

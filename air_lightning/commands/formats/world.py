@@ -16,12 +16,11 @@ from renderers.base import Renderer
 from renderers.mesh import Mesh, MeshRenderer
 from renderers.mesh.axes import MILLIMETRES
 from renderers.mesh.axes import UPRIGHT as AXES
+from renderers.mesh.pinhole import CONVENTIONS
 
 Float = NDArray[np.float64]
 POSE = ("x", "y", "z", "yaw")
 NUMBERED = re.compile(r"(?:obj_)?(\d+)")
-OPENCV = np.diag([1.0, -1.0, 1.0])
-"""From a camera's right, up and forward to right, down and forward."""
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """From the renderer's world, y up, to one with z up."""
 
@@ -88,7 +87,7 @@ class World:
 
     @property
     def _axes(self) -> Float:
-        axes: Float = OPENCV @ self.renderer.camera.rotation()
+        axes: Float = CONVENTIONS["opencv"] @ self.renderer.camera.rotation()
         return axes
 
     def _in_camera(self, point: Float) -> Float:
