@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from air_lightning.cli import main
 from air_lightning.commands.report.figures import FIGURES
@@ -66,6 +67,18 @@ def test_tests_on_other_scenes_have_columns_of_their_own() -> None:
     figures = {name: dict.fromkeys(experiment.metrics, 0.5) for name, _ in experiment.tests}
     text = section("x", experiment, [result(1, 0, 0)._replace(figures=figures)], "command")
     assert "| Count accuracy on 3 | Box AP at 0.5 on 3 | Count accuracy on 0, 1, 2 | Box AP at 0.5 on 0, 1, 2 |" in text
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("generalize")])
+def test_what_is_called_on_other_counts_is_tested_on_them(name: str) -> None:
+    """The configs have `test_counts`, which win over `counts`."""
+    options = dict(EXPERIMENTS[name].tests)
+    for title in options:
+        assert options[title] == (f"--data.test_counts=[{title.removeprefix('on ').replace(', ', ',')}]",)
+    given = yaml.safe_load(find_config(name).read_text())["data"]["init_args"]
+    assert [f"[{','.join(map(str, given[key]))}]" for key in ("test_counts", "counts")] == [
+        option.partition("=")[2] for (option,) in options.values()
+    ]
 
 
 # ---- the page

@@ -27,8 +27,8 @@ POSES = ("count_accuracy", "identity_accuracy", "position_error_share", "rotatio
 CAMERA = ("camera_azimuth_error", "camera_elevation_error", "camera_distance_error")
 BOXES = ("count_accuracy", "box_ap50", "elbo")
 FIVE = (1, 2, 3, 4, 5)
-ON_THREE = (("on 3", ("--data.counts=[3]",)), ("on 0, 1, 2", ("--data.counts=[0,1,2]",)))
-ON_TWO = (("on 2", ("--data.counts=[2]",)), ("on 0, 1, 3", ("--data.counts=[0,1,3]",)))
+ON_THREE = (("on 3", ("--data.test_counts=[3]",)), ("on 0, 1, 2", ("--data.test_counts=[0,1,2]",)))
+ON_TWO = (("on 2", ("--data.test_counts=[2]",)), ("on 0, 1, 3", ("--data.test_counts=[0,1,3]",)))
 
 BOTH = (("the network alone", ("--model.refinement=null",)), ("refined", ()))
 LABELS = ("--model.supervised=true",)
