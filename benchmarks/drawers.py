@@ -1,8 +1,8 @@
 """What `benchmarks/peers.py` measures: renderers that draw the same objects, each object alone, colours and alpha.
 
 A class for each, all made from the same ``Scene``. Those other than ``Ours`` need numpy and their own package and no
-more, so that each can run in a python of its own: ``python drawers.py NAME SCENE ...`` draws what it is told to by
-lines on standard input (``serve``).
+more, so that each can run in a python of its own: ``python drawers.py NAME SCENE`` draws what it is told to by lines
+on standard input (``serve``).
 """
 
 import json
@@ -172,7 +172,6 @@ class MuJoCo(Drawer):
             mujoco.mju_mat2Quat(quaternion, _z_up(_z_up(matrix).T).T.astype(np.float64).ravel())
 
     def draw(self, turn: int) -> Any:
-        self.gl.make_current()  # each scene has a context
         sheets = [self._sheet(turn, range(first, min(first + TILES**2, len(self.meshes)))) for first in self._firsts()]
         return np.concatenate([color for color, _ in sheets]), np.concatenate([depth for _, depth in sheets])
 
@@ -272,7 +271,8 @@ class Mitsuba(Drawer):
             [scene.vertices[mesh] @ rotation.T + shift for mesh, rotation, shift in zip(scene.meshes, *pose)]
             for pose in zip(rotations, shifts)
         ]
-        meshes = {f"mesh{k}": self._mesh(scene, mesh, k) for k, mesh in enumerate(scene.meshes)}
+        paints = [self._paint(color) for color in scene.colors]  # few: Dr.Jit's calls cost by the number of instances
+        meshes = {f"mesh{k}": self._mesh(scene.faces[mesh], paints[mesh], k) for k, mesh in enumerate(scene.meshes)}
         light = {"type": "directional", "direction": (-scene.light).tolist(), "irradiance": np.pi * DIFFUSE}
         integrator = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
         sensor = self._sensor(scene, field)
@@ -281,12 +281,13 @@ class Mitsuba(Drawer):
         self.parameters = mitsuba.traverse(self.scene)
         self.names = [f"mesh{k}.vertex_positions" for k in range(count)]
 
-    def _mesh(self, scene: Scene, mesh: int, number: int) -> Any:
+    def _paint(self, color: Array) -> Any:
+        return self.mitsuba.load_dict({"type": "diffuse", "reflectance": {"type": "rgb", "value": color.tolist()}})
+
+    def _mesh(self, faces: Array, paint: Any, number: int) -> Any:
         """The object's mesh, flat by face, in its pose of the first draw."""
-        color = {"type": "rgb", "value": scene.colors[mesh].tolist()}
-        properties = self.mitsuba.Properties()
-        properties["bsdf"] = self.mitsuba.load_dict({"type": "diffuse", "reflectance": color})
-        vertices, faces = self.vertices[0][number], scene.faces[mesh]
+        properties, vertices = self.mitsuba.Properties(), self.vertices[0][number]
+        properties["bsdf"] = paint
         made = self.mitsuba.Mesh(f"mesh{number}", len(vertices), len(faces), props=properties)
         parameters = self.mitsuba.traverse(made)
         parameters["vertex_positions"], parameters["faces"] = np.ravel(vertices), np.ravel(faces).astype(np.uint32)
@@ -360,21 +361,18 @@ def say(**fields: Any) -> None:
     print(MARK + json.dumps(fields), flush=True)
 
 
-def serve(name: str, files: list[Path]) -> None:
-    """Makes the drawer of every scene and says so; then answers each line on standard input with a line.
+def serve(name: str, file: Path) -> None:
+    """Makes the drawer of a scene and says so; then answers each line on standard input with a line.
 
-    ``rate SCENE SECONDS`` with the objects drawn a second, ``layers SCENE FILE`` with those of the first draw in FILE.
+    ``rate SECONDS`` with the objects drawn a second, ``layers FILE`` with those of the first draw in FILE.
     """
-    peer = PEERS[name]
-    scenes = [Scene.read(file) for file in files]
-    drawers = [peer.make(scene) for scene in scenes]
-    for drawer, scene in zip(drawers, scenes):
-        for turn in 2 * [*range(len(scene.positions))]:  # compiles
-            drawer.draw(turn)
+    peer, scene = PEERS[name], Scene.read(file)
+    drawer = peer.make(scene)
+    for turn in range(2):  # compiles, some of it where poses change
+        drawer.draw(turn)
     say(version=version_of(peer.package))
     for line in sys.stdin:
-        task, number, more = line.rstrip("\n").split(" ", 2)
-        drawer, scene = drawers[int(number)], scenes[int(number)]
+        task, more = line.rstrip("\n").split(" ", 1)
         if task == "rate":
             say(rate=rate(drawer, len(scene.meshes), len(scene.positions), float(more)))
         else:
@@ -384,4 +382,4 @@ def serve(name: str, files: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], [Path(file) for file in sys.argv[2:]])
+    serve(sys.argv[1], Path(sys.argv[2]))

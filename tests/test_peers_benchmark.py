@@ -54,16 +54,17 @@ def test_ours_beside_an_absent_peer(
     peers: ModuleType, bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "peers.json"
-    short = ["--objects", "3", "--turns", "1", "--seconds", "0.01", "--json", str(file)]
+    short = ["--objects", "3", "--turns", "1", "--seconds", "0.01", "--scenes", "cube", "--json", str(file)]
     peers.main(["--peers", "mitsuba-scalar", "--python", f"mitsuba={bare}", *short])
     said, head, _, *lines = capsys.readouterr().out.splitlines()
     assert said == (
         "mitsuba-scalar is left out (ModuleNotFoundError: No module named 'numpy'); to have it: pip install mitsuba"
     )
-    assert head == "|  | version | all three | cube | sphere | cylinder | silhouettes | colours |"
+    assert head == "|  | version | cube | silhouettes | colours |"
     assert len(lines) == 1 and lines[0].startswith("| ours | ") and lines[0].endswith("(1.00) | 1.000 | 0.000 |")
-    (row,) = json.loads(file.read_text())
-    assert row["overlap"] == 1 and all(rate > 0 for rate in row["rates"].values())
+    found = json.loads(file.read_text())
+    assert list(found) == ["cube"] and list(found["cube"]) == ["ours"]
+    assert found["cube"]["ours"]["overlap"] == 1 and found["cube"]["ours"]["rate"] > 0
 
 
 class FakePeer:
@@ -73,7 +74,7 @@ class FakePeer:
         self.name, self.alpha, self.rate = name, alpha, rate
         self.start = {"version": "1"}
 
-    def ask(self, task: str, number: int, more: Any) -> dict[str, Any]:
+    def ask(self, task: str, more: Any) -> dict[str, Any]:
         if task == "layers":
             np.savez(more, **layers(self.alpha, 0.5))
             return {"written": more}
@@ -82,14 +83,17 @@ class FakePeer:
 
 
 def test_medians_and_ratios(peers: ModuleType, tmp_path: Path) -> None:
-    found = peers.rows([FakePeer("ours", [1], 90), FakePeer("other", [1], 40)], ["cube"], 3, 0.1, tmp_path)
-    assert [row["rates"] for row in found] == [{"cube": 110}, {"cube": 60}]
-    assert peers.table(found).splitlines()[2:] == [
-        "| ours | 1 | 110 (1.00) | 1.000 | 0.000 |",
-        "| other | 1 | 60 (1.83) | 1.000 | 0.000 |",
+    found = peers.measured([FakePeer("ours", [1], 90), FakePeer("other", [1], 40)], 3, 0.1, tmp_path)
+    assert {name: row["rate"] for name, row in found.items()} == {"ours": 110, "other": 60}
+    worse = {name: row | {"rate": 55, "overlap": 0.95, "color": 0.125} for name, row in found.items()}
+    assert peers.table({"cube": found, "sphere": worse}).splitlines() == [
+        "|  | version | cube | sphere | silhouettes | colours |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| ours | 1 | 110 (1.00) | 55 (1.00) | 0.950 | 0.125 |",
+        "| other | 1 | 60 (1.83) | 55 (1.00) | 0.950 | 0.125 |",
     ]
 
 
 def test_a_peer_that_draws_something_else_is_an_error(peers: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"other does not .*overlap by 0.500, and 0.9 is the least; .* the layers of"):
-        peers.rows([FakePeer("ours", [1, 1], 1), FakePeer("other", [1, 0], 1)], ["cube"], 1, 0.1, tmp_path)
+    with pytest.raises(SystemExit, match=r"^other does not draw what ours does: silhouettes overlap by 0.500, and 0.9"):
+        peers.measured([FakePeer("ours", [1, 1], 1), FakePeer("other", [1, 0], 1)], 1, 0.1, tmp_path)
