@@ -172,35 +172,30 @@ class MuJoCo(Drawer):
             mujoco.mju_mat2Quat(quaternion, _z_up(_z_up(matrix).T).T.astype(np.float64).ravel())
 
     def draw(self, turn: int) -> Any:
-        sheets = [self._sheet(turn, range(first, min(first + TILES**2, len(self.meshes)))) for first in self._firsts()]
-        return np.concatenate([color for color, _ in sheets]), np.concatenate([depth for _, depth in sheets])
+        objects = np.arange(len(self.meshes))
+        sheets = [self._sheet(turn, objects[first : first + TILES**2]) for first in range(0, len(objects), TILES**2)]
+        colors, depths = zip(*sheets)
+        return np.concatenate(colors), np.concatenate(depths)
 
-    def _firsts(self) -> range:
-        return range(0, len(self.meshes), TILES**2)
-
-    def _sheet(self, turn: int, objects: range) -> tuple[Array, Array]:
+    def _sheet(self, turn: int, objects: Array) -> tuple[Array, Array]:
         side = TILES * self.size
         for place, number in enumerate(objects):
-            self._draw_one(turn, number, self.mujoco.MjrRect(*self._corner(place), self.size, self.size))
+            across, up = place % TILES * self.size, place // TILES * self.size
+            self._draw_one(turn, number, self.mujoco.MjrRect(across, up, self.size, self.size))
         color, depth = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.float32)
         self.mujoco.mjr_readPixels(color, depth, self.mujoco.MjrRect(0, 0, side, side), self.context)
         return self._cut(color)[: len(objects)], self._cut(depth)[: len(objects)]
-
-    def _corner(self, place: int) -> tuple[int, int]:
-        return place % TILES * self.size, place // TILES * self.size
 
     def _draw_one(self, turn: int, number: int, tile: Any) -> None:
         mesh = self.meshes[number]
         self.option.geomgroup[:] = 0
         self.option.geomgroup[mesh] = 1
-        self.data.mocap_pos[mesh], self.data.mocap_quat[mesh] = self._pose(turn, number)
+        self.data.mocap_pos[mesh] = self.positions[turn, number]
+        self.data.mocap_quat[mesh] = self.quaternions[turn, number]
         self.mujoco.mj_kinematics(self.model, self.data)
         shown = self.option, self.perturbation, self.camera, self.mujoco.mjtCatBit.mjCAT_ALL, self.scene
         self.mujoco.mjv_updateScene(self.model, self.data, *shown)
         self.mujoco.mjr_render(tile, self.scene, self.context)
-
-    def _pose(self, turn: int, number: int) -> tuple[Array, Array]:
-        return self.positions[turn, number], self.quaternions[turn, number]
 
     def _cut(self, sheet: Array) -> Array:
         """The images of a buffer, whose rows run upwards."""
@@ -252,9 +247,9 @@ def _text(numbers: Any) -> str:
 
 
 class Mitsuba(Drawer):
-    """New vertices for all meshes, which rebuilds what finds rays, and a render of all objects, far from one another,
-    each before its own camera of a ``batch`` sensor: RGBA, one ray through each pixel's middle, direct light with its
-    shadow rays, no ambient light.
+    """Giving all meshes their new vertices (posed beforehand), which rebuilds what finds rays, and a render of all
+    objects, far from one another, each before its own camera of a ``batch`` sensor: RGBA, one ray through each pixel's
+    middle, direct light with its shadow rays, no ambient light.
     """
 
     def __init__(self, scene: Scene, variant: str) -> None:
@@ -266,12 +261,11 @@ class Mitsuba(Drawer):
         self.mitsuba, self.size, count = mitsuba, scene.size, len(scene.meshes)
         places = np.arange(count)
         field = APART * np.stack([places % TILES, 0 * places, -(places // TILES)], 1)
-        rotations, shifts = scene.rotations, scene.positions + field
         self.vertices = [
             [scene.vertices[mesh] @ rotation.T + shift for mesh, rotation, shift in zip(scene.meshes, *pose)]
-            for pose in zip(rotations, shifts)
+            for pose in zip(scene.rotations, scene.positions + field)
         ]
-        paints = [self._paint(color) for color in scene.colors]  # few: Dr.Jit's calls cost by the number of instances
+        paints = [self._paint(color) for color in scene.colors]
         meshes = {f"mesh{k}": self._mesh(scene.faces[mesh], paints[mesh], k) for k, mesh in enumerate(scene.meshes)}
         light = {"type": "directional", "direction": (-scene.light).tolist(), "irradiance": np.pi * DIFFUSE}
         integrator = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
@@ -336,7 +330,7 @@ PEERS = {
     "mujoco-osmesa": Peer(partial(MuJoCo, gl="osmesa"), "mujoco", "pip install mujoco; apt install libosmesa6"),
     "mitsuba-scalar": Peer(partial(Mitsuba, variant="scalar_rgb"), "mitsuba", "pip install mitsuba"),
     "mitsuba-llvm": Peer(
-        partial(Mitsuba, variant="llvm_ad_rgb"), "mitsuba", "pip install mitsuba; apt install libllvm15"
+        partial(Mitsuba, variant="llvm_ad_rgb"), "mitsuba", "pip install mitsuba; apt install libllvm19"
     ),
 }
 
