@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from air_lightning.cli import main
 from air_lightning.commands.report.figures import FIGURES
@@ -111,6 +112,15 @@ def test_experiments_are_of_configs_and_figures_that_there_are(name: str) -> Non
     experiment = EXPERIMENTS[name]
     assert find_config(experiment.config).is_file() and set(experiment.metrics) <= set(FIGURES)
     assert len(set(experiment.seeds)) == len(experiment.seeds) >= 3 and experiment.tests
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_are_tested_on_the_scenes_they_say(name: str) -> None:
+    """Where a config has counts of its own for tests, others in the place of `counts` would not be heard of."""
+    experiment = EXPERIMENTS[name]
+    given = yaml.safe_load(find_config(experiment.config).read_text())["data"]["init_args"]
+    asked = [argument for _, arguments in experiment.tests for argument in arguments]
+    assert not ("test_counts" in given and any(argument.startswith("--data.counts") for argument in asked))
 
 
 # ---- the command
