@@ -162,7 +162,7 @@ def test_count_rates_agree_with_the_counts(slots: int, true_slots: int) -> None:
 
 @pytest.mark.parametrize(("slots", "right"), [(3, [1, 0, NAN, 0.5]), (2, [1, 0, NAN, 0])])
 def test_rates_by_count(slots: int, right: list[float]) -> None:
-    """A scene of none and one of one, taken for two; none of two; two of three, taken for as many as there may be, and two."""
+    """A scene of none; one of one, taken for two; none of two; and two of three, one of them taken for two."""
     confusion = count_confusion(torch.tensor([0, 2, slots, 2]), torch.tensor([0, 1, 3, 3]), slots, 3)
     rates = rates_by_count(confusion)
     assert rates["count_accuracy"].tolist() == pytest.approx(right, nan_ok=True)

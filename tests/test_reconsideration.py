@@ -80,8 +80,8 @@ def test_slots_that_lie_over_one_another_are_not_put_in_order() -> None:
     renderer = GlimpseRenderer((1, 16, 16), what=2, glimpse=4, hidden=4, compositing="over")
     AIRModule(renderer, Greedy, reconsideration=Reconsideration())
     text = (
-        "GlimpseRenderer composites its slots one over another, and reconsideration's `ordered` would change what hides "
-        "what: leave model.reconsideration.ordered out, or take `compositing: additive`"
+        "GlimpseRenderer composites its slots one over another, and reconsideration's `ordered` would change what "
+        "hides what: leave model.reconsideration.ordered out, or take `compositing: additive`"
     )
     with pytest.raises(ValueError, match=re.escape(text)):
         AIRModule(renderer, Greedy, reconsideration=Reconsideration(ordered=True))

@@ -12,7 +12,7 @@ class MeasuresByCount(Protocol):
 
     @property
     def figures_by_count(self) -> list[dict[str, Any]]:
-        """Of each number, ascending: `count`, `scenes` and the figures by name; nan where there is nothing to measure."""
+        """Of each number, ascending: `count`, `scenes` and the figures by name; nan: nothing to measure."""
 
 
 @rank_zero_only

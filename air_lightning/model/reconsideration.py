@@ -46,8 +46,8 @@ class Reconsideration:
             )
         if self.ordered and renderer.compositing == "over":
             raise ValueError(
-                f"{type(renderer).__name__} composites its slots one over another, and reconsideration's `ordered` would "
-                "change what hides what: leave model.reconsideration.ordered out, or take `compositing: additive`"
+                f"{type(renderer).__name__} composites its slots one over another, and reconsideration's `ordered` "
+                "would change what hides what: leave model.reconsideration.ordered out, or take `compositing: additive`"
             )
 
     @torch.no_grad()
