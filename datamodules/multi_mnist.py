@@ -24,7 +24,8 @@ class MultiMNIST(CanvasModule):
     Training and validation scenes use digits of MNIST's training file, validation the last twelfth (5 000) and
     training the others; test scenes use the test file. Differs from the multi-MNIST of Pyro's AIR example in that
     boxes, not only bright pixels, are apart, in the sizes (there about 28 / N(1.3, 0.1)), and in that only the ink,
-    not a digit's whole 28x28 frame, must lie on the canvas.
+    not a digit's whole 28x28 frame, must lie on the canvas. Held-out scenes have masks: a digit's pixels are those that
+    its ink covers for the greater part, and no two digits share one, for their boxes are apart.
 
     Args:
         counts: the numbers of digits a scene may hold, equally likely; repeat one to make it likelier.
@@ -70,10 +71,6 @@ class MultiMNIST(CanvasModule):
             self._check()  # what is wrong shows here, before a run has begun
 
     @property
-    def extras(self) -> tuple[str, ...]:
-        return ("boxes",)
-
-    @property
     def identity_names(self) -> tuple[str, ...]:
         return tuple("0123456789")
 
@@ -82,7 +79,7 @@ class MultiMNIST(CanvasModule):
         self._check()
 
     def scenes(self, split: str) -> "DigitScenes":
-        return DigitScenes(self, split, self._digits(split))
+        return DigitScenes(self, split, self._digits(split), masks=split != "train")
 
     def detailed(self, split: str) -> "DigitScenes":
         return DigitScenes(self, split, self._digits(split), masks=True)

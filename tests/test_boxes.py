@@ -75,6 +75,17 @@ def test_no_scene_is_nan() -> None:
         assert all(bool(value.isnan()) for value in BoxPrecision().compute().values())
 
 
+@pytest.mark.parametrize("largest", [2, 3])
+def test_scenes_of_each_count_by_themselves(largest: int) -> None:
+    scenes, metric = [CASES[name][0] for name in ("overlap 0.45", "one of two missed", "perfect")], BoxPrecision()
+    for part in scenes:
+        take(metric, *part)
+    by_count = [[scene for part in scenes for scene in part if len(scene[1]) == n] for n in range(largest + 1)]
+    expected = [measured(*some)[1] if some else float("nan") for some in by_count]
+    assert 0 < expected[1] < 1 and 0 < expected[2] < 1
+    assert metric.at_half_by_count(largest).tolist() == pytest.approx(expected, nan_ok=True)
+
+
 # ---- against a reference
 
 
@@ -167,14 +178,18 @@ def process(rank: int, folder: str) -> None:
     for part in ((scenes[:4], scenes[4:20]), (scenes[20:],), ())[rank]:
         take(metric, *part)
     metric._update_count = 1  # a process without data is what we test, not torchmetrics' warning of it
-    torch.save([float(value) for value in metric.compute().values()], f"{folder}/{rank}.pt")
+    figures = [*metric.compute().values(), *metric.at_half_by_count(2)]
+    torch.save([float(value) for value in figures], f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_processes_equal_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(process, (str(tmp_path),), nprocs=3)  # type: ignore[attr-defined,no-untyped-call]
     for rank in range(3):
-        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(measured(*random_scenes(3)))
+        scenes = random_scenes(3)
+        ones, twos = ([scene for scene in scenes if len(scene[1]) == n] for n in (1, 2))
+        expected = [*measured(*scenes), float("nan"), measured(*ones)[1], measured(*twos)[1]]
+        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected, nan_ok=True)
 
 
 # ---- errors

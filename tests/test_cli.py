@@ -14,7 +14,7 @@ import toy
 from cli_for_tests import config, names, refused
 from cli_for_tests import run as run
 
-from air_lightning.cli import main
+from air_lightning.cli import by_count, main
 from air_lightning.cli.arguments import with_run_config
 from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
 from air_lightning.runs import RunError
@@ -89,6 +89,21 @@ def test_test_writes_its_metrics_and_leaves_the_rest(run, capsys):
     assert record["checkpoint"] == str(run / "checkpoints" / "best.ckpt")
     assert (record["step"], record["scenes"], record["overrides"]) == (16, 12, {})
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "test_metrics.json"}
+
+
+def test_figures_by_count_are_printed_where_counts_differ(capsys):
+    rows = [
+        {"count": 0, "scenes": 9, "count_accuracy": 1.0, "box_ap50": float("nan")},
+        {"count": 10, "scenes": 120, "count_accuracy": 0.5, "box_ap50": 0.25},
+    ]
+    by_count.show(rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "count  scenes  count_accuracy  box_ap50",
+        "    0       9          1.0000         -",
+        "   10     120          0.5000    0.2500",
+    ]
+    by_count.show(rows[:1])
+    assert capsys.readouterr().out == ""
 
 
 def test_overrides_win_and_are_recorded(run):

@@ -77,6 +77,25 @@ def test_boxes_and_segments_of_the_truth(monkeypatch: pytest.MonkeyPatch, apart:
     # where the second is missed its pixels are background's, and apart from the first's all the same
     assert tested["test/foreground_ari"] == pytest.approx(1)
     assert tested["test/box_ap50"] == pytest.approx(1 if apart else 51 / 101, abs=1e-5)
+    (twos,) = module.figures_by_count
+    assert (twos["count"], twos["scenes"], twos["count_accuracy"], twos["inferred_count"]) == (2, 4, 1, 2)
+    assert {name: twos[name] for name in ("box_ap50", "foreground_ari")} == pytest.approx(
+        {name: tested[f"test/{name}"] for name in ("box_ap50", "foreground_ari")}
+    )
+
+
+def test_figures_of_each_count_are_tested_and_not_validated() -> None:
+    module, data = sprites(), MultiSprites(**SPRITES)
+    trainer().validate(module, datamodule=data, verbose=False)
+    assert module.figures_by_count == []
+    (tested,) = trainer().test(module, datamodule=data, verbose=False)
+    rows = module.figures_by_count
+    scenes = torch.tensor([float(row["scenes"]) for row in rows])
+    assert [row["count"] for row in rows] == sorted({row["count"] for row in rows}) and len(rows) > 1
+    assert scenes.sum() == SIZES["test_scenes"]
+    for name, figure in (("count_accuracy", "count_accuracy"), ("count", "true_count")):
+        mean = (scenes * torch.tensor([float(row[name]) for row in rows])).sum() / scenes.sum()
+        assert float(mean) == pytest.approx(tested[f"test/{figure}"])
 
 
 @over_modules

@@ -34,6 +34,8 @@ from air_lightning.metrics import (
     scene_accuracy,
     scene_right,
 )
+from air_lightning.metrics.averages import MeanByCount
+from air_lightning.metrics.counts import rates_by_count
 
 # ---- matching
 
@@ -156,6 +158,26 @@ def test_count_rates_agree_with_the_counts(slots: int, true_slots: int) -> None:
     assert rates.accuracy == (inferred == true).float().mean()
     assert rates.over == (inferred > true).float().mean()
     assert rates.under == (inferred < true).float().mean()
+
+
+@pytest.mark.parametrize(("slots", "right"), [(3, [1, 0, NAN, 0.5]), (2, [1, 0, NAN, 0])])
+def test_rates_by_count(slots: int, right: list[float]) -> None:
+    """A scene of none; one of one, taken for two; none of two; and two of three, one of them taken for two."""
+    confusion = count_confusion(torch.tensor([0, 2, slots, 2]), torch.tensor([0, 1, 3, 3]), slots, 3)
+    rates = rates_by_count(confusion)
+    assert rates["count_accuracy"].tolist() == pytest.approx(right, nan_ok=True)
+    assert rates["inferred_count"].tolist() == pytest.approx([0, 2, NAN, (slots + 2) / 2], nan_ok=True)
+
+
+def test_mean_by_count_and_over_all() -> None:
+    metric = MeanByCount(3)
+    metric.update(torch.tensor([1.0, 0.5]), torch.tensor([3, 1]))
+    metric.update(torch.tensor([0.0]), torch.tensor([3]))
+    assert metric.by_count().tolist() == pytest.approx([NAN, 0.5, NAN, 0.5], nan_ok=True)
+    assert float(metric.compute()) == pytest.approx(0.5)
+    metric.reset()
+    metric.update(torch.tensor([0.25]), torch.tensor([0]))
+    assert metric.by_count().tolist() == pytest.approx([0.25, NAN, NAN, NAN], nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,17 @@ def test_boxes_hold_all_ink_tightly_and_do_not_overlap(root: str, counts: list[i
         assert (image[covered == 0] == 0).all()
 
 
+@pytest.mark.parametrize("split", ["val", "test", "predict"])
+def test_held_out_scenes_have_masks_of_each_digits_ink(root: str, split: str) -> None:
+    shown = batch(MultiMNIST(root=root, counts=[0, 2]), split, 16)
+    assert shown.masks is not None and shown.boxes is not None
+    assert shown.masks.flatten(2).any(2).sum(1).tolist() == shown.count.tolist()
+    assert torch.equal(shown.masks.any(1), shown.images[:, 0] >= 0.5)
+    for masks, boxes, count in zip(shown.masks, shown.boxes.int(), shown.count):
+        for mask, (x0, y0, x1, y1) in zip(masks[:count], boxes.tolist()):
+            assert mask.sum() == mask[y0:y1, x0:x1].sum()
+
+
 def test_where_is_the_box_in_image_coordinates(root: str) -> None:
     shown = batch(MultiMNIST(root=root, counts=[2]))
     assert shown.boxes is not None

@@ -1,15 +1,19 @@
 """Reconsideration: with a network that looks between two objects first, and with one that has nothing to mend."""
 
+import re
+
 import pytest
 import torch
 from greedy_for_tests import APART, Greedy, drawn_images
 from slots_for_tests import observed
+from torch import Tensor
 from toy_renderers import Blobs
 
+from air_lightning.inference.base import Proposal
 from air_lightning.model.module import AIRModule
 from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.slots import infer
-from renderers import MeshRenderer
+from renderers import GlimpseRenderer, MeshRenderer
 
 PLAIN = Reconsideration(power=1.0, margin=0.0)  # the images are small: coarsened, nothing much is at stake
 SLOTS = 3
@@ -51,6 +55,36 @@ def test_images_do_not_disturb_one_another() -> None:
 def test_another_explanation_must_be_worth_the_margin_more() -> None:
     images = drawn_images((-APART, APART))
     assert module(Reconsideration(power=1.0, margin=1e4)).infer(images).count.tolist() == [3]
+
+
+class Timid(Greedy):
+    """As Greedy, but takes what it finds first, in the image's middle, for nothing."""
+
+    def propose(self, images: Tensor, canvas: Tensor, state: Tensor) -> tuple[Proposal, Tensor]:
+        found, after = super().propose(images, canvas, state)
+        nothing = torch.full_like(found.presence_logit, -4.0)
+        return (found._replace(presence_logit=nothing) if bool((state == 0).all()) else found), after
+
+
+@pytest.mark.parametrize("ordered, count", [(False, 0), (True, 2)])
+def test_a_slot_of_nothing_hides_those_after_it_unless_they_are_put_in_order(ordered: bool, count: int) -> None:
+    own_stays = Reconsideration(power=1.0, margin=1e4, ordered=ordered)
+    model = AIRModule(Blobs(), Timid, slots=SLOTS, count_prior=0.1, reconsideration=own_stays).eval()
+    seen = model.infer(drawn_images((-APART, APART)))
+    assert seen.count.tolist() == [count]
+    logits = seen.slots.presence_logits[0].tolist()
+    assert logits == ([4, 4, -4] if ordered else [-4, 4, 4])
+
+
+def test_slots_that_lie_over_one_another_are_not_put_in_order() -> None:
+    renderer = GlimpseRenderer((1, 16, 16), what=2, glimpse=4, hidden=4, compositing="over")
+    AIRModule(renderer, Greedy, reconsideration=Reconsideration())
+    text = (
+        "GlimpseRenderer composites its slots one over another, and reconsideration's `ordered` would change what "
+        "hides what: leave model.reconsideration.ordered out, or take `compositing: additive`"
+    )
+    with pytest.raises(ValueError, match=re.escape(text)):
+        AIRModule(renderer, Greedy, reconsideration=Reconsideration(ordered=True))
 
 
 def test_a_start_replaces_the_first_pose_alone() -> None:

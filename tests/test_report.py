@@ -89,6 +89,15 @@ def test_count_confusion_with_shares_of_rows(tmp_path: Path) -> None:
     assert page.row("1 true") == ["0 [0.0 %]", "15 [78.9 %]", "4 [21.1 %]"]
 
 
+def test_figures_over_the_number_of_objects(tmp_path: Path) -> None:
+    rows = [{"count": n, "scenes": 5, "count_accuracy": 1 - n / 10, "box_ap50": n / 4 or None} for n in (0, 1, 2)]
+    page = report(evaluated(tmp_path / "run", by_count=rows))
+    assert "By the number of objects" in page.text and "objects there" in page.text
+    assert all(said in page.source for said in ("Count accuracy: 0.8 at 2", "Box AP at 0.5: 0.25 at 1"))
+    assert "Box AP at 0.5: 0 at 0" not in page.source and "Foreground ARI: " not in page.source
+    assert "By the number of objects" not in report(evaluated(tmp_path / "one", by_count=rows[:1])).text
+
+
 def test_untested_run_says_the_command(tmp_path: Path) -> None:
     run = write_run(tmp_path / "my run", CURVE[:2])
     page = report(run)

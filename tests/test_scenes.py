@@ -104,7 +104,7 @@ def test_boxes_masks_and_depth_are_those_of_what_one_sees(supersample: int) -> N
 
 def test_digits_have_masks_where_they_are_asked_for(tmp_path: Path) -> None:
     data = MultiMNIST(root=str(tiny_digits.write(tmp_path)), counts=[2])
-    plain, batch = data.scenes("test").__getitems__([0, 1]), data.detailed("test").__getitems__([0, 1])
+    plain, batch = data.scenes("train").__getitems__([0, 1]), data.detailed("train").__getitems__([0, 1])
     assert plain.masks is None and batch.masks is not None and torch.equal(plain.images, batch.images)
     assert torch.equal(batch.masks.any(1), batch.images[:, 0] >= 0.5)
 

@@ -141,6 +141,9 @@ def test_two_processes_test_what_one_does(one: Path, tmp_path: Path) -> None:
     figures = [{n: math.nan if v is None else v for n, v in r["metrics"].items()} for r in (together, alone)]
     assert close(*figures)
     assert together["scenes"] == alone["scenes"] == 7 and together["count_confusion"] == alone["count_confusion"]
+    assert len(alone["by_count"]) > 1
+    for row, expected in zip(together["by_count"], alone["by_count"], strict=True):
+        assert close(*({n: math.nan if v is None else v for n, v in some.items()} for some in (row, expected)))
     assert scenes(tmp_path / "records", "test") == [[[0, 1, 2, 3]], [[4, 5, 6]]]
 
 

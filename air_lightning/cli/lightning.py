@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning import parallel, runs
 from air_lightning.backgrounds import NoBackground
-from air_lightning.cli import calibration, loggers, records, run_folders
+from air_lightning.cli import by_count, calibration, loggers, records, run_folders
 from air_lightning.cli.arguments import check_given, with_run_config
 from air_lightning.cli.commands import SUBCOMMANDS
 from air_lightning.cli.exit_status import INTERRUPTED, exit_with
@@ -359,6 +359,9 @@ class AIRCLI(LightningCLI):
         record = records.metrics(results, self._arguments.ckpt_path, self._count.scenes, self.run_dir, self._text)
         if isinstance(self.model, callbacks.CountsObjects) and self.model.count_confusion is not None:
             record["count_confusion"] = self.model.count_confusion.tolist()
+        if isinstance(self.model, by_count.MeasuresByCount) and self.model.figures_by_count:
+            record["by_count"] = self.model.figures_by_count
+            by_count.show(self.model.figures_by_count)
         if isinstance(self.model, calibration.Calibrated) and self.model.sureness is not None:
             record["calibration"] = self.model.sureness
         records.write(runs.evaluation_of(self.run_dir, str(self.subcommand)), record)

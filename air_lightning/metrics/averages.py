@@ -1,6 +1,7 @@
 """The mean of a figure over scenes, and medians of errors over all there are."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -41,6 +42,44 @@ class SceneMean(Metric):
         return self.total / self.scenes
 
 
+class MeanByCount(Metric):
+    """As ``SceneMean``, and the mean over the scenes of each number of objects.
+
+    Args:
+        largest: T, the most objects a scene may hold.
+        kwargs: for `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    total: Tensor
+    scenes: Tensor
+
+    def __init__(self, largest: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("total", torch.zeros(largest + 1), "sum")
+        self.add_state("scenes", torch.zeros(largest + 1, dtype=torch.long), "sum")
+
+    def update(self, values: Tensor, count: Tensor) -> None:
+        """Take in one batch: (B,), a figure of each scene, and (B,) long, its number of objects."""
+        # never in place, as in SceneMetrics
+        self.total = self.total.index_add(0, count, values.detach().float())
+        self.scenes = self.scenes + torch.bincount(count, minlength=len(self.scenes))
+
+    def compute(self) -> Tensor:
+        """The mean over all scenes since the last `reset`; nan of no scenes."""
+        return self.total.sum() / self.scenes.sum()
+
+    def by_count(self) -> Tensor:
+        """(T + 1,), the mean of the scenes with 0, 1, ... T objects; nan of no scenes.
+
+        Like `compute`, of all processes, so all of them must call it.
+        """
+        with synced(self):
+            return self.total / self.scenes
+
+
 class MedianErrors(Metric):
     """The exact medians of errors that a subclass takes in, over all batches and processes; all are kept until `reset`.
 
@@ -63,6 +102,13 @@ class MedianErrors(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The medians of everything since the last `reset`, over all processes."""
         return {name: median(joined(getattr(self, name), self.device)) for name in self.names}
+
+
+def synced(metric: Metric) -> AbstractContextManager[None]:
+    """Within it a metric's states are those of all processes, as within its `compute`."""
+    return metric.sync_context(
+        dist_sync_fn=metric.dist_sync_fn, should_sync=metric._to_sync, should_unsync=metric._should_unsync
+    )
 
 
 def joined(errors: list[Tensor] | Tensor, device: torch.device) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from air_lightning.metrics.averages import synced
+
 NAN = float("nan")
 
 Box = list[float]
@@ -82,19 +84,29 @@ class BoxPrecision(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """The table above, of everything since the last `reset`, over all processes."""
+        precision = average_precision(*self._taken())
+        figures = {"box_ap": precision.mean(), "box_ap50": precision[0], "box_ap75": precision[5]}
+        return {name: value.to(self.device) for name, value in figures.items()}
+
+    def at_half_by_count(self, largest: int) -> Tensor:
+        """`box_ap50` of the scenes with 0, 1, ... `largest` true objects alone, (largest + 1,); nan without a true box.
+
+        Like `compute`, of all processes, so all of them must call it.
+        """
+        with synced(self):
+            taken = self._taken()
+        chosen = (taken[-1] == n for n in range(largest + 1))
+        return torch.stack([average_precision(*(part[scenes] for part in taken))[0] for scenes in chosen])
+
+    def _taken(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `update` was given, of all scenes, on the CPU."""
         inferred, confidence, truths, counts = (
             dim_zero_cat(state).cpu() if len(state) else torch.zeros(0)
             for state in (self.inferred, self.confidences, self.truths, self.counts)
         )
         scenes, (slots, objects) = len(counts), self.sizes.tolist()
-        precision = average_precision(
-            inferred.view(scenes, slots, 4),
-            confidence.view(scenes, slots),
-            truths.view(scenes, objects, 4),
-            counts.long(),
-        )
-        figures = {"box_ap": precision.mean(), "box_ap50": precision[0], "box_ap75": precision[5]}
-        return {name: value.to(self.device) for name, value in figures.items()}
+        boxes, true = inferred.view(scenes, slots, 4), truths.view(scenes, objects, 4)
+        return boxes, confidence.view(scenes, slots), true, counts.long()
 
 
 def average_precision(boxes: Tensor, confidence: Tensor, true_boxes: Tensor, true_count: Tensor) -> Tensor:

@@ -48,3 +48,16 @@ def count_rates(confusion: Tensor) -> CountRates:
     # above the diagonal the column (inferred) exceeds the row (true)
     above, below = torch.triu(confusion, 1).sum(), torch.tril(confusion, -1).sum()
     return CountRates(torch.diagonal(confusion).sum() / total, above / total, below / total)
+
+
+def rates_by_count(confusion: Tensor) -> dict[str, Tensor]:
+    """For each true count of a count confusion matrix (T + 1, N + 1): `count_accuracy` and `inferred_count`, its mean.
+
+    Each (T + 1,); nan without scenes.
+    """
+    scenes = confusion.sum(1)
+    right = confusion.new_zeros(len(scenes))
+    diagonal = confusion.diagonal()
+    right[: len(diagonal)] = diagonal
+    inferred = (confusion * torch.arange(confusion.shape[1], device=confusion.device)).sum(1)
+    return {"count_accuracy": right / scenes, "inferred_count": inferred / scenes}

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from air_lightning.distributions import presence_weights
 from air_lightning.metrics.attributes import AttributeErrors
-from air_lightning.metrics.averages import SceneMean
+from air_lightning.metrics.averages import MeanByCount
 from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
+from air_lightning.metrics.counts import rates_by_count
 from air_lightning.metrics.matching import match_objects
 from air_lightning.metrics.objects import Objects
 from air_lightning.metrics.scene_coordinates import SceneCoordinateErrors
@@ -104,11 +105,13 @@ class Evaluation(nn.Module):
         self.attributes = AttributeErrors(bool(self._inferred.size), bool(self._inferred.color))
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
-        self.boxes, self.ari = BoxPrecision(), SceneMean()
-        # as of the last `compute`: scenes by true and inferred count; bins of confidence; powers that posteriors lack
+        self.boxes, self.ari = BoxPrecision(), MeanByCount(self.scenes.true_slots)
+        # as of the last `compute`: scenes by true and inferred count; bins of confidence; powers that posteriors lack;
+        # figures by true count, where they were asked for
         self.confusion: Tensor | None = None
         self.sureness: dict[str, Any] = {}
         self.fit: Fit | None = None
+        self.by_count: list[dict[str, Any]] = []
 
     @torch.no_grad()
     def update(self, renderer: Renderer, seen: InferredScenes, batch: Batch) -> None:
@@ -138,10 +141,14 @@ class Evaluation(nn.Module):
         if batch.masks is not None:
             layers = renderer.layers(seen.what, seen.where)
             found = segments(layers, seen.count, renderer.compositing, renderer.image_shape[1])
-            self.ari.update(foreground_ari(found, batch.masks))
+            self.ari.update(foreground_ari(found, batch.masks), batch.count[batch.masks.flatten(1).any(1)])
 
-    def compute(self) -> dict[str, Tensor]:
-        """Every figure by name, and a fresh start."""
+    def compute(self, by_count: bool = False) -> dict[str, Tensor]:
+        """Every figure by name, and a fresh start.
+
+        Args:
+            by_count: measure some of them for each true number of objects, too.
+        """
         measured = dict(self.scenes.compute()) | self.calibration.compute()
         figures: dict[str, Any] = {k: value for k, value in measured.items() if k in self._names}
         if self.attributes.names:
@@ -154,9 +161,22 @@ class Evaluation(nn.Module):
             figures |= self.boxes.compute()
         if self.ari.update_called:
             figures["foreground_ari"] = self.ari.compute()
+        self.by_count = self._by_count() if by_count else []
         for metric in (self.scenes, self.attributes, self.views, self.calibration, self.boxes, self.ari):
             metric.reset()
         return {name: value.float() for name, value in figures.items()}
+
+    def _by_count(self) -> list[dict[str, Any]]:
+        """Figures of the scenes of each true count that there are; nan where there is nothing to measure."""
+        assert self.confusion is not None
+        figures = {"scenes": self.confusion.sum(1), **rates_by_count(self.confusion)}
+        if self.boxes.update_called:
+            figures["box_ap50"] = self.boxes.at_half_by_count(self.scenes.true_slots)
+        if self.ari.update_called:
+            figures["foreground_ari"] = self.ari.by_count()
+        columns = {name: values.tolist() for name, values in figures.items()}
+        rows = [{name: values[n] for name, values in columns.items()} for n in range(len(self.confusion))]
+        return [{"count": n, **row} for n, row in enumerate(rows) if row["scenes"]]
 
     def _objects(self, count: Tensor, what: Tensor, where: Tensor, poses: Poses) -> Objects:
         return self._placed(count, what, where[..., poses.places])._replace(rotation=poses.rotation(where))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from air_lightning.metrics.averages import joined, median
+from air_lightning.metrics.averages import joined, median, synced
 from air_lightning.metrics.comparison import Comparison, check_periods, compare_objects, scene_right
 from air_lightning.metrics.counts import count_confusion, count_rates
 from air_lightning.metrics.objects import Objects
@@ -124,9 +124,7 @@ class SceneMetrics(Metric):
 
         Like `compute`, sums over all processes, so all of them must call it.
         """
-        with self.sync_context(
-            dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync, should_unsync=self._should_unsync
-        ):
+        with synced(self):
             return self.counts.clone()
 
     def _add_states(self) -> None:

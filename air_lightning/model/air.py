@@ -142,11 +142,8 @@ class AIR(pl.LightningModule):
             raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
         if not balance > 0:
             raise ValueError(f"balance must be positive, got {balance}: 0.1 suits images in [0, 1]")
-        if reconsideration is not None and isinstance(renderer.what, Categorical):
-            raise ValueError(
-                f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
-                "model.reconsideration out; model.refinement tries other identities and poses"
-            )
+        if reconsideration is not None:
+            reconsideration.check(renderer)
         if adaptation is not None and renderer.shared is None:
             raise ValueError(
                 f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "

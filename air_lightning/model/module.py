@@ -251,7 +251,7 @@ class AIRModule(AIR):
             self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
 
     def _finish(self, split: str) -> None:
-        figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute()
+        figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute(split == "test")
         means = {
             "elbo": self.mean_elbo, "log_evidence": self.mean_log_evidence, "evidence_before": self.mean_before,
             "evidence_after": self.mean_after,
@@ -280,6 +280,11 @@ class AIRModule(AIR):
     def count_confusion(self) -> Tensor | None:
         """Scenes of the last evaluation by true count (row) and inferred count (column); None without a truth."""
         return None if self.evaluation is None else self.evaluation.confusion
+
+    @property
+    def figures_by_count(self) -> list[dict[str, Any]]:
+        """What the last test measured of the scenes of each number of objects; empty without a truth."""
+        return [] if self.evaluation is None else self.evaluation.by_count
 
     @property
     def sureness(self) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, infer
 from renderers.base import Renderer
+from renderers.spaces import Categorical
 
 
 class Reconsideration:
@@ -22,16 +23,32 @@ class Reconsideration:
     Args:
         power: of the evidence; the count estimator's.
         margin: nats by which another explanation must be worth more than the network's own.
+        ordered: put the slots of every explanation in the order of their presence, the surest first. Presence is ones,
+            then zeros: a slot that found nothing else hides all that come after it, which matters where there are many.
+            Not where slots lie over one another (`compositing: over`), whose order says what hides what.
     Errors:
         ValueError for a power outside (0, 1] or a negative margin.
     """
 
-    def __init__(self, power: float = 0.1, margin: float = 0.5) -> None:
+    def __init__(self, power: float = 0.1, margin: float = 0.5, ordered: bool = False) -> None:
         if not 0 < power <= 1:
             raise ValueError(f"reconsideration's power must lie in (0, 1], got {power}: the count estimator's is right")
         if margin < 0:
             raise ValueError(f"reconsideration's margin must not be negative, got {margin}: 0.5, for example")
-        self.power, self.margin = power, margin
+        self.power, self.margin, self.ordered = power, margin, ordered
+
+    def check(self, renderer: Renderer) -> None:
+        """ValueError where explanations of this renderer cannot be reconsidered."""
+        if isinstance(renderer.what, Categorical):
+            raise ValueError(
+                f"{type(renderer).__name__} has identities, and reconsideration is for a continuous `what`: leave "
+                "model.reconsideration out; model.refinement tries other identities and poses"
+            )
+        if self.ordered and renderer.compositing == "over":
+            raise ValueError(
+                f"{type(renderer).__name__} composites its slots one over another, and reconsideration's `ordered` "
+                "would change what hides what: leave model.reconsideration.ordered out, or take `compositing: additive`"
+            )
 
     @torch.no_grad()
     def __call__(
@@ -48,6 +65,8 @@ class Reconsideration:
         for j in range(1, count):
             start = slots.where_mean[:, j], slots.where_sd[:, j]
             inferences.append(infer(renderer, network, observation, count, sample=False, start=start))
+        if self.ordered:
+            inferences = [some.at(some.presence_logits.argsort(dim=1, descending=True)) for some in inferences]
         log_joint = torch.stack([self._log_joint(renderer, observation, other, log_prior) for other in inferences])
         log_joint[0] += self.margin
         best = log_joint.argmax(0)

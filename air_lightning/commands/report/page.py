@@ -26,6 +26,7 @@ from air_lightning.version import __version__
 AIR = "python -m air_lightning"
 TILES = ("count_accuracy", "scene_accuracy", "identity_accuracy", "box_ap50", "elbo", "position_error")
 MOST_TILES = 4
+BY_COUNT = ("count_accuracy", "box_ap50", "foreground_ari")
 LARGEST = 4 * 2**20
 """Bytes of an image or animation that a page takes in."""
 ACROSS = {"steps": "training steps", "seconds": "seconds of training"}
@@ -96,6 +97,7 @@ def run_page(run: Run, judgement: Judgement | str, compared: tuple[str, list[tup
         notes=[note for evaluation in run.evaluations.values() for note in notes(run, evaluation)],
         counted=counted,
         confusion=None if shown is None else confusion(shown),
+        by_count=None if shown is None else by_count(shown),
         sure=None if shown is None else sureness(shown),
         headed={heading: panels([run], some) for heading, some in plans(list(run.curves)).items()},
         judgement=judgement if isinstance(judgement, Judgement) else None,
@@ -155,6 +157,20 @@ def notes(run: Run, evaluation: Evaluation) -> list[str]:
 def confusion(evaluation: Evaluation) -> list[list[tuple[int, float]]]:
     """(scenes, share of the true count's scenes) by true count (row) and inferred count."""
     return [[(n, n / max(1, sum(row))) for n in row] for row in evaluation.confusion]
+
+
+def by_count(evaluation: Evaluation) -> Panel | None:
+    """A chart of shares over the true number of objects; None where an evaluation has seen fewer than two numbers."""
+    rows = evaluation.by_count
+    if len(rows) < 2:
+        return None
+    lines = []
+    for style, name in enumerate(BY_COUNT):
+        points = [(row["count"], row.get(name)) for row in rows]
+        lines.append(Line(figure_of(name).title, [(x, y) for x, y in points if x is not None and y is not None], style))
+    title = "By the number of objects"
+    chart = line_chart([line for line in lines if line.points], title, "share", "objects there")
+    return None if chart is None else Panel(title, "share", {"count": chart})
 
 
 def panels(shown: Sequence[Run], some: Sequence[Plan]) -> list[Panel]:

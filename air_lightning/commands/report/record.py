@@ -48,6 +48,7 @@ class Evaluation:
         overrides: arguments that were not the run's own, by dotted name.
         confusion: scenes by true count (row) and inferred count (column); empty without a truth.
         calibration: how sure it was and how often right; None without a truth.
+        by_count: figures of the scenes of each true count by name, `count` among them; empty where it has none.
     """
 
     command: str
@@ -58,6 +59,7 @@ class Evaluation:
     overrides: dict[str, Any] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
     calibration: "Calibration | None" = None
+    by_count: list[dict[str, float | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ def read_evaluation(folder: Path, command: str) -> Evaluation | None:
         return Evaluation(
             command, metrics, str(record.get("checkpoint")), _whole(record.get("step")), _whole(record.get("scenes")),
             dict(record.get("overrides") or {}), confusion, _calibration(record.get("calibration")),
+            [{name: _figure(value) for name, value in row.items()} for row in record.get("by_count", [])],
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(

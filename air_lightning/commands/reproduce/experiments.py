@@ -30,6 +30,21 @@ FIVE = (1, 2, 3, 4, 5)
 ON_THREE = (("on 3", ("--data.test_counts=[3]",)), ("on 0, 1, 2", ("--data.test_counts=[0,1,2]",)))
 ON_TWO = (("on 2", ("--data.test_counts=[2]",)), ("on 0, 1, 3", ("--data.test_counts=[0,1,3]",)))
 
+
+def on(slots: int, *counts: tuple[int, int]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Tests of a model with so many slots on scenes with each of these ranges of counts, ends included.
+
+    >>> on(7, (4, 6))
+    (('on 4-6', ('--model.slots=7', '--data.test_counts=[4, 5, 6]')),)
+    """
+    arguments = ((f"--model.slots={slots}", f"--data.test_counts={[*range(a, b + 1)]}") for a, b in counts)
+    return tuple((f"on {a}-{b}", more) for (a, b), more in zip(counts, arguments))
+
+
+FAR = on(13, (0, 2), (3, 5), (6, 8), (9, 12))
+MANY = on(11, (3, 6), (7, 10))
+SEGMENTS = ("count_accuracy", "box_ap50", "foreground_ari")
+
 BOTH = (("the network alone", ("--model.refinement=null",)), ("refined", ()))
 LABELS = ("--model.supervised=true",)
 
@@ -73,4 +88,6 @@ EXPERIMENTS = {
     "generalize_interpolate_dair": Experiment(
         "generalize_interpolate_dair", "DAIR trained on 0, 1 or 3 digits", ("count_accuracy", "box_ap50"), FIVE, ON_TWO
     ),
+    "generalize_far": Experiment("generalize_far", "trained on 0, 1 or 2 digits", SEGMENTS, tests=FAR),
+    "sprites_many": Experiment("sprites_many", "trained on 3 to 6 coloured shapes", SEGMENTS, tests=MANY),
 }
