@@ -161,6 +161,16 @@ def test_a_polynomial_is_fitted_beside_objects_and_noise(degree: int) -> None:
     torch.testing.assert_close(background(images[:1]).image, fitted.image[:1])
 
 
+def test_of_a_large_image_some_pixels_are_fitted_and_all_are_drawn() -> None:
+    background = PolynomialBackground(1)
+    background.prepare(GlimpseRenderer((1, 90, 130)))
+    sky = 0.2 + 0.3 * torch.linspace(0, 1, 130).expand(1, 1, 90, 130) + 0.2 * torch.linspace(0, 1, 90).unsqueeze(1)
+    images = sky.clone()
+    images[..., 20:50, 40:80] = 0.9
+    torch.testing.assert_close(background(images).image, sky, atol=1e-4, rtol=0)
+    assert background.fitted.shape == (30 * 44, 3)
+
+
 def test_a_flat_image_is_its_own_polynomial() -> None:
     background = PolynomialBackground()
     background.prepare(Bumps())

@@ -1,5 +1,7 @@
 """A smooth background fitted to each image."""
 
+from itertools import count
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,8 @@ SCALES, STEPS = 4, 6
 """How often the noise is measured, and steps of the fit after each."""
 CUT = 2.5
 """Pixels that lie farther from the fit count nothing, in standard deviations of the noise."""
+POINTS = 2048
+"""A fit takes every second pixel of every second row, every third and so on, where it would take more than so many."""
 MAD = 1.4826
 """Standard deviations in a median absolute deviation, of normal noise."""
 
@@ -28,6 +32,7 @@ class PolynomialBackground(Background):
     """
 
     basis: Tensor
+    fitted: Tensor
 
     def __init__(self, degree: int = 1) -> None:
         super().__init__()
@@ -44,20 +49,27 @@ class PolynomialBackground(Background):
         y, x = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in (height, width))
         powers = [(i, j) for i in range(self.degree + 1) for j in range(self.degree + 1 - i)]
         columns = [(x**i * (y**j).unsqueeze(1)).flatten() for i, j in powers]
-        basis = torch.linalg.qr(torch.stack(columns, 1)).Q
-        self.register_buffer("basis", basis.to(renderer.device), persistent=False)
+        every = next(n for n in count(1) if -(-height // n) * -(-width // n) <= POINTS)
+        basis = torch.stack(columns, 1)
+        fitted, mixed = torch.linalg.qr(basis.view(height, width, -1)[::every, ::every].flatten(0, 1))
+        self.every = every
+        for name, matrix in (
+            ("fitted", fitted),
+            ("basis", torch.linalg.solve_triangular(mixed, basis, upper=True, left=False)),
+        ):
+            self.register_buffer(name, matrix.to(renderer.device), persistent=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor, sample: bool = False) -> Backdrop:
-        pixels = images.flatten(2)
+        pixels = images[..., :: self.every, :: self.every].flatten(2)
         fit = _median(pixels).expand_as(pixels)
         for _ in range(SCALES):
             cut = CUT * MAD * _median((pixels - fit).abs()).clamp_min(1e-6)
             for _ in range(STEPS):
                 away = pixels - fit
                 counted = away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
-                fit = fit + counted @ self.basis @ self.basis.T
-        return Backdrop(fit.view_as(images))
+                fit = fit + counted @ self.fitted @ self.fitted.T
+        return Backdrop((fit @ self.fitted @ self.basis.T).view_as(images))
 
 
 def _median(values: Tensor) -> Tensor:
