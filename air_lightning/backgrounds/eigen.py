@@ -90,16 +90,23 @@ def principal(values: Tensor, components: int) -> tuple[Tensor, Tensor]:
     """The mean (P,) of rows (M, P) and their orthonormal components (P, K), of which outliers are no part."""
     mean = values.median(0).values
     away = values - mean
-    cut = CUT * MAD * median(away.abs())
-    basis = _components(away.clamp(-cut, cut), components)
+    basis = _components(_unhidden(away), components)
     for _ in range(ROUNDS):
         fit = robust_fit(values - mean, basis, torch.zeros_like(mean))
-        away = values - mean - fit
-        counts = (1 - (away / (CUT * MAD * median(away.abs()).clamp_min(1e-6))) ** 2).clamp_min(0) ** 2
-        filled = mean + fit + counts * away
+        filled = mean + fit + _unhidden(values - mean - fit)
         mean = filled.mean(0)
         basis = _components(filled - mean, components)
     return mean, basis
+
+
+def _unhidden(away: Tensor) -> Tensor:
+    """Residuals (M, P), those of outliers 0: what is far off for its row, and for its column.
+
+    A lamp that the components do not have yet stands out in its image, and not among all images.
+    """
+    scales = (CUT * MAD * part for part in (median(away.abs()), median(away.abs().T).T))
+    cut = torch.maximum(*torch.broadcast_tensors(*scales)).clamp_min(1e-6)
+    return away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
 
 
 def _components(rows: Tensor, components: int) -> Tensor:
