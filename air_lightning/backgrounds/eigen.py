@@ -104,8 +104,7 @@ def _unhidden(away: Tensor) -> Tensor:
 
     A lamp that the components do not have yet stands out in its image, and not among all images.
     """
-    scales = (CUT * MAD * part for part in (median(away.abs()), median(away.abs().T).T))
-    cut = torch.maximum(*torch.broadcast_tensors(*scales)).clamp_min(1e-6)
+    cut = CUT * MAD * torch.maximum(median(away.abs()), median(away.abs().T).T).clamp_min(1e-6)
     return away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
 
 
