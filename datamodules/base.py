@@ -248,6 +248,11 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """
         return {}
 
+    @property
+    def palette(self) -> Sequence[tuple[float, ...]]:
+        """RGB in [0, 1] of all the colours that objects may have, where the truth has but a few; none otherwise."""
+        return ()
+
     def scene_count(self, split: str) -> int:
         """How many scenes an epoch of this split has."""
         return self.sizes[split]

@@ -1,6 +1,6 @@
 """What data modules of images from elsewhere share, of which nothing is known, or what a truth tells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -78,6 +78,10 @@ class ImagesWithTruth(StillModule):
 
     def periods(self, renderer: Renderer) -> Mapping[str, float]:
         return {} if self._truth is None else self._truth.periods
+
+    @property
+    def palette(self) -> Sequence[tuple[float, ...]]:
+        return () if self._truth is None else tuple(self._truth.palette.values())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from air_lightning.commands.predict.records import predictions
 from air_lightning.metrics import Objects, compare_objects
+from air_lightning.metrics.attributes import AttributeErrors
 from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.model import AIRModule
 from datamodules import Batch, Scenes3D
@@ -247,6 +248,18 @@ def test_sizes_colors_and_tilts_are_measured() -> None:
     assert float(figures["rotation_error"]) == pytest.approx(math.degrees(0.2) / 2, abs=1e-3)
     assert float(figures["position_error"]) == 0 and float(figures["scene_accuracy"]) == 1
     assert evaluation.fit is not None and {"size", "pitch", "red"} <= set(evaluation.fit.pose)
+
+
+def test_colors_are_right_if_the_nearest_of_the_palette_is_the_true_one() -> None:
+    palette = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.9, 0.9, 0.9))
+    metric = AttributeErrors(False, True, palette)
+    true, none = torch.tensor(palette), torch.zeros(3, 0)
+    inferred = torch.tensor([[0.8, 0.2, 0.1], [0.75, 0.75, 0.75], [0.8, 0.8, 0.8]])
+    metric.update({"size": none, "color": inferred}, {"size": none, "color": true})
+    figures = metric.compute()
+    assert float(figures["color_accuracy"]) == pytest.approx(2 / 3)
+    assert float(figures["color_error"]) == pytest.approx(0.5 / 3)
+    assert AttributeErrors(False, True).names == ("color_error",)
 
 
 def test_without_attributes_nothing_is_said_of_them() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from air_lightning.backgrounds import (
     Background,
     CodedBackground,
+    EigenBackground,
     ImageFileBackground,
     LearntBackground,
     MedianBackground,
@@ -159,6 +160,16 @@ def test_a_polynomial_is_fitted_beside_objects_and_noise(degree: int) -> None:
     assert fitted.kl is None and fitted.log_ratio is None
     assert float((fitted.image - sky).square().mean().sqrt()) < 0.002  # 0.01 sqrt(6 / 400), and a little for the cut
     torch.testing.assert_close(background(images[:1]).image, fitted.image[:1])
+
+
+def test_of_a_large_image_some_pixels_are_fitted_and_all_are_drawn() -> None:
+    background = PolynomialBackground(1)
+    background.prepare(GlimpseRenderer((1, 90, 130)))
+    sky = 0.2 + 0.3 * torch.linspace(0, 1, 130).expand(1, 1, 90, 130) + 0.2 * torch.linspace(0, 1, 90).unsqueeze(1)
+    images = sky.clone()
+    images[..., 20:50, 40:80] = 0.9
+    torch.testing.assert_close(background(images).image, sky, atol=1e-4, rtol=0)
+    assert background.fitted.shape == (30 * 44, 3)
 
 
 def test_a_flat_image_is_its_own_polynomial() -> None:
@@ -432,3 +443,46 @@ def test_a_median_of_two_given_images_is_refused(tmp_path: Path, capsys: pytest.
             main(["predict", "--run_dir", str(run), *given, *option])
         assert stop.value.code == 2 and not (tmp_path / "out").exists()
         assert "error: a median background needs at least 3 images, got 2: give more images" in capsys.readouterr().err
+
+
+# ---- eigenbackgrounds
+
+
+def lit(count: int, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two lamps of changing strength before a still scene, (count, 2, side, side), and the same with objects."""
+    x, y = torch.linspace(-1, 1, side), torch.linspace(-1, 1, side).unsqueeze(1)
+    lamps = torch.stack([torch.exp(-((x - 0.4) ** 2) - y**2), torch.sigmoid(3 * (x + y)).expand(side, side)])
+    empty = 0.2 + 0.3 * (torch.rand(count, 1, 2, 1, 1) * lamps).sum(2).expand(-1, 2, -1, -1)
+    images = empty.clone()
+    for image, (left, top) in zip(images, torch.randint(0, side - 8, (count, 2)).tolist()):
+        image[:, top : top + 8, left : left + 8] = torch.rand(2, 1, 1)
+    return empty, images
+
+
+def test_eigenbackgrounds_follow_the_lamps_and_not_the_objects() -> None:
+    empty, images = lit(60)
+    background = EigenBackground(components=2, cell=2)
+    background.prepare(GlimpseRenderer((2, 32, 32)))
+    assert background.waits
+    background.fit(images[:40])
+    assert not background.waits
+    seen = background(images[40:]).image
+    off = (seen - empty[40:]).abs()
+    assert float(off.mean()) < 0.002 and float(off.max()) < 0.04 < 0.3 < float((images - empty).abs().max())
+    assert float((empty[40:] - empty[:40].median(0).values).abs().mean()) > 0.03  # no still image is it
+    torch.testing.assert_close(background.basis.T @ background.basis, torch.eye(2), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "images", "message"),
+    [
+        ({"components": 0}, 9, "an eigenbackground has at least 1 component, got 0: MedianBackground has none"),
+        ({"cell": 0}, 9, "an eigenbackground's cells must have at least 1 pixel along a side, got 0: 4, say"),
+        ({}, 9, "an eigenbackground of 8 components needs at least 10 images, got 9: give more images, or lower"),
+    ],
+)
+def test_what_makes_no_eigenbackground_is_refused(options: dict[str, int], images: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        background = EigenBackground(**options)
+        background.prepare(Bumps())
+        background.fit(torch.rand(images, 1, 12, 12))

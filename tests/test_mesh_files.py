@@ -330,7 +330,7 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "no ending": (
         "mug",
         "x",
-        "neither a built-in shape (cube, sphere, cylinder, cone, plate, "
+        "neither a built-in shape (cube, sphere, cylinder, cone, drum, plate, "
         "cup, pan, bottle) nor a mesh file by its ending",
     ),
     "unknown ending": ("mug.blend", "x", "by its ending (.obj, .ply, .stl, .glb, .gltf)"),

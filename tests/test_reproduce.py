@@ -69,6 +69,51 @@ def test_tests_on_other_scenes_have_columns_of_their_own() -> None:
     assert "| Count accuracy on 3 | Box AP at 0.5 on 3 | Count accuracy on 0, 1, 2 | Box AP at 0.5 on 0, 1, 2 |" in text
 
 
+# ---- the page
+
+
+def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text("# Results\n\nBy hand.\n")
+    write(page, "one", "first")
+    write(page, "two", "second")
+    write(page, "one", "first again")
+    assert page.read_text() == (
+        f"# Results\n\nBy hand.\n{HEADING}\n<!-- reproduce one -->\n\nfirst again\n\n<!-- end of one -->\n\n"
+        "<!-- reproduce two -->\n\nsecond\n\n<!-- end of two -->\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- reproduce one -->\n",
+        "<!-- end of one -->\n<!-- reproduce one -->\n",
+        "<!-- reproduce one -->\n<!-- reproduce one -->\n<!-- end of one -->",
+    ],
+)
+def test_a_page_with_a_broken_section_is_refused(text: str, tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(text)
+    with pytest.raises(
+        ValueError, match=r"must have the section of 'one' once or not at all, between <!-- reproduce one"
+    ):
+        check_page(page, "one")
+    with pytest.raises(ValueError, match="must be a file in a folder that is there, docs/results.md for example"):
+        check_page(tmp_path / "nowhere" / "results.md", "one")
+    check_page(tmp_path / "new.md", "one")
+
+
+# ---- the experiments
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_are_of_configs_and_figures_that_there_are(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    assert find_config(experiment.config).is_file() and set(experiment.metrics) <= set(FIGURES)
+    assert len(set(experiment.seeds)) == len(experiment.seeds) >= 3 and experiment.tests
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_are_tested_on_the_scenes_they_say(name: str) -> None:
     """Where a config has counts of its own for tests, others in the place of `counts` would not be heard of."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from toy_renderers import Blobs, Panned
 
-from air_lightning.model import AIRModule, Refinement, Search, Sleep
+from air_lightning.model import AIRModule, Refinement, Search
 from air_lightning.model.objective import objective
 from air_lightning.model.observation import Observation, SceneGuess
 from air_lightning.model.refinement import Problem
@@ -243,13 +243,6 @@ def test_inference_tells_the_scene(options: dict[str, Any]) -> None:
     assert seen.scene.shape == seen.scene_sd.shape == (3, 2) and (seen.scene_sd > 0).all()
     assert module.elbo(torch.rand(3, 1, 9, 12)).isfinite().all()
     assert module.log_evidence(torch.rand(3, 1, 9, 12), 3).isfinite().all()
-
-
-def test_what_does_not_know_scenes_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=re.escape("model.sleep does not know coordinates of the scene, and Panned has pan, exposure")
-    ):
-        model(sleep=Sleep())
 
 
 def test_without_coordinates_of_the_scene_nothing_changes() -> None:

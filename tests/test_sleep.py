@@ -14,7 +14,7 @@ from slots_for_tests import observed
 from torch import Tensor
 from torch.distributions import Categorical as Identities
 from torch.distributions import Normal as Gaussian
-from toy_renderers import Blobs
+from toy_renderers import Blobs, Panned
 
 from air_lightning.distributions import count_log_posterior
 from air_lightning.inference import RecurrentAIR, ResidualAttention
@@ -25,7 +25,7 @@ from air_lightning.model.sleep import Drawn, from_prior, sleep_loss, true_slots
 from air_lightning.schedules import Constant, Linear
 from datamodules import Scenes3D
 from datamodules.base import Batch
-from renderers import Renderer
+from renderers import MeshRenderer, Renderer
 from renderers.pixel_loss import Mixture, Normal, PixelLoss, PoissonGaussian, StudentT
 
 RENDERERS: dict[str, Callable[[], Renderer]] = {
@@ -107,6 +107,28 @@ def test_noise_is_drawn_at_the_final_scale_if_asked_for() -> None:
     assert float((images - canvas).std()) == pytest.approx(0.1, rel=0.02)
 
 
+def test_solid_scenes_have_no_objects_within_one_another() -> None:
+    renderer = MeshRenderer(image_size=(16, 16))
+    loose, solid = (
+        Sleep(scenes=200, counts=[0, 0, 0, 1], solid=solid)
+        .prepared(3)
+        .draw(renderer, observed(torch.rand(1, 3, 16, 16)))
+        for solid in (False, True)
+    )
+    shares = [renderer.intersecting(d.what, d.where).flatten(1).any(1).double().mean() for d, _ in (loose, solid)]
+    assert shares[0] > 0.15 and shares[1] == 0
+
+
+def test_each_scene_is_drawn_at_coordinates_of_its_own() -> None:
+    renderer, images = Panned(), torch.rand(2, 1, 9, 12)
+    drawn, drawings = Sleep(scenes=5).prepared(2).draw(renderer, observed(images))
+    assert drawn.scene is not None and renderer.scene is not None and drawn.scene.std(0).min() > 0.1
+    values = renderer.scene.constrain(drawn.scene)
+    for b, count in enumerate(drawn.count.tolist()):
+        alone = renderer.at(values[b : b + 1]).render(drawn.what[b : b + 1], drawn.where[b : b + 1])[0, count]
+        torch.testing.assert_close(drawings[b], alone.detach())
+
+
 # ---- the density of the true slots
 
 
@@ -127,6 +149,25 @@ def test_the_loss_is_torchs_density(name: str, network: Any) -> None:
         for i in range(count):
             total = total + density(renderer, slots, b, i)
     torch.testing.assert_close(loss, -total / len(drawn.count), rtol=1e-4, atol=1e-4)
+
+
+def test_the_scene_s_coordinates_are_a_part_of_the_density() -> None:
+    """Slots are those of the true scenes; of the coordinates q says what it sees."""
+    module = AIRModule(Panned(), slots=2, sleep=Sleep(scenes=4))
+    stirred(module.network)
+    renderer, space = module.renderer, module.renderer.scene
+    assert module.sleep is not None and space is not None
+    drawn, images = module.sleep.draw(renderer, module.observed(torch.rand(2, 1, 9, 12)))
+    observation = module.observed(images)
+    assert drawn.scene is not None and observation.scene is not None
+    torch.manual_seed(1)
+    loss = sleep_loss(renderer, module.network, observation, drawn)
+    torch.manual_seed(1)
+    placed = renderer.at(space.constrain(drawn.scene))
+    alone = sleep_loss(placed, module.network.at(placed), observation._replace(scene=None), drawn._replace(scene=None))
+    q = Gaussian(observation.scene.mean, observation.scene.sd).log_prob(drawn.scene)
+    ratio = (q - Gaussian(0.0, 1.0).log_prob(drawn.scene)).sum(1).mean()
+    torch.testing.assert_close(loss, alone - ratio)
 
 
 def density(renderer: Renderer, slots: Any, b: int, i: int) -> Tensor:
@@ -255,6 +296,12 @@ def test_its_term_is_a_part_of_the_loss_while_its_weight_is_positive() -> None:
 
 
 @quiet
+def test_alone_it_is_all_that_is_learnt() -> None:
+    steps = fit(small(sleep=Sleep(1.0, scenes=4, alone=2)))
+    assert [set(terms) for terms in steps[:2]] == [{"loss", "sleep"}] * 2 and "reconstruction" in steps[2]
+
+
+@quiet
 def test_where_its_weight_is_0_not_a_digit_changes() -> None:
     plain, late = small(), small(sleep=Sleep(LateStart(), scenes=4))
     assert fit(plain, 2) == fit(late, 2)
@@ -301,6 +348,11 @@ def test_every_parameter_that_learns_gets_a_gradient() -> None:
         ),
         ({"counts": [1.0, 0.0, 0.0, 0.0]}, "or more, got [1.0, 0.0, 0.0, 0.0]: null draws all counts alike"),
         ({"counts": [1.0, 1.0, -1.0, 1.0]}, "got [1.0, 1.0, -1.0, 1.0]"),
+        ({"alone": -1}, "for alone=-1 steps"),
+        (
+            {"weight": Linear(1.0, 0.0, 9), "alone": 10},
+            "sleep must be all that is learnt for alone=10 steps, and its weight is 0 by then: take fewer steps",
+        ),
     ],
 )
 def test_what_makes_no_sleep_is_refused(options: dict[str, Any], message: str) -> None:

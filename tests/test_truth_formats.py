@@ -17,6 +17,7 @@ from pycocotools import mask as coco_masks
 from air_lightning.metrics.evaluation import Evaluation, InferredScenes
 from datamodules import ImageFolder
 from datamodules.truth import read_truth, run_lengths
+from datamodules.truth.folder import FolderTruth
 from datamodules.truth.masks import boxes_of, fitted
 from renderers import MeshRenderer
 
@@ -214,6 +215,20 @@ def test_another_attribute_as_identity(tmp_path: Path) -> None:
     assert not read(tmp_path / "images", truth, identity=None).has_identities
     with pytest.raises(ValueError, match="without the attribute 'weight', it has shape, color, size, material: give"):
         read(tmp_path / "images", truth, identity="weight")
+
+
+def test_clevr_tells_colors_to_a_renderer_that_infers_them(tmp_path: Path) -> None:
+    """As images show the data set's numbers, which are linear: (173, 35, 35) is lighter."""
+    truth = clevr(tmp_path / "images")
+    data = ImageFolder(str(tmp_path / "images"), truth=str(truth), unit=1.0, test_share=1.0, color=True)
+    renderer = MeshRenderer(list(SHAPES), image_size=(HEIGHT, WIDTH), color=(0.0, 1.0))
+    assert data.coordinates(renderer) == ("x", "z", "yaw", "red", "green", "blue") and len(data.palette) == 8
+    assert data.coordinates(MeshRenderer(list(SHAPES))) == ("x", "z", "yaw")
+    content = read_truth(truth)
+    files = [(tmp_path / "images" / f"{i:06}.png", 0) for i in range(3)]
+    arrays = FolderTruth(content, tmp_path / "images", files, np.array([[WIDTH, HEIGHT]] * 3), unit=1.0)
+    where = arrays.arrays(renderer, (HEIGHT, WIDTH)).where
+    assert where[2, :, 3:] == pytest.approx(np.array([[0.842, 0.406, 0.406], [0.442, 0.578, 0.928]]), abs=0.002)
 
 
 @pytest.mark.parametrize("form, unit", [("clevr", 1.0), ("bop", 0.01)])

@@ -2,6 +2,7 @@
 
 from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
 from air_lightning.backgrounds.coded import CodedBackground
+from air_lightning.backgrounds.eigen import EigenBackground
 from air_lightning.backgrounds.image_file import ImageFileBackground
 from air_lightning.backgrounds.learnt import LearntBackground
 from air_lightning.backgrounds.median import MedianBackground
@@ -11,6 +12,7 @@ __all__ = [
     "Backdrop",
     "Background",
     "CodedBackground",
+    "EigenBackground",
     "ImageFileBackground",
     "LearntBackground",
     "MedianBackground",

@@ -1,25 +1,23 @@
 """A smooth background fitted to each image."""
 
+from itertools import count
+
 import torch
 from torch import Tensor
 
 from air_lightning.backgrounds.base import Backdrop, Background
+from air_lightning.backgrounds.robust import median, robust_fit
 from renderers.base import Renderer
 
-SCALES, STEPS = 4, 6
-"""How often the noise is measured, and steps of the fit after each."""
-CUT = 2.5
-"""Pixels that lie farther from the fit count nothing, in standard deviations of the noise."""
-MAD = 1.4826
-"""Standard deviations in a median absolute deviation, of normal noise."""
+POINTS = 2048
+"""A fit takes every second pixel of every second row, every third and so on, where it would take more than so many."""
 
 
 class PolynomialBackground(Background):
     """A polynomial in x and y fitted to each image, robustly: a sky, a table's shading, a lamp's fall-off.
 
-    An M-estimate with Tukey's biweight (Beaton & Tukey 1974), by modified residuals (Huber 1981, section 7.8), from the
-    median: what lies far from the fit, objects, counts nothing. They may cover up to a third of the image or so.
-    Nothing is learnt and nothing is inferred, so there is no KL; channels are fitted apart.
+    What lies far from the fit, objects, counts nothing (``robust_fit``); they may cover up to a third of the image or
+    so. Nothing is learnt and nothing is inferred, so there is no KL; channels are fitted apart.
 
     Args:
         degree: 0: a level; 1: a level and a slope; 2: a curved one.
@@ -28,6 +26,7 @@ class PolynomialBackground(Background):
     """
 
     basis: Tensor
+    fitted: Tensor
 
     def __init__(self, degree: int = 1) -> None:
         super().__init__()
@@ -44,22 +43,18 @@ class PolynomialBackground(Background):
         y, x = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in (height, width))
         powers = [(i, j) for i in range(self.degree + 1) for j in range(self.degree + 1 - i)]
         columns = [(x**i * (y**j).unsqueeze(1)).flatten() for i, j in powers]
-        basis = torch.linalg.qr(torch.stack(columns, 1)).Q
-        self.register_buffer("basis", basis.to(renderer.device), persistent=False)
+        every = next(n for n in count(1) if -(-height // n) * -(-width // n) <= POINTS)
+        basis = torch.stack(columns, 1)
+        fitted, mixed = torch.linalg.qr(basis.view(height, width, -1)[::every, ::every].flatten(0, 1))
+        self.every = every
+        for name, matrix in (
+            ("fitted", fitted),
+            ("basis", torch.linalg.solve_triangular(mixed, basis, upper=True, left=False)),
+        ):
+            self.register_buffer(name, matrix.to(renderer.device), persistent=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor, sample: bool = False) -> Backdrop:
-        pixels = images.flatten(2)
-        fit = _median(pixels).expand_as(pixels)
-        for _ in range(SCALES):
-            cut = CUT * MAD * _median((pixels - fit).abs()).clamp_min(1e-6)
-            for _ in range(STEPS):
-                away = pixels - fit
-                counted = away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
-                fit = fit + counted @ self.basis @ self.basis.T
-        return Backdrop(fit.view_as(images))
-
-
-def _median(values: Tensor) -> Tensor:
-    """Over the last dimension, (..., 1). By sorting, which an exported model can do."""
-    return values.sort(-1).values[..., values.shape[-1] // 2].unsqueeze(-1)
+        pixels = images[..., :: self.every, :: self.every].flatten(2)
+        fit = robust_fit(pixels, self.fitted, median(pixels))
+        return Backdrop((fit @ self.fitted @ self.basis.T).view_as(images))

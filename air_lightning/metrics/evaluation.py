@@ -102,7 +102,7 @@ class Evaluation(nn.Module):
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         limit = self.scenes.position_tolerance * data.extent
         angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._inferred.all}
-        self.attributes = AttributeErrors(bool(self._inferred.size), bool(self._inferred.color))
+        self.attributes = AttributeErrors(bool(self._inferred.size), bool(self._inferred.color), data.palette)
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
         self.boxes, self.ari = BoxPrecision(), MeanByCount(self.scenes.true_slots)
@@ -263,6 +263,7 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
         "rotation_error": bool(told.turn or told.tilt),
         "size_error": bool(told.size),
         "color_error": bool(told.color),
+        "color_accuracy": bool(told.color and data.palette),
         **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
         "foreground_ari": "masks" in data.extras,
     }

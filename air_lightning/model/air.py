@@ -149,12 +149,11 @@ class AIR(pl.LightningModule):
                 f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "
                 "(MeshRenderer: shared: [all]), or leave model.adaptation out"
             )
-        for name, part in (("sleep", sleep), ("adaptation", adaptation)):
-            if part is not None and renderer.scene is not None:
-                raise ValueError(
-                    f"model.{name} does not know coordinates of the scene, and {type(renderer).__name__} has "
-                    f"{', '.join(renderer.scene.names)}: leave model.{name} out, or fix them"
-                )
+        if adaptation is not None and renderer.scene is not None:
+            raise ValueError(
+                f"model.adaptation does not know coordinates of the scene, and {type(renderer).__name__} has "
+                f"{', '.join(renderer.scene.names)}: leave model.adaptation out, or fix them"
+            )
         self.balance = balance
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
         self.count_estimator = count if count is not None else PosteriorCount()

@@ -48,6 +48,9 @@ class AIRModule(AIR):
         observation, coarseness = self.observed(batch.images, step, sample=True), self.coarseness(step)
         if self.supervised:
             return self._supervised_step(batch, observation)
+        if self.sleep is not None and step < self.sleep.alone:
+            slept = self._slept(observation, step)
+            return self._labelled_step("sleep", slept["sleep"])
         renderer = self._at(observation)
         slots = infer(renderer, self.network, observation, self.slots)
         variance = observation.variance
@@ -65,10 +68,13 @@ class AIRModule(AIR):
     def _supervised_step(self, batch: Batch, observation: Observation) -> dict[str, Any]:
         """Of learning from labels: the negative log density of the true slots, in nats."""
         true = labelled(self.renderer, self._label_names, batch, self.slots)
-        loss = sleep_loss(self.renderer, self.network, observation, true)
+        return self._labelled_step("labels", sleep_loss(self.renderer, self.network, observation, true))
+
+    def _labelled_step(self, name: str, loss: Tensor) -> dict[str, Any]:
+        """Of learning from nothing but slots that are known."""
         # parallel training waits for a gradient of every parameter, also of those that explain images
         loss = loss + sum(0.0 * parameter.sum() for parameter in self.parameters() if parameter.requires_grad)
-        return {"loss": loss, "terms": {"labels": loss.detach()}, "figures": self._rates()}
+        return {"loss": loss, "terms": {name: loss.detach()}, "figures": self._rates()}
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the step, if it is one that loggers are given."""

@@ -8,17 +8,19 @@ from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, draw
 from air_lightning.inference import InferenceNetwork, Proposal
-from air_lightning.model.evidence import of_sample, what_log_ratio, where_log_ratio
-from air_lightning.model.observation import Observation
+from air_lightning.model.evidence import of_sample, pose_log_ratio, what_log_ratio, where_log_ratio
+from air_lightning.model.observation import Observation, SceneGuess
 from air_lightning.model.slots import Slots, draw_what
 from air_lightning.schedules import Constant, Linear, Schedule
 from renderers.base import Renderer
 from renderers.constants import constant
 from renderers.growing import GrowingCanvas
-from renderers.spaces import FULL_TURN, Gaussian
+from renderers.spaces import FULL_TURN, Gaussian, Where
 
 ABSENT = 1e6
 """Farther than anything in the image: objects that are not there come last."""
+TRIES = 20
+"""How often scenes whose objects pass through one another are drawn anew."""
 
 
 class Drawn(NamedTuple):
@@ -27,12 +29,27 @@ class Drawn(NamedTuple):
     Attributes:
         count: (B,), how many of the N objects are there, the first ones.
         what: (B, N) or (B, N, D). where: (B, N, P). unconstrained: (B, N, P), ``where`` as inference has it.
+        scene: (B, S), the unconstrained coordinates of the scenes; None where the renderer has none.
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
     what: Tensor
     where: Tensor
     unconstrained: Tensor
+    scene: Tensor | None = None
+
+    def where_true(self, mask: Tensor, other: "Drawn") -> "Drawn":
+        """These scenes where a mask (B,) is true, others elsewhere."""
+        parts = [(a, b) for a, b in zip(self, other) if a is not None and b is not None]
+        return Drawn(*(torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in parts))
+
+    def placed(self, renderer: Renderer) -> Renderer:
+        """The renderer of these scenes."""
+        return (
+            renderer
+            if self.scene is None or renderer.scene is None
+            else renderer.at(renderer.scene.constrain(self.scene))
+        )
 
 
 class Sleep:
@@ -55,9 +72,13 @@ class Sleep:
             mostly empty scenes.)
         noise: draw images with the likelihood's noise, of its final scale: right where that is the images' real
             noise. Otherwise images are canvases.
+        solid: draw scenes in which no two objects pass through one another (``Renderer.intersecting``), as far as
+            20 tries find them.
+        alone: so many steps, from the first, in which nothing is learnt from the images themselves. They cost less, and
+            what images teach a network that does not know objects yet can be more than this term can mend.
     Errors:
-        ValueError for a weight that is negative or never positive, fewer than one scene, and counts that are no N + 1
-        probabilities.
+        ValueError for a weight that is negative or never positive, fewer than one scene, counts that are no N + 1
+        probabilities, and a weight of 0 while the network learns from nothing else.
     """
 
     def __init__(
@@ -66,11 +87,18 @@ class Sleep:
         scenes: int = 32,
         counts: Sequence[float] | None = None,
         noise: bool = False,
+        solid: bool = False,
+        alone: int = 0,
     ) -> None:
         self.weight = _weight(weight)
+        if alone < 0 or (alone and not self.weight(alone - 1) > 0):
+            raise ValueError(
+                f"sleep must be all that is learnt for alone={alone} steps, and its weight is "
+                f"{self.weight(max(0, alone - 1)):g} by then: take fewer steps from 0 on, or another weight"
+            )
         if scenes < 1:
             raise ValueError(f"sleep draws at least 1 scene a step, got scenes={scenes}: 32, for example")
-        self.scenes, self.noise, self.counts = scenes, noise, counts
+        self.scenes, self.noise, self.counts, self.solid, self.alone = scenes, noise, counts, solid, alone
         self._shares: tuple[float, ...] = ()
 
     def prepared(self, slots: int) -> "Sleep":
@@ -89,11 +117,14 @@ class Sleep:
         """Scenes, and images (B, C, H, W) of them with backgrounds and noise as of the ``observation`` of real ones."""
         like = observation.images
         assert self._shares  # the model has prepared it
-        drawn = from_prior(renderer, constant(self._shares, like.dtype, like.device), self.scenes)
+        shares = constant(self._shares, like.dtype, like.device)
+        drawn = from_prior(renderer, shares, self.scenes)
+        for _ in range(TRIES if self.solid else 0):
+            drawn = drawn.where_true(~_intersecting(renderer, drawn), from_prior(renderer, shares, self.scenes))
         behind = observation.background
         if behind is not None and behind.dim() == 4:  # of as many of the images, over again
             behind = behind[torch.arange(self.scenes, device=like.device) % len(behind)]
-        canvases = renderer.render(drawn.what, drawn.where, behind)
+        canvases = drawn.placed(renderer).render(drawn.what, drawn.where, behind)
         canvas = canvases[torch.arange(self.scenes, device=like.device), drawn.count]
         return drawn, observation.loss.sample(canvas) if self.noise else canvas
 
@@ -103,28 +134,44 @@ def from_prior(renderer: Renderer, counts: Tensor, scenes: int) -> Drawn:
     shape = scenes, counts.shape[0] - 1
     count = draw((counts / counts.sum()).unsqueeze(0), scenes).squeeze(0)
     space, device = renderer.where, counts.device
-    columns = [
-        (torch.rand(shape, device=device) - 0.5) * FULL_TURN if c.circular else torch.randn(shape, device=device)
-        for c in space.coordinates
-    ]
-    unconstrained = torch.stack(columns, -1)
+    unconstrained = _unconstrained(space, shape, device)
     if isinstance(renderer.what, Gaussian):
         what = torch.randn(*shape, renderer.what.dim, device=device)
     else:
         what = torch.randint(renderer.identity_count, shape, device=device)
-    return Drawn(count, what, space.constrain(unconstrained), unconstrained)
+    scene = None if renderer.scene is None else _unconstrained(renderer.scene, (scenes,), device)
+    return Drawn(count, what, space.constrain(unconstrained), unconstrained, scene)
+
+
+def _unconstrained(space: Where, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Values (*shape, P) from the prior, as inference has them."""
+    columns = [
+        (torch.rand(shape, device=device) - 0.5) * FULL_TURN if c.circular else torch.randn(shape, device=device)
+        for c in space.coordinates
+    ]
+    return torch.stack(columns, -1)
 
 
 def sleep_loss(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Tensor:
     """``-log q(n | x) - sum_{i <= n} log q(slot_i | x, slots before) / p(slot_i)``, mean over scenes (scalar), nats.
 
-    Up to the count's prior this is KL(p || q) of the true slots, in the order in which the network finds them.
+    Up to the count's prior this is KL(p || q) of the true slots, in the order in which the network finds them, and of
+    the coordinates of the scene, of which slots are read as they truly are.
     """
-    slots = true_slots(renderer, network, observation, drawn)
+    renderer = drawn.placed(renderer)
+    slots = true_slots(renderer, network.at(renderer), observation, drawn)
     log_count = count_log_posterior(slots.presence_logits).gather(1, drawn.count.unsqueeze(1)).squeeze(1)
     there = _slot_numbers(drawn) < drawn.count.unsqueeze(1)
     ratio = where_log_ratio(renderer, slots) + what_log_ratio(renderer, slots)
-    return -(log_count + (ratio * there).sum(1)).mean()
+    log_q = log_count + (ratio * there).sum(1)
+    return -(log_q if observation.scene is None else log_q + _scene_ratio(renderer, observation.scene, drawn)).mean()
+
+
+def _scene_ratio(renderer: Renderer, guess: SceneGuess, drawn: Drawn) -> Tensor:
+    """log q(scene | x) / p(scene) of the true scenes, (B,)."""
+    assert renderer.scene is not None and drawn.scene is not None
+    noise = (drawn.scene - guess.mean) / guess.sd
+    return pose_log_ratio(renderer.scene, guess.mean, guess.sd, noise, torch.full_like(noise, FULL_TURN))
 
 
 def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Slots:
@@ -144,7 +191,7 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
         proposal, state = network.propose(images, canvas, state)
         nearest = (distance + _distance(renderer, drawn, proposal.mean.detach())).argmin(1)
         distance = distance.scatter(1, nearest.unsqueeze(1), torch.inf)
-        true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:]))
+        true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:4]))
         options = true.where.unsqueeze(1).expand_as(proposal.mean)
         parts.append(_slot(proposal, true, options, network.appearance(images, canvas, options, state)))
         seen = _canvas_objects(renderer, parts[-1], rows % 2 > 0)
@@ -161,6 +208,13 @@ def _slot(proposal: Proposal, true: Drawn, options: Tensor, what_parameters: Ten
     own_mean, own_sd = (of_sample(part.unsqueeze(1), true.what.unsqueeze(1)).squeeze(1) for part in (mean, sd))
     noise = ((true.unconstrained - own_mean) / own_sd).unsqueeze(1)
     return Slots(logit, true.what, true.where, options, mean, sd, what_parameters, noise)
+
+
+def _intersecting(renderer: Renderer, drawn: Drawn) -> Tensor:
+    """Scenes (B,) of which two objects that are there pass through one another."""
+    there = _slot_numbers(drawn) < drawn.count.unsqueeze(1)
+    pairs = renderer.intersecting(drawn.what, drawn.where) & there.unsqueeze(1) & there.unsqueeze(2)
+    return pairs.flatten(1).any(1)
 
 
 def _slot_numbers(drawn: Drawn) -> Tensor:

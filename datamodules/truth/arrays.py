@@ -72,6 +72,7 @@ class ImageTruth(Protocol):
     Attributes:
         most: the most objects of an image. has_identities, has_boxes, has_masks: whether they are told of all objects.
         periods: symmetries by identity, of those of which they are told (``datamodules.truth.Truth``).
+        palette: likewise.
     """
 
     @property
@@ -84,6 +85,8 @@ class ImageTruth(Protocol):
     def has_masks(self) -> bool: ...
     @property
     def periods(self) -> Mapping[str, float]: ...
+    @property
+    def palette(self) -> Mapping[str, tuple[float, ...]]: ...
 
     def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
         """The coordinates told, by the renderer's own order; ValueError where the truth is of another world."""

@@ -7,10 +7,20 @@ NAME.mask.png of NAME.png; 0 is the ground, i the i-th object.
 import math
 from typing import Any
 
+import numpy as np
+
 from datamodules.truth.masks import LabelImage
 from datamodules.truth.record import Placed, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
+from renderers.mesh.srgb import encoded
 
+COLORS = {
+    "gray": (87, 87, 87), "red": (173, 35, 35), "blue": (42, 75, 215), "green": (29, 105, 20),
+    "brown": (129, 74, 25), "purple": (129, 38, 192), "cyan": (41, 208, 208), "yellow": (255, 238, 51),
+}  # fmt: skip
+"""The data set's own numbers. Blender took them for linear shares of the light, over 255."""
+PALETTE = {name: tuple(encoded(np.array(numbers) / 255).tolist()) for name, numbers in COLORS.items()}
+"""RGB of those colours as images have it, sRGB."""
 ATTRIBUTES = ("shape", "color", "size", "material")
 
 
@@ -25,7 +35,11 @@ def truth(source: Source) -> Truth:
     scenes = source.content["scenes"]
     named = frozenset(str(scene["mask_filename"]).rpartition("/")[2] for scene in scenes if "mask_filename" in scene)
     true_scenes = tuple(_scene(scene) for scene in scenes)
-    return Truth(source.path, true_scenes, lambda path: path.name.endswith(".mask.png") or path.name in named)
+    colors = {thing.attributes.get("color", "") for scene in true_scenes for thing in scene.objects}
+    return Truth(
+        source.path, true_scenes, lambda path: path.name.endswith(".mask.png") or path.name in named,
+        palette=PALETTE if colors <= set(PALETTE) else {},
+    )  # fmt: skip
 
 
 def _scene(scene: dict[str, Any]) -> TrueScene:

@@ -19,6 +19,8 @@ from renderers.spaces import Categorical
 
 PLACED = ("x", "z", "yaw")
 """Coordinates of the renderer, y upwards, that a place in a file's world tells: x, -y and the turn."""
+RGB = ("red", "green", "blue")
+"""Those that an object's colour tells, where its name is one of the truth's palette."""
 
 
 class FolderTruth:
@@ -47,7 +49,7 @@ class FolderTruth:
         view_of: ViewOf = whole,
     ) -> None:
         self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
-        self.periods = truth.periods
+        self.periods, self.palette = truth.periods, truth.palette
         self.scenes = in_order(self.name, truth.scenes, folder, places)
         self.views = [view_of(path, (int(w), int(h))) for (path, _), (w, h) in zip(places, sizes)]
         self.most = max(scene.count for scene in self.scenes)
@@ -89,7 +91,11 @@ class FolderTruth:
         untold = [name for name in self.coordinates if name in POSITION and self._lacks(name)]
         if untold:
             raise ValueError(f"{self.name} has an object without {untold[0]}: only rotations may be null")
-        return own
+        return own + self._looks(renderer.where.names)
+
+    def _looks(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the colours' coordinates that are told, where poses are, and that a renderer has."""
+        return tuple(name for name in RGB if name in names) if self.palette and self.coordinates else ()
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         n, most = len(self.scenes), max(1, self.most)
@@ -105,7 +111,8 @@ class FolderTruth:
         for number, (row, slot) in enumerate(self._each()):
             if self.has_identities:
                 what[row, slot] = numbers[str(self._identities[number])]
-            pose = given[number]
+            color = self.palette.get(self.objects[number].attributes.get("color", ""), ())
+            pose = {**given[number], **dict(zip(RGB, color))}
             where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
             if boxes is not None:
                 boxes[row, slot] = self._box(row, np.array(self.objects[number].box, np.float32), shape)

@@ -39,6 +39,7 @@ class LabelledTruth:
 
     def __init__(self, file: ArrayFile, names: Names, images: int, size: tuple[int, int]) -> None:
         self.periods: Mapping[str, float] = {}
+        self.palette: Mapping[str, tuple[float, ...]] = {}
         self.file, self.names_of, self.n, self.size = file, names, images, size
         self.mask = None if names.mask is None else file[names.mask]
         self._is_stack = self.mask is not None and self._stacked(self.mask)

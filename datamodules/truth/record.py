@@ -103,9 +103,11 @@ class Truth(NamedTuple):
         is_aside: whether a file below the images' folder belongs to the truth, and is no image.
         periods: radians, the symmetry about the upward axis of identities of which it is told (2 pi: none; 0: whatever
             the turn, they look the same).
+        palette: red, green and blue of the values of the attribute `color`, sRGB in [0, 1]; empty: not known.
     """
 
     path: Path
     scenes: tuple[TrueScene, ...]
     is_aside: Callable[[Path], bool] = lambda path: False
     periods: Mapping[str, float] = {}
+    palette: Mapping[str, tuple[float, ...]] = {}

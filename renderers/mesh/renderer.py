@@ -46,7 +46,7 @@ class MeshRenderer(Renderer):
     origin), yaw (radians) and the attributes size, pitch, roll (radians), red, green and blue.
 
     Args:
-        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone, plate, cup, pan,
+        identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone, drum, plate, cup, pan,
             bottle) and those of ``meshes``.
             Null: all those of ``meshes``; without any, cube, sphere and cylinder.
         meshes: what an identity is drawn from: a mesh file's path, a ``MeshFile``, or a built-in shape's name.

@@ -1,4 +1,4 @@
-"""Triangle meshes and the built-in solids: cube, sphere, cylinder, cone.
+"""Triangle meshes and the built-in solids: cube, sphere, cylinder, cone, drum.
 
 Every built-in stands on the plane ``y = 0`` with its axis on the y axis, is wound counter-clockwise seen from
 outside, and is about one unit wide before scaling.
@@ -154,6 +154,12 @@ def cylinder(color: RGB) -> Mesh:
     return _striped([(0.0, 0.0), (0.35, 0.0), (0.35, 0.9), (0.0, 0.9)], color)
 
 
+def drum(color: RGB) -> Mesh:
+    """A cylinder of one colour, 0.8 wide and 0.8 high (80 triangles); its yaw cannot be seen."""
+    vertices, faces, _ = revolve([(0.0, 0.0), (0.4, 0.0), (0.4, 0.8), (0.0, 0.8)], 20)
+    return _flat(vertices, faces, [shade(color)] * len(faces), 0.0)
+
+
 def cone(color: RGB) -> Mesh:
     """A cone 0.9 wide and 0.9 high (32 triangles), textured: one half is darker, so yaw has no symmetry."""
     return _striped([(0.0, 0.0), (0.45, 0.0), (0.0, 0.9)], color)
@@ -164,10 +170,12 @@ SOLIDS: dict[str, Callable[[RGB], Mesh]] = {
     "sphere": sphere,
     "cylinder": cylinder,
     "cone": cone,
+    "drum": drum,
 }
 SOLID_COLORS: dict[str, RGB] = {
     "cube": (0.9, 0.15, 0.15),
     "sphere": (0.2, 0.3, 0.95),
     "cylinder": (0.95, 0.8, 0.2),
     "cone": (0.25, 0.8, 0.35),
+    "drum": (0.85, 0.5, 0.2),
 }

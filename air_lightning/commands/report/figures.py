@@ -30,6 +30,7 @@ FIGURES = {
     "position_error_share": Figure("Position error, relative", "share of the scene's width", False, "the median"),
     "rotation_error": Figure("Rotation error, median", "degrees", False, "modulo symmetry, identity being right"),
     "size_error": Figure("Size error, median", "share of the true size", False, "over matched objects"),
+    "color_accuracy": Figure("Colour accuracy", "share", True, "the nearest of the true palette, matched objects"),
     "color_error": Figure("Colour error, median", "share", False, "mean of the channels, over matched objects"),
     "camera_azimuth_error": Figure("Camera's azimuth, error", "degrees", False, "the median over scenes"),
     "camera_elevation_error": Figure("Camera's elevation, error", "degrees", False, "likewise"),

@@ -12,12 +12,9 @@ from air_lightning.commands.formats.world import UPRIGHT, World
 from air_lightning.commands.scenes.formats.base import Format, Row
 from air_lightning.commands.scenes.formats.png import save_details
 from air_lightning.commands.scenes.scene import Scene, Thing
+from datamodules.truth.clevr import PALETTE
 from renderers.mesh.shapes import Mesh
 
-COLORS = {
-    "gray": (87, 87, 87), "red": (173, 35, 35), "blue": (42, 75, 215), "green": (29, 105, 20),
-    "brown": (129, 74, 25), "purple": (129, 38, 192), "cyan": (41, 208, 208), "yellow": (255, 238, 51),
-}  # fmt: skip
 SIZES = {"large": 0.7, "small": 0.35}
 """Of CLEVR, half an object's width."""
 MARGIN = 0.2
@@ -104,7 +101,7 @@ def _relationships(places: Sequence[list[float]], directions: dict[str, list[flo
 
 def _look(mesh: Mesh) -> Row:
     """The nearest of CLEVR's colours and sizes."""
-    paint = mesh.drawn.reshape(-1, 3).mean(0) * 255
-    color = min(COLORS, key=lambda name: float(np.linalg.norm(paint - np.array(COLORS[name]))))
+    paint = mesh.drawn.reshape(-1, 3).mean(0)
+    color = min(PALETTE, key=lambda name: float(np.linalg.norm(paint - np.array(PALETTE[name]))))
     half = np.ptp(mesh.vertices[:, [0, 2]], axis=0).max() / 2
     return {"size": min(SIZES, key=lambda name: abs(SIZES[name] - half)), "color": color, "material": "rubber"}

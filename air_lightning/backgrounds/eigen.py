@@ -1,0 +1,112 @@
+"""A background of the few ways in which those of the training images differ."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
+from air_lightning.backgrounds.robust import CUT, MAD, median, robust_fit
+from renderers.base import Renderer
+
+ROUNDS = 10
+"""Of filling in what objects hide, and taking the components anew."""
+
+
+class EigenBackground(Background):
+    """Eigenbackgrounds (Oliver, Rosario & Pentland 2000): the training images' mean and principal components, which are
+    fitted to each image robustly.
+
+    For a camera that all but stands still before a scene whose lights, shading or exposure differ from image to image.
+    Objects are no part of it as long as they come and go: where they hide the background of a training image, it is
+    filled in from the components so far, and these are taken anew. What an image shows is averaged over cells before,
+    so that backgrounds are smooth.
+
+    Of training images, at most 256, taken once before the first step; the checkpoint keeps it. Nothing is inferred, so
+    there is no KL.
+
+    Args:
+        components: how many; fewer than the images by two at least.
+        cell: pixels along a side that are averaged.
+    Errors:
+        ValueError for fewer than 1 component, and for cells of less than a pixel.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    fitted: Tensor
+
+    def __init__(self, components: int = 8, cell: int = 4) -> None:
+        super().__init__()
+        if components < 1:
+            raise ValueError(
+                f"an eigenbackground has at least 1 component, got {components}: MedianBackground has none"
+            )
+        if cell < 1:
+            raise ValueError(f"an eigenbackground's cells must have at least 1 pixel along a side, got {cell}: 4, say")
+        self.components, self.cell = components, cell
+
+    @property
+    def source(self) -> str:
+        return f"{type(self).__name__} {self.components}, {self.cell}"
+
+    def prepare(self, renderer: Renderer) -> None:
+        colors, height, width = renderer.image_shape
+        self.size = (-(-height // self.cell), -(-width // self.cell))
+        cells = colors * self.size[0] * self.size[1]
+        self.register_buffer("mean", torch.zeros(cells, device=renderer.device))
+        self.register_buffer("basis", torch.zeros(cells, self.components, device=renderer.device))
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def waits(self) -> bool:
+        return not bool(self.fitted)
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Take the components of images (M, C, H, W). Errors: NoBackground, a ValueError, for too few."""
+        if len(images) < self.components + 2:
+            raise NoBackground(
+                f"an eigenbackground of {self.components} components needs at least {self.components + 2} images, got "
+                f"{len(images)}: give more images, or lower model.background.components"
+            )
+        mean, basis = principal(self._cells(images), self.components)
+        self.mean.copy_(mean)
+        self.basis.copy_(basis)
+        self.fitted.fill_(True)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, sample: bool = False) -> Backdrop:
+        away = self._cells(images) - self.mean
+        cells = self.mean + robust_fit(away, self.basis, torch.zeros_like(self.mean))
+        coarse = cells.view(images.shape[0], images.shape[1], *self.size)
+        return Backdrop(F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False))
+
+    def _cells(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) as means over cells, (B, P)."""
+        return F.interpolate(images, self.size, mode="area").flatten(1)
+
+
+def principal(values: Tensor, components: int) -> tuple[Tensor, Tensor]:
+    """The mean (P,) of rows (M, P) and their orthonormal components (P, K), of which outliers are no part."""
+    mean = values.median(0).values
+    away = values - mean
+    basis = _components(_unhidden(away), components)
+    for _ in range(ROUNDS):
+        fit = robust_fit(values - mean, basis, torch.zeros_like(mean))
+        filled = mean + fit + _unhidden(values - mean - fit)
+        mean = filled.mean(0)
+        basis = _components(filled - mean, components)
+    return mean, basis
+
+
+def _unhidden(away: Tensor) -> Tensor:
+    """Residuals (M, P), those of outliers 0: what is far off for its row, and for its column.
+
+    A lamp that the components do not have yet stands out in its image, and not among all images.
+    """
+    cut = CUT * MAD * torch.maximum(median(away.abs()), median(away.abs().T).T).clamp_min(1e-6)
+    return away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
+
+
+def _components(rows: Tensor, components: int) -> Tensor:
+    return torch.linalg.svd(rows, full_matrices=False).Vh[:components].T
