@@ -496,3 +496,23 @@ def test_bright_attention_looks_at_what_is_too_dark_in_the_explanation_and_at_no
         assert best // 12 in (cell, cell + 1) and best % 12 in (cell, cell + 1)
     with pytest.raises(ValueError, match="bright looks at residuals' signs, which are dropped without `signed: true`"):
         ResidualAttention(GlimpseRenderer((1, 48, 48)), bright=True)
+
+
+def test_what_is_covered_draws_no_slot() -> None:
+    """Of a bright square a poor explanation leaves more than all of a fainter one."""
+    renderer = GlimpseRenderer((1, 48, 48), background=[0.1])
+    images, empty = torch.full((1, 1, 48, 48), 0.1), torch.full((1, 1, 48, 48), 0.1)
+    images[:, :, 8:16, 8:16] += 0.9
+    images[:, :, 32:40, 32:40] += 0.2
+    canvas = empty.clone()
+    canvas[:, :, 8:16, 8:16] += 0.45
+    looks = {1.0: [(0, 0), (0, 0)], 0.1: [(0, 0), (1, 1)]}  # quarters of the image, before and after
+    for covered, expected in looks.items():
+        network = ResidualAttention(renderer, covered=covered)
+        state = network.initial(images)
+        for seen, place in zip((empty, canvas), expected):
+            proposal, state = network.propose(images, seen, state)
+            _, x, y = renderer.where.constrain(proposal.mean)[0, 0].tolist()
+            assert (int(y > 0), int(x > 0)) == place
+    with pytest.raises(ValueError, match="covered must lie between 0 and 1, got 1.5: 1 looks at all pixels alike"):
+        ResidualAttention(renderer, covered=1.5)

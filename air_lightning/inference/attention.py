@@ -11,6 +11,8 @@ from air_lightning.inference.heads import CodeLimits, PoseHead, by_pixels, crops
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
 
+CHANGED = 0.01
+"""By how much, of a channel in [0, 1], a pixel of the canvas differs where objects have changed it."""
 SURROUND = 9
 """Cells along a side of the surroundings that ``surround`` weighs."""
 
@@ -23,12 +25,14 @@ class Glimpsed(NamedTuple):
         inputs: the images (B, C, H, W) as the network looks at them.
         image_map: (B, channels, h, w), what the image alone gives to the first convolution, the same for every slot.
         whitening: how much residuals count at each pixel; None: all alike.
+        empty: the canvas (B, C, H, W) before the first slot; None: nothing was proposed yet, or nobody asks.
     """
 
     hidden: Tensor
     inputs: Tensor
     image_map: Tensor
     whitening: Tensor | None = None
+    empty: Tensor | None = None
 
     def residual(self, images: Tensor, canvas: Tensor) -> Tensor:
         """What a canvas leaves of images (B, C, H, W), by the noise's measure."""
@@ -71,6 +75,9 @@ class ResidualAttention(InferenceNetwork):
             than the renderer's then draws no slot; for objects that cover less than half of the image.
         stretch: look at ``asinh(x / stretch)`` of image and residual instead of x. About the noise's scale, where
             objects span decades of brightness: the faint ones are then not lost beside the bright. Null: at x.
+        covered: how much the residual counts, where attention looks for the next object, on pixels that the canvas has
+            changed. Below 1 for many objects: what their own explanations leave of them then draws slots away from
+            those not found yet. At 0 what lies wholly before or behind an object that is found is not looked at.
     Errors:
         ValueError for images of a single cell, a glimpse that is no multiple of 4, cell, smoothing, surround or
         stretch out of range, and as PoseHead.
@@ -99,6 +106,7 @@ class ResidualAttention(InferenceNetwork):
         cell: int = 4,
         stretch: float | None = None,
         bright: bool = False,
+        covered: float = 1.0,
     ) -> None:
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
@@ -109,6 +117,8 @@ class ResidualAttention(InferenceNetwork):
             raise ValueError(f"surround must lie between 0 and 1, got {surround}: 0 looks at the place alone")
         if bright and not signed:
             raise ValueError("bright looks at residuals' signs, which are dropped without `signed: true`: set both")
+        if not 0 <= covered <= 1:
+            raise ValueError(f"covered must lie between 0 and 1, got {covered}: 1 looks at all pixels alike")
         if cell < 1:
             raise ValueError(f"a cell must have at least 1 pixel along a side, got {cell}: 4, for example")
         if stretch is not None and not stretch > 0:
@@ -120,7 +130,7 @@ class ResidualAttention(InferenceNetwork):
                 f"attention to choose: take at least {cell + 1} pixels in one direction, or RecurrentAIR, which looks "
                 "at the whole image"
             )
-        self.cell, self.stretch = cell, stretch
+        self.cell, self.stretch, self.covered = cell, stretch, covered
         self.cells = (-(-height // cell), -(-width // cell))
         # images are filled up to whole cells, to the right and below
         self.padding = (0, self.cells[1] * cell - width, 0, self.cells[0] * cell - height)
@@ -171,7 +181,9 @@ class ResidualAttention(InferenceNetwork):
         residual = self._stretched(state.residual(images, canvas))
         cells = self.map[1:](by_pixels(state.image_map + self._cells(residual, self._first_weights[1])))
         features = cells.permute(0, 2, 3, 1).flatten(1, 2)
-        energy = self._energy(residual)
+        if self.covered < 1 and state.empty is None:
+            state = state._replace(empty=canvas)
+        energy = self._energy(self._counted(residual, canvas, state.empty))
         saliency = F.linear(features, self.saliency.weight.flatten(1), self.saliency.bias).squeeze(2)
         attention = self._attention(saliency.view_as(energy) + self.sharpness * (energy + 1e-3).log()).flatten(1)
         center = attention @ self.grid.flatten(1).T
@@ -210,6 +222,13 @@ class ResidualAttention(InferenceNetwork):
     def _stretched(self, images: Tensor) -> Tensor:
         """Images or residuals as the network looks at them."""
         return images if self.stretch is None else (images / self.stretch).asinh()
+
+    def _counted(self, residual: Tensor, canvas: Tensor, empty: Tensor | None) -> Tensor:
+        """The residual as it counts for where to look next."""
+        if empty is None:
+            return residual
+        changed = (canvas - empty).abs().amax(1, keepdim=True) > CHANGED
+        return residual * torch.where(changed, self.covered, 1.0)
 
     def _energy(self, residual: Tensor) -> Tensor:
         """Mean absolute residual at each cell (B, h, w), smoothed, less what is around it."""
