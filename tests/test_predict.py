@@ -207,11 +207,11 @@ def test_runs_that_cannot_be_loaded(discs: Path, tmp_path: Path) -> None:
 
 def test_shipped_models_are_small_and_say_what_they_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert shipped() == ["multi_mnist", "scenes3d", "tabletop"]
+    assert shipped() == ["multi_mnist", "scenes3d", "tabletop", "tabletop_camera"]
     for name in shipped():
         model = air_lightning.load(name)
         assert sum(p.numel() for p in model.module.parameters()) * 4 < 5e6
-    for name, apart in (("scenes3d", 0.9), ("tabletop", 1.3)):
+    for name, apart in (("scenes3d", 0.9), ("tabletop", 1.3), ("tabletop_camera", 1.3)):
         model = air_lightning.load(name)
         batch = Scenes3D(model.module.renderer, apart=apart, seed=11).scenes("test").__getitems__(list(range(40)))
         seen = model.infer(batch.images)

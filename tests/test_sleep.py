@@ -227,6 +227,19 @@ def test_every_other_scene_shows_the_networks_own_samples() -> None:
     assert torch.equal(looked[1], looked[2])  # no object is added where there are no more
 
 
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_network_s_own_explanation_is_a_sample_or_its_mode(mode: bool) -> None:
+    renderer = IdentityBumps()
+    network = stirred(ResidualAttention(renderer))
+    drawn, observation = scenes(renderer, 8)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            found.append(true_slots(renderer, network, observation, drawn, mode).presence_logits[1::2, 1:])
+    assert torch.equal(*found) == mode
+
+
 # ---- learning
 
 

@@ -91,7 +91,7 @@ class AIRModule(AIR):
         drawn, images = self.sleep.draw(self.renderer, real)
         with torch.no_grad():
             observed = self.observed(images, step, sample=True)
-        return {"sleep": weight * sleep_loss(self.renderer, self.network, observed, drawn)}
+        return {"sleep": weight * sleep_loss(self.renderer, self.network, observed, drawn, self.sleep.mode)}
 
     def configure_optimizers(self) -> Any:
         baselines = {id(p) for p in self.count_estimator.parameters()}

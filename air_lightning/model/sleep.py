@@ -74,6 +74,9 @@ class Sleep:
             noise. Otherwise images are canvases.
         solid: draw scenes in which no two objects pass through one another (``Renderer.intersecting``), as far as
             20 tries find them.
+        mode: the network's own explanation, on the canvases of every other scene, is the mode of q, as in evaluation,
+            and no sample. Where coordinates hang together (size, distance) and q takes each by itself, its samples lie
+            beside the objects and leave much of them over.
         alone: so many steps, from the first, in which nothing is learnt from the images themselves. They cost less, and
             what images teach a network that does not know objects yet can be more than this term can mend.
     Errors:
@@ -89,6 +92,7 @@ class Sleep:
         noise: bool = False,
         solid: bool = False,
         alone: int = 0,
+        mode: bool = False,
     ) -> None:
         self.weight = _weight(weight)
         if alone < 0 or (alone and not self.weight(alone - 1) > 0):
@@ -98,7 +102,8 @@ class Sleep:
             )
         if scenes < 1:
             raise ValueError(f"sleep draws at least 1 scene a step, got scenes={scenes}: 32, for example")
-        self.scenes, self.noise, self.counts, self.solid, self.alone = scenes, noise, counts, solid, alone
+        self.scenes, self.noise, self.counts = scenes, noise, counts
+        self.solid, self.alone, self.mode = solid, alone, mode
         self._shares: tuple[float, ...] = ()
 
     def prepared(self, slots: int) -> "Sleep":
@@ -152,14 +157,16 @@ def _unconstrained(space: Where, shape: tuple[int, ...], device: torch.device) -
     return torch.stack(columns, -1)
 
 
-def sleep_loss(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Tensor:
+def sleep_loss(
+    renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn, mode: bool = False
+) -> Tensor:
     """``-log q(n | x) - sum_{i <= n} log q(slot_i | x, slots before) / p(slot_i)``, mean over scenes (scalar), nats.
 
     Up to the count's prior this is KL(p || q) of the true slots, in the order in which the network finds them, and of
     the coordinates of the scene, of which slots are read as they truly are.
     """
     renderer = drawn.placed(renderer)
-    slots = true_slots(renderer, network.at(renderer), observation, drawn)
+    slots = true_slots(renderer, network.at(renderer), observation, drawn, mode)
     log_count = count_log_posterior(slots.presence_logits).gather(1, drawn.count.unsqueeze(1)).squeeze(1)
     there = _slot_numbers(drawn) < drawn.count.unsqueeze(1)
     ratio = where_log_ratio(renderer, slots) + what_log_ratio(renderer, slots)
@@ -174,11 +181,13 @@ def _scene_ratio(renderer: Renderer, guess: SceneGuess, drawn: Drawn) -> Tensor:
     return pose_log_ratio(renderer.scene, guess.mean, guess.sd, noise, torch.full_like(noise, FULL_TURN))
 
 
-def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn) -> Slots:
+def true_slots(
+    renderer: Renderer, network: InferenceNetwork, observation: Observation, drawn: Drawn, mode: bool = False
+) -> Slots:
     """The true objects as slots, in the order in which the network finds them, with its posterior of each.
 
     Sampled pose and ``what`` are the true ones. So are those on the canvases that the network looks at, in every other
-    scene; in the rest they are drawn from q.
+    scene; in the rest they are drawn from q, or ``mode``, its mode.
     """
     images, behind = observation.images, observation.background
     canvas = (renderer.image_background() if behind is None else behind).expand_as(images)
@@ -194,7 +203,7 @@ def true_slots(renderer: Renderer, network: InferenceNetwork, observation: Obser
         true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:4]))
         options = true.where.unsqueeze(1).expand_as(proposal.mean)
         parts.append(_slot(proposal, true, options, network.appearance(images, canvas, options, state)))
-        seen = _canvas_objects(renderer, parts[-1], rows % 2 > 0)
+        seen = _canvas_objects(renderer, parts[-1], rows % 2 > 0, mode)
         state = network.observe(state, *seen)
         if network.needs_canvas and place + 1 < drawn.what.shape[1]:
             more = (drawn.count > place).view(-1, 1, 1, 1)
@@ -229,12 +238,13 @@ def _distance(renderer: Renderer, drawn: Drawn, mean: Tensor) -> Tensor:
     return (renderer.project(put)[0] - renderer.project(drawn.where)[0]).square().sum(-1)
 
 
-def _canvas_objects(renderer: Renderer, slot: Slots, own: Tensor) -> tuple[Tensor, Tensor]:
-    """``what`` and pose that the network takes to be there: true ones; where ``own`` (B,), drawn from q."""
+def _canvas_objects(renderer: Renderer, slot: Slots, own: Tensor, mode: bool) -> tuple[Tensor, Tensor]:
+    """``what`` and pose that the network takes to be there: true ones; where ``own`` (B,), drawn from q, or its mode."""
     with torch.no_grad():
         noise = torch.randn_like(slot.where_mean[:, :1])
+        noise = torch.zeros_like(noise) if mode else noise
         options = renderer.where.constrain(slot.where_mean + slot.where_sd * noise).unsqueeze(1)
-        what = draw_what(renderer, slot.what_parameters, True)
+        what = draw_what(renderer, slot.what_parameters, not mode)
         where = of_sample(options, what.unsqueeze(1)).squeeze(1)
         mask = own.unsqueeze(1)
         return torch.where(mask if what.dim() > 1 else own, what, slot.what), torch.where(mask, where, slot.where)
