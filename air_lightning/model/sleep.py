@@ -239,7 +239,7 @@ def _distance(renderer: Renderer, drawn: Drawn, mean: Tensor) -> Tensor:
 
 
 def _canvas_objects(renderer: Renderer, slot: Slots, own: Tensor, mode: bool) -> tuple[Tensor, Tensor]:
-    """``what`` and pose that the network takes to be there: true ones; where ``own`` (B,), drawn from q, or its mode."""
+    """``what`` and pose that the network takes to be there: true ones; where ``own`` (B,), a sample or mode of q."""
     with torch.no_grad():
         noise = torch.randn_like(slot.where_mean[:, :1])
         noise = torch.zeros_like(noise) if mode else noise
