@@ -91,3 +91,16 @@ def test_fixed_places_are_known(free: dict[str, float]) -> None:
     eye = renderer._views.frame(renderer.scene_values)[1][0]  # type: ignore[union-attr]
     found = renderer.facing(renderer.project(where)[0])["yaw"]
     assert float(found) == pytest.approx(math.atan2(float(eye[0]) - x, float(eye[2]) - z), abs=1e-4)
+
+
+def test_objects_of_any_size_stay_where_they_are_while_the_camera_does() -> None:
+    """And are seen where they were when it moves: ``unproject`` takes them for objects of the usual size."""
+    renderer = moving(scene={"camera_elevation": (0.5, 0.9)}, size=(0.5, 1.5))
+    before, after = (renderer.at(torch.full((3, 1), angle)) for angle in (0.55, 0.85))
+    torch.manual_seed(0)
+    slots = infer(before, ResidualAttention(renderer), observed(torch.rand(3, 3, 48, 48)), 2)
+    assert torch.equal(_carried(before, before, slots).where, slots.where)
+    small = slots._replace(where=torch.zeros(3, 2, 4) + torch.tensor([0.8, -0.8, 0.0, 0.5]))
+    seen, moved = before.project(small.where)[0], _carried(before, after, small)
+    left = (after.project(small.where)[0] - seen).norm(dim=-1).max()
+    assert (after.project(moved.where)[0] - seen).norm(dim=-1).max() < 0.4 * left

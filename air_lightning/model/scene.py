@@ -80,11 +80,15 @@ def _moved(problem: Problem, slots: Slots, size: Tensor) -> tuple[Renderer, Slot
 
 
 def _carried(before: Renderer, after: Renderer, slots: Slots) -> Slots:
-    """The slots at the places in the scene that are seen where they were, turned as the viewer is."""
+    """The slots at the places in the scene that are seen where they were, turned as the viewer is.
+
+    ``unproject`` does not know an object's size: places are moved by what it says more of one scene than of the other.
+    """
     image, where = before.project(slots.where)[0], slots.where.clone()
     names = before.where.names
+    there = before.unproject(image)
     for name, value in after.unproject(image).items():
-        where[..., names.index(name)] = value.view(where.shape[:2])
+        where[..., names.index(name)] += (value - there[name]).view(where.shape[:2])
     for name, angle in after.facing(image).items():
         where[..., names.index(name)] += (angle - before.facing(image)[name]).view(where.shape[:2])
     return slots._replace(where=before.where.clamp(where))
