@@ -207,7 +207,7 @@ def test_runs_that_cannot_be_loaded(discs: Path, tmp_path: Path) -> None:
 
 def test_shipped_models_are_small_and_say_what_they_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert shipped() == ["multi_mnist", "scenes3d", "tabletop", "tabletop_camera"]
+    assert shipped() == ["clevr", "multi_mnist", "scenes3d", "tabletop", "tabletop_camera"]
     for name in shipped():
         model = air_lightning.load(name)
         assert sum(p.numel() for p in model.module.parameters()) * 4 < 5e6
