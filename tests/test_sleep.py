@@ -117,6 +117,8 @@ def test_solid_scenes_have_no_objects_within_one_another() -> None:
     )
     shares = [renderer.intersecting(d.what, d.where).flatten(1).any(1).double().mean() for d, _ in (loose, solid)]
     assert shares[0] > 0.15 and shares[1] == 0
+    drawn, _ = Sleep(scenes=400, solid=True).prepared(3).draw(renderer, observed(torch.rand(1, 3, 16, 16)))
+    assert drawn.count.bincount().tolist() == pytest.approx([100] * 4, abs=35)
 
 
 def test_each_scene_is_drawn_at_coordinates_of_its_own() -> None:

@@ -45,11 +45,9 @@ class Drawn(NamedTuple):
 
     def placed(self, renderer: Renderer) -> Renderer:
         """The renderer of these scenes."""
-        return (
-            renderer
-            if self.scene is None or renderer.scene is None
-            else renderer.at(renderer.scene.constrain(self.scene))
-        )
+        if self.scene is None or renderer.scene is None:
+            return renderer
+        return renderer.at(renderer.scene.constrain(self.scene))
 
 
 class Sleep:
@@ -125,7 +123,8 @@ class Sleep:
         shares = constant(self._shares, like.dtype, like.device)
         drawn = from_prior(renderer, shares, self.scenes)
         for _ in range(TRIES if self.solid else 0):
-            drawn = drawn.where_true(~_intersecting(renderer, drawn), from_prior(renderer, shares, self.scenes))
+            again = from_prior(renderer, shares, self.scenes)._replace(count=drawn.count)  # counts stay in proportion
+            drawn = drawn.where_true(~_intersecting(renderer, drawn), again)
         behind = observation.background
         if behind is not None and behind.dim() == 4:  # of as many of the images, over again
             behind = behind[torch.arange(self.scenes, device=like.device) % len(behind)]
