@@ -21,8 +21,8 @@ def load(run: str | Path, checkpoint: str | Path = "best", device: str = "cpu") 
 
     Args:
         run: the folder of a fit, or the name of a model that comes with the package, ``scenes3d``, ``tabletop``,
-            ``tabletop_camera``, ``clevr`` or ``multi_mnist``; a folder of that name goes before. Or `hf://owner/name`, from the
-            Hugging Face Hub.
+            ``tabletop_camera``, ``clevr`` or ``multi_mnist``; a folder of that name goes before. Or `hf://owner/name`,
+            from the Hugging Face Hub.
         checkpoint: ``best`` or ``last`` of the run, or a file.
         device: where to compute, ``cpu`` or ``cuda``.
     Errors:
