@@ -131,7 +131,7 @@ def test_where_lists_what_is_free() -> None:
     renderer = MeshRenderer(identities=IDENTITIES, y=(0.0, 0.5), z=0.25, position_step=0.03, yaw_step=0.07)
     assert renderer.where.names == ("x", "y", "yaw")
     assert [c.step for c in renderer.where.coordinates] == [0.03, 0.03, 0.07]
-    assert renderer.where.coordinates[2].periods == (math.pi / 2, 0.0, 2 * math.pi, 2 * math.pi)
+    assert renderer.where.coordinates[2].periods == (math.pi / 2, 0.0, 2 * math.pi, 2 * math.pi, 0.0)
     assert renderer.full_pose(torch.tensor([1.0, 0.1, 2.0])).tolist() == pytest.approx([1.0, 0.1, 0.25, 2.0])
 
 

@@ -155,8 +155,8 @@ def cylinder(color: RGB) -> Mesh:
 
 
 def drum(color: RGB) -> Mesh:
-    """A cylinder of one colour, 0.8 wide and 0.8 high (80 triangles); its yaw cannot be seen."""
-    vertices, faces, _ = revolve([(0.0, 0.0), (0.4, 0.0), (0.4, 0.8), (0.0, 0.8)], 20)
+    """A cylinder of one colour, 0.8 wide and 0.8 high (128 triangles); its yaw cannot be seen."""
+    vertices, faces, _ = revolve([(0.0, 0.0), (0.4, 0.0), (0.4, 0.8), (0.0, 0.8)], 32)
     return _flat(vertices, faces, [shade(color)] * len(faces), 0.0)
 
 
