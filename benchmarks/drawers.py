@@ -339,7 +339,7 @@ def version_of(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:  # built where it is, and not installed
-        return str(import_module(package).__version__)
+        return str(import_module(package.replace("-", "_")).__version__)
 
 
 def rate(drawer: Drawer, objects: int, turns: int, seconds: float) -> float:
