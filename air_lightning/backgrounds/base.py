@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from renderers.base import Renderer
@@ -68,6 +69,19 @@ class Background(nn.Module, ABC):
     def state(self) -> Any:
         """What else a checkpoint is to hold, of plain types. Default: nothing."""
         return None
+
+
+class FittedBackground(Background):
+    """One that is made of images before it is used, once: ``fit`` sets ``fitted``, which checkpoints keep."""
+
+    fitted: Tensor
+
+    def prepare(self, renderer: Renderer) -> None:
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def waits(self) -> bool:
+        return not bool(self.fitted)
 
 
 def with_own(weights: Mapping[str, Tensor], background: Background | None, kept: Any) -> dict[str, Tensor]:

@@ -4,15 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
-from air_lightning.backgrounds.robust import CUT, MAD, median, robust_fit
+from air_lightning.backgrounds.base import Backdrop, FittedBackground, NoBackground
+from air_lightning.backgrounds.robust import CUT, MAD, biweight, median, robust_fit
 from renderers.base import Renderer
 
 ROUNDS = 10
 """Of filling in what objects hide, and taking the components anew."""
 
 
-class EigenBackground(Background):
+class EigenBackground(FittedBackground):
     """Eigenbackgrounds (Oliver, Rosario & Pentland 2000): the training images' mean and principal components, which are
     fitted to each image robustly.
 
@@ -33,7 +33,6 @@ class EigenBackground(Background):
 
     mean: Tensor
     basis: Tensor
-    fitted: Tensor
 
     def __init__(self, components: int = 8, cell: int = 4) -> None:
         super().__init__()
@@ -50,16 +49,12 @@ class EigenBackground(Background):
         return f"{type(self).__name__} {self.components}, {self.cell}"
 
     def prepare(self, renderer: Renderer) -> None:
+        super().prepare(renderer)
         colors, height, width = renderer.image_shape
         self.size = (-(-height // self.cell), -(-width // self.cell))
         cells = colors * self.size[0] * self.size[1]
         self.register_buffer("mean", torch.zeros(cells, device=renderer.device))
         self.register_buffer("basis", torch.zeros(cells, self.components, device=renderer.device))
-        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
-
-    @property
-    def waits(self) -> bool:
-        return not bool(self.fitted)
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
@@ -105,7 +100,7 @@ def _unhidden(away: Tensor) -> Tensor:
     A lamp that the components do not have yet stands out in its image, and not among all images.
     """
     cut = CUT * MAD * torch.maximum(median(away.abs()), median(away.abs().T).T).clamp_min(1e-6)
-    return away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
+    return biweight(away, cut)
 
 
 def _components(rows: Tensor, components: int) -> Tensor:

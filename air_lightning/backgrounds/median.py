@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
+from air_lightning.backgrounds.base import Backdrop, FittedBackground, NoBackground
 from renderers.base import Renderer
 
 FEWEST = 3
 """Images of which a median is more than one of them, or the middle of two."""
 
 
-class MedianBackground(Background):
+class MedianBackground(FittedBackground):
     """What a still camera sees behind objects that come and go: each pixel's median over images.
 
     Right where a pixel shows the background in more than half of the images. It takes in the light's fall-off and
@@ -21,15 +21,10 @@ class MedianBackground(Background):
     """
 
     image: Tensor
-    fitted: Tensor
 
     def prepare(self, renderer: Renderer) -> None:
+        super().prepare(renderer)
         self.register_buffer("image", renderer.image_background().detach().clone())
-        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
-
-    @property
-    def waits(self) -> bool:
-        return not bool(self.fitted)
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:

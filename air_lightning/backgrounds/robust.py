@@ -20,10 +20,13 @@ def robust_fit(values: Tensor, basis: Tensor, start: Tensor) -> Tensor:
     for _ in range(SCALES):
         cut = CUT * MAD * median((values - fit).abs()).clamp_min(1e-6)
         for _ in range(STEPS):
-            away = values - fit
-            counted = away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
-            fit = fit + counted @ basis @ basis.T
+            fit = fit + biweight(values - fit, cut) @ basis @ basis.T
     return fit
+
+
+def biweight(away: Tensor, cut: Tensor) -> Tensor:
+    """Residuals by Tukey's biweight: less the farther they are, and 0 from ``cut`` on, which broadcasts to them."""
+    return away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
 
 
 def median(values: Tensor) -> Tensor:
