@@ -259,6 +259,7 @@ class AIR(pl.LightningModule):
             slots = self.refinement(renderer, observation, slots, kl, self.log_prior)
             if observation.scene is not None:
                 observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, self.log_prior)
+            slots = self.refinement.exchanged(self._at(observation), observation, slots, kl, self.log_prior)
         return observation, slots
 
     def _log_count(self, slots: Slots, log_evidence: Tensor | None) -> Tensor:
