@@ -66,16 +66,26 @@ def test_powers_multiply() -> None:
     assert first.times(3.0, {"x": 2.0, "yaw": 1.0}, True) == Powers(1.5, {"x": 0.5, "yaw": 2.0}, True)
     assert first.times(3.0, {"x": 2.0}, False) == Powers(1.5, {"x": 2.0}, False)
     assert str(first) == "count 0.5, x 0.25, yaw 2" and Powers(**first.state()) == first
+    sure = first.times(1.0, {}, True, identity=0.5).times(1.0, {}, True, identity=0.5)
+    assert sure.identity == 0.25 and str(sure) == "count 0.5, identity 0.25"
+    assert sure.times(1.0, {}, False, identity=0.5).identity == 0.5  # of other identities than the refined ones
+
+
+def test_identities_to_a_power() -> None:
+    logits = torch.tensor([[0.0, -4.0]])
+    assert Powers(identity=0.25, refined=True).of_identity(logits, refined=True).tolist() == [[0.0, -1.0]]
+    assert Powers(identity=0.25, refined=True).of_identity(logits, refined=False) is logits
 
 
 def test_a_model_reports_its_posteriors_to_their_powers() -> None:
     module = stirred(MODULE["mesh"]())
     images, names = drawn_images(module.renderer), module.renderer.where.names
     plain = module.infer(images)
-    module.powers = Powers(0.5, dict.fromkeys(names, 0.25))
+    module.powers = Powers(0.5, dict.fromkeys(names, 0.25), identity=0.5)
     found = module.infer(images)
     torch.testing.assert_close(found.posterior, plain.posterior.sqrt() / plain.posterior.sqrt().sum(1, keepdim=True))
     torch.testing.assert_close(found.where_sd, 2 * plain.where_sd)
+    torch.testing.assert_close(found.slots.what_parameters, 0.5 * plain.slots.what_parameters)
     assert torch.equal(found.count, plain.count) and torch.equal(found.slots.where, plain.slots.where)
 
 
@@ -104,9 +114,10 @@ def test_calibrate_keeps_powers_that_make_validation_right(tmp_path: Path, capsy
     checkpoint = run / "checkpoints" / "best.ckpt"
     command("validate", "--run_dir", run, "--calibrate")
     before = figures(run, "validate")
-    said = re.search(r"kept in .*best.ckpt: posteriors to the power of count (\S+), x (\S+), z (\S+), yaw (\S+)", (
-        capsys.readouterr().out
-    ))  # fmt: skip
+    told = capsys.readouterr().out
+    said = re.search(
+        r"best.ckpt: posteriors to the power of count ([^,]+),(?: identity \S+,)? x \S+, z \S+, yaw \S", told
+    )
     state = torch.load(checkpoint, weights_only=True)
     assert said and state["powers"]["refined"] and state["global_step"] == 7 and "optimizer_states" in state
     assert float(said[1]) == pytest.approx(state["powers"]["count"], rel=0.01)
@@ -115,6 +126,7 @@ def test_calibrate_keeps_powers_that_make_validation_right(tmp_path: Path, capsy
     assert before["calibration"]["powers"]["count"] == 1
     assert after["calibration"]["powers"] == state["powers"] and "calibrate" not in after["overrides"]
     assert after["metrics"]["val/count_log_loss"] <= before["metrics"]["val/count_log_loss"]
+    assert after["metrics"]["val/identity_accuracy"] == before["metrics"]["val/identity_accuracy"]
     assert after["metrics"]["val/count_accuracy"] == before["metrics"]["val/count_accuracy"]
     # what is right already stays: powers multiply, and the second ones are 1
     again = torch.load(checkpoint, weights_only=True)["powers"]
@@ -127,7 +139,7 @@ def test_powers_go_where_the_weights_go(tmp_path: Path) -> None:
     checkpoint = run / "checkpoints" / "best.ckpt"
     image = torch.rand(3, 32, 32)
     (plain,) = air_lightning.load(run).infer(image)
-    powers = {"count": 0.5, "pose": {"x": 0.25}, "refined": False}
+    powers = {"count": 0.5, "pose": {"x": 0.25}, "refined": False, "identity": 0.5}
     torch.save(torch.load(checkpoint, weights_only=True) | {"powers": powers}, checkpoint)
     write_weights(run, "best", tmp_path / "given", air_lightning.load(run).module)
     assert load_module(tmp_path / "given").powers == Powers(**powers)
@@ -146,7 +158,8 @@ def test_what_an_evaluation_writes_of_confidence(tmp_path: Path) -> None:
     presence = record["calibration"]["reliability"]["presence"]
     assert len(presence) == 10 and sum(row["number"] for row in presence) == 4 * 2  # scenes, slots
     assert set(record["calibration"]["coverage"]) == {"x", "z", "yaw"}
-    assert record["calibration"]["powers"] == {"count": 1.0, "pose": {}, "refined": False, "searched": False}
+    untouched = {"count": 1.0, "pose": {}, "refined": False, "searched": False, "identity": 1.0}
+    assert record["calibration"]["powers"] == untouched
 
 
 @pytest.mark.parametrize("name", ["test", "fit"])

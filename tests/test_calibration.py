@@ -135,6 +135,22 @@ def test_the_power_of_the_count_undoes_what_made_it_sharper(sharper: float) -> N
     assert fit.pose == {"x": 1.0, "yaw": 1.0}  # of which nothing was seen
 
 
+@pytest.mark.parametrize("sharper", [0.4, 1.0, 3.0])
+def test_the_power_of_identities_undoes_what_made_them_sharper(sharper: float) -> None:
+    scenes = 10_000
+    truth = (1.5 * torch.randn(scenes, 1, 4)).softmax(2)
+    said = (sharper * truth.log()).softmax(2)
+    true = torch.multinomial(truth.squeeze(1), 1)
+    seen, nothing = metric(slots=1), PoseGaps(*(torch.zeros(0, 2),) * 3)
+    posterior, place = torch.tensor([[0.0, 1.0]]).repeat(scenes, 1), torch.zeros(scenes, 1, 1)
+    seen.update(posterior, place, place, torch.ones(scenes).long(), nothing, Identities(said.argmax(2), said, true))
+    assert seen.fit().identity == pytest.approx(1 / sharper, rel=0.05)
+
+
+def test_of_identities_that_nobody_knows_the_power_stays() -> None:
+    assert counted(torch.tensor([[0.1, 0.9, 0.0, 0.0]]), torch.tensor([1])).fit().identity == 1.0
+
+
 def test_a_count_that_was_never_wrong_has_a_finite_power() -> None:
     posterior = torch.tensor([[0.02, 0.02, 0.94, 0.02]]).repeat(200, 1)
     fit = counted(posterior, torch.full((200,), 2)).fit()
@@ -196,7 +212,9 @@ def test_unknown_and_invisible_angles_are_left_out() -> None:
 POSTERIOR = torch.tensor([[0.0, 0.2, 0.8, 0.0], [0.6, 0.4, 0.0, 0.0]])
 POSITION = torch.tensor([[[0.0], [1.0], [2.0]], [[0.0], [1.0], [2.0]]])
 TRUE = torch.tensor([[[0.1], [3.0]], [[0.0], [NAN]]])
-IDENTITIES = Identities(torch.tensor([[0, 1, 1], [0, 0, 0]]), torch.full((2, 3), 0.7), torch.tensor([[0, 2], [1, -7]]))
+INFERRED = torch.tensor([[0, 1, 1], [0, 0, 0]])
+SURE = torch.full((2, 3, 3), 0.15).scatter(2, INFERRED.unsqueeze(2), 0.7)
+IDENTITIES = Identities(INFERRED, SURE, torch.tensor([[0, 2], [1, -7]]))
 POSES = PoseGaps(torch.tensor([[0.1, 0.0]]), torch.tensor([[0.1, 1.0]]), torch.tensor([[NAN, TURN]]))
 BY_HAND = {
     # two objects are reported in the first scene, of which one is there; none in the second, where there is one
@@ -270,7 +288,7 @@ def batches() -> list[tuple[Any, ...]]:
         count = torch.randint(0, 3, (scenes,), generator=random)
         posterior = torch.randn(scenes, 4, generator=random).softmax(1)
         inferred, true = identities
-        sure = torch.rand(scenes, 3, generator=random)
+        sure = torch.randn(scenes, 3, 3, generator=random).softmax(2)
         found.append((posterior, position, position[:, :2], count, gaps(scenes), Identities(inferred, sure, true)))
     return found
 

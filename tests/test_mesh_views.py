@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,8 +89,25 @@ def test_each_image_has_its_own_light_and_exposure() -> None:
             assert alike(images[b : b + 1], expected.clamp(max=1))
 
 
-def test_the_fused_scores_are_those_of_whole_images() -> None:
-    moving = made(scene=CAMERA)
+@pytest.mark.parametrize("ranges", [CAMERA, {**CAMERA, **LIGHT}], ids=["camera", "camera and light"])
+def test_each_image_has_its_own_shadows(ranges: dict[str, tuple[float, float]]) -> None:
+    shadow, table = Shadow(0.7, 10.0, 3), Table(width=3.0, depth=2.6)
+    moving = made(scene=ranges, light=Light(ambient=0.2, diffuse=0.5, shadow=shadow), table=table)
+    what, where, values = scenes(moving)
+    images = moving.at(values).render(what, where)
+    for b, row in enumerate(values.tolist()):
+        view = dict(zip(ranges, row))
+        lit = light_at(*(view[name] for name in list(LIGHT)[:3])) if len(row) > 3 else Light(ambient=0.2)
+        light = replace(lit, diffuse=0.5, shadow=shadow)
+        still = made(camera=camera_at(*row[:3]), light=light, table=table).render(what[b : b + 1], where[b : b + 1])
+        assert alike(images[b : b + 1], (view.get("exposure", 1.0) * still).clamp(max=1))
+    bare = made(scene=ranges, light=Light(ambient=0.2, diffuse=0.5), table=table).at(values).render(what, where)
+    assert float((bare - images > 0.05).float().mean()) > 0.004
+
+
+@pytest.mark.parametrize("shadow", [None, Shadow(0.7, 10.0, 3)], ids=["no shadow", "shadow"])
+def test_the_fused_scores_are_those_of_whole_images(shadow: Shadow | None) -> None:
+    moving = made(scene=CAMERA, light=Light(shadow=shadow))
     what, where, values = scenes(moving)
     placed, random = moving.at(values), torch.Generator().manual_seed(3)
     others = moving.where.constrain(torch.randn(4, 2, 3, len(moving.where), generator=random))
@@ -183,7 +201,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no distance": ({"scene": {"camera_distance": (0.0, 5.0)}}, "scene camera_distance must be at least 0.01, got 0.0"),
     "too near": ({"scene": {"camera_distance": (1.0, 2.0)}}, "the pose support reaches outside the camera's view"),
-    "shadows": ({"scene": CAMERA, "light": Light(shadow=Shadow())}, "a light that casts no shadow"),
+    "a low light that casts shadows": (
+        {"scene": {"light_elevation": (0.1, 0.8)}, "light": Light(shadow=Shadow())},
+        "a light that casts shadows must stand above the table, its whole disc by 3 degrees at least, got direction",
+    ),
+    "a light that is learnt": ({"scene": CAMERA, "shared": ("light",)}, "and a light that is not `shared`"),
     "another backend": ({"scene": CAMERA, "backend": "pytorch3d"}, "scene's coordinates go with backend 'embedded'"),
 }
 

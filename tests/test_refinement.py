@@ -150,6 +150,43 @@ def test_an_identity_is_tried_at_its_own_pose(table: Case) -> None:
     assert position_error(table, found.where).median() < 0.05
 
 
+UNLIKE = {
+    "cube": 1.2374,
+    "sphere": 1.75,
+    "cylinder": 1.75,
+}  # a ball's middle is higher than a cube's, as in CLEVR
+
+
+def test_an_identity_that_fits_elsewhere_is_exchanged() -> None:
+    """The wrong identity, where it covers the object best; the right one has its place behind it, or in front of it."""
+    torch.manual_seed(0)
+    renderer = MeshRenderer(sizes=UNLIKE, color=(0.0, 1.0))
+    data = Scenes3D(renderer, counts=(2,), seed=1)
+    scenes = data.scenes("val").__getitems__(list(range(16)))
+    case = Case(renderer, scenes.images, scenes.what, scenes.where, renderer.where.clamp(moved(scenes.where, 0.05)))
+    wrong = (scenes.what + 1) % 3
+    best = refined(case, Refinement(identities=1), given(case._replace(what=wrong)))
+    kl, log_prior = torch.full(wrong.shape, KL), count_log_prior(2, 0.3)
+    given_again = renderer, observed(case.images, SD), best, kl, log_prior
+    kept = Refinement().exchanged(*given_again)
+    assert kept is best
+    found = Refinement(exchange=12).exchanged(*given_again)
+    assert (found.what == case.what).float().mean() > 0.9
+    assert position_error(case, found.where).median() < 0.03
+    assert torch.equal(found.what_parameters.argmax(2), found.what)
+    assert squared_error(case, found).mean() < 0.2 * squared_error(case, best).mean()
+
+
+def test_an_appearance_is_not_exchanged() -> None:
+    torch.manual_seed(0)
+    renderer = Bumps()
+    what, where = torch.randn(2, 2, 3), renderer.where.constrain(torch.randn(2, 2, len(renderer.where)))
+    case = Case(renderer, torch.rand(2, *renderer.image_shape), what, where, where)
+    slots = given(case)
+    arguments = observed(case.images, SD), slots, torch.full((2, 2), KL), count_log_prior(2, 0.3)
+    assert Refinement(exchange=3).exchanged(renderer, *arguments) is slots
+
+
 def test_more_iterations_are_better(table: Case) -> None:
     errors = [float(squared_error(table, refined(table, Refinement(n))).mean()) for n in (0, 1, 3, 8)]
     assert errors == sorted(errors, reverse=True)
@@ -240,6 +277,7 @@ def test_continuous_what() -> None:
         ({"iterations": -1}, "refinement's iterations must be at least 0, got -1"),
         ({"scan": -2}, "refinement's scan must be at least 0, got -2"),
         ({"identities": 0}, "refinement's identities must be at least 1, got 0"),
+        ({"exchange": -1}, "refinement's exchange must be at least 0, got -1"),
         ({"coarseness": 0.0}, "refinement's coarseness must be positive, got 0.0: 2 starts"),
         ({"coarseness": -1.0}, "refinement's coarseness must be positive, got -1.0: 2 starts"),
     ],

@@ -131,6 +131,17 @@ def test_a_fitted_posterior_makes_a_superfluous_object_cost_what_it_must() -> No
     torch.testing.assert_close(Blobs().where.constrain(found.where_mean[:, :, 0]), found.where, rtol=0, atol=1e-4)
 
 
+def test_where_it_has_looked_in_vain_it_does_not_look_again() -> None:
+    """A bright pixel that no object explains is looked at first, every time, were it not hidden then."""
+    images = drawn_images((APART,)) + 0.5 * drawn_images((-APART,))
+    images[0, 0, 0, 0] += 1.0
+    given = blobs(Blobs(), images, (1.0, *RIGHT))
+    for rounds, count in ((1, 1), (2, 2)):
+        slots, posterior = searched(images, given, Search(rounds=rounds, cost=20.0))
+        assert posterior.argmax(1).tolist() == [count]
+    torch.testing.assert_close(slots.where[0, :2, 0].sort().values, torch.tensor([-APART, APART]), rtol=0, atol=0.05)
+
+
 def test_no_rounds_drop_and_add_nothing() -> None:
     images = drawn_images((-APART, APART))
     slots, posterior = searched(images, blobs(Blobs(), images, (0.6, 0.0, 0.6, SCALE), (1.0, *LEFT)), Search(rounds=0))

@@ -108,31 +108,34 @@ def central_mass(gap: Tensor, sd: Tensor, period: Tensor | None = None) -> Tenso
     return torch.where(seen, (ends[0] - ends[1]).sum(-1).clamp(0, 1), math.nan)
 
 
-def count_scores(posterior: Tensor, true_count: Tensor, powers: Tensor) -> Tensor:
-    """Log score in nats of the count's posterior raised to each of ``powers``, summed over scenes: (G, 2).
+def power_scores(posterior: Tensor, true: Tensor, powers: Tensor) -> Tensor:
+    """Log score in nats of a categorical posterior raised to each of ``powers``, summed over what it is of: (G, 2).
 
-    First that of the true counts, then that of a count drawn from all N + 1, equally likely (see ``best_power``).
+    First that of the true answers, then that of one drawn from all K, equally likely (see ``best_power``).
 
     Args:
-        posterior: (B, N + 1), q(n | x). true_count: (B,) whole numbers in 0 .. N. powers: (G,), > 0.
+        posterior: (B, K), of the count q(n | x) or of an object's identity. true: (B,) whole numbers below K.
+        powers: (G,), > 0.
     """
     log_q = posterior.clamp_min(torch.finfo(posterior.dtype).tiny).log()
     tempered = (powers[:, None, None] * log_q).log_softmax(-1)
-    truth = true_count.long()[:, None].expand(len(powers), -1, 1)
+    truth = true.long()[:, None].expand(len(powers), -1, 1)
     return torch.stack([tempered.gather(2, truth).sum((1, 2)), tempered.mean(2).sum(1)], 1)
 
 
-def best_power(scores: Tensor, scenes: Tensor, powers: Tensor) -> Tensor:
-    """The power of the count's posterior under which the true counts are likeliest, scalar.
+def best_power(scores: Tensor, answers: Tensor, powers: Tensor) -> Tensor:
+    """The power of a categorical posterior under which the true answers are likeliest, scalar; 1 where there are none.
 
-    Temperature scaling (Guo et al. 2017, section 4.2), the power being 1 / temperature: the likeliest count stays. As
-    if one scene more had been seen, whose count was drawn from all: a posterior that is right in every scene has then a
-    finite power. Between the powers tried, the maximum of a parabola in their logarithm.
+    Temperature scaling (Guo et al. 2017, section 4.2), the power being 1 / temperature: the likeliest answer stays. As
+    if one more had been seen, that was drawn from all: a posterior that is always right has then a finite power.
+    Between the powers tried, the maximum of a parabola in their logarithm.
 
     Args:
-        scores: (G, 2) of ``count_scores``, of so many ``scenes`` (scalar, > 0). powers: (G,), a geometric sequence.
+        scores: (G, 2) of ``power_scores``, of so many ``answers`` (scalar). powers: (G,), a geometric sequence.
     """
-    total = scores[:, 0] + scores[:, 1] / scenes
+    if not answers > 0:
+        return torch.ones_like(powers[0])
+    total = scores[:, 0] + scores[:, 1] / answers
     best = total.argmax().clamp(1, len(powers) - 2)
     below, here, above = total[best - 1], total[best], total[best + 1]
     bend = below + above - 2 * here

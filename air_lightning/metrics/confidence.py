@@ -13,9 +13,9 @@ from air_lightning.metrics.calibration import (
     best_power,
     calibration_error,
     central_mass,
-    count_scores,
     covering_power,
     objects_found,
+    power_scores,
     reliability,
 )
 
@@ -28,12 +28,17 @@ class Identities(NamedTuple):
     """Identities of the slots of B scenes.
 
     Attributes:
-        inferred: (B, N) long. confidence: (B, N), their posterior probability. true: (B, T) long.
+        inferred: (B, N) long. probabilities: (B, N, K), their posterior. true: (B, T) long.
     """
 
     inferred: Tensor
-    confidence: Tensor
+    probabilities: Tensor
     true: Tensor
+
+    @property
+    def confidence(self) -> Tensor:
+        """(B, N), the probability of each that is reported."""
+        return self.probabilities.gather(2, self.inferred.unsqueeze(2)).squeeze(2)
 
 
 class PoseGaps(NamedTuple):
@@ -50,10 +55,11 @@ class PoseGaps(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Powers that make a posterior as sure as it was right: of the count's, and of each coordinate's by name."""
+    """Powers that make a posterior as sure as it was right: of the count's, each coordinate's by name, identity's."""
 
     count: float  # type: ignore[assignment]  # hides tuple.count
     pose: dict[str, float]
+    identity: float = 1.0
 
 
 class Calibration(Metric):
@@ -94,6 +100,7 @@ class Calibration(Metric):
     presence: Tensor
     identity: Tensor
     scores: Tensor
+    named: Tensor
     covered: Tensor
     pairs: Tensor
 
@@ -113,6 +120,7 @@ class Calibration(Metric):
             "presence": (3, bins),  # a Reliability
             "identity": (3, bins),
             "scores": (len(POWERS), 2),
+            "named": (len(POWERS), 2),
             "covered": (len(POWERS), len(LEVELS), len(angles)),
             "pairs": (len(angles),),
         }
@@ -151,10 +159,12 @@ class Calibration(Metric):
         self.counts = self.counts + torch.stack([scenes.sum(), expected, true_count.sum()])
         self.found = self.found + torch.stack([reported.sum(), confidence[reported].sum(), right.sum()])
         self.presence = self.presence + self._bins(confidence, objects >= 0)
-        self.scores = self.scores + count_scores(posterior, true_count, self._powers())
+        self.scores = self.scores + power_scores(posterior, true_count, self._powers())
         if identities is not None:
-            same = identities.inferred == identities.true.gather(1, objects.clamp_min(0))
-            self.identity = self.identity + self._bins(identities.confidence[right], same[right])
+            true = identities.true.gather(1, objects.clamp_min(0))[right]
+            same = identities.inferred[right] == true
+            self.identity = self.identity + self._bins(identities.confidence[right], same)
+            self.named = self.named + power_scores(identities.probabilities[right].float(), true, self._powers())
         self._take_poses(poses)
 
     def compute(self) -> dict[str, Tensor]:
@@ -196,7 +206,8 @@ class Calibration(Metric):
         with self._together():
             count = best_power(self.scores, self.counts[0], self._powers())
             pose = covering_power(self.covered, self.pairs, self._powers())
-        return Fit(float(count), dict(zip(self.angles, pose.tolist())))
+            identity = best_power(self.named, self.identity[0].sum(), self._powers())
+        return Fit(float(count), dict(zip(self.angles, pose.tolist())), float(identity))
 
     def _together(self) -> Any:
         """A context in which the states are those of all processes."""

@@ -187,8 +187,7 @@ class Evaluation(nn.Module):
     def _identities(self, seen: InferredScenes, batch: Batch) -> Identities | None:
         if not self._has_identities:
             return None
-        chosen = seen.what_parameters.softmax(-1).gather(2, seen.what.unsqueeze(2)).squeeze(2)
-        return Identities(seen.what, chosen, batch.what)
+        return Identities(seen.what, seen.what_parameters.softmax(-1), batch.what)
 
     def _gaps(
         self, renderer: Renderer, seen: InferredScenes, batch: Batch, inferred: Objects, truth: Objects

@@ -234,6 +234,9 @@ class AIR(pl.LightningModule):
         reconstruction = canvases[torch.arange(len(count), device=count.device), count]
         spread = self._where_sd(observation, slots, log_evidence)
         posterior = self.powers.of_count(log_q, self.search is not None)
+        if isinstance(renderer.what, Categorical):
+            told = self.powers.of_identity(slots.what_parameters, log_evidence is not None)
+            slots = slots._replace(what_parameters=told)
         found = Inference(count, posterior, slots, reconstruction, spread, observation.background)
         if observation.scene is None:
             return found
@@ -259,6 +262,7 @@ class AIR(pl.LightningModule):
             slots = self.refinement(renderer, observation, slots, kl, self.log_prior)
             if observation.scene is not None:
                 observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, self.log_prior)
+            slots = self.refinement.exchanged(self._at(observation), observation, slots, kl, self.log_prior)
         return observation, slots
 
     def _log_count(self, slots: Slots, log_evidence: Tensor | None) -> Tensor:

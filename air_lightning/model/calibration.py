@@ -20,14 +20,16 @@ class Powers:
 
     Attributes:
         count: of q(n | x). pose: of each coordinate's posterior, by name; 1 where it is not named.
-        refined: whether the poses were refined when these were fitted: other poses keep their own posterior.
+        refined: whether poses and identities were refined when these were fitted: others keep their own posterior.
         searched: whether the count's posterior was a search's: another keeps its own.
+        identity: of the identities' posterior.
     """
 
     count: float = 1.0
     pose: Mapping[str, float] = field(default_factory=dict)
     refined: bool = False
     searched: bool = False
+    identity: float = 1.0
 
     def of_count(self, log_q: Tensor, searched: bool = False) -> Tensor:
         """(B, N + 1), of log q(n | x) (B, N + 1), the network's or a search's."""
@@ -40,12 +42,18 @@ class Powers:
         powers = [self.pose.get(name, 1.0) for name in names]
         return sd * torch.tensor(powers, dtype=sd.dtype, device=sd.device).rsqrt()
 
-    def times(self, count: float, pose: Mapping[str, float], refined: bool, searched: bool = False) -> "Powers":
+    def of_identity(self, logits: Tensor, refined: bool) -> Tensor:
+        """Logits (..., K) of the identities' posterior."""
+        return logits if self.identity == 1.0 or refined != self.refined else self.identity * logits
+
+    def times(
+        self, count: float, pose: Mapping[str, float], refined: bool, searched: bool = False, identity: float = 1.0
+    ) -> "Powers":
         """These, then further ones that were fitted to what these had given."""
-        mine = self.pose if refined == self.refined else {}
+        mine = self if refined == self.refined else Powers()
         before = self.count if searched == self.searched else 1.0
-        poses = {name: mine.get(name, 1.0) * power for name, power in pose.items()}
-        return Powers(before * count, poses, refined, searched)
+        poses = {name: mine.pose.get(name, 1.0) * power for name, power in pose.items()}
+        return Powers(before * count, poses, refined, searched, mine.identity * identity)
 
     def state(self) -> dict[str, Any]:
         """As checkpoints hold them: ``Powers(**state)`` gives them again."""
@@ -53,4 +61,5 @@ class Powers:
 
     def __str__(self) -> str:
         poses = (f"{name} {power:.3g}" for name, power in self.pose.items())
-        return ", ".join((f"count {self.count:.3g}", *poses))
+        whats = (f"identity {self.identity:.3g}",) if self.identity != 1.0 else ()
+        return ", ".join((f"count {self.count:.3g}", *whats, *poses))

@@ -303,7 +303,7 @@ class AIRModule(AIR):
         fit = None if self.evaluation is None else self.evaluation.fit
         if fit is None:
             return None
-        return self.powers.times(fit.count, fit.pose, self._refines, self.search is not None)
+        return self.powers.times(fit.count, fit.pose, self._refines, self.search is not None, fit.identity)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)

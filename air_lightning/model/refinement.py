@@ -72,6 +72,10 @@ class Refinement:
     with the place for itself, and the best kept. What a renderer smears, its hard edges, costs exactness: with
     ``samples`` the last steps are of one that draws finer.
 
+    Identities whose sizes or feet differ do not fit where another one does: a ball on a cube's foot is seen higher.
+    With ``exchange`` each takes steps of its own from where the slot is found, all other slots as they are, before the
+    best is kept (``exchanged``), at the scene's refined coordinates.
+
     Args:
         iterations: Newton steps.
         scan: angles tried over the period; 0 or 1 tries only the network's.
@@ -80,6 +84,7 @@ class Refinement:
         starts: angles over the period from which place and angle are refined together, five steps each; identities are
             then tried where the slot is, too, and not at their own poses alone. 0: none.
         samples: factor on the renderer's samples a pixel and direction, in as many steps again; 1: none are added.
+        exchange: Newton steps that each of the likeliest identities takes at last, drawn with ``samples``; 0: none.
     """
 
     def __init__(
@@ -90,15 +95,17 @@ class Refinement:
         coarseness: float = 2.0,
         starts: int = 0,
         samples: int = 1,
+        exchange: int = 0,
     ) -> None:
         numbers = {"iterations": (iterations, 0), "scan": (scan, 0), "identities": (identities, 1)}
-        for name, (value, least) in (numbers | {"starts": (starts, 0), "samples": (samples, 1)}).items():
+        numbers |= {"starts": (starts, 0), "samples": (samples, 1), "exchange": (exchange, 0)}
+        for name, (value, least) in numbers.items():
             if value < least:
                 raise ValueError(f"refinement's {name} must be at least {least}, got {value}")
         if not coarseness > 0:
             raise ValueError(f"refinement's coarseness must be positive, got {coarseness}: 2 starts with double steps")
         self.iterations, self.scan, self.identities, self.coarseness = iterations, scan, identities, coarseness
-        self.starts, self.samples = starts, samples
+        self.starts, self.samples, self.exchange = starts, samples, exchange
 
     @torch.no_grad()
     def __call__(
@@ -115,6 +122,40 @@ class Refinement:
             finer = problem._replace(renderer=renderer.finer(self.samples))
             slots = stepped(finer, slots, self.iterations, self.coarseness / 2, problem.weights(slots))
         return slots
+
+    @torch.no_grad()
+    def exchanged(
+        self, renderer: Renderer, observation: Observation, slots: Slots, kl: Tensor, log_prior: Tensor
+    ) -> Slots:
+        """The slots with the best of the likeliest identities, each fitted where the slot is. Arguments as of a call.
+
+        Which identity a slot has is then as sure as their fits differ: ``what_parameters`` are their log likelihoods.
+        """
+        if not self.exchange or not isinstance(renderer.what, Categorical):
+            return slots
+        problem = Problem(renderer.finer(self.samples), observation, kl, log_prior)
+        weights = problem.weights(slots)
+        likeliest = slots.what_parameters.topk(min(self.identities, renderer.identity_count), -1).indices
+        options = [(slots.what, slots.where)]
+        for what in likeliest.unbind(2):
+            options.append((what, self._fitted(problem, slots, what, weights)))
+        what, where = (torch.stack(parts, 2) for parts in zip(*options))
+        losses = problem.losses(slots, what, where, weights)
+        best = losses.argmin(2)
+        return slots._replace(
+            what=_selected(what, best),
+            where=_selected(where, best),
+            what_parameters=_told(slots.what_parameters, what, losses),
+        )
+
+    def _fitted(self, problem: Problem, slots: Slots, what: Tensor, weights: Tensor) -> Tensor:
+        """Poses (B, N, P) of other identities (B, N), each from where the slot is, all others as they are."""
+        where, own = slots.where, problem.renderer.where.steps(slots.where)
+        for step in range(self.exchange):
+            size = own * self.coarseness * max(0.75**step, 0.15)
+            move = _move(problem, slots, weights, size, (what, where))
+            where = problem.renderer.where.clamp(where + move)
+        return where
 
     def _best_start(self, problem: Problem, slots: Slots) -> Slots:
         """The best pose of those refined from several angles, slot by slot."""
@@ -169,14 +210,18 @@ def stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float, 
     return slots
 
 
-def _move(problem: Problem, slots: Slots, weights: Tensor | None, size: Tensor) -> Tensor:
+def _move(
+    problem: Problem, slots: Slots, weights: Tensor | None, size: Tensor, other: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """Each coordinate's Newton step, at most ``size`` (P,); downhill where the loss is not convex.
 
-    weights: None: those of the poses as they are.
+    weights: None: those of the poses as they are. other: what and where of another object in each slot's place, that
+    is moved; None: the slot itself.
     """
+    what, where = (slots.what, slots.where) if other is None else other
     moves = torch.diag(size)
-    others = slots.where.unsqueeze(2) + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
-    what = slots.what.unsqueeze(2).expand(*others.shape[:3], *slots.what.shape[2:])
+    others = where.unsqueeze(2) + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
+    what = what.unsqueeze(2).expand(*others.shape[:3], *what.shape[2:])
     swaps = problem.swaps(slots, what, others)
     losses = weighted(swaps, problem.weights_of(swaps[:, :, -1]) if weights is None else weights)
     up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
@@ -192,6 +237,13 @@ def newton_step(up: Tensor, down: Tensor, here: Tensor) -> Tensor:
     newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
     downhill = torch.sign(-slope) * (torch.minimum(up, down) < here)
     return torch.where(curve > 1e-6, newton, downhill)
+
+
+def _told(logits: Tensor, what: Tensor, losses: Tensor) -> Tensor:
+    """Logits (B, N, K) of identities what (B, N, M) with losses (B, N, M); those that were not tried fall below."""
+    worst = losses.amax(2, keepdim=True)
+    told = (logits.log_softmax(2) - worst).scatter_reduce(2, what, -losses, "amax", include_self=False)
+    return told - told.amax(2, keepdim=True)
 
 
 def _selected(options: Tensor, best: Tensor) -> Tensor:

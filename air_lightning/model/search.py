@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
+from air_lightning.inference.heads import image_grid
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
 from air_lightning.model.laplace import fitted_kl, with_fitted_posterior
 from air_lightning.model.objective import given_shown
@@ -49,7 +50,8 @@ class Search:
     first and those that do not are dropped. Each round then tries
 
     - one more: the network looks at what the present objects leave unexplained. In every other round what they cover is
-      hidden from it, so that their own misfit draws no slot;
+      hidden from it, so that their own misfit draws no slot; and always where it has looked in vain (inhibition of
+      return, Itti, Koch & Niebur 1998);
     - one for two: the nearest two that overlap (another pair in every round) are taken away, and the network looks
       again at what the others leave.
 
@@ -110,8 +112,9 @@ class Search:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
         scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace)
         best = self._better(scene, self._sure(scene, slots), slots)
+        passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
-            best = self._added(scene, best, hide=k % 2 == 0)
+            best, passed = self._added(scene, best, passed, hide=k % 2 == 0)
             best = self._merged(scene, best, k)
         return best
 
@@ -151,11 +154,18 @@ class Search:
         count = self._terms(chain, scene.log_prior).argmax(1, keepdim=True)
         return slots.at((order.argsort(1) >= count).byte().argsort(dim=1, stable=True))
 
-    def _added(self, scene: Scene, slots: Slots, hide: bool) -> Slots:
-        """One more object where there is a free slot."""
-        count = self._count(scene, slots)
-        possible = count < slots.what.shape[1]
-        return self._tried(scene, slots, possible, lambda part, here, rows: _extended(part, here, count[rows], hide))
+    def _added(self, scene: Scene, slots: Slots, passed: Tensor, hide: bool) -> tuple[Slots, Tensor]:
+        """One more object where there is a free slot, and the pixels (B, 1, H, W) where one was looked for in vain."""
+        count, looked = self._count(scene, slots), torch.zeros_like(passed)
+
+        def add(part: Scene, here: Slots, rows: Tensor) -> Slots:
+            found = _extended(part, here, count[rows], hide, passed[rows])
+            looked[rows] = _window(part.renderer, found.at(count[rows].unsqueeze(1)).where)
+            return found
+
+        best = self._tried(scene, slots, count < slots.what.shape[1], add)
+        in_vain = (self._count(scene, best) <= count).view(-1, 1, 1, 1)
+        return best, passed | (looked & in_vain)
 
     def _merged(self, scene: Scene, slots: Slots, k: int) -> Slots:
         """One object for two: the k-th nearest pair of those that overlap."""
@@ -170,7 +180,7 @@ class Search:
             indices = torch.arange(here.what.shape[1], device=rows.device)
             of_pair = (indices == pairs[rows, :1]) | (indices == pairs[rows, 1:])
             last = of_pair.long() + 2 * (indices >= count[rows].unsqueeze(1))
-            return _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 2, False)
+            return _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 2)
 
         return self._tried(scene, slots, value < 1, merge)
 
@@ -214,15 +224,17 @@ def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
     return evidence - IMPOSSIBLE * F.pad(clash.to(evidence), (1, 0))
 
 
-def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool) -> Slots:
+def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool = False, passed: Tensor | None = None) -> Slots:
     """The slots with another one after the first ``count`` (B,), which the network finds in what these leave.
 
-    ``hide``: what these cover is hidden from it.
+    ``hide``: what these cover is hidden from it. ``passed``: pixels (B, 1, H, W) that are hidden, too.
     """
     renderer, network, images = scene.renderer, scene.network.at(scene.renderer), scene.observation.images
     canvases = renderer.render(slots.what, slots.where, scene.observation.background)
     if hide:
         canvases = torch.where(_covered(renderer, slots), images.unsqueeze(1), canvases)
+    if passed is not None:
+        canvases = torch.where(passed.unsqueeze(1), images.unsqueeze(1), canvases)
     state = network.start(images, scene.observation.whitening)
     indices = torch.arange(slots.what.shape[1], device=images.device)
     for k in indices.tolist():
@@ -240,6 +252,15 @@ def _covered(renderer: Renderer, slots: Slots) -> Tensor:
     shown = (cover > 0.2 * cover.amax((-2, -1), keepdim=True)).to(cover)
     shown = F.max_pool2d(F.adaptive_max_pool2d(shown, renderer.image_shape[1:]), 3, 1, 1)
     return F.pad(shown.cummax(1).values, (0, 0, 0, 0, 1, 0)).unsqueeze(2) > 0
+
+
+def _window(renderer: Renderer, where: Tensor) -> Tensor:
+    """Pixels (B, 1, H, W) in the windows of objects at poses (B, 1, P)."""
+    windows = renderer.window(where)
+    middle, half = windows[..., 2], windows[..., :2].abs().sum(-1)
+    _, height, width = renderer.image_shape
+    grid = image_grid(height, width, where.device)
+    return ((grid - middle[..., None, None]).abs() <= half[..., None, None]).all(2)
 
 
 def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class Scenery(NamedTuple):
     light to the power ``gamma``, at most 1.
     Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
     each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
-    ``views`` (B, 21) are rotation, eye, light, ambient and diffuse of each of B scenes; (0, 21): all have the same.
+    ``views`` (B, 21 + 2 K) are rotation, eye, light, ambient, diffuse and ``leans`` of each of B scenes, ``tables``
+    (B, height * width) what is ``table`` in each, where K is not 0; with 0 in the place of B all have the same.
     """
 
     vertices: Float
@@ -83,6 +84,7 @@ class Scenery(NamedTuple):
     near: np.float32
     gamma: np.float32
     views: Float = np.empty((0, 21), np.float32)
+    tables: NDArray[np.bool_] = np.empty((0, 0), np.bool_)
 
 
 @inner

@@ -212,11 +212,13 @@ def scenery_of(s: Any, b: int) -> Any:
     """The scenery of scene b."""
     if s.views.shape[0] == 0:
         return s
-    v = s.views[b if s.views.shape[0] > 1 else 0]
+    b = b if s.views.shape[0] > 1 else 0
+    v = s.views[b]
     return Scenery(
         s.vertices, s.faces, s.planes, s.colors, s.vertex_start, s.face_start, s.flat, s.closed,
         v[:9].copy().reshape(3, 3), v[9:12].copy(), s.focal, v[12:15].copy(), v[15:18].copy(), v[18:21].copy(),
-        s.background, s.height, s.width, s.supersample, s.leans, s.darkening, s.table, s.near, s.gamma, s.views,
+        s.background, s.height, s.width, s.supersample, v[21:].copy().reshape(-1, 2), s.darkening,
+        s.tables[b] if s.tables.shape[0] else s.table, s.near, s.gamma, s.views, s.tables,
     )  # fmt: skip
 
 
@@ -255,7 +257,7 @@ def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, laye
         for p in range(*rows(whole, box)):
             layer[3, p] = ONE / layer[3, p]
         if s.leans.shape[0]:
-            shadow(s, identities[m], poses[m], whole, dark, screen, part, layer[4], box)
+            shadow(t, identities[m], poses[m], whole, dark, screen, part, layer[4], box)
 
 
 @inner
@@ -329,7 +331,7 @@ def draw_canvases(start: int, stop: int, s: Any, grounds: Any, identities: Any, 
             overlay(buffer, s.width, box, whole, scene)
             copy(canvases[b, n].reshape(-1), canvases[b, n + 1].reshape(-1))
             if s.leans.shape[0]:
-                shadow(s, identities[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
+                shadow(t, identities[b, n], poses[b, n], whole, dark, screen, part, shade, cast)
                 dim(shade, s.width, cast, whole, scene)
                 _reduce(scene, cast, s.width, s.supersample, canvases[b, n + 1])
             _reduce(scene, box, s.width, s.supersample, canvases[b, n + 1])

@@ -158,10 +158,10 @@ class MeshRenderer(Renderer):
             raise ValueError("every one of x, y, z and yaw is fixed: free at least one, there is nothing to infer")
         height, width = image_size
         views, given = view_coordinates(scene or {}), values_of(light)
-        if views and (light.shadow is not None or backend != "embedded" or learnt):
+        if views and (backend != "embedded" or learnt):
             raise ValueError(
-                "scene's coordinates go with backend 'embedded' and a light that casts no shadow and is not `shared`: "
-                "leave these out, or scene"
+                "scene's coordinates go with backend 'embedded' and a light that is not `shared`: leave these out, or "
+                "scene"
             )
         super().__init__(
             Categorical(identities),
@@ -171,6 +171,8 @@ class MeshRenderer(Renderer):
             scene=views,
         )
         self._views = None if self.scene is None else Views(self.scene.names, camera, light, table)
+        if self._views is not None:  # a shadow's light must not set: said at once, and not in a scene where it is low
+            self._views.rows(torch.tensor([[coordinate.low for coordinate in views]]).double(), width / height)
         self.camera, self.light, self.table, self.supersample = camera, light, table, supersample
         self.identities, self.units, self.extents = identities, units, Extents(drawn, bool(kept))
         self.heights = self.extents.high
@@ -191,10 +193,15 @@ class MeshRenderer(Renderer):
         lens = self.camera.lens(self._aspect)
         return lens.down if self.camera.intrinsics is None else max(lens.down, lens.across / lens.aspect)
 
+    @property
+    def _samples(self) -> tuple[int, int]:
+        """Down and across the image."""
+        return self.image_shape[1] * self.supersample, self.image_shape[2] * self.supersample
+
     def _set_samples(self, supersample: int) -> None:
         """Make what draws, for so many samples a pixel in each direction."""
-        self.supersample, (_, height, width) = supersample, self.image_shape
-        background = paint_background(self.camera, self.table, height * supersample, width * supersample)
+        self.supersample = supersample
+        background = paint_background(self.camera, self.table, *self._samples)
         scenery = pack(self._drawn, self.camera, self.light, background, supersample, self.table)
         self._backend = make_backend(self._backend_name, scenery)
         self.register_buffer("_background", torch.from_numpy(background).to(self.device), persistent=False)
@@ -210,7 +217,9 @@ class MeshRenderer(Renderer):
 
     def scene_changed(self) -> None:
         assert self._views is not None
-        self._backend = self._backend.viewed(self._views.rows(self.scene_values.detach().double(), self._aspect))
+        values, samples = self.scene_values.detach(), self._samples
+        rows = self._views.rows(values.double(), self._aspect)
+        self._backend = self._backend.viewed(rows, self._views.tables(values, *samples))
         self._finer, self._empty = {}, None
 
     def finer(self, factor: int) -> Renderer:
@@ -249,8 +258,7 @@ class MeshRenderer(Renderer):
         if self._views is None:
             return self.get_buffer("_background")
         if self._empty is None:
-            samples = (side * self.supersample for side in self.image_shape[1:])
-            self._empty = self._views.backgrounds(self.scene_values.detach(), *samples)
+            self._empty = self._views.backgrounds(self.scene_values.detach(), *self._samples)
         return self._empty
 
     @torch.no_grad()

@@ -143,7 +143,7 @@ def falling(light: Light) -> dict[str, Any]:
     rays = light.directions()[: 0 if light.shadow is None else None]
     return {
         "light": direction / np.linalg.norm(direction),
-        "leans": (rays[:, [0, 2]] / rays[:, 1:2]).astype(np.float32),
+        "leans": np.ascontiguousarray(rays[:, [0, 2]] / rays[:, 1:2], np.float32),
         "darkening": np.float32(light.shadow.strength / light.shadow.samples if light.shadow else 0),
         "near": np.float32(0 if light.distance is None else 1 / light.distance),
         "gamma": np.float32(1 / 2.2 if light.linear else 1),

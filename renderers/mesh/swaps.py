@@ -261,7 +261,7 @@ def score_swaps(
         for j in range(count):
             draw(t, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
             if shaded:
-                shadow(s, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
+                shadow(t, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
         for i in range(count):
             surround(t, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
             _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
@@ -271,7 +271,7 @@ def score_swaps(
                     buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
                 draw(t, identity, pose, window, screen, buffer, box)
                 if shaded:
-                    shadow(s, identity, pose, window, dark, screen, part, shade, cast)
+                    shadow(t, identity, pose, window, dark, screen, part, shade, cast)
                     widen(box, cast)
                 _effects(s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from renderers.mesh.camera import Camera
-from renderers.mesh.scenery import Light
+from renderers.mesh.scenery import Light, falling
 from renderers.mesh.shared_light import COORDINATES as LIGHTS
 from renderers.mesh.shared_light import values_of
 from renderers.mesh.table import Table
@@ -54,7 +55,8 @@ class Views:
     Args:
         names: of the coordinates, in order. camera, light, table: as they are otherwise.
     Errors:
-        ValueError where the camera is to move about a target, and extrinsics say where it is, which has none.
+        ValueError where the camera is to move about a target, and extrinsics say where it is, which has none, and for a
+        light that casts shadows and would go below the table.
     """
 
     def __init__(self, names: tuple[str, ...], camera: Camera, light: Light, table: Table) -> None:
@@ -73,6 +75,7 @@ class Views:
             "camera_distance": distance,
             "exposure": 1.0,
         }
+        self._turns = light.shadow is not None and bool({"light_azimuth", "light_elevation"} & set(names))
 
     def column(self, values: Tensor, name: str) -> Tensor:
         """One coordinate of all scenes, (...)."""
@@ -92,7 +95,7 @@ class Views:
         return torch.stack([right, torch.linalg.cross(right, -away), -away], -2), eye
 
     def rows(self, values: Tensor, aspect: float) -> NDArray[np.float32]:
-        """What kernels read of each scene (B, 21): rotation, eye, light, ambient and diffuse shares.
+        """What kernels read of each scene (B, 21 + 2 K): rotation, eye, light, ambient and diffuse shares, shadows.
 
         ``aspect``: the images' width / height.
         """
@@ -105,19 +108,38 @@ class Views:
             bright * self.column(values, name).unsqueeze(-1) * values.new_tensor(color)
             for name, color in (("light_ambient", self.light.ambient_color), ("light_diffuse", self.light.color))
         ]
-        row = torch.cat([rotation.flatten(-2), eye, light, *shares], -1)
+        row = torch.cat([rotation.flatten(-2), eye, light, *shares, self._leans(light).flatten(-2)], -1)
         return np.ascontiguousarray(row.detach().cpu().numpy().astype(np.float32))
+
+    def _leans(self, light: Tensor) -> Tensor:
+        """Of shadows in the light of directions (B, 3), as ``Scenery.leans``: (B, K, 2)."""
+        lights = [replace(self.light, direction=tuple(row)) for row in light.tolist()] if self._turns else [self.light]
+        leans = np.stack([falling(each)["leans"] for each in lights])
+        return torch.from_numpy(leans).to(light).expand(len(light), -1, -1)
 
     def backgrounds(self, values: Tensor, height: int, width: int) -> Tensor:
         """The empty scenes (B, 3, height, width): each pixel's ray met with the table."""
+        image = self.table.colors_at(*self._ground(values, height, width))
+        image = (image * self.column(values, "exposure").float().view(-1, 1, 1)).clamp_(max=1)
+        return image.view(-1, 3, height, width)
+
+    def tables(self, values: Tensor, height: int, width: int) -> NDArray[np.bool_]:
+        """Which samples of each scene are table, (B, height * width); none at all where nobody asks, (0, 0)."""
+        if self.light.shadow is None:
+            return np.empty((0, 0), np.bool_)
+        x, z = self._ground(values, height, width)
+        across, along = self.table.half
+        inside: NDArray[np.bool_] = ((x.abs() <= across) & (z.abs() <= along)).cpu().numpy()
+        return inside
+
+    def _ground(self, values: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """x and z (B, height * width) of where each pixel's ray meets the plane ``y = 0``; x is nan where none does."""
         rotation, eye = (part.float() for part in self.frame(values.double()))
         level = torch.from_numpy(self.camera.lens(width / height).rays(height, width)).to(eye).view(-1, 3)
         rays = (rotation.mT.reshape(-1, 3) @ level.T).view(-1, 3, height * width)
         reach = -eye[:, 1, None] / rays[:, 1]
         x, z = (eye[:, axis, None] + reach * rays[:, axis] for axis in (0, 2))
-        image = self.table.colors_at(torch.where(reach > 0, x, math.nan), z)
-        image = (image * self.column(values, "exposure").float().view(-1, 1, 1)).clamp_(max=1)
-        return image.view(-1, 3, height, width)
+        return torch.where(reach > 0, x, math.nan), z
 
 
 def _direction(azimuth: Tensor, elevation: Tensor) -> Tensor:

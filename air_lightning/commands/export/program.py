@@ -52,7 +52,9 @@ class Inference(nn.Module):
         slots = infer(self.renderer, self.network, observation, self.slots, sample=False)
         if self.reconsideration is not None:
             slots = self.reconsideration(self.renderer, self.network, observation, slots, self.log_prior)
-        what = slots.what_parameters.softmax(-1) if isinstance(self.renderer.what, Categorical) else slots.what
+        what = slots.what
+        if isinstance(self.renderer.what, Categorical):
+            what = self.powers.of_identity(slots.what_parameters, refined=False).softmax(-1)
         return self.powers.of_count(count_log_posterior(slots.presence_logits)), what, slots.where
 
 

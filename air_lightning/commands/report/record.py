@@ -256,7 +256,9 @@ def _calibration(record: Any) -> Calibration | None:
     levels = ("coverage50", "coverage90")
     coverage = {name: {k: _figure(shares[k]) for k in levels} for name, shares in record["coverage"].items()}
     state = record["powers"]
-    powers = {name: float(power) for name, power in {"count": state["count"], **state["pose"]}.items()}
+    identity = state.get("identity", 1.0)  # older records have none
+    told = {"count": state["count"]} | ({} if identity == 1.0 else {"identity": identity}) | state["pose"]
+    powers = {name: float(power) for name, power in told.items()}
     return Calibration(bins, coverage, powers if set(powers.values()) != {1.0} else {})
 
 

@@ -62,8 +62,8 @@ class Backend(ABC):
     def __init__(self, scenery: Scenery) -> None:
         self.scenery = scenery
 
-    def viewed(self, rows: NDArray[Any]) -> "Backend":
-        """A backend that draws B scenes, each with its own row (B, 21) of ``Scenery.views``.
+    def viewed(self, rows: NDArray[Any], tables: NDArray[np.bool_]) -> "Backend":
+        """A backend that draws B scenes, each with its own row of ``Scenery.views`` and of ``Scenery.tables``.
 
         Errors:
             ValueError: this one cannot.

@@ -26,8 +26,8 @@ class Embedded(Backend):
         self._cpu = CPU(scenery)
         self._cuda: Triton | None = None
 
-    def viewed(self, rows: NDArray[Any]) -> Backend:
-        return Embedded(self.scenery._replace(views=rows))
+    def viewed(self, rows: NDArray[Any], tables: NDArray[np.bool_]) -> Backend:
+        return Embedded(self.scenery._replace(views=rows, tables=tables))
 
     def layers(self, identities: Tensor, poses: Tensor) -> Tensor:
         return self._on(poses.device).layers(identities, poses)
