@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from air_lightning import runs
 from air_lightning.model.module import AIRModule
@@ -124,7 +124,7 @@ def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[Argument
         if not options:
             return parser, parser.parse_object({"model": arguments})
         # as a file and what wins over it: options do not go into a namespace's dataclass that may be null
-        parser.add_argument("--config", action=ActionConfigFile)
+        parser.add_argument("--config", action="config")
         return parser, parser.parse_args(["--config", yaml.safe_dump({"model": arguments}), *options])
 
 
