@@ -20,8 +20,9 @@ import air_lightning
 from air_lightning.commands.predict import FoundObject, Model, Prediction
 from air_lightning.commands.predict.overlay import draw_overlay
 from air_lightning.commands.predict.records import predictions
-from air_lightning.runs.loading import shipped
+from air_lightning.runs.loading import load_module, shipped
 from datamodules import Scenes3D
+from renderers.mesh import Shadow
 
 # ---- what is said of an image
 
@@ -97,6 +98,15 @@ def test_refinement_is_used_where_the_model_has_it(tmp_path: Path) -> None:
     assert np.array(found) == pytest.approx(expected[..., :2].numpy(), abs=1e-4)
     model.module.refinement = None
     assert np.abs(np.array(found) - model.module.infer(images).slots.where[..., :2].numpy()).max() > 0.01
+
+
+def test_options_of_what_a_run_has_and_may_be_without(tmp_path: Path) -> None:
+    """A shadow is null or some numbers, of which one is another now."""
+    shadow = {"strength": 0.4, "softness": 15.0, "samples": 3}
+    arguments = {**MESHES["init_args"], "light": {"shadow": shadow}}
+    run = write_run(tmp_path / "shadow", {**MESHES, "init_args": arguments})
+    renderer = load_module(run, options=["--model.renderer.light.shadow.strength", "0.5"]).renderer
+    assert renderer.light.shadow == Shadow(0.5, 15.0, 3)
 
 
 def test_a_model_whose_answer_is_not_finite(discs: Path) -> None:

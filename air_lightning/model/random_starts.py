@@ -7,6 +7,7 @@ from torch import Tensor
 
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
 from air_lightning.model.observation import Observation
+from air_lightning.model.prior import unconstrained_from_prior, what_from_prior
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots
 from renderers.base import Renderer
@@ -59,7 +60,7 @@ class RandomStarts:
         found: list[Slots] = []
         worth = [log_likelihoods(_empty(renderer, observation), observation)[:, 0]]
         for n in range(1, len(log_prior)):
-            new = _placed(renderer, *_random(renderer, len(rows), generator, log_prior))
+            new = _placed(renderer, *_random(renderer, len(rows), generator, log_prior.device))
             slots = _joined(found[-1].of(rows), new) if found else new
             exactly_n = torch.full((n + 1,), -math.inf, device=log_prior.device)
             exactly_n[n] = 0.0
@@ -74,14 +75,11 @@ class RandomStarts:
         return posterior, _chosen(found, posterior.argmax(1))
 
 
-def _random(renderer: Renderer, rows: int, generator: torch.Generator, like: Tensor) -> tuple[Tensor, Tensor]:
+def _random(renderer: Renderer, rows: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
     """Identities (rows, 1) and poses (rows, 1, P) from the prior."""
-    what = torch.randint(renderer.identity_count, (rows, 1), generator=generator)
-    u = torch.randn(rows, 1, len(renderer.where), generator=generator)
-    turns = 2 * math.pi * torch.rand(u.shape, generator=generator)
-    for j in renderer.where.circular:
-        u[..., j] = turns[..., j]
-    return what.to(like.device), renderer.where.constrain(u.to(like))
+    what = what_from_prior(renderer, (rows, 1), random=generator)
+    u = unconstrained_from_prior(renderer.where, (rows, 1), random=generator)
+    return what.to(device), renderer.where.constrain(u.to(device))
 
 
 def _placed(renderer: Renderer, what: Tensor, where: Tensor) -> Slots:

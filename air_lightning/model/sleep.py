@@ -10,12 +10,13 @@ from air_lightning.distributions import count_log_posterior, draw
 from air_lightning.inference import InferenceNetwork, Proposal
 from air_lightning.model.evidence import of_sample, pose_log_ratio, what_log_ratio, where_log_ratio
 from air_lightning.model.observation import Observation, SceneGuess
+from air_lightning.model.prior import unconstrained_from_prior, what_from_prior
 from air_lightning.model.slots import Slots, draw_what
 from air_lightning.schedules import Constant, Linear, Schedule
 from renderers.base import Renderer
 from renderers.constants import constant
 from renderers.growing import GrowingCanvas
-from renderers.spaces import FULL_TURN, Gaussian, Where
+from renderers.spaces import FULL_TURN
 
 ABSENT = 1e6
 """Farther than anything in the image: objects that are not there come last."""
@@ -138,22 +139,10 @@ def from_prior(renderer: Renderer, counts: Tensor, scenes: int) -> Drawn:
     shape = scenes, counts.shape[0] - 1
     count = draw((counts / counts.sum()).unsqueeze(0), scenes).squeeze(0)
     space, device = renderer.where, counts.device
-    unconstrained = _unconstrained(space, shape, device)
-    if isinstance(renderer.what, Gaussian):
-        what = torch.randn(*shape, renderer.what.dim, device=device)
-    else:
-        what = torch.randint(renderer.identity_count, shape, device=device)
-    scene = None if renderer.scene is None else _unconstrained(renderer.scene, (scenes,), device)
+    unconstrained = unconstrained_from_prior(space, shape, device)
+    what = what_from_prior(renderer, shape, device)
+    scene = None if renderer.scene is None else unconstrained_from_prior(renderer.scene, (scenes,), device)
     return Drawn(count, what, space.constrain(unconstrained), unconstrained, scene)
-
-
-def _unconstrained(space: Where, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Values (*shape, P) from the prior, as inference has them."""
-    columns = [
-        (torch.rand(shape, device=device) - 0.5) * FULL_TURN if c.circular else torch.randn(shape, device=device)
-        for c in space.coordinates
-    ]
-    return torch.stack(columns, -1)
 
 
 def sleep_loss(

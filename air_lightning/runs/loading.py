@@ -121,8 +121,11 @@ def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[Argument
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(AIRModule, "model")
     with without_deprecations():
-        given = parser.parse_object({"model": arguments})
-        return parser, parser.parse_args(list(options), given) if options else given
+        if not options:
+            return parser, parser.parse_object({"model": arguments})
+        # as a file and what wins over it: options do not go into a namespace's dataclass that may be null
+        parser.add_argument("--config", action="config")
+        return parser, parser.parse_args(["--config", yaml.safe_dump({"model": arguments}), *options])
 
 
 @contextmanager
