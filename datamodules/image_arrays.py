@@ -75,7 +75,7 @@ class ImageArrays(ImagesWithTruth):
         first = finish(_raw(pixels, 0))  # numbers of which none is known to be white show here
 
         def read(row: int) -> Pixels:
-            with arrays.reading():
+            with arrays.reading(f"image {row} of "):
                 return finish(_raw(pixels, row))
 
         self.hold(ReadImages((pixels.shape[0], *first.shape), read), truths, (val_share, test_share), stretch)
