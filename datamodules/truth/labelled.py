@@ -130,7 +130,7 @@ class LabelledTruth:
     def _corners(self, name: str) -> NDArray[np.float32]:
         """Boxes (N, K, 4); ValueError for what are none, of entities that are there."""
         boxes = self._floats(name, 4)
-        is_box = np.isfinite(boxes).all(-1) & (boxes[..., :2] <= boxes[..., 2:]).all(-1)
+        is_box = np.asarray(np.isfinite(boxes).all(-1) & (boxes[..., :2] <= boxes[..., 2:]).all(-1))
         self._check_all(name, boxes, is_box, "x0, y0, x1, y1, the upper left corner first")
         return boxes
 
