@@ -347,6 +347,10 @@ def change(path: Path, edit: Callable[[Any], Any]) -> None:
             lambda t: t["annotations"][0].update(segmentation=[[1, 1, 4, 1, 4, 1e12]]),
             r"annotation 1 has a polygon with the corner 4, 1e\+12, far outside its image of 12x16 \(height x width\)",
         ),
+        (
+            lambda t: t["annotations"][0].update(segmentation={"size": [12, 16], "counts": [0.5] * 999}),
+            r"of the counts \[(0\.5, ){12}\.\.\.\]: expected text",
+        ),
         (lambda t: t["annotations"][0].update(segmentation=[7]), "annotation 1 is not as the format has it: "),
         (lambda t: t["images"][1].pop("height"), "entry 2 of `images` has no `height`"),
         (lambda t: t["annotations"][0].update(bbox=[1, 2, 3]), r"annotation 1 has the bbox \[1, 2, 3\]: expected x, y"),
@@ -376,7 +380,7 @@ def test_coco_files_that_cannot_be(tmp_path: Path, edit: Any, message: str) -> N
         (lambda t: t["scenes"][1]["objects"][0].pop("shape"), "object 1 of 000001.png has no `shape`"),
         (
             lambda t: t["scenes"][1]["objects"][0].update(rotation="left"),
-            "object 1 of 000001.png has the rotation left: expected degrees",
+            "object 1 of 000001.png has the rotation 'left': expected degrees",
         ),
         (
             lambda t: t["scenes"][1]["objects"][0].update({"3d_coords": 7}),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from reprlib import Repr
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from datamodules.truth.record import Box, TruthError
 
 T = TypeVar("T")
+SHORT = Repr()
+SHORT.maxlist = 12
+"""Of what a message shows: a matrix whole, a mask's run lengths not."""
 
 
 @contextmanager
@@ -37,7 +41,7 @@ def each(content: Any, name: str, read: Callable[[Any], T]) -> list[T]:
     for number, value in enumerate(given, 1):
         with entry(f"entry {number} of `{name}`"):
             if not isinstance(value, dict):
-                raise TypeError(f"expected named values, found {value!r}")
+                raise TypeError(f"expected named values, found {SHORT.repr(value)}")
             rows.append(read(value))
     return rows
 
@@ -49,7 +53,7 @@ def numbers(title: str, name: str, given: Any, count: int, expected: str = "") -
     except (TypeError, ValueError):
         values = np.zeros(0)
     if values.shape != (count,) or not np.isfinite(values).all():
-        raise TruthError(f"{title} has the {name} {given}: expected {expected or f'{count} numbers'}")
+        raise TruthError(f"{title} has the {name} {SHORT.repr(given)}: expected {expected or f'{count} numbers'}")
     return values
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.truth.entries import SHORT
 from datamodules.truth.record import TruthError
 
 
@@ -34,7 +35,9 @@ def check(segmentation: dict[str, Any], title: str) -> None:
     counts = segmentation["counts"]
     is_whole = isinstance(counts, list) and all(type(run) is int for run in counts)
     if not (isinstance(counts, str) or is_whole):
-        raise TruthError(f"{title} has run lengths of the counts {counts}: expected text, or a list of whole numbers")
+        raise TruthError(
+            f"{title} has run lengths of the counts {SHORT.repr(counts)}: expected text, or a list of whole numbers"
+        )
 
 
 def _unpacked(text: str) -> list[int]:
