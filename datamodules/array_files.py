@@ -60,12 +60,12 @@ class ArrayFile:
         return found
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """What reading raises of a damaged file becomes a ValueError that names it."""
+    def reading(self, entry: str = "") -> Iterator[None]:
+        """What reading raises of a damaged file becomes a ValueError that names it, and ``entry``, `image 3 of `."""
         try:
             yield
         except Exception as error:  # HDF5 raises many
-            raise ValueError(f"could not read file={str(self.path)!r}: {error}") from error
+            raise ValueError(f"could not read {entry}file={str(self.path)!r}: {error}") from error
 
 
 class Archive:

@@ -17,6 +17,10 @@ from renderers.base import Renderer
 SPLITS = ("train", "val", "test", "predict")
 
 
+class DataError(ValueError):
+    """What a batch is made of cannot be used: found when it was read, and a run has begun."""
+
+
 class Batch(NamedTuple):
     """B scenes.
 

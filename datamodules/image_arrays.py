@@ -72,12 +72,12 @@ class ImageArrays(ImagesWithTruth):
         names = Names(mask, visibility, identity, background, box, tuple(pose))
         truths = LabelledTruth(arrays, names, pixels.shape[0], shape) if truth else None
         finish = Finish(Levels(scale, offset), resize, color)
-        first = finish(_raw(pixels, 0))  # numbers of which none is known to be white show here
 
         def read(row: int) -> Pixels:
-            with arrays.reading():
+            with arrays.reading(f"image {row} of "):
                 return finish(_raw(pixels, row))
 
+        first = read(0)  # numbers of which none is known to be white show here
         self.hold(ReadImages((pixels.shape[0], *first.shape), read), truths, (val_share, test_share), stretch)
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.base import Batch, SceneDataModule, Scenes, stream
+from datamodules.base import Batch, DataError, SceneDataModule, Scenes, stream
 from datamodules.image_files.levels import Pixels
 from datamodules.truth.arrays import TruthArrays
 
@@ -83,6 +83,13 @@ class Stills(Scenes):
         return len(self.rows)
 
     def __getitems__(self, indices: list[int]) -> Batch:
+        """Errors: DataError where an image, or its masks, cannot be read."""
+        try:
+            return self._batch(indices)
+        except (ValueError, OSError) as error:
+            raise DataError(str(error)) from error
+
+    def _batch(self, indices: list[int]) -> Batch:
         passes = [divmod(index, len(self)) for index in indices]
         if self.shuffled:
             rows = self.rows[[order(self.seed, self.split, turn, len(self))[place] for turn, place in passes]]

@@ -363,6 +363,10 @@ def test_the_card_of_a_model_that_was_not_measured(tmp_path: Path, capsys: pytes
     text = (exported(run) / "README.md").read_text()
     assert "license" not in text.partition("\n---")[0] and "None was given: ask the owner." in text
     assert "It was not measured on held-out scenes." in text and "scenes.png" not in text
+    assert "- unsupervised\n" in text and "learnt without labels" in text
+    labelled = exported(write_run(tmp_path / "labelled" / "run", DISCS, supervised=True))
+    text = (labelled / "README.md").read_text()
+    assert "unsupervised" not in text and "object-discovery" not in text and "learnt from labels" in text
     (run / "test_metrics.json").write_text('{"metrics": [')
     error = refused(capsys, "export", "--run_dir", run, "--format", "checkpoint", "--output", tmp_path / "out")
     assert error == f"error: {str(run / 'test_metrics.json')!r} is damaged: run `test` again, or delete it\n"

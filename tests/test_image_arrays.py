@@ -167,6 +167,18 @@ def test_what_archives_hold_is_mapped(tmp_path: Path) -> None:
             lambda a: a.update(visibility=a["visibility"][:, :2]),
             "'visibility' .* has 2 entities, the array 'mask' .* 4",
         ),
+        (
+            lambda a: a.update(visibility=np.full((5, 4), b"yes")),
+            r"the array 'visibility' of file='.*' must hold numbers, found \|S3",
+        ),
+        (
+            lambda a: a.update(visibility=np.full((5, 4), np.nan)),
+            "array 'visibility' .* holds NaN: expected 0 where an entity is not there",
+        ),
+        (
+            lambda a: a.update(mask=np.full(a["mask"].shape, b"yes")),
+            r"the array 'mask' of file='.*' must hold numbers, found \|S3",
+        ),
         (lambda a: a.update(shape=a["shape"][:, :2]), r"array 'shape' .* is \(5, 2\), and there are 4 entities"),
     ],
 )
@@ -176,6 +188,64 @@ def test_arrays_that_cannot_be(tmp_path: Path, write: Any, edit: Any, message: s
     file = write(tmp_path / "a", dict(sorted(arrays.items())))
     with pytest.raises(ValueError, match=message):
         ImageArrays(file, identity="shape")
+
+
+@pytest.mark.parametrize("write", [hdf5, npz])
+@pytest.mark.parametrize(
+    "edit, arguments, message",
+    [
+        (
+            lambda a: a["mask"].__setitem__((2, 0, 0), -1),
+            {},
+            "array 'mask' of .* holds -1 in image 2: expected k where entity k shows, a whole number from 0 on",
+        ),
+        (
+            lambda a: a["mask"].__setitem__((2, 0, 0), -1),
+            {"visibility": None},
+            "array 'mask' of .* holds -1 in image 2",
+        ),
+        (
+            lambda a: a.update(mask=a["mask"] + np.float32(0.5)),
+            {},
+            "array 'mask' of .* holds 0.5 in image 0: expected k where entity k shows",
+        ),
+        (
+            lambda a: a["mask"].__setitem__((2, 0, 0), 4),
+            {},
+            "array 'mask' of .* holds 4 in image 2, the array 'visibility' of .* tells of 4 entities, from 0 on",
+        ),
+        (
+            lambda a: a["box"].__setitem__((1, 1), [3, 0, 1, 2]),
+            {"box": "box"},
+            r"'box' of .* holds \[3.0, 0.0, 1.0, 2.0\] for entity 1 of image 1: expected x0, y0, x1, y1, the",
+        ),
+        (
+            lambda a: a["x"].__setitem__((1, 1), np.nan),
+            {"pose": ["x", "z", "yaw"]},
+            "'x' of .* holds nan for entity 1 of image 1: expected a finite number",
+        ),
+        (
+            lambda a: a["yaw"].__setitem__((1, 1), np.inf),
+            {"pose": ["x", "z", "yaw"]},
+            "'yaw' of .* holds inf for entity 1 of image 1: expected a finite number",
+        ),
+        (
+            lambda a: a["image"].__setitem__((3, 0, 0, 0), 7),
+            {},
+            r"could not read image 3 of file='.*': real values must lie in \[0, 1\], found 0.11.* to 7",
+        ),
+    ],
+)
+def test_values_that_cannot_be(tmp_path: Path, write: Any, edit: Any, arguments: Any, message: str) -> None:
+    arrays = benchmark("labels")
+    arrays["mask"] = arrays["mask"].astype(np.int16)
+    arrays["image"] = arrays["image"].astype(np.float32) / 255
+    arrays |= {"box": np.zeros((5, 4, 4)), "x": np.zeros((5, 4)), "z": np.zeros((5, 4)), "yaw": np.zeros((5, 4))}
+    arrays["visibility"][1, 1] = 1
+    edit(arrays)
+    file = write(tmp_path / "a", arrays)
+    with pytest.raises(ValueError, match=message):
+        ImageArrays(file, test_share=1.0, color=True, **arguments).scenes("test").__getitems__([0, 1, 2, 3, 4])
 
 
 def test_files_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

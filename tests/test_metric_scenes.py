@@ -57,6 +57,12 @@ def test_a_kept_mesh_is_where_its_file_has_it(tmp_path: Path, up: str, units: An
     assert mesh.symmetry == math.tau and mesh.closed
 
 
+def test_none_takes_back_what_another_config_says() -> None:
+    above = Extrinsics.of(DOWN, up="z")
+    assert Camera(None, None, extrinsics=above) == Camera(extrinsics=above)  # type: ignore[arg-type]
+    assert Camera(field_of_view=None, intrinsics=LENS) == Camera(intrinsics=LENS)  # type: ignore[arg-type]
+
+
 def test_its_symmetry_is_about_its_own_origin(tmp_path: Path) -> None:
     """A column that turns about an axis beside it looks the same after a whole turn only."""
     options: dict[str, Any] = {"up": "z", "scale": "keep", "units": "cm"}

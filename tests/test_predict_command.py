@@ -116,6 +116,7 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
         ({"--output": "images"}, "--output 'images' holds other things (0.png): name another folder"),
         ({"--output": "seen"}, "--output 'seen' already holds predictions: add --overwrite, or name another folder"),
         ({"--batch_size": "0"}, "must be at least 1, got 0"),
+        ({"--batch_size": "many"}, "must be a whole number, got 'many'"),
         ({"--format": "xml"}, "invalid choice: 'xml'"),
         ({"--model": "scenes3d"}, "argument --model: not allowed with argument --run_dir"),
         ({"--model": "nothing", "--run_dir": None}, "no model 'nothing' comes with the package: choose one of"),

@@ -231,6 +231,21 @@ def test_an_unknown_experiment_is_refused(capsys: pytest.CaptureFixture[str]) ->
         find_config("nothing")
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("x", "argument --seeds: must be a whole number, got 'x'"),
+        ("1.5", "must be a whole number, got '1.5'"),
+        ("-1", "must be at least 0, got -1"),
+        (str(2**31), "must be at least 0 and below 2^31, got 2147483648"),
+    ],
+)
+def test_seeds_that_are_none_are_refused(given: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["reproduce", "scenes3d", "--seeds", given])
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
 def test_code_that_is_not_in_a_repository_has_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

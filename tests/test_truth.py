@@ -144,18 +144,55 @@ def without(change: Callable[[dict[str, Any]], Any], truth: dict[str, Any] = SCE
         (without(lambda t: t["images"][1].update(file="c.png")), r"tells of c\.png twice: leave one out"),
         (without(lambda t: t["images"][0].update(count=3)), "image 'below/a.png' has the count 3 and 2 objects"),
         (without(lambda t: t["images"][0].update(count=-1)), "image 'below/a.png' has the count -1"),
-        (without(lambda t: t["images"][0]["objects"][0].update(x="far")), "has x='far': a coordinate is a number"),
+        (
+            without(lambda t: t["images"][0]["objects"][0].update(x="far")),
+            "object 1 of image 'below/a.png' has x='far': a coord",
+        ),
+        (
+            without(lambda t: t["images"][0]["objects"][1].update(x=float("nan"))),
+            "object 2 of image .* has x=nan: a coo",
+        ),
+        (without(lambda t: t["images"][0].update(count=True)), "image 'below/a.png' has the count True"),
+        (without(lambda t: t["images"][1].pop("file")), "entry 2 of `images` has no `file`"),
+        (
+            without(lambda t: t["images"].append(7)),
+            "entry 5 of `images` is not as the format has it: expected .*, found 7",
+        ),
+        (
+            without(lambda t: t["images"][0].update(objects=[7, 7])),
+            "object 1 of image 'below/a.png' is not as the format has",
+        ),
+        (
+            without(lambda t: t["images"][0]["objects"][0].update(attributes=7)),
+            "object 1 of image 'below/a.png' is not as",
+        ),
+        (
+            without(lambda t: t["images"][0].update(index="two")),
+            "entry 1 of `images` is not as the format has it: .*'two'",
+        ),
+        ("[" * 100_000, "its lists lie too deep in one another"),
         (without(lambda t: t["images"][0]["objects"][0].pop("z")), "gives poses by x, z, yaw and by x, yaw: give all"),
         (
             without(lambda t: t["images"][0]["objects"][0].pop("kind")),
             "tells the identity of some objects and not of others",
         ),
         (without(lambda t: t["images"][0]["objects"][0].update(box=[1, 2])), r"has the box \[1, 2\]: expected x0, y0"),
+        (
+            without(lambda t: t["images"][0]["objects"][0].update(box=[1, 2, 3, "a"])),
+            r"has the box \[1, 2, 3, 'a'\]: exp",
+        ),
+        (
+            without(lambda t: t["images"][0]["objects"][0].update(box=[3, 2, 1, 4])),
+            "expected x0, y0, x1, y1, the upper",
+        ),
         (without(lambda t: t["annotations"][0].update(image_id=1), COCO), "annotation 1 is of image_id 1, which"),
         (without(lambda t: t["annotations"][0].update(category_id=1), COCO), "annotation 1 has category_id 1, not in"),
         (without(lambda t: t["annotations"][0].update(iscrowd=1), COCO), "annotation 1 is a crowd"),
         (without(lambda t: t["images"][0].update(id=8), COCO), "two images have the id 8"),
-        (without(lambda t: t["annotations"][0].pop("bbox"), COCO), r"not as the format has it \(KeyError: 'bbox'\)"),
+        (without(lambda t: t["annotations"][0].pop("bbox"), COCO), "entry 1 of `annotations` has no `bbox`"),
+        (without(lambda t: t["categories"][0].pop("name"), COCO), "entry 1 of `categories` has no `name`"),
+        (without(lambda t: t["images"][0].pop("id"), COCO), "entry 1 of `images` has no `id`"),
+        (without(lambda t: t.update(annotations=None), COCO), "`annotations` must be a list, found NoneType"),
     ],
 )
 def test_files_that_do_not_tell_the_truth(tmp_path: Path, truth: Any, message: str) -> None:

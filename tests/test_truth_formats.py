@@ -326,6 +326,33 @@ def change(path: Path, edit: Callable[[Any], Any]) -> None:
             lambda t: t["annotations"][0]["segmentation"].update(counts="`"),
             "annotation 1: its run lengths end in the middle of a number",
         ),
+        (
+            lambda t: t["annotations"][0]["segmentation"].update(counts="o" * 20 + "0"),
+            r"annotation 1: its run lengths cover \d{26,} pixels",
+        ),
+        (lambda t: t["annotations"][0]["segmentation"].pop("counts"), "annotation 1 has no `counts`"),
+        (
+            lambda t: t["annotations"][0]["segmentation"].update(counts=[1.5, 190.5]),
+            r"annotation 1 has run lengths of the counts \[1\.5, 190\.5\]: expected text, or a list of whole numbers",
+        ),
+        (
+            lambda t: t["annotations"][0].update(segmentation="here"),
+            "annotation 1 has the segmentation 'here': expected polygons, or run lengths",
+        ),
+        (
+            lambda t: t["annotations"][0].update(segmentation=[[1, 1, 4, 1, 4, None]]),
+            r"annotation 1 has the polygon \[1, 1, 4, 1, 4, None\]: expected finite numbers",
+        ),
+        (
+            lambda t: t["annotations"][0].update(segmentation=[[1, 1, 4, 1, 4, 1e12]]),
+            r"annotation 1 has a polygon with the corner 4, 1e\+12, far outside its image of 12x16 \(height x width\)",
+        ),
+        (
+            lambda t: t["annotations"][0].update(segmentation={"size": [12, 16], "counts": [0.5] * 999}),
+            r"of the counts \[(0\.5, ){12}\.\.\.\]: expected text",
+        ),
+        (lambda t: t["annotations"][0].update(segmentation=[7]), "annotation 1 is not as the format has it: "),
+        (lambda t: t["images"][1].pop("height"), "entry 2 of `images` has no `height`"),
         (lambda t: t["annotations"][0].update(bbox=[1, 2, 3]), r"annotation 1 has the bbox \[1, 2, 3\]: expected x, y"),
         (lambda t: t["annotations"][0].update(bbox=[1, 2, -3, 4]), r"has the bbox \[1, 2, -3, 4\]"),
         (lambda t: t["annotations"][0].update(category_id=9), "annotation 1 has category_id 9, not in `categories`"),
@@ -353,9 +380,19 @@ def test_coco_files_that_cannot_be(tmp_path: Path, edit: Any, message: str) -> N
         (lambda t: t["scenes"][1]["objects"][0].pop("shape"), "object 1 of 000001.png has no `shape`"),
         (
             lambda t: t["scenes"][1]["objects"][0].update(rotation="left"),
-            "object 1 of 000001.png has the 3d_coords .* and",
+            "object 1 of 000001.png has the rotation 'left': expected degrees",
         ),
-        (lambda t: t["scenes"][1].pop("objects"), r"an entry is not as the format has it \(KeyError: 'objects'\)"),
+        (
+            lambda t: t["scenes"][1]["objects"][0].update({"3d_coords": 7}),
+            "object 1 of 000001.png has the 3d_coords 7: ",
+        ),
+        (lambda t: t["scenes"][1].pop("objects"), "entry 2 of `scenes` has no `objects`"),
+        (lambda t: t["scenes"][1].update(objects=[7]), "object 1 of 000001.png is not as the format has it: "),
+        (lambda t: t["scenes"][1].pop("image_filename"), "entry 2 of `scenes` has no `image_filename`"),
+        (
+            lambda t: t["scenes"][2].update(mask_filename="m.png"),
+            r"1 of 2 files with masks are not there \(.*m\.png first\)",
+        ),
         (
             lambda t: t["scenes"][2]["objects"].pop(),
             r"000002\.mask\.png has the value 2, and its scene 1 objects: 0 is the ground, i the i-th object",
@@ -404,7 +441,20 @@ def test_masks_that_are_not_there_or_no_masks(tmp_path: Path) -> None:
             lambda t: t["1"].append(t["1"][0]),
             r"image 1 of 000007/scene_gt\.json has 2 objects, and 1 in scene_gt_",
         ),
-        ("gt", lambda t: t["1"][0].pop("obj_id"), r"an entry is not as the format has it \(KeyError: 'obj_id'\)"),
+        ("gt", lambda t: t["1"][0].pop("obj_id"), r"object 0 of image 1 of 000007/scene_gt\.json has no `obj_id`"),
+        ("gt", lambda t: t["1"][0].update(obj_id="x"), r"object 0 of image 1 of .* is not as the format has it: .*'x'"),
+        ("gt", lambda t: t.update({"1": 7}), r"image 1 of 000007/scene_gt\.json is not as the format has it: "),
+        ("gt", lambda t: t.update({"one": []}), r"000007/scene_gt\.json is not as the format has it: .*'one'"),
+        (
+            "gt_info",
+            lambda t: t["1"][0].update(bbox_visib=[1, 2]),
+            r"object 0 of image 1 .* has the bbox_visib \[1, 2\]: ",
+        ),
+        (
+            "camera",
+            lambda t: t["1"].update(cam_t_w2c=["a", 1, 2]),
+            r"image 1 of 000007/scene_camera\.json has the cam_t_w2c \['a', 1, 2\]: expected 3 numbers",
+        ),
         ("gt", lambda t: t["1"][0].update(cam_t_m2c=[1, 2]), r"object 0 of image 1 .* has the cam_t_m2c \[1, 2\]: exp"),
         ("camera", lambda t: t["1"].pop("cam_R_w2c"), "does not tell where all objects are .* `data.unit` is 1.0"),
     ],
@@ -414,6 +464,34 @@ def test_bop_folders_that_cannot_be(tmp_path: Path, name: str, edit: Any, messag
     change(folder / "000007" / f"scene_{name}.json", edit)
     with pytest.raises(ValueError, match=f"truth='.*test'.*{message}"):
         read(folder, folder, unit=1.0)
+
+
+@pytest.mark.parametrize(
+    "info, message",
+    [
+        ({"symmetries_continuous": [{}]}, "model 3 of models_info.json has no `axis`"),
+        ({"symmetries_discrete": [[1, 2]]}, "model 3 of models_info.json is not as the format has it: cannot reshape"),
+        (
+            {"up": "w"},
+            "model 3 of models_info.json is not as the format has it: up is 'w', expected one of x, y, z, -x",
+        ),
+    ],
+)
+def test_models_that_cannot_be(tmp_path: Path, info: Any, message: str) -> None:
+    folder = bop(tmp_path / "test")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "models_info.json").write_text(json.dumps({"3": info}))
+    with pytest.raises(ValueError, match=f"truth='.*test'.*{message}"):
+        read(folder, folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
+def test_json_in_the_encodings_of_unicode(tmp_path: Path, encoding: str) -> None:
+    path = coco(tmp_path / "images")
+    change(path, lambda t: t["categories"][0].update(name="W\u00fcrfel"))
+    path.write_bytes(json.dumps(json.loads(path.read_text()), ensure_ascii=False).encode(encoding))
+    scene = next(scene for scene in read_truth(path).scenes if scene.count)
+    assert "W\u00fcrfel" in {thing.identity for thing in scene.objects}
 
 
 def test_bops_masks_that_are_missing_and_damaged_json(tmp_path: Path) -> None:
@@ -436,6 +514,7 @@ def test_bops_masks_that_are_missing_and_damaged_json(tmp_path: Path) -> None:
         ("file,count\n000000.png,-1\n", "line 2 has the count '-1'"),
         ("file,count\n,1\n", "line 2 names no file"),
         ("file,count,index\n000000.png,1,x\n", "line 2 has the index 'x'"),
+        (f"file,count\n{'x' * 140_000},1\n", "line 1: field larger than field limit"),
         ("file,count\n000000.png,1\n", "says nothing of 2 of the 3 images"),
         ("file,count\n000000.png,1\n000000.png,1\n", "tells of 000000.png twice: leave one out"),
     ],

@@ -18,9 +18,29 @@ def parsed_with_rest(parser: argparse.ArgumentParser, args: Sequence[str]) -> tu
 
 def positive(text: str) -> int:
     """A whole number of at least 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return _whole(text, 1)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on, for argparse."""
+    return _whole(text, 0)
+
+
+def seed(text: str) -> int:
+    """A seed of random numbers, for argparse."""
+    value = _whole(text, 0)
+    if value >= 2**31:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2^31, got {value}")
+    return value
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
     return value
 
 

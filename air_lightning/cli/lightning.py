@@ -32,7 +32,7 @@ from air_lightning.runs.loading import restore, starting_weights
 from air_lightning.runs.machine import describe
 from air_lightning.training import callbacks, wandb
 from air_lightning.version import __version__
-from datamodules.base import SceneDataModule
+from datamodules.base import DataError, SceneDataModule
 
 VERSIONS = ("pytorch-lightning", "jsonargparse", "torch", "numpy")  # said in every saved config
 USAGE = "%(prog)s [--config FILE] [--ARGUMENT VALUE ...]"
@@ -331,6 +331,10 @@ class AIRCLI(LightningCLI):
             if self.trainer.global_step == 0 and self.folder is not None:
                 self.folder.discard()
             self._end_together(2, f"error: {error}")
+        except DataError as error:  # in one process, maybe: its status ends the others
+            if self.trainer.global_step == 0 and self.folder is not None:
+                self.folder.discard()
+            exit_with(2, f"error: {error}" + (f"; {self._how_to_resume()}" if self.trainer.global_step else ""))
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""
@@ -349,7 +353,7 @@ class AIRCLI(LightningCLI):
         except SIGTERMException:
             status, by = self._stopped()
             self._end_together(status, f"{self.subcommand} stopped by {by}; nothing was written")
-        except NoBackground as error:
+        except (NoBackground, DataError) as error:
             self._fail(error)
         return results
 

@@ -55,13 +55,19 @@ def raw_images(path: Path) -> RawImages:
     return RawImages(len(images), image)
 
 
+class Unreadable(ValueError):
+    """A file that is damaged or unsuitable; it is named."""
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What reading a damaged or unsuitable file raises becomes a ValueError that names it."""
+    """What reading a damaged or unsuitable file raises becomes a ValueError that names it, once."""
     try:
         yield
+    except Unreadable:
+        raise
     except Exception as error:  # of damaged files, the libraries' decoders raise many
-        raise ValueError(f"could not read {path}: {error}") from error
+        raise Unreadable(f"could not read {path}: {error}") from error
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -10,7 +10,6 @@ symmetries are read from `models_info.json`, in `models/`, `models_eval/` or the
 scenes, those about a model's z axis, or about the axis that is its `up`, an entry of `scenes --format bop`.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -20,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.truth.entries import box_of_sides, entry, numbers
 from datamodules.truth.masks import MaskFiles
 from datamodules.truth.record import Box, Placed, SeenFrom, TrueObject, TrueScene, Truth, TruthError
-from datamodules.truth.source import Source
+from datamodules.truth.source import Source, parsed
 from renderers.mesh.axes import UPRIGHT as AXES
 from renderers.mesh.pinhole import Intrinsics
 
@@ -54,17 +54,18 @@ def _scenes(folder: Path, models: Models) -> Iterator[TrueScene]:
     marks, infos, cameras = (_read(folder / f"scene_{name}.json") for name in ("gt", "gt_info", "camera"))
     images = {int(path.stem): path for kind in IMAGES for path in folder.glob(f"{kind}/*") if path.stem.isdigit()}
     masked = (folder / "mask_visib").is_dir()
-    for number in sorted(marks, key=int):
+    with entry(f"{folder.name}/scene_gt.json"):
+        numbers_there = sorted(marks, key=int)
+    for number in numbers_there:
         title = f"image {number} of {folder.name}/scene_gt.json"
         if int(number) not in images:
             raise TruthError(f"{title} has no file in {' or '.join(f'{folder.name}/{kind}/' for kind in IMAGES)}")
-        shown = _visible(title, marks[number], infos.get(number))
-        camera = cameras.get(number, {})
-        to_world = _to_world(camera)
+        with entry(title):
+            shown = _visible(title, marks[number], infos.get(number))
+        matrix, to_world = _camera(f"image {number} of {folder.name}/scene_camera.json", cameras.get(number, {}))
         objects = tuple(_object(f"object {k} of {title}", mark, info, to_world, models) for k, mark, info in shown)
         masks = MaskFiles(tuple(folder / "mask_visib" / f"{int(number):06}_{k:06}.png" for k, _, _ in shown))
         file = str(images[int(number)].resolve())
-        matrix = _numbers(title, camera, "cam_K", 9).reshape(3, 3) if "cam_K" in camera else None
         yield TrueScene(file, 0, len(objects), objects, masks if masked and shown else None, matrix)
 
 
@@ -77,14 +78,15 @@ def _visible(title: str, marks: list[Any], infos: list[Any] | None) -> list[tupl
 
 
 def _object(title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | None, models: Models) -> TrueObject:
-    identity, model = models.get(int(mark["obj_id"]), (name_of(mark["obj_id"]), {}))
-    rotation, place = _numbers(title, mark, "cam_R_m2c", 9).reshape(3, 3), _numbers(title, mark, "cam_t_m2c", 3)
-    placed = None
-    if to_world is not None:
-        x, y, z = (float(value) for value in to_world @ [*place, 1.0])
-        turn = _turn(to_world[:, :3] @ rotation @ _standing(model).T) if _period(model) != 0 else None
-        placed = Placed((x, y, z), turn)
-    return TrueObject(identity, {}, _box(info), {}, placed, SeenFrom(rotation, place))
+    with entry(title):
+        identity, model = models.get(int(mark["obj_id"]), (name_of(mark["obj_id"]), {}))
+        rotation, place = _numbers(title, mark, "cam_R_m2c", 9).reshape(3, 3), _numbers(title, mark, "cam_t_m2c", 3)
+        placed = None
+        if to_world is not None:
+            x, y, z = (float(value) for value in to_world @ [*place, 1.0])
+            turn = _turn(to_world[:, :3] @ rotation @ _standing(model).T) if _period(model) != 0 else None
+            placed = Placed((x, y, z), turn)
+        return TrueObject(identity, {}, _box(title, info), {}, placed, SeenFrom(rotation, place))
 
 
 def intrinsics_of(image: Path, size: tuple[int, int]) -> Intrinsics | None:
@@ -97,7 +99,8 @@ def intrinsics_of(image: Path, size: tuple[int, int]) -> Intrinsics | None:
     if path.parent.name not in IMAGES or not path.stem.isdigit():
         return None
     camera = _cameras(path.parent.parent / "scene_camera.json").get(str(int(path.stem)), {})
-    return None if "cam_K" not in camera else Intrinsics.of(_numbers(str(image), camera, "cam_K", 9), size[::-1])
+    matrix, _ = _camera(str(image), camera)
+    return None if matrix is None else Intrinsics.of(matrix, size[::-1])
 
 
 @lru_cache(maxsize=4)
@@ -110,19 +113,18 @@ def name_of(number: Any) -> str:
     return f"obj_{int(number):06}"
 
 
-def _box(info: Any) -> Box | None:
-    if "bbox_visib" not in info:
-        return None
-    x, y, width, height = (float(side) for side in info["bbox_visib"])
-    return x, y, x + width, y + height
+def _box(title: str, info: Any) -> Box | None:
+    return box_of_sides(title, "bbox_visib", info["bbox_visib"]) if "bbox_visib" in info else None
 
 
-def _to_world(camera: Any) -> NDArray[np.float64] | None:
-    """(3, 4) from the camera to the world, where the file tells that."""
-    if "cam_R_w2c" not in camera or "cam_t_w2c" not in camera:
-        return None
-    back = np.reshape(camera["cam_R_w2c"], (3, 3)).T
-    return np.column_stack([back, -back @ np.array(camera["cam_t_w2c"])])
+def _camera(title: str, camera: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """The intrinsic matrix (3, 3), and (3, 4) from the camera to the world, where the file tells them."""
+    with entry(title):
+        matrix = _numbers(title, camera, "cam_K", 9).reshape(3, 3) if "cam_K" in camera else None
+        if "cam_R_w2c" not in camera or "cam_t_w2c" not in camera:
+            return matrix, None
+        back = _numbers(title, camera, "cam_R_w2c", 9).reshape(3, 3).T
+        return matrix, np.column_stack([back, -back @ _numbers(title, camera, "cam_t_w2c", 3)])
 
 
 def _turn(rotation: NDArray[np.float64]) -> float | None:
@@ -133,15 +135,20 @@ def _models(path: Path) -> Models:
     """All models of which something is told."""
     for above in (path, *path.resolve().parents[:3]):
         if found := sorted(above.glob("models*/models_info.json")):
-            infos = _read(found[0]).items()
-            return {int(number): (str(info.get("name", name_of(number))), info) for number, info in infos}
+            return dict(_model(found[0].name, number, info) for number, info in _read(found[0]).items())
     return {}
+
+
+def _model(file: str, number: str, info: Any) -> tuple[int, tuple[str, Any]]:
+    with entry(f"model {number} of {file}"):
+        _period(info)  # what is wrong with its symmetries or its axis shows here
+        return int(number), (str(info.get("name", name_of(number))), info)
 
 
 def _standing(info: Any) -> NDArray[np.float64]:
     """(3, 3) from a model's axes to those with z up."""
     if info.get("up", "z") not in list(AXES):
-        raise TruthError(f"models_info.json has the up {info['up']!r} of a model: expected one of {', '.join(AXES)}")
+        raise ValueError(f"up is {info['up']!r}, expected one of {', '.join(AXES)}")
     return np.array(AXES["z"]).T @ np.array(AXES[info.get("up", "z")], np.float64)
 
 
@@ -156,10 +163,7 @@ def _period(info: Any) -> float:
 
 
 def _numbers(title: str, mark: Any, name: str, count: int) -> NDArray[np.float64]:
-    values = np.array(mark[name], np.float64)
-    if values.shape != (count,) or not np.isfinite(values).all():
-        raise TruthError(f"{title} has the {name} {mark[name]}: expected {count} numbers")
-    return values
+    return numbers(title, name, mark[name], count)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text())
+        content = parsed(path)
     except ValueError as error:
         raise TruthError(f"could not read {path}: {error}") from error
     if not isinstance(content, dict):

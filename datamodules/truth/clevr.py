@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.truth.entries import each, entry, has_any, numbers
 from datamodules.truth.masks import LabelImage
-from datamodules.truth.record import Placed, TrueObject, TrueScene, Truth, TruthError
+from datamodules.truth.record import Placed, TrueObject, TrueScene, Truth
 from datamodules.truth.source import Source
 from renderers.mesh.srgb import encoded
 
@@ -26,15 +27,14 @@ ATTRIBUTES = ("shape", "color", "size", "material")
 
 def holds(source: Source) -> bool:
     """Whether a file is of this format."""
-    scenes = source.content.get("scenes") if isinstance(source.content, dict) else None
-    return isinstance(scenes, list) and all(isinstance(scene, dict) and "image_filename" in scene for scene in scenes)
+    return isinstance(source.content, dict) and has_any(source.content.get("scenes"), "image_filename")
 
 
 def truth(source: Source) -> Truth:
     """What a file says."""
-    scenes = source.content["scenes"]
-    named = frozenset(str(scene["mask_filename"]).rpartition("/")[2] for scene in scenes if "mask_filename" in scene)
-    true_scenes = tuple(_scene(scene) for scene in scenes)
+    true_scenes = tuple(each(source.content, "scenes", _scene))
+    places = {scene.masks.place for scene in true_scenes if isinstance(scene.masks, LabelImage)}
+    named = frozenset(place.rpartition("/")[2] for place in places if place)
     colors = {thing.attributes.get("color", "") for scene in true_scenes for thing in scene.objects}
     return Truth(
         source.path, true_scenes, lambda path: path.name.endswith(".mask.png") or path.name in named,
@@ -49,14 +49,9 @@ def _scene(scene: dict[str, Any]) -> TrueScene:
 
 
 def _object(title: str, thing: dict[str, Any]) -> TrueObject:
-    if missing := [name for name in ("shape", "3d_coords", "rotation") if name not in thing]:
-        raise TruthError(f"{title} has no `{missing[0]}`")
-    attributes = {name: str(thing[name]) for name in ATTRIBUTES if name in thing}
-    numbers = [*thing["3d_coords"], thing["rotation"]]
-    if len(numbers) != 4 or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
-        raise TruthError(
-            f"{title} has the 3d_coords {thing['3d_coords']} and the rotation {thing['rotation']}: expected x, y, z, "
-            "and degrees"
-        )
-    x, y, z, degrees = (float(number) for number in numbers)
-    return TrueObject(attributes["shape"], {}, None, attributes, Placed((x, y, z), math.radians(degrees)))
+    with entry(title):
+        shape = str(thing["shape"])
+        x, y, z = numbers(title, "3d_coords", thing["3d_coords"], 3, "x, y, z").tolist()
+        (degrees,) = numbers(title, "rotation", thing["rotation"], 1, "degrees").tolist()
+        attributes = {name: str(thing[name]) for name in ATTRIBUTES if name in thing}
+        return TrueObject(shape, {}, None, attributes, Placed((x, y, z), math.radians(degrees)))

@@ -4,7 +4,7 @@ Of an annotation, `bbox` is x, y, width, height in pixels; `segmentation` polygo
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.truth import run_lengths
+from datamodules.truth.entries import box_of_sides, each, entry, numbers
 from datamodules.truth.record import Box, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 
 Annotation = dict[str, Any]
+Mark = tuple[Annotation, TrueObject]
+FAR = 10
+"""Sides of an image within which a polygon's corners may lie about it."""
 
 
 def holds(source: Source) -> bool:
@@ -27,16 +31,16 @@ def holds(source: Source) -> bool:
 def truth(source: Source) -> Truth:
     """What a file says. An image without annotations is one without objects."""
     content = source.content
-    names = {category["id"]: str(category["name"]) for category in content["categories"]}
-    numbers = Counter(image["id"] for image in content["images"])
-    if twice := [number for number, times in numbers.items() if times > 1]:
-        raise TruthError(f"two images have the id {twice[0]}")
-    marks: dict[Any, list[Annotation]] = {number: [] for number in numbers}
-    for mark in content["annotations"]:
-        _check(mark, marks, names)
-        marks[mark["image_id"]].append(mark)
+    names = dict(each(content, "categories", lambda category: (category["id"], str(category["name"]))))
+    marks: dict[Any, list[Mark]] = {}
+    for number, times in Counter(each(content, "images", lambda image: image["id"])).items():
+        if times > 1:
+            raise TruthError(f"two images have the id {number}")
+        marks[number] = []
+    for image, mark in each(content, "annotations", lambda annotation: _mark(annotation, marks, names)):
+        marks[image].append(mark)
     _check_segmentations(content["annotations"])
-    return Truth(source.path, tuple(_scene(image, marks[image["id"]], names) for image in content["images"]))
+    return Truth(source.path, tuple(each(content, "images", lambda image: _scene(image, marks[image["id"]]))))
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Segmentations:
         try:
             return run_lengths.decoded(given) if isinstance(given, dict) else self._filled(given)
         except TruthError as error:
-            raise TruthError(f"annotation {mark.get('id')}: {error}") from error
+            raise TruthError(f"{_title(mark)}: {error}") from error
 
     def _filled(self, polygons: list[list[float]]) -> NDArray[np.bool_]:
         from pycocotools import mask  # heavy, and needed only here
@@ -71,20 +75,32 @@ class Segmentations:
         return run_lengths.decoded(filled | {"counts": filled["counts"].decode()})
 
 
-def _scene(image: dict[str, Any], marks: Sequence[Annotation], names: dict[Any, str]) -> TrueScene:
+def _scene(image: dict[str, Any], marks: Sequence[Mark]) -> TrueScene:
     """File and number in it: of a file of several, as `predict` writes them, `file_name` ends in `#NUMBER`."""
     name, index = str(image["file_name"]), int(image.get("index", 0))
-    objects = tuple(TrueObject(names[mark["category_id"]], {}, _box(mark)) for mark in marks)
+    annotations = [annotation for annotation, _ in marks]
     masks = None
-    if marks and _is_segmented(marks[0]):
-        masks = Segmentations(marks, int(image["height"]), int(image["width"]))
-        for mark in marks:
-            _check_shape(mark, masks)
-    return TrueScene(name.removesuffix(f"#{index}"), index, len(objects), objects, masks)
+    if marks and _is_segmented(annotations[0]):
+        masks = Segmentations(annotations, int(image["height"]), int(image["width"]))
+        for annotation in annotations:
+            with entry(_title(annotation)):
+                _check_shape(annotation, masks)
+    return TrueScene(name.removesuffix(f"#{index}"), index, len(marks), tuple(thing for _, thing in marks), masks)
 
 
-def _check(mark: Annotation, images: dict[Any, Any], names: dict[Any, str]) -> None:
-    title = f"annotation {mark.get('id')}"
+def _mark(annotation: Annotation, images: Container[Any], names: dict[Any, str]) -> tuple[Any, Mark]:
+    """The id of an annotation's image, the annotation and its object."""
+    _check(annotation, images, names)
+    thing = TrueObject(names[annotation["category_id"]], {}, _box(annotation))
+    return annotation["image_id"], (annotation, thing)
+
+
+def _title(annotation: Annotation) -> str:
+    return f"annotation {annotation.get('id')}"
+
+
+def _check(mark: Annotation, images: Container[Any], names: dict[Any, str]) -> None:
+    title = _title(mark)
     if mark["image_id"] not in images:
         raise TruthError(f"{title} is of image_id {mark['image_id']}, which `images` lacks")
     if mark["category_id"] not in names:
@@ -96,27 +112,41 @@ def _check(mark: Annotation, images: dict[Any, Any], names: dict[Any, str]) -> N
 def _check_segmentations(marks: Sequence[Annotation]) -> None:
     lacking = [mark for mark in marks if not _is_segmented(mark)]
     if lacking and len(lacking) < len(marks):
-        raise TruthError(
-            f"annotation {lacking[0].get('id')} has no segmentation and others have: give it to all, or to none"
-        )
+        raise TruthError(f"{_title(lacking[0])} has no segmentation and others have: give it to all, or to none")
 
 
 def _check_shape(mark: Annotation, masks: Segmentations) -> None:
     """ValueError for a segmentation that cannot be the image's."""
-    given, title = mark["segmentation"], f"annotation {mark.get('id')}"
+    given, title = mark["segmentation"], _title(mark)
     if isinstance(given, dict):
         if list(given["size"]) != [masks.height, masks.width]:
             raise TruthError(
                 f"{title} has run lengths of the size {given['size']}, its image is {[masks.height, masks.width]} "
                 "(height, width)"
             )
+        run_lengths.check(given, title)
         return
+    if not isinstance(given, list):
+        raise TruthError(f"{title} has the segmentation {given!r}: expected polygons, or run lengths")
     for polygon in given:
         if len(polygon) % 2 or len(polygon) < 6:
             raise TruthError(
                 f"{title} has a polygon of {len(polygon)} numbers: expected x, y of three corners or more, one "
                 "after the other"
             )
+        _check_corners(polygon, masks, title)
+
+
+def _check_corners(polygon: Sequence[float], masks: Segmentations, title: str) -> None:
+    """ValueError for corners at which `pycocotools`, which walks along all sides, would not end or take all memory."""
+    corners = numbers(title, "polygon", polygon, len(polygon), "finite numbers").reshape(-1, 2)
+    far = np.abs(corners) > FAR * max(masks.height, masks.width)
+    if far.any():
+        x, y = corners[far.any(1)][0].tolist()
+        raise TruthError(
+            f"{title} has a polygon with the corner {x:.6g}, {y:.6g}, far outside its image of "
+            f"{masks.height}x{masks.width} (height x width): give pixels"
+        )
 
 
 def _is_segmented(mark: Annotation) -> bool:
@@ -125,8 +155,4 @@ def _is_segmented(mark: Annotation) -> bool:
 
 
 def _box(mark: Annotation) -> Box:
-    sides = [float(side) for side in mark["bbox"]]
-    if len(sides) != 4 or not np.isfinite(sides).all() or min(sides[2:]) < 0:
-        raise TruthError(f"annotation {mark.get('id')} has the bbox {mark['bbox']}: expected x, y, width, height")
-    x, y, width, height = sides
-    return x, y, x + width, y + height
+    return box_of_sides(_title(mark), "bbox", mark["bbox"])

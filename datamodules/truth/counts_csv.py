@@ -19,7 +19,10 @@ def truth(source: Source) -> Truth:
         if not {"file", "count"} <= set(names):
             raise TruthError(f"its first line must name the columns file and count, found {', '.join(names) or 'none'}")
         rows.fieldnames = names
-        return Truth(source.path, tuple(_scene(row, rows.line_num) for row in rows))
+        try:
+            return Truth(source.path, tuple(_scene(row, rows.line_num) for row in rows))
+        except csv.Error as error:
+            raise TruthError(f"line {rows.line_num}: {error}") from error
 
 
 def _scene(row: dict[str, str | None], line: int) -> TrueScene:

@@ -212,10 +212,11 @@ class FolderTruth:
         if not given or not self._all_or_none("masks", [masks is not None for masks, _ in given]):
             return False
         files = [(masks, file) for masks, (path, _) in given if masks is not None for file in masks.files(path)]
-        missing = [file for _, file in files if not file.is_file()]
-        if missing and (len(missing) < len(files) or not files[0][0].optional):
+        missing = [(masks, file) for masks, file in files if not file.is_file()]
+        some = len(missing) < len(files)
+        if wanted := [file for masks, file in missing if some or not masks.optional]:
             raise ValueError(
-                f"{self.name}: {len(missing)} of {len(files)} files with masks are not there ({missing[0]} first): "
+                f"{self.name}: {len(wanted)} of {len(files)} files with masks are not there ({wanted[0]} first): "
                 "add them, or take all away"
             )
         return not missing

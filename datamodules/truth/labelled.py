@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.array_files import ArrayFile, Rows
-from datamodules.truth.arrays import MaskRows, TruthArrays, own_coordinates, scaled
+from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.masks import of_labels
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -41,13 +41,13 @@ class LabelledTruth:
         self.periods: Mapping[str, float] = {}
         self.palette: Mapping[str, tuple[float, ...]] = {}
         self.file, self.names_of, self.n, self.size = file, names, images, size
-        self.mask = None if names.mask is None else file[names.mask]
+        self.mask = None if names.mask is None else self._numeric(names.mask)
         self._is_stack = self.mask is not None and self._stacked(self.mask)
         self.present = self._present()
         self.most = int(self.present.sum(1).max(initial=0))
         self.has_masks = self.mask is not None
-        self._boxes = None if names.box is None else self._floats(names.box, 4)
-        self._poses = {name: self._floats(name) for name in names.pose}
+        self._boxes = None if names.box is None else self._corners(names.box)
+        self._poses = {name: self._pose(name) for name in names.pose}
         self.has_boxes = self.has_masks or self._boxes is not None
         self._identities = None if names.identity is None else self._identified(names.identity)
         self.has_identities = self._identities is not None
@@ -88,30 +88,90 @@ class LabelledTruth:
 
     def masks(self, row: int) -> NDArray[np.bool_]:
         """(objects, H, W) of an image."""
-        assert self.mask is not None
-        with self.file.reading():
-            found = np.asarray(self.mask[row])
         entities = np.flatnonzero(self.present[row])
         if self._is_stack:
-            masks: NDArray[np.bool_] = found.reshape(found.shape[0], *self.size)[entities] > 0
-            return masks
-        return of_labels(found.reshape(self.size), entities.tolist())
+            return self._stack(row)[entities]
+        labels = self._labels(row)
+        if labels.max() >= self.present.shape[1]:
+            raise ValueError(
+                f"{self._title(self.names_of.mask)} holds {labels.max()} in image {row}, "
+                f"{self._title(self.names_of.visibility)} tells of {self.present.shape[1]} entities, from 0 on"
+            )
+        return of_labels(labels, entities.tolist())
+
+    def _stack(self, row: int) -> NDArray[np.bool_]:
+        """(K, H, W) of an image."""
+        masks: NDArray[np.bool_] = self._mask_row(row).reshape(-1, *self.size) > 0
+        return masks
+
+    def _labels(self, row: int) -> NDArray[np.int64]:
+        """(H, W) of an image; ValueError for what are no numbers of entities."""
+        found = self._mask_row(row).reshape(self.size)
+        is_number = (found >= 0) & (found == np.floor(found))
+        if not is_number.all():
+            raise ValueError(
+                f"{self._title(self.names_of.mask)} holds {found[~is_number][0]} in image {row}: expected k where "
+                "entity k shows, a whole number from 0 on"
+            )
+        return found.astype(np.int64)
+
+    def _mask_row(self, row: int) -> NDArray[Any]:
+        assert self.mask is not None
+        with self.file.reading(f"{self.names_of.mask!r} of image {row} of "):
+            return np.asarray(self.mask[row])
+
+    def _numeric(self, name: str) -> Rows:
+        """An array; ValueError for one of something else than numbers."""
+        array = self.file[name]
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{self._title(name)} must hold numbers, found {array.dtype}")
+        return array
+
+    def _corners(self, name: str) -> NDArray[np.float32]:
+        """Boxes (N, K, 4); ValueError for what are none, of entities that are there."""
+        boxes = self._floats(name, 4)
+        is_box = np.asarray(np.isfinite(boxes).all(-1) & (boxes[..., :2] <= boxes[..., 2:]).all(-1))
+        self._check_all(name, boxes, is_box, "x0, y0, x1, y1, the upper left corner first")
+        return boxes
+
+    def _pose(self, name: str) -> NDArray[np.float32]:
+        """A coordinate (N, K); NaN where nobody knows it, which goes for rotations and the like."""
+        values = self._floats(name)
+        is_known: NDArray[np.bool_] = np.isfinite(values) | (np.isnan(values) & (name not in POSITION))
+        self._check_all(name, values, is_known, "a finite number")
+        return values
+
+    def _check_all(self, name: str, values: NDArray[Any], fine: NDArray[np.bool_], expected: str) -> None:
+        """ValueError, with the first, for values of entities that are there and not ``fine``."""
+        wrong = np.argwhere(self.present & ~fine)
+        if len(wrong):
+            row, entity = wrong[0].tolist()
+            raise ValueError(
+                f"{self._title(name)} holds {values[row, entity].tolist()} for entity {entity} of image {row}: "
+                f"expected {expected}"
+            )
 
     def _floats(self, name: str, *inner: int) -> NDArray[np.float32]:
         """An array (N, K, ...) of numbers; ValueError for another shape."""
-        array = self.file[name]
+        array = self._numeric(name)
         expected = (*self.present.shape, *inner)
         if tuple(array.shape) != expected:
             raise ValueError(f"{self._title(name)} must be {expected}, found {tuple(array.shape)}")
-        return np.asarray(array[:], np.float32)
+        return self._all(array).astype(np.float32)
+
+    def _all(self, array: Rows) -> NDArray[Any]:
+        with self.file.reading():
+            return np.asarray(array[:])
 
     def _present(self) -> NDArray[np.bool_]:
         """(N, K): which entities are objects that are there."""
         names = self.names_of
         if names.visibility is not None:
-            seen = np.asarray(self.file[names.visibility][:])
+            seen = self._all(self._numeric(names.visibility))
             seen = seen[..., 0] if seen.ndim == 3 and seen.shape[2] == 1 else seen
             self._check(names.visibility, seen, "(images, entities)", 2)
+            if np.isnan(seen).any():
+                raise ValueError(f"{self._title(names.visibility)} holds NaN: expected 0 where an entity is not there")
             there = seen > 0
         elif self.mask is not None:
             there = self._visible()
@@ -127,12 +187,9 @@ class LabelledTruth:
 
     def _visible(self) -> NDArray[np.bool_]:
         """(N, K): of which entities a pixel shows; all masks are gone through once."""
-        assert self.mask is not None
         if self._is_stack:
-            axes = tuple(range(1, len(self.mask.shape) - 1))
-            rows = [(np.asarray(self.mask[row]) > 0).any(axes) for row in range(self.n)]
-            return np.stack(rows)
-        found = [np.unique(self.mask[row]).astype(np.int64) for row in range(self.n)]
+            return np.stack([self._stack(row).any((1, 2)) for row in range(self.n)])
+        found = [np.unique(self._labels(row)) for row in range(self.n)]
         there = np.zeros((self.n, 1 + max(int(labels[-1]) for labels in found)), np.bool_)
         for row, labels in enumerate(found):
             there[row, labels] = True
@@ -155,13 +212,14 @@ class LabelledTruth:
         self._check(name, array, "(images, entities)", 2)
         if array.shape != self.present.shape:
             raise ValueError(f"{self._title(name)} is {array.shape}, and there are {self.present.shape[1]} entities")
-        values = np.asarray(array[:])
+        values = self._all(array)
         if values.dtype.kind in "SO":
             return np.array([[_text(value) for value in row] for row in values.tolist()]).reshape(values.shape)
         names: Sequence[Any] = getattr(array, "attrs", {}).get("names", ())
         if values.dtype.kind in "iu" and len(names):
-            if values.min() < 0 or values.max() >= len(names):
-                raise ValueError(f"{self._title(name)} holds {values.max()}, and has {len(names)} names")
+            unnamed = values[(values < 0) | (values >= len(names))]
+            if len(unnamed):
+                raise ValueError(f"{self._title(name)} holds {unnamed[0]}, and has {len(names)} names")
             return np.array([_text(value) for value in names])[values]
         return values.astype(np.str_)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.truth.entries import SHORT
 from datamodules.truth.record import TruthError
 
 
@@ -19,14 +20,24 @@ def decoded(segmentation: dict[str, Any]) -> NDArray[np.bool_]:
     """
     height, width = (int(side) for side in segmentation["size"])
     counts = segmentation["counts"]
-    runs = np.array(_unpacked(counts) if isinstance(counts, str) else counts, np.int64)
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+    runs = _unpacked(counts) if isinstance(counts, str) else counts
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise TruthError(
-            f"its run lengths cover {runs.sum()} pixels, and its size {height}x{width} (height x width) has "
+            f"its run lengths cover {sum(runs)} pixels, and its size {height}x{width} (height x width) has "
             f"{height * width}"
         )
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
+
+
+def check(segmentation: dict[str, Any], title: str) -> None:
+    """ValueError, with the entry's title, where the counts are neither text nor a list of whole numbers."""
+    counts = segmentation["counts"]
+    is_whole = isinstance(counts, list) and all(type(run) is int for run in counts)
+    if not (isinstance(counts, str) or is_whole):
+        raise TruthError(
+            f"{title} has run lengths of the counts {SHORT.repr(counts)}: expected text, or a list of whole numbers"
+        )
 
 
 def _unpacked(text: str) -> list[int]:

@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from datamodules.truth.record import TruthError
+
 
 class Source:
     """A file or a folder. ``content`` is a JSON file's, parsed when it is first asked for."""
@@ -20,4 +22,16 @@ class Source:
     @cached_property
     def content(self) -> Any:
         """What a JSON file holds; None of a folder and of other files."""
-        return None if self.path.is_dir() or self.suffix == ".csv" else json.loads(self.path.read_text())
+        return None if self.path.is_dir() or self.suffix == ".csv" else parsed(self.path)
+
+
+def parsed(path: Path) -> Any:
+    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+
+    Errors:
+        ValueError for a damaged file.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise TruthError("its lists lie too deep in one another") from error

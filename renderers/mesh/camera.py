@@ -17,6 +17,7 @@ from renderers.constants import constant
 from renderers.mesh.pinhole import Extrinsics, Intrinsics, Lens
 
 POSITION, TARGET, FIELD_OF_VIEW = (0.0, 4.4, 4.8), (0.0, 0.2, 0.2), 48.0
+USUAL = {"position": POSITION, "target": TARGET, "field_of_view": FIELD_OF_VIEW}
 UPRIGHT_IS_UNKNOWN = 1e-6
 """A look along y that leaves it by less, world units, has the world's x to its right."""
 
@@ -25,7 +26,8 @@ UPRIGHT_IS_UNKNOWN = 1e-6
 class Camera:
     """A pinhole camera: where from, where to and how wide, or as a calibration says.
 
-    Seen straight from above or below, the image's right is the world's x.
+    Seen straight from above or below, the image's right is the world's x. None of the first three is the default: so a
+    config takes back what another one says.
 
     Attributes:
         position: of the eye, world units.
@@ -41,6 +43,9 @@ class Camera:
     extrinsics: Extrinsics | None = None
 
     def __post_init__(self) -> None:
+        for name, usual in USUAL.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
         if not 0 < self.field_of_view < 180:
             raise ValueError(
                 f"camera field_of_view must lie between 0 and 180 degrees, got {self.field_of_view}: "

@@ -26,7 +26,7 @@ def write_card(folder: Path, run_dir: Path, module: AIRModule, name: str, licenc
     measured = _measured(run_dir)
     data = _class_of(config.get("data")) or "unknown"
     parts = [
-        f"---\n{yaml.safe_dump(_head(name, data, measured, licence), sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(_head(name, data, measured, licence, module.supervised), sort_keys=False)}---",
         f"# {name}",
         _what(module, data),
         f"![Scenes beside their reconstructions]({IMAGE})" if figures else "",
@@ -40,12 +40,12 @@ def write_card(folder: Path, run_dir: Path, module: AIRModule, name: str, licenc
     (folder / CARD).write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
-def _head(name: str, data: str, measured: Mapping[str, Any], licence: str | None) -> dict[str, Any]:
+def _head(name: str, data: str, measured: Mapping[str, Any], licence: str | None, supervised: bool) -> dict[str, Any]:
     head: dict[str, Any] = {"license": licence} if licence else {}
     head |= {
         "library_name": "air-lightning",
         "pipeline_tag": "object-detection",
-        "tags": ["attend-infer-repeat", "object-discovery", "unsupervised"],
+        "tags": ["attend-infer-repeat", *(() if supervised else ("object-discovery", "unsupervised"))],
     }
     figures = [{"type": key, "value": value} for key, value in _plain(measured).items()]
     if figures:
@@ -59,7 +59,8 @@ def _what(module: AIRModule, data: str) -> str:
     what = module.renderer.what
     objects = f"of {', '.join(what.names)}" if isinstance(what, Categorical) else "with codes of appearance"
     return (
-        "Attend, Infer, Repeat: how many objects an image holds, where each is and what it is, learnt without labels. "
+        "Attend, Infer, Repeat: how many objects an image holds, where each is and what it is, learnt "
+        f"{'from' if module.supervised else 'without'} labels. "
         f"At most {module.slots} objects {objects}, in images of {width}x{height} pixels (width x height) and "
         f"{channels} channel{'s' * (channels > 1)}; drawn by `{type(module.renderer).__name__}`, trained on `{data}`."
     )

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning import runs
-from air_lightning.cli.checks import check_writable
+from air_lightning.cli.checks import check_writable, natural
 from air_lightning.cli.exit_status import exit_with
 from air_lightning.commands.report.figures import FIGURES
 from air_lightning.commands.report.overview import Goal, overview_page
@@ -72,8 +72,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help=f"the page (default: DIR/{PAGE}; of several runs {PAGE})")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier page")
     single = parser.add_argument_group("about one run")
-    single.add_argument("--judge", type=_count, default=256, help="test scenes to judge (default: 256; 0: none)")
-    single.add_argument("--shown", type=_count, default=6, help="worst and best scenes shown, of each (default: 6)")
+    single.add_argument("--judge", type=natural, default=256, help="test scenes to judge (default: 256; 0: none)")
+    single.add_argument("--shown", type=natural, default=6, help="worst and best scenes shown, of each (default: 6)")
     single.add_argument("--config", type=Path, help="to compare with (default: the shipped one DIR is named after)")
     parser.add_argument_group("over several runs").add_argument(
         "--success", nargs=2, metavar=("METRIC", "VALUE"), default=["count_accuracy", "0.95"],
@@ -143,10 +143,3 @@ def judged(run: Run, most: int, shown: int) -> Judgement | str:
     except ValueError as error:
         print(f"note: the page shows no scenes: {error}", file=sys.stderr)
         return f"model and data could not be loaded. {error}"
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {value}")
-    return value

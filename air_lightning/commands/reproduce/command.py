@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from air_lightning import runs
-from air_lightning.cli.checks import check_writable, parsed_with_rest
+from air_lightning.cli.checks import check_writable, parsed_with_rest, seed
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.commands.reproduce.experiments import EXPERIMENTS, Experiment
 from air_lightning.commands.reproduce.section import check_page, section, write
@@ -62,7 +62,7 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME", choices=list(EXPERIMENTS), help="of an experiment")
-    parser.add_argument("--seeds", type=_seed, nargs="+", help="to run (default: the experiment's own)")
+    parser.add_argument("--seeds", type=seed, nargs="+", help="to run (default: the experiment's own)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of its runs (default: runs/reproduce/NAME)")
     parser.add_argument("--results", type=Path, default=Path("docs/results.md"), help="page (default: docs/results.md)")
     return parser
@@ -71,9 +71,9 @@ def arguments() -> argparse.ArgumentParser:
 def run(experiment: Experiment, options: argparse.Namespace, config: Path, out: Path, further: Sequence[str]) -> None:
     """Run the seeds that are not done, and write the section; errors as of ``run_seed``."""
     seeds, results = dict.fromkeys(options.seeds or experiment.seeds), []
-    for number, seed in enumerate(seeds, 1):
-        print(f"seed {seed} ({number} of {len(seeds)})", flush=True)
-        results.append(run_seed(experiment, config, seed, out, further))
+    for number, value in enumerate(seeds, 1):
+        print(f"seed {value} ({number} of {len(seeds)})", flush=True)
+        results.append(run_seed(experiment, config, value, out, further))
     own = ["--seeds", *map(str, seeds)] if options.seeds else []
     command = shlex.join([*PROG.split(), options.name, *own, *(["--", *further] if further else [])])
     text = section(options.name, experiment, results, command)
@@ -115,10 +115,3 @@ def check_folder(out: Path, definition: dict[str, object]) -> None:
             f"--out {str(out)!r} holds another experiment, its config or its arguments after -- were different: "
             "name another folder"
         )
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2^31, got {value}")
-    return value

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from air_lightning.cli.checks import check_writable, parsed_with_rest, positive
+from air_lightning.cli.checks import check_writable, parsed_with_rest, positive, seed
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.commands.sweep import parameters
 from air_lightning.commands.sweep.definition import Sweep, load
@@ -61,7 +61,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no_wait", action="store_true", help="end when nothing is left to begin, though other commands' runs go on"
     )
-    parser.add_argument("--seed", type=_seed, default=1, help="of methods random and bayes (default: 1)")
+    parser.add_argument("--seed", type=seed, default=1, help="of methods random and bayes (default: 1)")
     return parser
 
 
@@ -143,13 +143,6 @@ def check_folder(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).is_file():
         raise ValueError(f"--out {str(folder)!r} is not empty and holds no sweep: name another folder")
     check_writable("--out", folder)
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2^31, got {value}")
-    return value
 
 
 def _grid_size(sweep: Sweep) -> int | None:

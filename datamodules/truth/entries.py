@@ -1,0 +1,70 @@
+"""A file's entries, one after the other: what is wrong with one of them is an error that names it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from reprlib import Repr
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.truth.record import Box, TruthError
+
+T = TypeVar("T")
+SHORT = Repr()
+SHORT.maxlist = 12
+"""Of what a message shows: a matrix whole, a mask's run lengths not."""
+
+
+@contextmanager
+def entry(title: str) -> Iterator[None]:
+    """What an entry that is not as its format has it raises becomes a TruthError that names it.
+
+    Args:
+        title: of the entry, for messages. A TruthError is left as it is, for it names what it is of.
+    """
+    try:
+        yield
+    except TruthError:
+        raise
+    except KeyError as error:
+        raise TruthError(f"{title} has no `{error.args[0]}`") from error
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        raise TruthError(f"{title} is not as the format has it: {error}") from error
+
+
+def each(content: Any, name: str, read: Callable[[Any], T]) -> list[T]:
+    """What ``read`` makes of each entry of the list ``content[name]``, which errors name by its number, from 1 on."""
+    given, rows = content[name], []
+    if not isinstance(given, list):
+        raise TruthError(f"`{name}` must be a list, found {type(given).__name__}")
+    for number, value in enumerate(given, 1):
+        with entry(f"entry {number} of `{name}`"):
+            if not isinstance(value, dict):
+                raise TypeError(f"expected named values, found {SHORT.repr(value)}")
+            rows.append(read(value))
+    return rows
+
+
+def numbers(title: str, name: str, given: Any, count: int, expected: str = "") -> NDArray[np.float64]:
+    """``count`` finite numbers, (count,), of 1 also one that is no list; TruthError, with ``expected``, for others."""
+    try:
+        values = np.atleast_1d(np.array(given, np.float64))
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise TruthError(f"{title} has the {name} {SHORT.repr(given)}: expected {expected or f'{count} numbers'}")
+    return values
+
+
+def box_of_sides(title: str, name: str, given: Any) -> Box:
+    """The corners of a box that is given as x, y, width, height."""
+    x, y, width, height = numbers(title, name, given, 4, "x, y, width, height").tolist()
+    if min(width, height) < 0:
+        raise TruthError(f"{title} has the {name} {given}: expected x, y, width, height, no side below 0")
+    return x, y, x + width, y + height
+
+
+def has_any(rows: Any, name: str) -> bool:
+    """Whether this is a list of which an entry has that name, by which a format is known."""
+    return isinstance(rows, list) and any(isinstance(row, dict) and name in row for row in rows)
