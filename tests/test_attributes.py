@@ -36,7 +36,7 @@ def made(**changes: Any) -> MeshRenderer:
 
 def wide_poses(seed: int, count: int) -> np.ndarray:
     random = np.random.default_rng(seed)
-    attributes = random.uniform([0.5, -0.8, -0.8, 0.1, 0.1, 0.1], [1.5, 0.8, 0.8, 1.0, 1.0, 1.0], (count, 6))
+    attributes = random.uniform([0.5, -0.8, -0.8, 0.1, 0.1, 0.1, 0.2], [1.5, 0.8, 0.8, 1.0, 1.0, 1.0, 1.0], (count, 7))
     wide = np.concatenate([random_poses(seed, count) / 2, attributes], 1)
     return wide.astype(np.float32).astype(np.float64)
 
