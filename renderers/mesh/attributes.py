@@ -74,8 +74,8 @@ def drawable(poses: Tensor) -> Tensor:
     """Whole poses (..., P) whose attributes can be drawn; finite differences may step beyond the support."""
     if poses.shape[-1] == len(UPRIGHT):
         return poses
-    place, size, tilt, color, metal = poses.split([4, 1, 2, 3, 1], -1)
-    return torch.cat([place, size.clamp_min(SMALLEST), tilt, color.clamp_min(0), metal.clamp(0, 1)], -1)
+    place, size, tilt, shares = poses[..., :4], poses[..., 4:5], poses[..., 5:7], poses[..., 7:]
+    return torch.cat([place, size.clamp_min(SMALLEST), tilt, shares.clamp_min(0)], -1)
 
 
 def sizes_of(poses: Tensor) -> Tensor | float:
@@ -90,7 +90,7 @@ def tints_of(poses: Tensor) -> Tensor:
 
 def metal_of(poses: Tensor) -> Tensor | None:
     """Shares (M, 1, 1) that objects of whole poses (M, P) mirror; None: none of them can."""
-    return poses[:, 10:, None] if poses.shape[1] > 4 else None
+    return poses[:, 10:, None].clamp(max=1) if poses.shape[1] > 4 else None
 
 
 def turned(points: Tensor, poses: Tensor) -> Tensor:

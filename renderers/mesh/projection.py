@@ -189,7 +189,7 @@ def face_light(s: Any, c: int, lit: Any) -> Any:
 @inner
 def metal(pose: Any) -> Any:
     """The share of an object's light that it mirrors."""
-    return ZERO if pose.shape[0] == 4 else pose[10]
+    return ZERO if pose.shape[0] == 4 else min(ONE, pose[10])
 
 
 @inner

@@ -229,7 +229,8 @@ def scenery_of(s: Any, b: int) -> Any:
     return Scenery(
         s.vertices, s.faces, s.planes, s.colors, s.vertex_start, s.face_start, s.flat, s.closed,
         v[:9].copy().reshape(3, 3), v[9:12].copy(), s.focal, v[12:15].copy(), v[15:18].copy(), v[18:21].copy(),
-        s.background, s.height, s.width, s.supersample, s.leans, s.darkening, s.table, s.near, s.gamma, s.mirror, s.views,
+        s.background, s.height, s.width, s.supersample, s.leans, s.darkening, s.table, s.near, s.gamma, s.mirror,
+        s.views,
     )  # fmt: skip
 
 

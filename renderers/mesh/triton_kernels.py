@@ -6,9 +6,8 @@ written, and differences (draw, composite, contract, forget) need no memory for 
 
 A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
 the order (pixel, sample). Meshes, camera and light come as in ``projection.Scenery``; ``camera`` is one array of
-rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma, mirror (4) and ``LEANS`` times
-lean (2).
-Poses have ``POSE`` numbers: 4, or with the objects' attributes 11, as in ``projection``.
+rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma, mirror (4) and ``LEANS``
+times lean (2). Poses have ``POSE`` numbers: 4, or with the objects' attributes 11, as in ``projection``.
 """
 
 import triton
@@ -193,7 +192,7 @@ def _draw(
         lit = tl.maximum(facing, 0.0) / (distance * distance * distance)
         glow = tl.full((COUNT,), 1.0, tl.float32)
         if POSE > 4:
-            metal = tl.load(pose + 10)
+            metal = tl.minimum(tl.load(pose + 10), 1.0)
             if metal > 0:
                 ux, uy, uz = turned_back(pose, 0.0, 1.0, 0.0, POSE)
                 away = tl.sqrt(eye_x * eye_x + eye_y * eye_y + eye_z * eye_z)
