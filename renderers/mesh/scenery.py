@@ -47,9 +47,9 @@ class Shadow:
 class Mirror:
     """What metal mirrors: ground, sky and the light, by the mirrored direction of sight alone.
 
-    That is an environment map (Blinn and Newell 1976) of three numbers, with a highlight round the light's direction as
-    Phong (1975) has it. Objects do not mirror one another. The sight is that of the object's foot: a face mirrors by
-    its normal, wherever it is on the object.
+    That is an environment map (Blinn and Newell 1976), looked up by direction. Objects do not mirror one another. The
+    sight is that of the object's foot: a face mirrors by its normal, wherever on the object it is, which from a few
+    units away is a few degrees off. The highlight is nearly Phong's (1975) power of the cosine, without its cut.
 
     Attributes:
         ground: share of the light that falls on level ground that the ground sends back, in [0, 1]. It is seen from 30
