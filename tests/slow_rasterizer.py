@@ -64,7 +64,8 @@ def look(mesh: Mesh, pose: Array, camera: Camera, light: Light, height: int, wid
     directions, eye = rays(camera, height, width), np.asarray(camera.position)
     sun = np.asarray(light.direction) / np.linalg.norm(light.direction)
     depth, color, edge = np.full((height, width), np.inf), np.zeros((height, width, 3)), np.zeros((height, width), bool)
-    vertices, tint = stand(mesh, pose), pose[7:] if len(pose) > 4 else np.ones(3)
+    vertices, tint, metal = stand(mesh, pose), *((pose[7:10], pose[10]) if len(pose) > 4 else (np.ones(3), 0.0))
+    sight = (eye - pose[:3]) / np.linalg.norm(eye - pose[:3])
     for face, paint in zip(mesh.faces, mesh.colors.astype(np.float64)):
         corners = vertices[face]
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
@@ -75,7 +76,20 @@ def look(mesh: Mesh, pose: Array, camera: Camera, light: Light, height: int, wid
         least = weights.min(-1)
         edge |= np.abs(least) < 2e-3
         nearer = (least >= 0) & (distance < depth)
-        facing = (normal if towards else -normal) @ sun / np.linalg.norm(normal)
+        normal /= np.linalg.norm(normal)
+        facing = (normal if towards else -normal) @ sun
+        shine = (1 - metal) * (light.ambient + light.directed * max(0.0, facing))
+        shine += metal * environment(2 * (normal @ sight) * normal - sight, light)
         depth[nearer] = distance[nearer]
-        color[nearer] = (light.ambient + light.directed * max(0.0, facing)) * (weights @ (paint * tint))[nearer]
+        color[nearer] = np.minimum(1, shine * (weights @ (paint * tint))[nearer])
     return Sight(depth, color, edge)
+
+
+def environment(direction: Array, light: Light) -> float:
+    """How bright what metal mirrors in that direction is, in white light."""
+    sun, mirror = np.asarray(light.direction) / np.linalg.norm(light.direction), light.mirror
+    ground = mirror.ground * (light.ambient + light.directed * max(0.0, sun[1]))
+    share = np.clip(1 + 2 * direction[1], 0, 1)
+    sky = share**2 * (3 - 2 * share)
+    spot = mirror.highlight * light.directed * np.exp(mirror.sharpness * (direction @ sun - 1))
+    return float((1 - sky) * ground + sky * mirror.sky * light.ambient + spot)

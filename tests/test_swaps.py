@@ -34,7 +34,7 @@ def pytorch3d(**changes: Any) -> Callable[[], Renderer]:
     return make
 
 
-ATTRIBUTES = {"size": (0.6, 1.4), "pitch": (-0.5, 0.5), "roll": (-0.4, 0.6), "color": (0.2, 1.0)}
+ATTRIBUTES = {"size": (0.6, 1.4), "pitch": (-0.5, 0.5), "roll": (-0.4, 0.6), "color": (0.2, 1.0), "metal": (0.0, 1.0)}
 # One line a case; every law below runs over all of them.
 CASES: dict[str, Callable[[], Renderer]] = {
     "slabs": Slabs,

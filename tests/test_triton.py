@@ -37,7 +37,8 @@ CASES: dict[str, dict[str, Any]] = {
         pitch=(-0.5, 0.5),
         roll=(-0.4, 0.6),
         color=(0.2, 1.0),
-        light=Light((0.6, 0.7, -0.4), shadow=Shadow(samples=2)),
+        metal=(0.1, 1.0),
+        light=Light((0.6, 0.7, -0.4), shadow=Shadow(samples=2), distance=5.0, linear=True),
     ),  # fmt: skip
     "close, calibrated": dict(
         image_size=(12, 12),

@@ -89,7 +89,7 @@ def clevr(folder: Path, mask_name: str | None = None) -> Path:
         name = f"{i:06}.mask.png" if mask_name is None else mask_name.format(i)
         Image.fromarray(labels(scene(i)) if i else np.zeros((HEIGHT, WIDTH), np.uint8)).save(folder / name)
         objects = [
-            {"shape": SHAPES[k], "color": ("red", "blue")[k], "size": "large", "material": "rubber",
+            {"shape": SHAPES[k], "color": ("red", "blue")[k], "size": "large", "material": ("metal", "rubber")[k],
              "3d_coords": [1.0, 2.0 * k, 0.35], "rotation": 90.0, "pixel_coords": [1, 2, 3]} for k in range(i)
         ]  # fmt: skip
         named = {} if mask_name is None else {"mask_filename": name}
@@ -217,18 +217,18 @@ def test_another_attribute_as_identity(tmp_path: Path) -> None:
         read(tmp_path / "images", truth, identity="weight")
 
 
-def test_clevr_tells_colors_to_a_renderer_that_infers_them(tmp_path: Path) -> None:
+def test_clevr_tells_colors_and_metal_to_a_renderer_that_infers_them(tmp_path: Path) -> None:
     """As images show the data set's numbers, which are linear: (173, 35, 35) is lighter."""
     truth = clevr(tmp_path / "images")
     data = ImageFolder(str(tmp_path / "images"), truth=str(truth), unit=1.0, test_share=1.0, color=True)
-    renderer = MeshRenderer(list(SHAPES), image_size=(HEIGHT, WIDTH), color=(0.0, 1.0))
-    assert data.coordinates(renderer) == ("x", "z", "yaw", "red", "green", "blue") and len(data.palette) == 8
+    renderer = MeshRenderer(list(SHAPES), image_size=(HEIGHT, WIDTH), color=(0.0, 1.0), metal=(0.0, 1.0))
+    assert data.coordinates(renderer) == ("x", "z", "yaw", "red", "green", "blue", "metal") and len(data.palette) == 8
     assert data.coordinates(MeshRenderer(list(SHAPES))) == ("x", "z", "yaw")
     content = read_truth(truth)
     files = [(tmp_path / "images" / f"{i:06}.png", 0) for i in range(3)]
     arrays = FolderTruth(content, tmp_path / "images", files, np.array([[WIDTH, HEIGHT]] * 3), unit=1.0)
     where = arrays.arrays(renderer, (HEIGHT, WIDTH)).where
-    assert where[2, :, 3:] == pytest.approx(np.array([[0.842, 0.406, 0.406], [0.442, 0.578, 0.928]]), abs=0.002)
+    assert where[2, :, 3:] == pytest.approx(np.array([[0.842, 0.406, 0.406, 1], [0.442, 0.578, 0.928, 0]]), abs=0.002)
 
 
 @pytest.mark.parametrize("form, unit", [("clevr", 1.0), ("bop", 0.01)])

@@ -54,17 +54,18 @@ class InferredScenes(NamedTuple):
 
 
 class Poses(NamedTuple):
-    """Places among the coordinates of a ``where``: of positions, and rotation, tilt, size and colour if any."""
+    """Places among the coordinates of a ``where``: of positions, and rotation, tilt, size, colour and metal if any."""
 
     places: list[int]
     turn: list[int]
     tilt: dict[str, int]
     size: list[int]
     color: list[int]
+    metal: list[int]
 
     @property
     def all(self) -> list[int]:
-        return [*self.places, *self.turn, *self.tilt.values(), *self.size, *self.color]
+        return [*self.places, *self.turn, *self.tilt.values(), *self.size, *self.color, *self.metal]
 
     def rotation(self, where: Tensor) -> Tensor | None:
         """(B, S) radians; with a tilt (B, S, 3), yaw, pitch and roll, each 0 that is not free; None without any."""
@@ -78,12 +79,11 @@ class Poses(NamedTuple):
 class Evaluation(nn.Module):
     """The metrics of one model on data with a truth. A module, so that its counters lie where the model does.
 
-    Counts, identities, positions and rotations (``SceneMetrics``), sizes and colours (``AttributeErrors``), and how
-    sure of them the model is (``Calibration``);
-    where batches hold boxes their average precision (``BoxPrecision``), every slot being a detection as sure as
-    q(n >= i); where they hold masks ``foreground_ari``, the mean over scenes. Where the truth tells no poses but boxes,
-    positions are image coordinates: of the inferred pose (``Renderer.project``) and of the box's centre. Where it tells
-    neither, counts alone are measured.
+    Counts, identities, positions and rotations (``SceneMetrics``), sizes, colours and metal (``AttributeErrors``), and
+    how sure of them the model is (``Calibration``); where batches hold boxes their average precision
+    (``BoxPrecision``), every slot being a detection as sure as q(n >= i); where they hold masks ``foreground_ari``, the
+    mean over scenes. Where the truth tells no poses but boxes, positions are image coordinates: of the inferred pose
+    (``Renderer.project``) and of the box's centre. Where it tells neither, counts alone are measured.
 
     Args:
         renderer: the model's. slots: N. data: what it is evaluated on.
@@ -102,7 +102,8 @@ class Evaluation(nn.Module):
         self.scenes = SceneMetrics(data.extent, periods, slots, max(1, data.largest_count))
         limit = self.scenes.position_tolerance * data.extent
         angles = {renderer.where.names[j]: renderer.where.coordinates[j].circular for j in self._inferred.all}
-        self.attributes = AttributeErrors(bool(self._inferred.size), bool(self._inferred.color), data.palette)
+        told = self._inferred
+        self.attributes = AttributeErrors(bool(told.size), bool(told.color), data.palette, bool(told.metal))
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
         self.boxes, self.ari = BoxPrecision(), MeanByCount(self.scenes.true_slots)
@@ -221,7 +222,7 @@ def _centers(batch: Batch, image_shape: tuple[int, ...]) -> Tensor:
 
 def _attributes(where: Tensor, poses: Poses) -> dict[str, Tensor]:
     """Of objects at poses (M, P)."""
-    return {"size": where[:, poses.size], "color": where[:, poses.color]}
+    return {"size": where[:, poses.size], "color": where[:, poses.color], "metal": where[:, poses.metal]}
 
 
 def poses(renderer: Renderer, data: SceneDataModule, names: Sequence[str]) -> Poses:
@@ -233,7 +234,7 @@ def poses(renderer: Renderer, data: SceneDataModule, names: Sequence[str]) -> Po
 
     angle = [c.name for c in renderer.where.coordinates if c.circular][:1] if _turn_is_known(renderer, data) else []
     tilt = {n: names.index(n) for n in TILT if n in renderer.where.names and n in given}
-    return Poses(places(POSITION), places(angle), tilt, places(("size",)), places(COLOR))
+    return Poses(places(POSITION), places(angle), tilt, places(("size",)), places(COLOR), places(("metal",)))
 
 
 def _symmetries(renderer: Renderer, data: SceneDataModule, turn: int | None) -> tuple[tuple[float, ...], ...]:
@@ -263,6 +264,7 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
         "size_error": bool(told.size),
         "color_error": bool(told.color),
         "color_accuracy": bool(told.color and data.palette),
+        **dict.fromkeys(("metal_error", "metal_accuracy"), bool(told.metal)),
         **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
         "foreground_ari": "masks" in data.extras,
     }

@@ -22,6 +22,7 @@ COLORS = {
 """The data set's own numbers. Blender took them for linear shares of the light, over 255."""
 PALETTE = {name: tuple(encoded(np.array(numbers) / 255).tolist()) for name, numbers in COLORS.items()}
 """RGB of those colours as images have it, sRGB."""
+MATERIALS = {"rubber": 0.0, "metal": 1.0}
 ATTRIBUTES = ("shape", "color", "size", "material")
 
 
@@ -35,10 +36,13 @@ def truth(source: Source) -> Truth:
     true_scenes = tuple(each(source.content, "scenes", _scene))
     places = {scene.masks.place for scene in true_scenes if isinstance(scene.masks, LabelImage)}
     named = frozenset(place.rpartition("/")[2] for place in places if place)
-    colors = {thing.attributes.get("color", "") for scene in true_scenes for thing in scene.objects}
+    colors, materials = (
+        {thing.attributes.get(name, "") for scene in true_scenes for thing in scene.objects}
+        for name in ("color", "material")
+    )
     return Truth(
         source.path, true_scenes, lambda path: path.name.endswith(".mask.png") or path.name in named,
-        palette=PALETTE if colors <= set(PALETTE) else {},
+        palette=PALETTE if colors <= set(PALETTE) else {}, materials=MATERIALS if materials <= set(MATERIALS) else {},
     )  # fmt: skip
 
 

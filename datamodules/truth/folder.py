@@ -19,8 +19,8 @@ from renderers.spaces import Categorical
 
 PLACED = ("x", "z", "yaw")
 """Coordinates of the renderer, y upwards, that a place in a file's world tells: x, -y and the turn."""
-RGB = ("red", "green", "blue")
-"""Those that an object's colour tells, where its name is one of the truth's palette."""
+RGB, METAL = ("red", "green", "blue"), "metal"
+"""Those that an object's colour and material tell, where their names are among the truth's."""
 
 
 class FolderTruth:
@@ -49,7 +49,7 @@ class FolderTruth:
         view_of: ViewOf = whole,
     ) -> None:
         self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
-        self.periods, self.palette = truth.periods, truth.palette
+        self.periods, self.palette, self._materials = truth.periods, truth.palette, truth.materials
         self.scenes = in_order(self.name, truth.scenes, folder, places)
         self.views = [view_of(path, (int(w), int(h))) for (path, _), (w, h) in zip(places, sizes)]
         self.most = max(scene.count for scene in self.scenes)
@@ -94,8 +94,15 @@ class FolderTruth:
         return own + self._looks(renderer.where.names)
 
     def _looks(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Those of the colours' coordinates that are told, where poses are, and that a renderer has."""
-        return tuple(name for name in RGB if name in names) if self.palette and self.coordinates else ()
+        """Those of the coordinates of looks that are told, where poses are, and that a renderer has."""
+        told = (*(RGB if self.palette else ()), *((METAL,) if self._materials else ()))
+        return tuple(name for name in told if name in names) if self.coordinates else ()
+
+    def _look(self, attributes: Mapping[str, str]) -> dict[str, float]:
+        """The coordinates that an object's attributes tell."""
+        look = dict(zip(RGB, self.palette.get(attributes.get("color", ""), ())))
+        metal = self._materials.get(attributes.get("material", ""))
+        return look if metal is None else {**look, METAL: metal}
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         n, most = len(self.scenes), max(1, self.most)
@@ -111,8 +118,7 @@ class FolderTruth:
         for number, (row, slot) in enumerate(self._each()):
             if self.has_identities:
                 what[row, slot] = numbers[str(self._identities[number])]
-            color = self.palette.get(self.objects[number].attributes.get("color", ""), ())
-            pose = {**given[number], **dict(zip(RGB, color))}
+            pose = {**given[number], **self._look(self.objects[number].attributes)}
             where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
             if boxes is not None:
                 boxes[row, slot] = self._box(row, np.array(self.objects[number].box, np.float32), shape)

@@ -104,6 +104,7 @@ class Truth(NamedTuple):
         periods: radians, the symmetry about the upward axis of identities of which it is told (2 pi: none; 0: whatever
             the turn, they look the same).
         palette: red, green and blue of the values of the attribute `color`, sRGB in [0, 1]; empty: not known.
+        materials: how much of a mirror objects are, in [0, 1], by the values of the attribute `material`; likewise.
     """
 
     path: Path
@@ -111,3 +112,4 @@ class Truth(NamedTuple):
     is_aside: Callable[[Path], bool] = lambda path: False
     periods: Mapping[str, float] = {}
     palette: Mapping[str, tuple[float, ...]] = {}
+    materials: Mapping[str, float] = {}

@@ -4,7 +4,7 @@ from renderers.mesh.camera import Camera
 from renderers.mesh.files import MeshFile, read_mesh
 from renderers.mesh.pinhole import Extrinsics, Intrinsics
 from renderers.mesh.renderer import MeshRenderer
-from renderers.mesh.scenery import Light, Shadow
+from renderers.mesh.scenery import Light, Mirror, Shadow
 from renderers.mesh.shapes import Mesh
 from renderers.mesh.table import Table
 
@@ -16,6 +16,7 @@ __all__ = [
     "Mesh",
     "MeshFile",
     "MeshRenderer",
+    "Mirror",
     "Shadow",
     "Table",
     "read_mesh",

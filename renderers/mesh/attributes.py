@@ -1,8 +1,8 @@
-"""Attributes of objects of a mesh scene: size, tilt and colour beside place and yaw, and what they do to a mesh.
+"""Attributes of objects of a mesh scene: size, tilt, colour and metal beside place and yaw, and what they do to a mesh.
 
 A whole pose has the columns ``UPRIGHT`` where no attribute is free, and then costs what it did without them;
 otherwise ``COLUMNS``. A point p of a mesh lies at ``foot + size R p``, R of ``renderers.rotations``, and shines with
-its own colour times ``red``, ``green`` and ``blue``.
+its own colour times ``red``, ``green`` and ``blue``, the share ``metal`` of it by what it mirrors (``Mirror``).
 """
 
 import math
@@ -16,7 +16,7 @@ from renderers.spaces import Coordinate
 Range = tuple[float, float]
 UPRIGHT = ("x", "y", "z", "yaw")
 TILT, COLOR = ("pitch", "roll"), ("red", "green", "blue")
-ATTRIBUTES = {"size": 1.0, "pitch": 0.0, "roll": 0.0, "red": 1.0, "green": 1.0, "blue": 1.0}
+ATTRIBUTES = {"size": 1.0, "pitch": 0.0, "roll": 0.0, "red": 1.0, "green": 1.0, "blue": 1.0, "metal": 0.0}
 """By name, what leaves an object as it is."""
 COLUMNS = (*UPRIGHT, *ATTRIBUTES)
 SMALLEST = 0.01
@@ -25,19 +25,25 @@ STEEPEST = math.pi / 2
 
 
 def coordinates(
-    size: Range | float, pitch: Range | float, roll: Range | float, color: Range | None, steps: dict[str, float]
+    size: Range | float,
+    pitch: Range | float,
+    roll: Range | float,
+    color: Range | None,
+    metal: Range | float,
+    steps: dict[str, float],
 ) -> tuple[list[Coordinate], dict[str, float]]:
     """The free coordinates among the attributes, and the values of those that are fixed.
 
     Args:
-        size, pitch, roll, color: as of ``MeshRenderer``. steps: of finite differences, by argument's name.
+        size, pitch, roll, color, metal: as of ``MeshRenderer``. steps: of finite differences, by argument's name.
     Errors:
-        ValueError for a size that is not positive, a tilt beyond a quarter turn, a colour outside [0, 1].
+        ValueError for a size that is not positive, a tilt beyond a quarter turn, a colour or metal outside [0, 1].
     """
     free: list[Coordinate] = []
     fixed: dict[str, float] = {}
     given = {"size": size, "pitch": pitch, "roll": roll} | dict.fromkeys(COLOR, 1.0 if color is None else color)
-    units = {"size": "times its own"} | dict.fromkeys(TILT, "radians") | dict.fromkeys(COLOR, "share")
+    given["metal"] = metal
+    units = {"size": "times its own"} | dict.fromkeys(TILT, "radians") | dict.fromkeys((*COLOR, "metal"), "share")
     for name, value in given.items():
         argument = "color" if name in COLOR else name
         _check(argument, value)
@@ -60,14 +66,16 @@ def _check(name: str, value: Range | float) -> None:
         )
     if name == "color" and not 0 <= low <= high <= 1:
         raise ValueError(f"color must be a range [low, high] within [0, 1], got {value}: [0.1, 0.9], or null to fix it")
+    if name == "metal" and not 0 <= low <= high <= 1:
+        raise ValueError(f"metal must lie within [0, 1], got {value}: 0 is matte, 1 mirrors all, [0, 1] frees it")
 
 
 def drawable(poses: Tensor) -> Tensor:
-    """Whole poses (..., P) with sizes and colours that can be drawn; finite differences may step beyond the support."""
+    """Whole poses (..., P) whose attributes can be drawn; finite differences may step beyond the support."""
     if poses.shape[-1] == len(UPRIGHT):
         return poses
-    place, size, tilt, color = poses[..., :4], poses[..., 4:5], poses[..., 5:7], poses[..., 7:]
-    return torch.cat([place, size.clamp_min(SMALLEST), tilt, color.clamp_min(0)], -1)
+    place, size, tilt, shares = poses[..., :4], poses[..., 4:5], poses[..., 5:7], poses[..., 7:]
+    return torch.cat([place, size.clamp_min(SMALLEST), tilt, shares.clamp_min(0)], -1)
 
 
 def sizes_of(poses: Tensor) -> Tensor | float:
@@ -77,7 +85,12 @@ def sizes_of(poses: Tensor) -> Tensor | float:
 
 def tints_of(poses: Tensor) -> Tensor:
     """Factors (M, 3) on the colours of objects of whole poses (M, P)."""
-    return poses[:, 7:] if poses.shape[1] > 4 else torch.ones_like(poses[:, :3])
+    return poses[:, 7:10] if poses.shape[1] > 4 else torch.ones_like(poses[:, :3])
+
+
+def metal_of(poses: Tensor) -> Tensor | None:
+    """Shares (M, 1, 1) that objects of whole poses (M, P) mirror; None: none of them can."""
+    return poses[:, 10:, None].clamp(max=1) if poses.shape[1] > 4 else None
 
 
 def turned(points: Tensor, poses: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from renderers.base import Renderer
 from renderers.compositing import Layer
-from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
+from renderers.mesh.attributes import turned
 from renderers.mesh.projection import FAR, LEAST_AREA, LOW, NEAR, Scenery
+from renderers.mesh.shading import shaded
 from renderers.spaces import Coordinate, What
 
 AT_ONCE = 64
@@ -23,7 +24,7 @@ class DenseMeshes(Renderer):
     """Draws what a MeshRenderer draws, with no kernels of its own, so that ``torch.export`` can follow.
 
     Args:
-        what, where, image_shape: the MeshRenderer's. full_pose: its poses (..., P) to whole ones (..., 4 or 10).
+        what, where, image_shape: the MeshRenderer's. full_pose: its poses (..., P) to whole ones (..., 4 or 11).
         scenery: meshes, camera, light and background.
     """
 
@@ -32,6 +33,10 @@ class DenseMeshes(Renderer):
     paint: Tensor
     closed: Tensor
     samples: Tensor
+    eye: Tensor
+    light: Tensor
+    ambient: Tensor
+    diffuse: Tensor
 
     def __init__(
         self,
@@ -71,11 +76,11 @@ class DenseMeshes(Renderer):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         s, pose = self._scenery, self._full_pose(where)
         screen, nearness = self._projected(what, pose)
-        outside, light = self._lit(what, pose)
+        outside, light = shaded(self.planes[what], pose, self, s)
         edges, area = _barycentric(screen)
         drawn = (nearness > 0).all(2) & (area.abs() >= float(LEAST_AREA)) & (outside | ~self.closed[what, None])
         drawn = drawn & (pose.abs().sum(1) <= FAR).unsqueeze(1)
-        paint = self.paint[what] * (light * nearness.unsqueeze(-1))
+        paint = self.paint[what] * (light.unsqueeze(2) * nearness.unsqueeze(-1))
         best = torch.zeros_like(nearness[:, :1, 0]) * self.samples[0]
         color = torch.zeros_like(best).unsqueeze(1).repeat(1, 3, 1)
         for start in range(0, self.corners.shape[1], AT_ONCE):
@@ -113,30 +118,11 @@ class DenseMeshes(Renderer):
         if lean is not None:
             foot = placed + pose[:, None, None, :3]
             placed = foot - foot[..., 1:2] * lean[:, None, None] - pose[:, None, None, :3]
-        seen = (placed + (pose[:, :3] - self.get_buffer("eye"))[:, None, None]) @ self.get_buffer("rotation").T
+        seen = (placed + (pose[:, :3] - self.eye)[:, None, None]) @ self.get_buffer("rotation").T
         right, up, depth = seen.unbind(-1)
         inverse = 1 / torch.where(depth >= NEAR, depth, 1.0)
         across, down = s.width / 2 + float(s.focal) * right * inverse, s.height / 2 - float(s.focal) * up * inverse
         return torch.stack([across, down], -1), torch.where(depth >= NEAR, inverse, -1.0)
-
-    def _lit(self, what: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether the eye is outside of each face (M, F), and the shares (M, F, 1, 3) of its colour that it shows."""
-        planes = self.planes[what]
-        eye = self.get_buffer("eye") - pose[:, :3]
-        light, strength = lit_from(self.get_buffer("light"), pose, self._scenery)
-        outside = (planes[..., :3] * turned_back(eye, pose).unsqueeze(1)).sum(-1) > sizes_of(pose) * planes[..., 3]
-        facing = (planes[..., :3] * turned_back(light, pose).unsqueeze(1)).sum(-1)
-        towards = strength.unsqueeze(1) * torch.where(outside, facing, -facing).clamp_min(0)
-        light = self.get_buffer("ambient") + self.get_buffer("diffuse") * towards[..., None, None]
-        light = light if self._scenery.gamma == 1 else light ** float(self._scenery.gamma)
-        return outside, light * tints_of(pose)[:, None, None]
-
-
-def lit_from(light: Tensor, pose: Tensor, s: Scenery) -> tuple[Tensor, Tensor]:
-    """Unit vectors (M, 3) from objects' feet to the light of direction (3,), and how strong it is there (M,)."""
-    towards = light - float(s.near) * pose[:, :3]
-    length = towards.norm(dim=1) if s.near > 0 else torch.ones_like(towards[:, 0])
-    return towards / length.unsqueeze(1), length**-2
 
 
 def leaning(lean: Tensor, pose: Tensor, s: Scenery) -> Tensor:

@@ -24,7 +24,7 @@ LEANS = math.cos(math.radians(5))
 def rigid_frames(
     meshes: Sequence[Mesh], camera: Camera, unit: str, what: Tensor, pose: Tensor, frame: tuple[Tensor, Tensor] | None
 ) -> Frames:
-    """Frames (...) of objects of identities ``what`` (...) at whole poses (..., 4 or 10), float64.
+    """Frames (...) of objects of identities ``what`` (...) at whole poses (..., 4 or 11), float64.
 
     World: that of the camera's extrinsics, or else the renderer's. A model's own frame is its file's where it keeps its
     scale and origin, and else has its origin at the foot, z up.

@@ -20,8 +20,9 @@ Float = NDArray[np.float32]
 Int = NDArray[np.int32]
 
 # of float32, so that nothing is promoted to float64
-ZERO, HALF, ONE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 1e9, NEAR, FAR], np.float32)
+ZERO, HALF, ONE, TWO, THREE, HUGE, NEAREST, FARTHEST = np.array([0, 0.5, 1, 2, 3, 1e9, NEAR, FAR], np.float32)
 LEAST_AREA, LOW = np.float32(1e-12), np.float32(0.2)
+FADE = np.float32(0.5)  # the sine of how far below the horizon a mirrored ground begins to fade into the sky
 
 # fastmath without its promise that no number is NaN or infinite: poses and gradients may be.
 FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "cache": True}
@@ -53,7 +54,7 @@ class Scenery(NamedTuple):
     ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
     towards the light, ``ambient`` and ``diffuse`` (3,) its RGB shares, ``background`` (3, height * width) in samples.
     ``near`` is 1 / the light's distance from the origin, 0 for a distant one; a face shines with its colour times its
-    light to the power ``gamma``, at most 1.
+    light to the power ``gamma``, at most 1. ``mirror`` (4,) is ground, sky, highlight and sharpness of a ``Mirror``.
     Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
     each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
     ``views`` (B, 21 + 2 K) are rotation, eye, light, ambient, diffuse and ``leans`` of each of B scenes, ``tables``
@@ -83,6 +84,7 @@ class Scenery(NamedTuple):
     table: NDArray[np.bool_]
     near: np.float32
     gamma: np.float32
+    mirror: Float
     views: Float = np.empty((0, 21), np.float32)
     tables: NDArray[np.bool_] = np.empty((0, 0), np.bool_)
 
@@ -183,6 +185,39 @@ def lean(s: Any, pose: Any, k: int) -> Any:
 def face_light(s: Any, c: int, lit: Any) -> Any:
     """What a face shines with of its colour's channel c, ``lit`` from the light's side."""
     light = s.ambient[c] + s.diffuse[c] * lit
+    return light if s.gamma == ONE else light**s.gamma
+
+
+@inner
+def metal(pose: Any) -> Any:
+    """The share of an object's light that it mirrors."""
+    return ZERO if pose.shape[0] == 4 else min(ONE, pose[10])
+
+
+@inner
+def _dot(a: Any, b: Any) -> Any:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@inner
+def mirrored(s: Any, normal: Any, sight: Any, light: Any, up: Any, strength: Any) -> Any:
+    """What a mirror of that normal shows: how much of what shines from everywhere, and from the light's side.
+
+    ``sight`` is the direction towards the eye, ``light`` that towards the light, which is so strong; unit vectors all.
+    """
+    twice = TWO * _dot(normal, sight)
+    height, nearness = twice * _dot(normal, up) - _dot(sight, up), twice * _dot(normal, light) - _dot(sight, light)
+    rise = min(ONE, max(ZERO, (height + FADE) / FADE))
+    sky = rise * rise * (THREE - TWO * rise)
+    ground = s.mirror[0] * (ONE - sky)
+    lamp = ground * max(ZERO, _dot(up, light)) + s.mirror[2] * np.exp(s.mirror[3] * (nearness - ONE))
+    return ground + s.mirror[1] * sky, strength * lamp
+
+
+@inner
+def metal_light(s: Any, c: int, share: Any, lit: Any, glow: Any, lamp: Any) -> Any:
+    """As ``face_light``, of a face that mirrors a share, in which ``glow`` and ``lamp`` are seen (``mirrored``)."""
+    light = s.ambient[c] * (ONE + share * (glow - ONE)) + s.diffuse[c] * (lit + share * (lamp - lit))
     return light if s.gamma == ONE else light**s.gamma
 
 

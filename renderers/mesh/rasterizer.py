@@ -34,6 +34,9 @@ from renderers.mesh.projection import (
     inlined,
     inner,
     lean,
+    metal,
+    metal_light,
+    mirrored,
     outer,
     project,
     project_shadow,
@@ -131,6 +134,8 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
     x, y, z = s.eye[0] - pose[0], s.eye[1] - pose[1], s.eye[2] - pose[2]
     x, y, z = a0 * x + c0 * z + b0 * y, a1 * x + c1 * z + b1 * y, a2 * x + c2 * z + b2 * y
     red, green, blue = tint(pose)
+    share, away = metal(pose), ONE / max(LEAST_AREA, np.sqrt(x * x + y * y + z * z))
+    sight, light, up = (away * x, away * y, away * z), (lx, ly, lz), (b0, b1, b2)
     flat, closed = s.flat[identity], s.closed[identity]
     for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         nx, ny, nz = s.planes[0, face], s.planes[1, face], s.planes[2, face]
@@ -139,7 +144,15 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
             continue
         facing = nx * lx + ny * ly + nz * lz
         lit = strength * max(ZERO, facing if outside else -facing)
-        shade = red * face_light(s, 0, lit), green * face_light(s, 1, lit), blue * face_light(s, 2, lit)
+        if share == 0:
+            shade = red * face_light(s, 0, lit), green * face_light(s, 1, lit), blue * face_light(s, 2, lit)
+        else:
+            glow, lamp = mirrored(s, (nx, ny, nz), sight, light, up, strength)
+            shade = (
+                red * metal_light(s, 0, share, lit, glow, lamp),
+                green * metal_light(s, 1, share, lit, glow, lamp),
+                blue * metal_light(s, 2, share, lit, glow, lamp),
+            )
         i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, k, s.colors[face], flat, shade, buffer, window, box)
 
@@ -218,7 +231,7 @@ def scenery_of(s: Any, b: int) -> Any:
         s.vertices, s.faces, s.planes, s.colors, s.vertex_start, s.face_start, s.flat, s.closed,
         v[:9].copy().reshape(3, 3), v[9:12].copy(), s.focal, v[12:15].copy(), v[15:18].copy(), v[18:21].copy(),
         s.background, s.height, s.width, s.supersample, v[21:].copy().reshape(-1, 2), s.darkening,
-        s.tables[b] if s.tables.shape[0] else s.table, s.near, s.gamma, s.views, s.tables,
+        s.tables[b] if s.tables.shape[0] else s.table, s.near, s.gamma, s.mirror, s.views, s.tables,
     )  # fmt: skip
 
 

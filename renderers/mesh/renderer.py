@@ -43,7 +43,7 @@ class MeshRenderer(Renderer):
     """Draws triangle meshes, one for each identity, with a z-buffer, without gradients of its own.
 
     ``what`` is the identity, ``where`` the free ones of x, y, z (world units; the object's foot, or a kept mesh's own
-    origin), yaw (radians) and the attributes size, pitch, roll (radians), red, green and blue.
+    origin), yaw (radians) and the attributes size, pitch, roll (radians), red, green, blue and metal.
 
     Args:
         identities: names of what is drawn: built-in shapes (cube, sphere, cylinder, cone, drum, plate, cup, pan,
@@ -64,9 +64,11 @@ class MeshRenderer(Renderer):
         color: a pair within [0, 1] frees red, green and blue over it: what the object reflects of each, as images have
             it (sRGB), times the mesh's own colours. Built-in shapes that ``colors`` does not name are then white
             themselves, so that it is their colour. Null: identities keep their own.
+        metal: how much of a mirror objects are: the share of what they shine with that ``light.mirror`` says, in their
+            colour, in the place of ``light``'s ambient and diffuse. A pair within [0, 1] frees it, a number fixes it.
         position_step, yaw_step: central finite-difference steps, world units and radians, the latter of tilt, too. An
             image with hard edges is piecewise constant: take about half a pixel to a pixel.
-        size_step, color_step: likewise.
+        size_step, color_step, metal_step: likewise.
         supersample: samples a pixel in each direction; 1 leaves hard edges.
         backend: what draws: ``embedded``, our own rasteriser (numba on the CPU, Triton on CUDA), or ``pytorch3d``,
             where that is installed.
@@ -105,10 +107,12 @@ class MeshRenderer(Renderer):
         pitch: Range | float = 0.0,
         roll: Range | float = 0.0,
         color: Range | None = None,
+        metal: Range | float = 0.0,
         position_step: float = 0.06,
         yaw_step: float = 0.08,
         size_step: float = 0.1,
         color_step: float = 0.05,
+        metal_step: float = 0.1,
         supersample: int = 1,
         backend: str = "embedded",
         shared: Sequence[str] = (),
@@ -150,8 +154,8 @@ class MeshRenderer(Renderer):
             free.append(Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods))
         else:
             self._fixed["yaw"] = float(yaw)
-        steps = {"size": size_step, "pitch": yaw_step, "roll": yaw_step, "color": color_step}
-        attributes, fixed = coordinates(size, pitch, roll, color, steps)
+        steps = {"size": size_step, "pitch": yaw_step, "roll": yaw_step, "color": color_step, "metal": metal_step}
+        attributes, fixed = coordinates(size, pitch, roll, color, metal, steps)
         free, self._fixed = free + attributes, self._fixed | fixed
         self._columns = COLUMNS if attributes or fixed != {name: ATTRIBUTES[name] for name in fixed} else UPRIGHT
         if not free:
@@ -339,7 +343,7 @@ class MeshRenderer(Renderer):
         return None if self._views is None else self._views.frame(self.scene_of(where))
 
     def full_pose(self, where: Tensor) -> Tensor:
-        """Free coordinates (..., P) to all of x, y, z, yaw (..., 4), and with attributes to ``COLUMNS`` (..., 10)."""
+        """Free coordinates (..., P) to all of x, y, z, yaw (..., 4), and with attributes to ``COLUMNS`` (..., 11)."""
         columns = []
         for name in self._columns:
             if name in self._fixed:
@@ -369,7 +373,7 @@ class MeshRenderer(Renderer):
         return ground if ground.dim() == 4 else ground.unsqueeze(0)
 
     def _objects(self, what: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Identities (...,), int64, and whole poses (..., 4 or 10), float32, for the backend."""
+        """Identities (...,), int64, and whole poses (..., 4 or 11), float32, for the backend."""
         self.where.check(where)
         if what.shape != where.shape[:-1]:
             raise ValueError(

@@ -1,7 +1,7 @@
 """What stands still in a mesh scene: light, table, background, and the meshes packed for the kernels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,40 @@ class Shadow:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """What metal mirrors: ground, sky and the light, by the mirrored direction of sight alone.
+
+    That is an environment map (Blinn and Newell 1976), looked up by direction. Objects do not mirror one another. The
+    sight is that of the object's foot: a face mirrors by its normal, wherever on the object it is, which from a few
+    units away is a few degrees off. The highlight is nearly Phong's (1975) power of the cosine, without its cut.
+
+    Attributes:
+        ground: share of the light that falls on level ground that the ground sends back, in [0, 1]. It is seen from 30
+            degrees below the horizon on, and fades up to there.
+        sky: how bright all above the horizon is, as a factor on what shines from everywhere.
+        highlight: how bright the light itself is, as a factor on what shines from its side.
+        sharpness: of the highlight, which falls as ``exp(sharpness (cos - 1))``: 16 to 1 / e at 20 degrees.
+    """
+
+    ground: float = 0.65
+    sky: float = 0.9
+    highlight: float = 2.0
+    sharpness: float = 16.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ground <= 1:
+            raise ValueError(f"mirror ground must lie between 0 and 1, got {self.ground}: 1 sends all light back")
+        for name in ("sky", "highlight"):
+            if not 0 <= (value := getattr(self, name)) < np.inf:
+                raise ValueError(f"mirror {name} must not be negative, and be finite, got {value}: 0 is black")
+        if not 0 < self.sharpness < np.inf:
+            raise ValueError(
+                f"mirror sharpness must be positive and finite, got {self.sharpness}: 16 is a lamp's, higher is a "
+                "smaller highlight"
+            )
+
+
+@dataclass(frozen=True)
 class Light:
     """A distant light. A face shines with ``ambient + diffuse color max(0, cos)`` times its colour.
 
@@ -58,6 +92,7 @@ class Light:
             share falls with the square of the distance. Null: the light is distant.
         linear: whether the shares are of light, which adds up in linear numbers, and images have them as sRGB, as
             cameras' and path tracers' do; then a face that gets a fifth of the light shines half as bright.
+        mirror: what metal objects (``MeshRenderer(metal=...)``) mirror.
     """
 
     direction: tuple[float, float, float] = (0.5, 0.8, 0.35)
@@ -68,6 +103,7 @@ class Light:
     shadow: Shadow | None = None
     distance: float | None = None
     linear: bool = False
+    mirror: Mirror = Mirror()
 
     def __post_init__(self) -> None:
         if not 1e-6 < np.linalg.norm(self.direction) < np.inf:
@@ -178,6 +214,7 @@ def pack(
         ambient=np.float32(light.ambient) * np.asarray(light.ambient_color, np.float32),
         diffuse=np.float32(light.directed) * np.asarray(light.color, np.float32),
         table=_ground(camera, table, height, width)[1].ravel(),
+        mirror=np.array(astuple(light.mirror), np.float32),
         background=background.reshape(3, -1),
         height=height,
         width=width,

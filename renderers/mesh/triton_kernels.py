@@ -6,15 +6,25 @@ written, and differences (draw, composite, contract, forget) need no memory for 
 
 A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
 the order (pixel, sample). Meshes, camera and light come as in ``projection.Scenery``; ``camera`` is one array of
-rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma and ``LEANS`` times lean (2).
-Poses have ``POSE`` numbers: 4, or with the objects' attributes 10, as in ``projection``.
+rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma, mirror (4) and ``LEANS``
+times lean (2). Poses have ``POSE`` numbers: 4, or with the objects' attributes 11, as in ``projection``.
 """
 
 import triton
 import triton.language as tl
 
 from renderers import pixel_loss
-from renderers.mesh.triton_projection import LOW, corners, is_real, nearness_of, side, span, touches, turned_back
+from renderers.mesh.triton_projection import (
+    FADE,
+    LOW,
+    corners,
+    is_real,
+    nearness_of,
+    side,
+    span,
+    touches,
+    turned_back,
+)
 
 LINEAR, SQUARED = tl.constexpr(pixel_loss.LINEAR), tl.constexpr(pixel_loss.SQUARED)
 STUDENT_T, MIXTURE = tl.constexpr(pixel_loss.STUDENT_T), tl.constexpr(pixel_loss.MIXTURE)
@@ -65,8 +75,8 @@ def _shadow(
         for k in range(LEANS):
             near = tl.load(camera + 23) / tl.load(camera + 13)
             up = tl.maximum(1.0 - near * tl.load(pose + 1), LOW)
-            lean_x = (tl.load(camera + 25 + 2 * k) - near * tl.load(pose)) / up
-            lean_z = (tl.load(camera + 26 + 2 * k) - near * tl.load(pose + 2)) / up
+            lean_x = (tl.load(camera + 29 + 2 * k) - near * tl.load(pose)) / up
+            lean_z = (tl.load(camera + 30 + 2 * k) - near * tl.load(pose + 2)) / up
             covered = tl.zeros((COUNT,), tl.float32)
             for first in range(start, stop, FACES):
                 face = first + tl.arange(0, FACES)
@@ -93,9 +103,27 @@ def _mix(paint, shown, a, b, c, light, nearness):
 
 
 @triton.jit
-def _shade(camera, c, lit):
-    """What faces shine with of their colour's channel c, ``lit`` from the light's side."""
-    light, gamma = tl.load(camera + 16 + c) + tl.load(camera + 19 + c) * lit, tl.load(camera + 24)
+def _mirrored(camera, nx, ny, nz, sx, sy, sz, lx, ly, lz, ux, uy, uz):
+    """What mirrors show: how much of what shines from everywhere, and of a light as strong as that from its side.
+
+    ``n`` is their normal, ``s`` the direction towards the eye, ``l`` towards the light, ``u`` upwards: unit vectors.
+    """
+    twice = 2 * (nx * sx + ny * sy + nz * sz)
+    height = twice * (nx * ux + ny * uy + nz * uz) - (sx * ux + sy * uy + sz * uz)
+    nearness = twice * (nx * lx + ny * ly + nz * lz) - (sx * lx + sy * ly + sz * lz)
+    rise = tl.minimum(tl.maximum((height + FADE) / FADE, 0.0), 1.0)
+    sky = rise * rise * (3 - 2 * rise)
+    ground = tl.load(camera + 25) * (1 - sky)
+    glow = ground + tl.load(camera + 26) * sky
+    lamp = tl.load(camera + 27) * tl.exp(tl.load(camera + 28) * (nearness - 1))
+    return glow, ground * tl.maximum(lx * ux + ly * uy + lz * uz, 0.0) + lamp
+
+
+@triton.jit
+def _shade(camera, c, glow, lit):
+    """What faces shine with of their colour's channel c, ``lit`` from the light's side, ``glow`` from everywhere."""
+    ambient, gamma = tl.load(camera + 16 + c), tl.load(camera + 24)
+    light = tl.where(glow == 1.0, ambient, ambient * glow) + tl.load(camera + 19 + c) * lit
     return tl.where(gamma == 1.0, light, tl.exp(tl.log(tl.maximum(light, 1e-12)) * gamma))
 
 
@@ -162,9 +190,21 @@ def _draw(
         facing = nx * lx + ny * ly + nz * lz
         facing = tl.where(outside, facing, -facing)
         lit = tl.maximum(facing, 0.0) / (distance * distance * distance)
-        red = _shade(camera, 0, lit)
-        green = _shade(camera, 1, lit)
-        blue = _shade(camera, 2, lit)
+        glow = tl.full((COUNT,), 1.0, tl.float32)
+        if POSE > 4:
+            metal = tl.minimum(tl.load(pose + 10), 1.0)
+            if metal > 0:
+                ux, uy, uz = turned_back(pose, 0.0, 1.0, 0.0, POSE)
+                away = tl.sqrt(eye_x * eye_x + eye_y * eye_y + eye_z * eye_z)
+                shown_glow, lamp = _mirrored(
+                    camera, nx, ny, nz, eye_x / away, eye_y / away, eye_z / away,
+                    lx / distance, ly / distance, lz / distance, ux, uy, uz,
+                )  # fmt: skip
+                glow = 1 + metal * (shown_glow - 1)
+                lit += metal * (lamp / (distance * distance) - lit)
+        red = _shade(camera, 0, glow, lit)
+        green = _shade(camera, 1, glow, lit)
+        blue = _shade(camera, 2, glow, lit)
         if POSE > 4:
             red, green, blue = red * tl.load(pose + 7), green * tl.load(pose + 8), blue * tl.load(pose + 9)
         ax, ay, aw, bx, by, bw, cx, cy, cw = corners(

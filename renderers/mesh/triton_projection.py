@@ -9,7 +9,7 @@ import triton.language as tl
 
 NEAR = tl.constexpr(0.05)
 FAR = tl.constexpr(1e6)
-LEAST_AREA, LOW = tl.constexpr(1e-12), tl.constexpr(0.2)
+LEAST_AREA, LOW, FADE = tl.constexpr(1e-12), tl.constexpr(0.2), tl.constexpr(0.5)
 
 
 @triton.jit

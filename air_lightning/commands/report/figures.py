@@ -32,6 +32,8 @@ FIGURES = {
     "size_error": Figure("Size error, median", "share of the true size", False, "over matched objects"),
     "color_accuracy": Figure("Colour accuracy", "share", True, "the nearest of the true palette, matched objects"),
     "color_error": Figure("Colour error, median", "share", False, "mean of the channels, over matched objects"),
+    "metal_accuracy": Figure("Metal accuracy", "share", True, "on the true side of one half, matched objects"),
+    "metal_error": Figure("Metal error, median", "share", False, "over matched objects"),
     "camera_azimuth_error": Figure("Camera's azimuth, error", "degrees", False, "the median over scenes"),
     "camera_elevation_error": Figure("Camera's elevation, error", "degrees", False, "likewise"),
     "camera_distance_error": Figure("Camera's distance, error", "share of the true one", False, "likewise"),
@@ -95,7 +97,11 @@ VALIDATION = (
     ),
     Plan("Position error", "renderer's units", {"val/position_error": "median", "val/position_error_mean": "mean"}),
     Plan("Rotation error", "degrees", {"val/rotation_error": "median"}),
-    Plan("Size and colour errors", "share", {"val/size_error": "size", "val/color_error": "colour"}),
+    Plan(
+        "Size, colour and metal errors", "share", {
+            "val/size_error": "size", "val/color_error": "colour", "val/metal_error": "metal",
+        },
+    ),
     Plan("Objects in a scene", "mean", {"val/expected_count": "expected", "val/true_count": "true"}),
     Plan(
         "Precision and recall", "share of objects", {

@@ -52,7 +52,7 @@ class Backend(ABC):
     """Draws the meshes of one ``Scenery``. SH and SW are its height and width in samples, H and W those in pixels.
 
     ``identities`` are int64, ``poses`` float32, on the device of the result: x, y, z (world units, of the object's
-    foot) and yaw (radians), P = 4, or these and the attributes, ``renderers.mesh.attributes.COLUMNS``, P = 10. Neither
+    foot) and yaw (radians), P = 4, or these and the attributes, ``renderers.mesh.attributes.COLUMNS``, P = 11. Neither
     needs a gradient. An object whose pose is not finite is not drawn.
 
     Args:

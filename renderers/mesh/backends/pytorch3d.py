@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from renderers.compositing import Layer, compose, downsample, each
-from renderers.mesh.attributes import sizes_of, tints_of, turned, turned_back
+from renderers.mesh.attributes import turned
 from renderers.mesh.backends.base import Backend, Holdings, to_device
-from renderers.mesh.dense import leaning, lit_from
+from renderers.mesh.dense import leaning
 from renderers.mesh.projection import FAR, NEAR, Scenery
+from renderers.mesh.shading import shaded
 from renderers.pixel_loss import Normal, PixelLoss
 
 # Samples and faces in work at once. A step of 64 small scenes takes a few rounds, each with enough to do for a GPU's
@@ -232,7 +233,7 @@ class _Visible(NamedTuple):
 def _visible(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor) -> _Visible:
     vertices = _project(s, stock, identities, poses)
     places, drawn = _owned(stock.face_start, identities, int(np.diff(s.face_start).max()))
-    outside, shade = _light(s, stock, places, poses)
+    outside, shade = shaded(stock.planes[places], poses, stock, s)
     faces = stock.faces[places]
     near = vertices[..., 2].gather(1, faces.flatten(1)).view(faces.shape) < NEAR
     drawn &= (outside | ~stock.closed[identities].unsqueeze(1)) & ~near.any(-1)
@@ -278,20 +279,6 @@ def _project(s: Scenery, stock: _Stock, identities: Tensor, poses: Tensor, lean:
     across, up, depth = (placed @ stock.rotation.T + (poses[:, None, :3] - stock.eye) @ stock.rotation.T).unbind(-1)
     scale = 2 * float(s.focal) / min(s.height, s.width) / torch.where(depth < NEAR, 1, depth)
     return torch.stack([-across * scale, up * scale, depth], -1)
-
-
-def _light(s: Scenery, stock: _Stock, places: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether the camera is on the outer side of each face (M, F), and how brightly the seen side shines (M, F, 3)."""
-    planes = stock.planes[places]
-    normal, offset = planes[..., :3], planes[..., 3]
-    light, strength = lit_from(stock.light, poses, s)
-    eye, light = turned_back(stock.eye - poses[:, :3], poses), turned_back(light, poses)
-    outside = (normal * eye.unsqueeze(1)).sum(-1) > sizes_of(poses) * offset
-    facing = (normal * light.unsqueeze(1)).sum(-1)
-    lit = (strength.unsqueeze(1) * torch.where(outside, facing, -facing).clamp(min=0)).unsqueeze(-1)
-    shade = stock.ambient + stock.diffuse * lit
-    shade = shade if s.gamma == 1 else shade ** float(s.gamma)
-    return outside, shade * tints_of(poses).unsqueeze(1)
 
 
 def _channels(layers: Layer) -> Tensor:
