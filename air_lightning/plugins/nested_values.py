@@ -9,8 +9,8 @@ from jsonargparse import Namespace, _typehints
 def keep_nested_values() -> None:
     """Have jsonargparse keep null, alone or within lists and mappings, where it hands a value on.
 
-    Of ``--model.renderer.light.shadow null`` it reads the value, and gives ``--light.shadow=VALUE`` to the renderer's own
-    parser, with the value as Python shows it: null has become the text ``None``. Calling this again changes nothing.
+    Of ``--model.renderer.light.shadow null`` it reads the value, and gives ``--light.shadow=VALUE`` to the renderer's
+    own parser, with the value as Python shows it: null became the text ``None``. Calling this again changes nothing.
     """
     if _typehints.subclass_spec_as_namespace is not _as_namespace:
         _typehints.subclass_spec_as_namespace = _as_namespace
