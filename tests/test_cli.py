@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 import toy
+import yaml
 from cli_for_tests import config, names, refused
 from cli_for_tests import run as run
 
@@ -18,6 +19,19 @@ from air_lightning.cli import by_count, main
 from air_lightning.cli.arguments import with_run_config
 from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
 from air_lightning.runs import RunError
+
+MAY_BE_NULL = {
+    "color": [0.2, 1.0],
+    "yaw": 0.5,
+    "scene": {"camera_azimuth": [-0.3, 0.3]},
+    "units": "cm",
+    "light.diffuse": 0.3,
+    "light.distance": 6.0,
+    "light.shadow": {"strength": 0.5, "softness": 10.0, "samples": 4},
+    "camera.intrinsics": {"fx": 60.0, "fy": 60.0, "cx": 32.0, "cy": 32.0, "image_size": [64, 64]},
+    "camera.extrinsics": {"rotation": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], "translation": [0.0, 0.0, 4.0]},
+}
+"""Of a renderer's arguments those that may be null, alone and within others, each with a value."""
 
 # ---- fit: wrong arguments
 
@@ -177,6 +191,51 @@ def test_config_of_the_run_comes_first_so_that_arguments_win(tmp_path):
     with pytest.raises(RunError, match="does not exist"):
         with_run_config(["test", "--run_dir", "nowhere"])
     assert with_run_config(["test", "--run_dir"]) == ["test", "--run_dir"]  # for the parser to refuse
+
+
+@pytest.mark.parametrize("start", ["fit --config", "test --run_dir"])
+@pytest.mark.parametrize("by", ["options", "another config"])
+def test_null_takes_back_what_a_config_says(tmp_path, capsys, start, by):
+    """What a renderer's arguments are is shown before it is made, and so need not go together."""
+    for name, arguments in (("config", MAY_BE_NULL), ("nulls", dict.fromkeys(MAY_BE_NULL))):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"model": {"renderer": mesh_renderer(arguments)}}))
+    options = [word for name in MAY_BE_NULL for word in (f"--model.renderer.{name}", "null")]
+    given = [*start.split(), str(tmp_path / "config.yaml" if "--config" in start else tmp_path)]
+    before = shown_renderer(capsys, *given)
+    after = shown_renderer(
+        capsys, *given, *(options if by == "options" else ["--config", str(tmp_path / "nulls.yaml")])
+    )
+    for name, value in MAY_BE_NULL.items():
+        outer, _, inner = name.rpartition(".")
+        was, now = (arguments[outer] if outer else arguments for arguments in (before, after))
+        assert (name, was[inner], now[inner]) == (name, value | was[inner] if isinstance(value, dict) else value, None)
+
+
+def test_a_dataclass_is_given_by_its_arguments_or_null(capsys):
+    """Python's own word for null is none of either."""
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--model.renderer", "MeshRenderer", "--model.renderer.light.shadow", "None"])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.startswith("error: model.renderer.light.shadow: ") and error.count("\n") == 1
+    assert "Shadow is given by its arguments, any of strength, softness, samples; where it may be null" in error
+
+
+def mesh_renderer(arguments):
+    """A config's, from arguments by dotted names."""
+    init_args = {}
+    for name, value in arguments.items():
+        outer, _, inner = name.rpartition(".")
+        (init_args.setdefault(outer, {}) if outer else init_args)[inner] = value
+    return {"class_path": "renderers.MeshRenderer", "init_args": init_args}
+
+
+def shown_renderer(capsys, *argv):
+    """The arguments of the renderer, as `--print_config` shows them."""
+    with pytest.raises(SystemExit) as stop:
+        main([*argv, "--print_config"])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 0, err
+    return yaml.safe_load(out)["model"]["renderer"]["init_args"]
 
 
 def test_an_unknown_command_is_told_all_there_are(capsys):

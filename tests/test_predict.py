@@ -101,12 +101,19 @@ def test_refinement_is_used_where_the_model_has_it(tmp_path: Path) -> None:
 
 
 def test_options_of_what_a_run_has_and_may_be_without(tmp_path: Path) -> None:
-    """A shadow is null or some numbers, of which one is another now."""
+    """A shadow is null or some numbers, of which one is another now, or none is there any more."""
     shadow = {"strength": 0.4, "softness": 15.0, "samples": 3}
     arguments = {**MESHES["init_args"], "light": {"shadow": shadow}}
     run = write_run(tmp_path / "shadow", {**MESHES, "init_args": arguments})
-    renderer = load_module(run, options=["--model.renderer.light.shadow.strength", "0.5"]).renderer
-    assert renderer.light.shadow == Shadow(0.5, 15.0, 3)
+    for name, value, expected in (
+        (".strength", "0.5", Shadow(0.5, 15.0, 3)),
+        ("", '{"strength": 0.5}', Shadow(0.5, 15.0, 3)),
+        ("", "null", None),
+    ):
+        options = [f"--model.renderer.light.shadow{name}", value]
+        assert load_module(run, options=options).renderer.light.shadow == expected
+    with pytest.raises(ValueError, match="light.shadow"):
+        load_module(run, options=["--model.renderer.light.shadow", "None"])
 
 
 def test_a_model_whose_answer_is_not_finite(discs: Path) -> None:

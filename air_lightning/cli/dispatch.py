@@ -11,12 +11,14 @@ from air_lightning.cli.exit_status import exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
 from air_lightning.plugins.names import unknown_name
+from air_lightning.plugins.nested_values import keep_nested_values
 
 
 def run(args: Sequence[str] | None = None) -> None:
     """As `air_lightning.cli.main`."""
     ignore_warnings()
     enable_short_names()
+    keep_nested_values()
     take_old_arguments()
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:

@@ -1,5 +1,6 @@
 """Short names of installed plug-ins, wherever jsonargparse takes a class name."""
 
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from jsonargparse import _typehints
@@ -42,8 +43,11 @@ def _resolve(cls: Any, name: str) -> str:
 
 
 def _unknown_class(classes: tuple[Any, ...], name: str) -> str:
-    known = sorted({other for one in classes for other in _names(one)})
     wanted = " or ".join(one.__name__ for one in classes)
+    if len(classes) == 1 and is_dataclass(classes[0]):
+        names = ", ".join(field.name for field in fields(classes[0]) if field.init)
+        return f"{wanted} is given by its arguments, any of {names}; where it may be null, `null` is none. Got {name!r}"
+    known = sorted({other for one in classes for other in _names(one)})
     return f"{unknown_name(wanted, name, known)}; a class_path (package.module.Class) works too"
 
 

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from air_lightning import runs
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
+from air_lightning.plugins.nested_values import keep_nested_values
 from air_lightning.runs import RunError
 from air_lightning.runs.hub import is_shared, shared_run
 
@@ -124,6 +125,7 @@ def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[Argument
         if not options:
             return parser, parser.parse_object({"model": arguments})
         # as a file and what wins over it: options do not go into a namespace's dataclass that may be null
+        keep_nested_values()
         parser.add_argument("--config", action="config")
         return parser, parser.parse_args(["--config", yaml.safe_dump({"model": arguments}), *options])
 
