@@ -138,7 +138,7 @@ def _check_shape(mark: Annotation, masks: Segmentations) -> None:
 
 
 def _check_corners(polygon: Sequence[float], masks: Segmentations, title: str) -> None:
-    """ValueError for corners at which `pycocotools`, which walks along all sides, would not end or take all memory."""
+    """ValueError for corners that are no numbers, or so far outside that they are not in pixels."""
     corners = numbers(title, "polygon", polygon, len(polygon), "finite numbers").reshape(-1, 2)
     far = np.abs(corners) > FAR * max(masks.height, masks.width)
     if far.any():
