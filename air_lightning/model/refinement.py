@@ -150,9 +150,8 @@ class Refinement:
 
     def _fitted(self, problem: Problem, slots: Slots, what: Tensor, weights: Tensor) -> Tensor:
         """Poses (B, N, P) of other identities (B, N), each from where the slot is, all others as they are."""
-        where, own = slots.where, problem.renderer.where.steps(slots.where)
-        for step in range(self.exchange):
-            size = own * self.coarseness * max(0.75**step, 0.15)
+        where = slots.where
+        for size in _sizes(problem, self.exchange, self.coarseness, where):
             move = _move(problem, slots, weights, size, (what, where))
             where = problem.renderer.where.clamp(where + move)
         return where
@@ -202,12 +201,16 @@ def stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float, 
 
     weights: of all steps; None: those of the poses as they are.
     """
-    own = problem.renderer.where.steps(slots.where)
-    for step in range(iterations):
-        size = own * coarseness * max(0.75**step, 0.15)
+    for size in _sizes(problem, iterations, coarseness, slots.where):
         move = _move(problem, slots, weights, size)
         slots = slots._replace(where=problem.renderer.where.clamp(slots.where + move))
     return slots
+
+
+def _sizes(problem: Problem, iterations: int, coarseness: float, like: Tensor) -> list[Tensor]:
+    """The longest that each of so many steps may be, (P,); the first ``coarseness`` finite-difference steps."""
+    own = problem.renderer.where.steps(like)
+    return [own * coarseness * max(0.75**step, 0.15) for step in range(iterations)]
 
 
 def _move(
