@@ -25,6 +25,7 @@ from air_lightning.backgrounds import (
     NoBackground,
     PolynomialBackground,
 )
+from air_lightning.backgrounds.robust import CUT, MAD, robust_fit
 from air_lightning.cli import main
 from air_lightning.commands.report.page import scene_card
 from air_lightning.commands.report.scenes import judge_batch
@@ -471,6 +472,22 @@ def test_eigenbackgrounds_follow_the_lamps_and_not_the_objects() -> None:
     assert float(off.mean()) < 0.002 and float(off.max()) < 0.04 < 0.3 < float((images - empty).abs().max())
     assert float((empty[40:] - empty[:40].median(0).values).abs().mean()) > 0.03  # no still image is it
     torch.testing.assert_close(background.basis.T @ background.basis, torch.eye(2), atol=1e-5, rtol=0)
+
+
+def test_a_robust_fit_has_ended() -> None:
+    """Where it ends, weighted least squares changes nothing: for a lamp far from all that the mean has, too."""
+    random = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(200, 6, generator=random).cumsum(0)).Q
+    truth = (5.0 * torch.randn(8, 6, generator=random)) @ basis.T
+    values = truth + 0.01 * torch.randn(8, 200, generator=random)
+    values[:, 30:60] += 0.7
+    fit = robust_fit(values, basis, torch.zeros(200))
+    assert float((fit - truth).abs().max()) < 0.02
+    away = values - fit
+    cut = CUT * MAD * away.abs().median(1, keepdim=True).values
+    weights = (1 - (away / cut) ** 2).clamp_min(0) ** 2
+    assert float(((weights * away) @ basis).abs().max()) < 1e-3
+    assert torch.equal(robust_fit(torch.zeros(2, 200), basis, torch.zeros(200)), torch.zeros(2, 200))
 
 
 @pytest.mark.parametrize(

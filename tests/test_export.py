@@ -17,7 +17,7 @@ from air_lightning.cli import main
 from air_lightning.commands.export.formats import quantile
 from air_lightning.runs.loading import load_module
 from renderers import Layer, MeshRenderer, Renderer
-from renderers.mesh import Light, Shadow
+from renderers.mesh import Lamp, Light, Shadow
 from renderers.mesh.dense import DenseMeshes
 
 
@@ -117,7 +117,8 @@ def test_the_quantile_in_operations_of_onnx() -> None:
 
 # ---- the mesh renderer in torch operations
 
-SLANT = Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2))
+LAMPS = (Lamp((-0.5, 0.8, 0.3), Shadow(0.2, samples=1)),)
+SLANT = Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2), lamps=LAMPS)
 
 
 @pytest.mark.parametrize("supersample, light", [(1, SLANT), (2, Light())], ids=["shadows", "2 samples"])

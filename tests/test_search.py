@@ -22,6 +22,7 @@ from air_lightning.model.search import Scene, Search, _covered
 from air_lightning.model.slots import Slots, infer
 from air_lightning.schedules import Constant
 from renderers import Layer, Renderer
+from renderers.base import affine
 
 SD, SLOTS = 0.1, 3
 LOG_PRIOR = count_log_prior(SLOTS, 0.3)
@@ -142,6 +143,61 @@ def test_where_it_has_looked_in_vain_it_does_not_look_again() -> None:
     torch.testing.assert_close(slots.where[0, :2, 0].sort().values, torch.tensor([-APART, APART]), rtol=0, atol=0.05)
 
 
+class Elsewhere(Greedy):
+    """Takes what it finds far to the left for an object in the middle."""
+
+    def propose(self, images: Tensor, canvas: Tensor, state: Tensor) -> tuple[Proposal, Tensor]:
+        proposal, state = super().propose(images, canvas, state)
+        x = self.where_space.constrain(proposal.mean)[..., :1]
+        self.last = torch.cat([x, self.where_space.constrain(proposal.mean)[..., 1:2]], -1)[:, 0]
+        mean = torch.cat([torch.where(x < -0.6, 0.0, proposal.mean[..., :1]), proposal.mean[..., 1:]], -1)
+        return proposal._replace(mean=mean), state
+
+    def looked_at(self, state: Tensor) -> Tensor | None:
+        small = torch.full_like(self.last[:, 0], 0.15)
+        return affine(small, small, self.last)
+
+
+def test_the_place_looked_at_is_passed_even_where_the_object_is_put_elsewhere() -> None:
+    images = drawn_images((APART,)) + 0.5 * drawn_images((-APART,))
+    images[0, 0, :2, 0] += 1.0
+    given, renderer, counts = blobs(Blobs(), images, (1.0, *RIGHT)), Blobs(), []
+    for network in (Elsewhere(renderer, APART), Blind(renderer, APART)):
+        scene = renderer, network, observed(images, SD)
+        search = Search(rounds=4, cost=20.0)
+        found = search(*scene, given, LOG_PRIOR)
+        log_evidence = Scene(*scene, LOG_PRIOR).evidence(found)
+        counts += search.log_posterior(renderer, found, log_evidence, LOG_PRIOR).argmax(1).tolist()
+    assert counts == [2, 1]
+
+
+class Blind(Elsewhere):
+    """As that, without a word of where it has looked."""
+
+    def looked_at(self, state: Tensor) -> Tensor | None:
+        return None
+
+
+def test_what_shows_too_few_pixels_is_no_explanation() -> None:
+    """Of two slabs in one place the hidden one goes, whatever it is worth; the other, too, where it is too small."""
+    renderer = Slabs()
+    where = torch.tensor([[[0.0, 0.0, 1.0], [0.02, 0.0, 1.0]]])
+    slots = torch_slots(renderer, torch.tensor([[0, 0]]), where)
+    shown = renderer.layers(slots.what, slots.where).depth.isfinite()[0, 0].sum().item()
+    worth = torch.tensor([[0.0, 5.0, 50.0]])
+    for least, count in ((0.0, 2), (1.0 * shown, 1), (shown + 1.0, 0)):
+        prior = torch.zeros(3)
+        search = Search(min_pixels=least)
+        assert search.log_posterior(renderer, slots, worth, prior).argmax(1).tolist() == [count]
+    images = renderer.render(slots.what, slots.where)[:, 2]
+    network = TruthArrays(renderer, 0)
+    given = torch_slots(renderer, torch.tensor([[0, 0, 0]]), torch.cat([where, where[:, :1] + 0.01], 1))
+    search = Search(rounds=0, refit=0, min_pixels=0.5 * shown)
+    found = search(renderer, network, observed(images, SD), given, LOG_PRIOR)
+    evidence_of = Scene(renderer, network, observed(images, SD), LOG_PRIOR).evidence(found)
+    assert search.log_posterior(renderer, found, evidence_of, LOG_PRIOR).argmax(1).tolist() == [1]
+
+
 def test_no_rounds_drop_and_add_nothing() -> None:
     images = drawn_images((-APART, APART))
     slots, posterior = searched(images, blobs(Blobs(), images, (0.6, 0.0, 0.6, SCALE), (1.0, *LEFT)), Search(rounds=0))
@@ -242,6 +298,7 @@ def test_a_power_fitted_to_one_posterior_is_not_that_of_another() -> None:
         ({"rounds": -1}, "search's rounds must not be negative, got -1"),
         ({"cost": -2.0}, "search's cost must not be negative, got -2.0"),
         ({"refit": -1}, "search's refit must not be negative, got -1"),
+        ({"min_pixels": -1}, "search's min_pixels must not be negative, got -1"),
         ({"margin": -0.5}, "search's margin must not be negative, got -0.5"),
         ({"power": 0.0}, "search's power must lie in (0, 1], got 0.0: the count estimator's is right"),
         ({"power": 1.5}, "search's power must lie in (0, 1], got 1.5: the count estimator's is right"),

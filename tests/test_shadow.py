@@ -12,7 +12,7 @@ from torch import Tensor
 
 from renderers import MeshRenderer
 from renderers.compositing import Compositing, Layer, compose
-from renderers.mesh import Camera, Light, Shadow, Table
+from renderers.mesh import Camera, Lamp, Light, Shadow, Table
 from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 
 IDENTITIES = ("cube", "sphere", "cone")
@@ -65,6 +65,24 @@ def test_a_soft_shadow_is_the_mean_of_the_discs() -> None:
     angles = torch.from_numpy(soft.directions() @ SLANT.directions()[0]).acos().rad2deg()
     assert len(angles) == 5 and angles.max() < 12.0 and angles.max() > 10.0
     assert ((found > 0.41) & (found < 0.99)).any() and found.min() == pytest.approx(0.4)
+
+
+def test_lamps_shadows_add_up() -> None:
+    """Each takes its own share of the table's light, in each image's scene too."""
+    what, where = torch.tensor([0, 1]), torch.tensor([[0.0, 0.1, 0.2, 0.5], [1.0, 0.0, 0.0, 0.0]])
+    lamps = (Lamp((-0.5, 0.8, 0.3), Shadow(0.2, samples=2)), Lamp((0.1, 0.9, 0.7), Shadow(0.1, samples=1)))
+    for scene in ({}, {"camera_azimuth": (0.4, 0.8)}):
+        together = made(replace(SLANT, lamps=lamps), scene=scene)
+        alone = [made(replace(SLANT, direction=each.direction, shadow=each.shadow), scene=scene) for each in lamps]
+        shades = []
+        for renderer in (together, made(SLANT, scene=scene), *alone):
+            values = torch.tensor([[0.5]]).expand(2, -1) if scene else None
+            shade = renderer.at(values).draw(what, where).shade
+            assert shade is not None
+            shades.append(1 - shade)
+        found, *parts = shades
+        assert torch.allclose(found, torch.stack(parts).sum(0), atol=1e-5)
+        assert all((part > 0.05).any() for part in parts)
 
 
 def test_a_shadow_of_no_strength_changes_nothing() -> None:
@@ -124,6 +142,28 @@ def test_the_lights_colors() -> None:
             lambda: Light((1.0, 0.1, 0.0), shadow=Shadow(softness=10)),
             "a light that casts shadows must stand above the table, its whole disc by 3 degrees at least, got "
             "direction (1.0, 0.1, 0.0), ",
+        ),
+        (
+            lambda: Lamp((1.0, 0.0, 0.0)),
+            "a lamp that casts shadows must stand above the table, its whole disc by 3 degrees at least, got direction "
+            "(1.0, 0.0, 0.0), 0 degrees high, and softness 6: raise its y",
+        ),
+        (lambda: Lamp((0.0, 0.0, 0.0)), "lamp direction must have a length, got (0.0, 0.0, 0.0): (0, 1, 0) shines"),
+        (
+            lambda: Light(lamps=(Lamp((0.0, 1.0, 0.0)),)),
+            "light lamps cast shadows, and light shadow is null beside 1: give one",
+        ),
+        (
+            lambda: replace(SLANT, lamps=(Lamp((0.0, 1.0, 0.0)),), distance=4.0),
+            "light lamps are distant, got 1 beside light distance 4",
+        ),
+        (
+            lambda: replace(SLANT, lamps=(Lamp((0.0, 1.0, 0.0), Shadow(0.5)),)),
+            "shadow strengths of light and lamps must add up to at most 1, got 1.1",
+        ),
+        (
+            lambda: made(replace(SLANT, lamps=(Lamp((0.0, 1.0, 0.0)),)), shared=["all"]),
+            "shared has light_nearness, and light has 1 lamps, which are distant: name those that are to be learnt",
         ),
         (
             lambda: MeshRenderer(light=SLANT, table=Table(0.0), camera=Camera()),

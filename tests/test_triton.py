@@ -9,7 +9,7 @@ import torch
 from test_swaps import IDENTITIES, losses, scenes
 
 from renderers import MeshRenderer
-from renderers.mesh import Camera, Intrinsics, Light, Shadow
+from renderers.mesh import Camera, Intrinsics, Lamp, Light, Shadow
 from renderers.mesh.backends.embedded import CPU
 from renderers.pixel_loss import Normal
 
@@ -23,12 +23,15 @@ from renderers.mesh.backends.base import Scoring
 from renderers.mesh.backends.cuda import Triton
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+LAMPS = (Lamp((-0.5, 0.8, 0.3), Shadow(0.2, samples=1)),)
 CASES: dict[str, dict[str, Any]] = {
     "wide": dict(image_size=(12, 19), x=(-1.2, 1.2)),
     "2 samples": dict(image_size=(11, 8), supersample=2, x=(-1.2, 1.2)),
     "3 samples": dict(image_size=(5, 6), supersample=3, x=(-1.2, 1.2)),
     "shadows": dict(
-        image_size=(8, 9), x=(-1.2, 1.2), light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2))
+        image_size=(8, 9),
+        x=(-1.2, 1.2),
+        light=Light((0.6, 0.7, -0.4), color=(1.0, 0.8, 0.6), shadow=Shadow(samples=2), lamps=LAMPS),
     ),
     "attributes": dict(
         image_size=(9, 8),

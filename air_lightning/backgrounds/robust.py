@@ -1,11 +1,14 @@
 """A robust least-squares fit of images by a few basis images, from which backgrounds are made."""
 
+import torch
 from torch import Tensor
 
-SCALES, STEPS = 4, 6
+SCALES, STEPS = 4, 4
 """How often the noise is measured, and steps of the fit after each."""
 CUT = 2.5
 """What lies farther from the fit counts nothing, in standard deviations of the noise."""
+TINY = 1e-30
+"""What is divided by where there is nothing left."""
 MAD = 1.4826
 """Standard deviations in a median absolute deviation, of normal noise."""
 
@@ -13,20 +16,42 @@ MAD = 1.4826
 def robust_fit(values: Tensor, basis: Tensor, start: Tensor) -> Tensor:
     """Values (..., P) as combinations (..., P) of an orthonormal basis (P, K), from a start that broadcasts to them.
 
-    An M-estimate with Tukey's biweight (Beaton & Tukey 1974), by modified residuals (Huber 1981, section 7.8): what
-    lies far from the fit, objects, counts nothing. They may cover up to a third of an image or so.
+    An M-estimate with Tukey's biweight (Beaton & Tukey 1974), by iteratively reweighted least squares (Holland & Welsch
+    1977): what lies far from the fit, objects, counts nothing. They may cover up to a third of an image or so.
     """
     fit = start.expand_as(values)
     for _ in range(SCALES):
         cut = CUT * MAD * median((values - fit).abs()).clamp_min(1e-6)
         for _ in range(STEPS):
-            fit = fit + biweight(values - fit, cut) @ basis @ basis.T
+            away = values - fit
+            gram = basis.T @ (_weights(away, cut).unsqueeze(-1) * basis)
+            fit = fit + _solved(gram, biweight(away, cut) @ basis) @ basis.T
     return fit
 
 
 def biweight(away: Tensor, cut: Tensor) -> Tensor:
     """Residuals by Tukey's biweight: less the farther they are, and 0 from ``cut`` on, which broadcasts to them."""
-    return away * (1 - (away / cut) ** 2).clamp_min(0) ** 2
+    return away * _weights(away, cut)
+
+
+def _weights(away: Tensor, cut: Tensor) -> Tensor:
+    return (1 - (away / cut) ** 2).clamp_min(0) ** 2
+
+
+def _solved(matrix: Tensor, right: Tensor) -> Tensor:
+    """x (..., K) of a positive semi-definite matrix (..., K, K), matrix x = right, by conjugate gradients.
+
+    K steps of them, which an exported model can do; what the matrix says nothing of stays 0.
+    """
+    x, residual = torch.zeros_like(right), right
+    direction, size = residual, (residual**2).sum(-1, keepdim=True)
+    for _ in range(right.shape[-1]):
+        ahead = (matrix @ direction.unsqueeze(-1)).squeeze(-1)
+        step = size / (direction * ahead).sum(-1, keepdim=True).clamp_min(TINY)
+        x, residual = x + step * direction, residual - step * ahead
+        before, size = size, (residual**2).sum(-1, keepdim=True)
+        direction = residual + size / before.clamp_min(TINY) * direction
+    return x
 
 
 def median(values: Tensor) -> Tensor:

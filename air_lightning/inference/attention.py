@@ -13,6 +13,8 @@ from renderers.spaces import Gaussian
 
 CHANGED = 0.01
 """By how much, of a channel in [0, 1], a pixel of the canvas differs where objects have changed it."""
+NEAR = 1.5
+"""Cells to each side of where it has looked in vain that attention leaves out from then on."""
 SURROUND = 9
 """Cells along a side of the surroundings that ``surround`` weighs."""
 
@@ -26,6 +28,7 @@ class Glimpsed(NamedTuple):
         image_map: (B, channels, h, w), what the image alone gives to the first convolution, the same for every slot.
         whitening: how much residuals count at each pixel; None: all alike.
         empty: the canvas (B, C, H, W) before the first slot; None: nothing was proposed yet, or nobody asks.
+        center: (B, 2), the place in the image that was last looked at; None: nothing was proposed yet.
     """
 
     hidden: Tensor
@@ -33,6 +36,7 @@ class Glimpsed(NamedTuple):
     image_map: Tensor
     whitening: Tensor | None = None
     empty: Tensor | None = None
+    center: Tensor | None = None
 
     def residual(self, images: Tensor, canvas: Tensor) -> Tensor:
         """What a canvas leaves of images (B, C, H, W), by the noise's measure."""
@@ -195,7 +199,16 @@ class ResidualAttention(InferenceNetwork):
         here = attention.unsqueeze(1) @ torch.cat([features, energy.flatten(1).unsqueeze(2)], 2)
         presence = self.presence(torch.cat([hidden, here.squeeze(1)], 1)).squeeze(1)
         presence = presence + (attention.detach() * saliency).sum(1)
-        return Proposal(presence, *self.pose(hidden, self._anchor(center))), state._replace(hidden=hidden)
+        return Proposal(presence, *self.pose(hidden, self._anchor(center))), state._replace(
+            hidden=hidden, center=center
+        )
+
+    def looked_at(self, state: Glimpsed) -> Tensor | None:
+        """The cells about the peak, ``NEAR`` to each side of its centre."""
+        if state.center is None:
+            return None
+        half = NEAR * self.cell * 2 / torch.tensor(self.image_shape[:0:-1]).to(state.center)
+        return affine(*half.expand_as(state.center).unbind(-1), state.center)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):

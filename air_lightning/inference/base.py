@@ -77,6 +77,14 @@ class InferenceNetwork(nn.Module, ABC):
     def propose(self, images: Tensor, canvas: Tensor, state: State) -> tuple[Proposal, State]:
         """Presence and pose of the next slot, given the canvas (B, C, H, W) of the slots so far."""
 
+    def looked_at(self, state: State) -> Tensor | None:
+        """The part of the image by whose unexplained pixels the last proposal was drawn, affine (B, 2, 3).
+
+        As ``Renderer.window`` gives it: half-extents, and the centre in the last column. Search does not look there
+        again in vain. Default: None, the proposed object's own window.
+        """
+        return None
+
     @abstractmethod
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: State) -> Tensor:
         """Parameters of ``what``'s posterior given sampled poses ``where`` (B, K, P).

@@ -16,14 +16,14 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots, next_slot
 from renderers.base import Renderer
-from renderers.compositing import coverage
+from renderers.compositing import coverage, visible
 
 IMPOSSIBLE = 1e5
 """Nats that no image's numbers are worth."""
 
 
 class Scene(NamedTuple):
-    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid, laplace: as Search has them."""
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). The rest: as Search has it."""
 
     renderer: Renderer
     network: InferenceNetwork
@@ -31,6 +31,7 @@ class Scene(NamedTuple):
     log_prior: Tensor
     solid: bool = False
     laplace: bool = False
+    min_pixels: float = 0.0
 
     def kl(self, slots: Slots) -> Tensor:
         return (fitted_kl if self.laplace else slot_kl)(self.renderer, slots)
@@ -39,7 +40,7 @@ class Scene(NamedTuple):
         """F_n, (B, N + 1), of the slots as they stand."""
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
         found = evidence(log_likelihoods(canvases, self.observation), self.kl(slots))
-        return possible(self.renderer, slots, found) if self.solid else found
+        return possible(self.renderer, slots, found, self.solid, self.min_pixels)
 
 
 class Search:
@@ -66,6 +67,8 @@ class Search:
         refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
         margin: nats by which another explanation must be worth more than the one before.
         solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
+        min_pixels: that each object shows; what the others hide farther, and what is there for its shadow alone, is no
+            explanation. (CLEVR's scenes were made so: its `min_pixels_per_object`.)
         laplace: how sure a pose is, is taken from its fit (Laplace's approximation) and not from the network, which is
             less sure; a false object then costs what it must. For noise that the likelihood has right.
     Errors:
@@ -81,14 +84,15 @@ class Search:
         margin: float = 0.5,
         solid: bool = False,
         laplace: bool = False,
+        min_pixels: float = 0.0,
     ) -> None:
-        for name, number in (("rounds", rounds), ("refit", refit), ("cost", cost), ("margin", margin)):
-            if not number >= 0:
+        for name in ("rounds", "refit", "cost", "margin", "min_pixels"):
+            if not (number := locals()[name]) >= 0:
                 raise ValueError(f"search's {name} must not be negative, got {number}")
         if not 0 < power <= 1:
             raise ValueError(f"search's power must lie in (0, 1], got {power}: the count estimator's is right")
         self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
-        self.solid, self.laplace = solid, laplace
+        self.solid, self.laplace, self.min_pixels = solid, laplace, min_pixels
         self.refinement = Refinement(refit)
 
     def kl(self, renderer: Renderer, slots: Slots) -> Tensor:
@@ -97,7 +101,7 @@ class Search:
 
     def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
-        worth = possible(renderer, slots, evidence) if self.solid else evidence
+        worth = possible(renderer, slots, evidence, self.solid, self.min_pixels)
         return self._terms(worth, log_prior).log_softmax(1)
 
     @torch.no_grad()
@@ -110,7 +114,7 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
-        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace)
+        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace, self.min_pixels)
         best = self._better(scene, self._sure(scene, slots), slots)
         passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
@@ -159,8 +163,7 @@ class Search:
         count, looked = self._count(scene, slots), torch.zeros_like(passed)
 
         def add(part: Scene, here: Slots, rows: Tensor) -> Slots:
-            found = _extended(part, here, count[rows], hide, passed[rows])
-            looked[rows] = _window(part.renderer, found.at(count[rows].unsqueeze(1)).where)
+            found, looked[rows] = _extended(part, here, count[rows], hide, passed[rows])
             return found
 
         best = self._tried(scene, slots, count < slots.what.shape[1], add)
@@ -180,7 +183,7 @@ class Search:
             indices = torch.arange(here.what.shape[1], device=rows.device)
             of_pair = (indices == pairs[rows, :1]) | (indices == pairs[rows, 1:])
             last = of_pair.long() + 2 * (indices >= count[rows].unsqueeze(1))
-            return _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 2)
+            return _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 2)[0]
 
         return self._tried(scene, slots, value < 1, merge)
 
@@ -210,6 +213,9 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
         gain = -losses[:, :, 0, -1] - kl.gather(1, left)
         if scene.solid:
             gain = gain - IMPOSSIBLE * scene.renderer.intersecting(here.what, here.where).any(2)
+        if scene.min_pixels:
+            all_there = torch.ones_like(left, dtype=torch.bool)
+            gain = gain - IMPOSSIBLE * (_shown(scene.renderer, here, all_there) < scene.min_pixels)
         weakest = gain.argmin(1, keepdim=True)
         order.append(left.gather(1, weakest))
         gains.append(gain.gather(1, weakest))
@@ -218,16 +224,38 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
     return torch.cat(order[::-1], 1), torch.cat(gains[::-1], 1)
 
 
-def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
-    """The evidence (B, N + 1) of the first n slots, where two of them intersect worth less than any other."""
-    clash = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
-    return evidence - IMPOSSIBLE * F.pad(clash.to(evidence), (1, 0))
+def possible(renderer: Renderer, slots: Slots, evidence: Tensor, solid: bool, min_pixels: float) -> Tensor:
+    """The evidence (B, N + 1) of the first n slots, worth less than any other where these cannot be.
+
+    ``solid``: where two of them intersect. ``min_pixels``: where one shows fewer.
+    """
+    wrong = torch.zeros_like(slots.presence_logits, dtype=torch.bool)
+    if solid:
+        wrong = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
+    if min_pixels:
+        first = (
+            torch.ones_like(wrong).unsqueeze(1)
+            & torch.ones(2 * wrong.shape[1:], dtype=torch.bool, device=wrong.device).tril()
+        )
+        few = [(_shown(renderer, slots, present) < min_pixels) & present for present in first.unbind(1)]
+        wrong = wrong | torch.stack(few, 1).any(2)
+    return evidence - IMPOSSIBLE * F.pad(wrong.to(evidence), (1, 0))
 
 
-def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool = False, passed: Tensor | None = None) -> Slots:
+def _shown(renderer: Renderer, slots: Slots, present: Tensor) -> Tensor:
+    """Pixels (B, N) that each of the slots ``present`` (B, N) shows where these alone are there."""
+    layers = renderer.layers(slots.what, slots.where)
+    shown = visible(layers, present, renderer.compositing).sum((-2, -1))
+    return shown * renderer.image_shape[1] / layers.depth.shape[-2] * renderer.image_shape[2] / layers.depth.shape[-1]
+
+
+def _extended(
+    scene: Scene, slots: Slots, count: Tensor, hide: bool = False, passed: Tensor | None = None
+) -> tuple[Slots, Tensor]:
     """The slots with another one after the first ``count`` (B,), which the network finds in what these leave.
 
-    ``hide``: what these cover is hidden from it. ``passed``: pixels (B, 1, H, W) that are hidden, too.
+    ``hide``: what these cover is hidden from it. ``passed``: pixels (B, 1, H, W) that are hidden, too. The second value
+    are those by which it was drawn, (B, 1, H, W): where it has looked, and where the object is.
     """
     renderer, network, images = scene.renderer, scene.network.at(scene.renderer), scene.observation.images
     canvases = renderer.render(slots.what, slots.where, scene.observation.background)
@@ -236,14 +264,18 @@ def _extended(scene: Scene, slots: Slots, count: Tensor, hide: bool = False, pas
     if passed is not None:
         canvases = torch.where(passed.unsqueeze(1), images.unsqueeze(1), canvases)
     state = network.start(images, scene.observation.whitening)
+    looked = torch.zeros_like(images[:, :1], dtype=torch.bool)
     indices = torch.arange(slots.what.shape[1], device=images.device)
     for k in indices.tolist():
         found, state = next_slot(renderer, network, images, canvases[:, k], state, sample=False)
-        found = Slots(*(part.unsqueeze(1) for part in found))
-        here = (count.unsqueeze(1) == k) & (indices == k)
-        slots = found.where_true(here, slots)
+        found, here = Slots(*(part.unsqueeze(1) for part in found)), count == k
+        window = network.looked_at(state)
+        seen = _inside(renderer, renderer.window(found.where)[:, 0])
+        seen = seen if window is None else seen | _inside(renderer, window)
+        looked = torch.where(here.view(-1, 1, 1, 1), seen, looked)
+        slots = found.where_true(here.unsqueeze(1) & (indices == k), slots)
         state = network.observe(state, slots.what[:, k], slots.where[:, k])
-    return slots
+    return slots, looked
 
 
 def _covered(renderer: Renderer, slots: Slots) -> Tensor:
@@ -254,13 +286,12 @@ def _covered(renderer: Renderer, slots: Slots) -> Tensor:
     return F.pad(shown.cummax(1).values, (0, 0, 0, 0, 1, 0)).unsqueeze(2) > 0
 
 
-def _window(renderer: Renderer, where: Tensor) -> Tensor:
-    """Pixels (B, 1, H, W) in the windows of objects at poses (B, 1, P)."""
-    windows = renderer.window(where)
+def _inside(renderer: Renderer, windows: Tensor) -> Tensor:
+    """Pixels (B, 1, H, W) in windows (B, 2, 3)."""
     middle, half = windows[..., 2], windows[..., :2].abs().sum(-1)
     _, height, width = renderer.image_shape
-    grid = image_grid(height, width, where.device)
-    return ((grid - middle[..., None, None]).abs() <= half[..., None, None]).all(2)
+    grid = image_grid(height, width, windows.device)
+    return ((grid - middle[..., None, None]).abs() <= half[..., None, None]).all(1, keepdim=True)
 
 
 def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from renderers.mesh.camera import Camera
 from renderers.mesh.files import MeshFile, read_mesh
 from renderers.mesh.pinhole import Extrinsics, Intrinsics
 from renderers.mesh.renderer import MeshRenderer
-from renderers.mesh.scenery import Light, Mirror, Shadow
+from renderers.mesh.scenery import Lamp, Light, Mirror, Shadow
 from renderers.mesh.shapes import Mesh
 from renderers.mesh.table import Table
 
@@ -12,6 +12,7 @@ __all__ = [
     "Camera",
     "Extrinsics",
     "Intrinsics",
+    "Lamp",
     "Light",
     "Mesh",
     "MeshFile",

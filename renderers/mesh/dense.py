@@ -95,18 +95,18 @@ class DenseMeshes(Renderer):
     def _shade(self, what: Tensor, pose: Tensor) -> Tensor:
         """What the objects let through of the table's light, (M, SH, SW)."""
         s = self._scenery
-        covered = torch.zeros_like(pose[:, :1]) * self.samples[0]
-        for lean in self.get_buffer("leans").unbind():
+        taken = torch.zeros_like(pose[:, :1]) * self.samples[0]
+        for lean, darkening in zip(self.get_buffer("leans").unbind(), s.darkening.tolist()):
             screen, nearness = self._projected(what, pose, leaning(lean, pose, s))
             edges, area = _barycentric(screen)
             drawn = (nearness > 0).all(2) & (area.abs() >= float(LEAST_AREA)) & (pose.abs().sum(1) <= FAR).unsqueeze(1)
-            dark = torch.zeros_like(covered, dtype=torch.bool)
+            dark = torch.zeros_like(taken, dtype=torch.bool)
             for start in range(0, self.corners.shape[1], AT_ONCE):
                 part = slice(start, start + AT_ONCE)
                 inside = (edges[:, part] @ self.samples >= -EDGE).all(2)
                 dark = dark | (inside & drawn[:, part].unsqueeze(-1)).any(1)
-            covered = covered + dark
-        return 1 - float(s.darkening) * covered.view(-1, s.height, s.width) * self.get_buffer("table")
+            taken = taken + darkening * dark
+        return 1 - taken.view(-1, s.height, s.width) * self.get_buffer("table")
 
     def _projected(self, what: Tensor, pose: Tensor, lean: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Faces' corners (M, F, 3, 2) in samples, and their 1 / depth (M, F, 3), -1 for those nearer than NEAR.

@@ -56,7 +56,7 @@ class Scenery(NamedTuple):
     ``near`` is 1 / the light's distance from the origin, 0 for a distant one; a face shines with its colour times its
     light to the power ``gamma``, at most 1. ``mirror`` (4,) is ground, sky, highlight and sharpness of a ``Mirror``.
     Of shadows: a point at height y casts one at ``-y leans[k]`` (x, z) from its foot for each of K directions (K, 2);
-    each takes ``darkening`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
+    each takes ``darkening[k]`` of the light of those samples that are ``table`` (height * width). Without, K is 0.
     ``views`` (B, 21 + 2 K) are rotation, eye, light, ambient, diffuse and ``leans`` of each of B scenes, ``tables``
     (B, height * width) what is ``table`` in each, where K is not 0; with 0 in the place of B all have the same.
     """
@@ -80,7 +80,7 @@ class Scenery(NamedTuple):
     width: int
     supersample: int
     leans: Float
-    darkening: np.float32
+    darkening: Float
     table: NDArray[np.bool_]
     near: np.float32
     gamma: np.float32

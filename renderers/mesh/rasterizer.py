@@ -204,7 +204,7 @@ def shadow(
             for x in range(part[0], part[2]):
                 p = (y - window[1]) * width + x - window[0]
                 if dark[3, p] > 0 and s.table[y * s.width + x]:
-                    shade[p] -= s.darkening
+                    shade[p] -= s.darkening[k]
 
 
 @inner

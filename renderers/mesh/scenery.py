@@ -44,6 +44,24 @@ class Shadow:
 
 
 @dataclass(frozen=True)
+class Lamp:
+    """Another lamp than the light: the shadow that it takes its own share of the table's light in.
+
+    What it adds to objects is a part of the light's ``ambient``.
+
+    Attributes:
+        direction: from the scene towards the lamp, any length; it is distant.
+        shadow: that objects cast in it.
+    """
+
+    direction: tuple[float, float, float]
+    shadow: Shadow = Shadow(0.1)
+
+    def __post_init__(self) -> None:
+        _check_direction("lamp", self.direction, self.shadow)
+
+
+@dataclass(frozen=True)
 class Mirror:
     """What metal mirrors: ground, sky and the light, by the mirrored direction of sight alone.
 
@@ -93,6 +111,7 @@ class Light:
         linear: whether the shares are of light, which adds up in linear numbers, and images have them as sRGB, as
             cameras' and path tracers' do; then a face that gets a fifth of the light shines half as bright.
         mirror: what metal objects (``MeshRenderer(metal=...)``) mirror.
+        lamps: others, each with a shadow of its own, which adds to the light's.
     """
 
     direction: tuple[float, float, float] = (0.5, 0.8, 0.35)
@@ -104,12 +123,10 @@ class Light:
     distance: float | None = None
     linear: bool = False
     mirror: Mirror = Mirror()
+    lamps: tuple[Lamp, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 1e-6 < np.linalg.norm(self.direction) < np.inf:
-            raise ValueError(
-                f"light direction must have a length, got {self.direction}: (0, 1, 0) shines straight from above"
-            )
+        _check_direction("light", self.direction, self.shadow)
         if not (self.ambient >= 0 and self.directed >= 0 and self.ambient + self.directed <= 1 + 1e-6):
             raise ValueError(
                 f"light ambient and diffuse must not be negative and add up to at most 1, got {self.ambient:g} and "
@@ -119,13 +136,13 @@ class Light:
             raise ValueError(f"light distance must be positive and finite, got {self.distance}: null is far away")
         check_color("light color", self.color)
         check_color("light ambient_color", self.ambient_color)
-        if self.shadow is not None and not self.directions()[:, 1].min() > 0.05:
-            height = np.degrees(np.arcsin(self.directions()[0, 1]))
-            raise ValueError(
-                "a light that casts shadows must stand above the table, its whole disc by 3 degrees at least, got "
-                f"direction {self.direction}, {height:.0f} degrees high, and softness {self.shadow.softness:g}: raise "
-                "its y"
-            )
+        if self.lamps and self.shadow is None:
+            raise ValueError(f"light lamps cast shadows, and light shadow is null beside {len(self.lamps)}: give one")
+        if self.lamps and self.distance is not None:
+            raise ValueError(f"light lamps are distant, got {len(self.lamps)} beside light distance {self.distance:g}")
+        taken = sum(each.shadow.strength for each in self.lamps) + (self.shadow.strength if self.shadow else 0)
+        if not taken <= 1 + 1e-6:
+            raise ValueError(f"shadow strengths of light and lamps must add up to at most 1, got {taken:g}")
 
     @property
     def directed(self) -> float:
@@ -134,17 +151,32 @@ class Light:
 
     def directions(self) -> NDArray[np.float64]:
         """Unit vectors (samples, 3) towards the light's disc, evenly spread (Vogel 1979); its middle where hard."""
-        middle = np.asarray(self.direction, np.float64) / np.linalg.norm(self.direction)
-        if self.shadow is None or self.shadow.samples == 1:
-            return middle[None]
-        # two directions across: the first level, or along x where the light stands straight above
-        level = np.cross(middle, (0.0, 1.0, 0.0) if abs(middle[1]) < 0.999 else (1.0, 0.0, 0.0))
-        level /= np.linalg.norm(level)
-        order = np.arange(self.shadow.samples)[:, None]
-        radius = np.tan(np.radians(self.shadow.softness)) * np.sqrt((order + 0.5) / self.shadow.samples)
-        turn = order * np.pi * (3 - np.sqrt(5))
-        rays = middle + radius * (np.cos(turn) * level + np.sin(turn) * np.cross(middle, level))
-        return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+        return _disc(self.direction, self.shadow)
+
+
+def _disc(direction: tuple[float, float, float], shadow: Shadow | None) -> NDArray[np.float64]:
+    middle = np.asarray(direction, np.float64) / np.linalg.norm(direction)
+    if shadow is None or shadow.samples == 1:
+        return middle[None]
+    # two directions across: the first level, or along x where the light stands straight above
+    level = np.cross(middle, (0.0, 1.0, 0.0) if abs(middle[1]) < 0.999 else (1.0, 0.0, 0.0))
+    level /= np.linalg.norm(level)
+    order = np.arange(shadow.samples)[:, None]
+    radius = np.tan(np.radians(shadow.softness)) * np.sqrt((order + 0.5) / shadow.samples)
+    turn = order * np.pi * (3 - np.sqrt(5))
+    rays = middle + radius * (np.cos(turn) * level + np.sin(turn) * np.cross(middle, level))
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+
+
+def _check_direction(name: str, direction: tuple[float, float, float], shadow: Shadow | None) -> None:
+    if not 1e-6 < np.linalg.norm(direction) < np.inf:
+        raise ValueError(f"{name} direction must have a length, got {direction}: (0, 1, 0) shines straight from above")
+    if shadow is not None and not (rays := _disc(direction, shadow))[:, 1].min() > 0.05:
+        height = np.degrees(np.arcsin(rays[0, 1]))
+        raise ValueError(
+            f"a {name} that casts shadows must stand above the table, its whole disc by 3 degrees at least, got "
+            f"direction {direction}, {height:.0f} degrees high, and softness {shadow.softness:g}: raise its y"
+        )
 
 
 def check_eye(camera: Camera, table: Table) -> None:
@@ -176,11 +208,12 @@ def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDAr
 def falling(light: Light) -> dict[str, Any]:
     """Of what kernels read, where the light comes from and what shadows it casts."""
     direction = np.asarray(light.direction, np.float32)
-    rays = light.directions()[: 0 if light.shadow is None else None]
+    cast = [(each.direction, each.shadow) for each in (light, *light.lamps) if each.shadow]
+    rays = np.concatenate([np.empty((0, 3)), *(_disc(*each) for each in cast)])
     return {
         "light": direction / np.linalg.norm(direction),
         "leans": np.ascontiguousarray(rays[:, [0, 2]] / rays[:, 1:2], np.float32),
-        "darkening": np.float32(light.shadow.strength / light.shadow.samples if light.shadow else 0),
+        "darkening": np.array([s.strength / s.samples for _, s in cast for _ in range(s.samples)], np.float32),
         "near": np.float32(0 if light.distance is None else 1 / light.distance),
         "gamma": np.float32(1 / 2.2 if light.linear else 1),
     }

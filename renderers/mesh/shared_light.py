@@ -51,7 +51,16 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def with_shadow(light: Light, names: Sequence[str]) -> Light:
-    """The light, with a shadow where one is to be learnt."""
+    """The light, with a shadow where one is to be learnt.
+
+    Errors:
+        ValueError for a nearness to be learnt beside other lamps.
+    """
+    if light.lamps and "light_nearness" in names:
+        raise ValueError(
+            f"shared has light_nearness, and light has {len(light.lamps)} lamps, which are distant: name those that "
+            "are to be learnt"
+        )
     wants = light.shadow is None and any(name in GROUPS["shadow"] for name in names)
     return replace(light, shadow=Shadow()) if wants else light
 

@@ -6,8 +6,8 @@ written, and differences (draw, composite, contract, forget) need no memory for 
 
 A tile has ``SIDE`` x ``SIDE`` pixels of ``SUB`` samples each (``factor`` squared, filled up to a power of two), flat in
 the order (pixel, sample). Meshes, camera and light come as in ``projection.Scenery``; ``camera`` is one array of
-rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), darkening, near, gamma, mirror (4) and ``LEANS``
-times lean (2). Poses have ``POSE`` numbers: 4, or with the objects' attributes 11, as in ``projection``.
+rotation (9), eye (3), light (3), focal, ambient (3), diffuse (3), near, gamma, mirror (4) and ``LEANS``
+times lean (2) and darkening. Poses have ``POSE`` numbers: 4, or with the objects' attributes 11, as in ``projection``.
 """
 
 import triton
@@ -69,14 +69,14 @@ def _shadow(
     shade = tl.full((COUNT,), 1.0, tl.float32)
     start, stop, base = tl.load(face_start + what), tl.load(face_start + what + 1), tl.load(vertex_start + what)
     if is_real(pose, POSE):
-        darkening = tl.where(real, tl.load(table + y * width + x, real, 0.0), 0.0) * tl.load(camera + 22)
+        ground = tl.where(real, tl.load(table + y * width + x, real, 0.0), 0.0)
         low_x, high_x = span(x, real)
         low_y, high_y = span(y, real)
         for k in range(LEANS):
-            near = tl.load(camera + 23) / tl.load(camera + 13)
+            near = tl.load(camera + 22) / tl.load(camera + 13)
             up = tl.maximum(1.0 - near * tl.load(pose + 1), LOW)
-            lean_x = (tl.load(camera + 29 + 2 * k) - near * tl.load(pose)) / up
-            lean_z = (tl.load(camera + 30 + 2 * k) - near * tl.load(pose + 2)) / up
+            lean_x = (tl.load(camera + 28 + 3 * k) - near * tl.load(pose)) / up
+            lean_z = (tl.load(camera + 29 + 3 * k) - near * tl.load(pose + 2)) / up
             covered = tl.zeros((COUNT,), tl.float32)
             for first in range(start, stop, FACES):
                 face = first + tl.arange(0, FACES)
@@ -89,7 +89,7 @@ def _shadow(
                 if tl.max(drawn.to(tl.int32)) > 0:
                     w = nearness_of(x, y, drawn, ax, ay, aw, bx, by, bw, cx, cy, cw)
                     covered = tl.maximum(covered, tl.max(w, 1))
-            shade -= tl.where(covered > 0, darkening, 0.0)
+            shade -= tl.where(covered > 0, ground * tl.load(camera + 30 + 3 * k), 0.0)
     return shade
 
 
@@ -113,16 +113,16 @@ def _mirrored(camera, nx, ny, nz, sx, sy, sz, lx, ly, lz, ux, uy, uz):
     nearness = twice * (nx * lx + ny * ly + nz * lz) - (sx * lx + sy * ly + sz * lz)
     rise = tl.minimum(tl.maximum((height + FADE) / FADE, 0.0), 1.0)
     sky = rise * rise * (3 - 2 * rise)
-    ground = tl.load(camera + 25) * (1 - sky)
-    glow = ground + tl.load(camera + 26) * sky
-    lamp = tl.load(camera + 27) * tl.exp(tl.load(camera + 28) * (nearness - 1))
+    ground = tl.load(camera + 24) * (1 - sky)
+    glow = ground + tl.load(camera + 25) * sky
+    lamp = tl.load(camera + 26) * tl.exp(tl.load(camera + 27) * (nearness - 1))
     return glow, ground * tl.maximum(lx * ux + ly * uy + lz * uz, 0.0) + lamp
 
 
 @triton.jit
 def _shade(camera, c, glow, lit):
     """What faces shine with of their colour's channel c, ``lit`` from the light's side, ``glow`` from everywhere."""
-    ambient, gamma = tl.load(camera + 16 + c), tl.load(camera + 24)
+    ambient, gamma = tl.load(camera + 16 + c), tl.load(camera + 23)
     light = tl.where(glow == 1.0, ambient, ambient * glow) + tl.load(camera + 19 + c) * lit
     return tl.where(gamma == 1.0, light, tl.exp(tl.log(tl.maximum(light, 1e-12)) * gamma))
 
@@ -179,7 +179,7 @@ def _draw(
         nearness = tl.where(shown, nearness, 0.0)
         face = tl.maximum(best, 0)
         nx, ny, nz, outside = side(planes, face_total, face, shown, eye_x, eye_y, eye_z)
-        near = tl.load(camera + 23)
+        near = tl.load(camera + 22)
         lx, ly, lz = (
             tl.load(camera + 12) - near * px,
             tl.load(camera + 13) - near * py,

@@ -131,7 +131,8 @@ class Triton(Backend):
 
 
 def _hold(s: Scenery, device: torch.device) -> _DeviceScenery:
-    light = [s.focal], s.ambient, s.diffuse, [s.darkening, s.near, s.gamma], s.mirror, s.leans.ravel()
+    shadows = np.concatenate([s.leans, s.darkening[:, None]], 1)
+    light = [s.focal], s.ambient, s.diffuse, [s.near, s.gamma], s.mirror, shadows.ravel()
     camera = np.concatenate([s.rotation.ravel(), s.eye, s.light, *light]).astype(np.float32)
     return _DeviceScenery(
         background=to_device(s.background, device),

@@ -131,10 +131,11 @@ class PyTorch3D(Backend):
     def _shade(self, visible: "_Visible", identities: Tensor, poses: Tensor) -> Tensor:
         """What each object lets through of the table's light, (M, SH, SW)."""
         s, stock = self.scenery, self._stock(poses.device)
-        covered = poses.new_zeros(len(identities), s.height, s.width)
-        for lean in stock.leans.unbind():
-            covered += self._fragments(_cast(s, stock, identities, poses, leaning(lean, poses, s)))[0] >= 0
-        return 1 - float(s.darkening) * covered * stock.table
+        taken = poses.new_zeros(len(identities), s.height, s.width)
+        for lean, darkening in zip(stock.leans.unbind(), s.darkening.tolist()):
+            cast = _cast(s, stock, identities, poses, leaning(lean, poses, s))
+            taken += darkening * (self._fragments(cast)[0] >= 0)
+        return 1 - taken * stock.table
 
     @property
     def _height(self) -> int:
