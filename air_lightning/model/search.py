@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     """What is to be explained, and what with. log_prior: log p(n), (N + 1,). The rest: as Search has it."""
 
     renderer: Renderer
-    network: InferenceNetwork
+    network: InferenceNetwork | None
     observation: Observation
     log_prior: Tensor
     solid: bool = False
@@ -121,6 +121,12 @@ class Search:
             best, passed = self._added(scene, best, passed, hide=k % 2 == 0)
             best = self._merged(scene, best, k)
         return best
+
+    @torch.no_grad()
+    def ordered(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Slots:
+        """Slots whose poses have changed since they were searched, in order again, those that do not pay last."""
+        scene = Scene(renderer, None, observation, log_prior, self.solid, self.laplace, self.min_pixels)
+        return self._ordered(scene, slots)
 
     def _terms(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
         return self.power * evidence - self.cost * torch.arange(len(log_prior), device=evidence.device) + log_prior
