@@ -60,6 +60,8 @@ CASES = {
     "one missed": [(1.0, *RIGHT)],
     "both missed": [],
     "one in between, and both": [(0.3, 0.0, 0.0, SCALE), (1.0, *LEFT), (1.0, *RIGHT)],
+    "one for both": [(1.0, 0.0, 0.0, 0.4)],
+    "one faint one for both": [(0.5, 0.0, 0.0, 0.6)],
     "one that is not there": [(1.0, *LEFT), (0.6, 0.0, 0.6, SCALE), (1.0, *RIGHT)],
 }
 
@@ -178,26 +180,6 @@ class Blind(Elsewhere):
         return None
 
 
-def test_what_shows_too_few_pixels_is_no_explanation() -> None:
-    """Of two slabs in one place the hidden one goes, whatever it is worth; the other, too, where it is too small."""
-    renderer = Slabs()
-    where = torch.tensor([[[0.0, 0.0, 1.0], [0.02, 0.0, 1.0]]])
-    slots = torch_slots(renderer, torch.tensor([[0, 0]]), where)
-    shown = renderer.layers(slots.what, slots.where).depth.isfinite()[0, 0].sum().item()
-    worth = torch.tensor([[0.0, 5.0, 50.0]])
-    for least, count in ((0.0, 2), (1.0 * shown, 1), (shown + 1.0, 0)):
-        prior = torch.zeros(3)
-        search = Search(min_pixels=least)
-        assert search.log_posterior(renderer, slots, worth, prior).argmax(1).tolist() == [count]
-    images = renderer.render(slots.what, slots.where)[:, 2]
-    network = TruthArrays(renderer, 0)
-    given = torch_slots(renderer, torch.tensor([[0, 0, 0]]), torch.cat([where, where[:, :1] + 0.01], 1))
-    search = Search(rounds=0, refit=0, min_pixels=0.5 * shown)
-    found = search(renderer, network, observed(images, SD), given, LOG_PRIOR)
-    evidence_of = Scene(renderer, network, observed(images, SD), LOG_PRIOR).evidence(found)
-    assert search.log_posterior(renderer, found, evidence_of, LOG_PRIOR).argmax(1).tolist() == [1]
-
-
 def test_no_rounds_drop_and_add_nothing() -> None:
     images = drawn_images((-APART, APART))
     slots, posterior = searched(images, blobs(Blobs(), images, (0.6, 0.0, 0.6, SCALE), (1.0, *LEFT)), Search(rounds=0))
@@ -298,7 +280,6 @@ def test_a_power_fitted_to_one_posterior_is_not_that_of_another() -> None:
         ({"rounds": -1}, "search's rounds must not be negative, got -1"),
         ({"cost": -2.0}, "search's cost must not be negative, got -2.0"),
         ({"refit": -1}, "search's refit must not be negative, got -1"),
-        ({"min_pixels": -1}, "search's min_pixels must not be negative, got -1"),
         ({"margin": -0.5}, "search's margin must not be negative, got -0.5"),
         ({"power": 0.0}, "search's power must lie in (0, 1], got 0.0: the count estimator's is right"),
         ({"power": 1.5}, "search's power must lie in (0, 1], got 1.5: the count estimator's is right"),

@@ -16,14 +16,14 @@ from air_lightning.model.observation import Observation
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots, next_slot
 from renderers.base import Renderer
-from renderers.compositing import coverage, visible
+from renderers.compositing import coverage
 
 IMPOSSIBLE = 1e5
 """Nats that no image's numbers are worth."""
 
 
 class Scene(NamedTuple):
-    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). The rest: as Search has it."""
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid, laplace: as Search has them."""
 
     renderer: Renderer
     network: InferenceNetwork | None
@@ -31,7 +31,6 @@ class Scene(NamedTuple):
     log_prior: Tensor
     solid: bool = False
     laplace: bool = False
-    min_pixels: float = 0.0
 
     def kl(self, slots: Slots) -> Tensor:
         return (fitted_kl if self.laplace else slot_kl)(self.renderer, slots)
@@ -40,7 +39,7 @@ class Scene(NamedTuple):
         """F_n, (B, N + 1), of the slots as they stand."""
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
         found = evidence(log_likelihoods(canvases, self.observation), self.kl(slots))
-        return possible(self.renderer, slots, found, self.solid, self.min_pixels)
+        return possible(self.renderer, slots, found) if self.solid else found
 
 
 class Search:
@@ -54,7 +53,9 @@ class Search:
       hidden from it, so that their own misfit draws no slot; and always where it has looked in vain (inhibition of
       return, Itti, Koch & Niebur 1998);
     - one for two: the nearest two that overlap (another pair in every round) are taken away, and the network looks
-      again at what the others leave.
+      again at what the others leave;
+    - one afresh: that in whose window most is left unexplained (in the next round the second) is taken away, and the
+      network looks twice at what the others leave, so that one that stands for two is split.
 
     An explanation is worth ``log sum_n p(n) exp(power F_n - cost n)``, with the first n of its slots, and that sum's
     terms are the posterior over the count. For any renderer and network.
@@ -67,8 +68,6 @@ class Search:
         refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
         margin: nats by which another explanation must be worth more than the one before.
         solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
-        min_pixels: that each object shows; what the others hide farther, and what is there for its shadow alone, is no
-            explanation. (CLEVR's scenes were made so: its `min_pixels_per_object`.)
         laplace: how sure a pose is, is taken from its fit (Laplace's approximation) and not from the network, which is
             less sure; a false object then costs what it must. For noise that the likelihood has right.
     Errors:
@@ -84,15 +83,14 @@ class Search:
         margin: float = 0.5,
         solid: bool = False,
         laplace: bool = False,
-        min_pixels: float = 0.0,
     ) -> None:
-        for name in ("rounds", "refit", "cost", "margin", "min_pixels"):
-            if not (number := locals()[name]) >= 0:
+        for name, number in (("rounds", rounds), ("refit", refit), ("cost", cost), ("margin", margin)):
+            if not number >= 0:
                 raise ValueError(f"search's {name} must not be negative, got {number}")
         if not 0 < power <= 1:
             raise ValueError(f"search's power must lie in (0, 1], got {power}: the count estimator's is right")
         self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
-        self.solid, self.laplace, self.min_pixels = solid, laplace, min_pixels
+        self.solid, self.laplace = solid, laplace
         self.refinement = Refinement(refit)
 
     def kl(self, renderer: Renderer, slots: Slots) -> Tensor:
@@ -101,7 +99,7 @@ class Search:
 
     def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
-        worth = possible(renderer, slots, evidence, self.solid, self.min_pixels)
+        worth = possible(renderer, slots, evidence) if self.solid else evidence
         return self._terms(worth, log_prior).log_softmax(1)
 
     @torch.no_grad()
@@ -114,18 +112,19 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
-        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace, self.min_pixels)
+        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace)
         best = self._better(scene, self._sure(scene, slots), slots)
         passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
             best, passed = self._added(scene, best, passed, hide=k % 2 == 0)
             best = self._merged(scene, best, k)
+            best = self._afresh(scene, best, k)
         return best
 
     @torch.no_grad()
     def ordered(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Slots:
         """Slots whose poses have changed since they were searched, in order again, those that do not pay last."""
-        scene = Scene(renderer, None, observation, log_prior, self.solid, self.laplace, self.min_pixels)
+        scene = Scene(renderer, None, observation, log_prior, self.solid, self.laplace)
         return self._ordered(scene, slots)
 
     def _terms(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
@@ -138,10 +137,19 @@ class Search:
         return self._terms(scene.evidence(slots), scene.log_prior).argmax(1)
 
     def _better(self, scene: Scene, slots: Slots, other: Slots) -> Slots:
-        """Image by image the slots as they were, or others, refitted and in order, if these are worth more."""
-        other = self._ordered(scene, self._refitted(scene, other))
-        gain = self._log_joint(scene, other) - self._log_joint(scene, slots)
-        return other.where_true(gain > self.margin, slots)
+        """Image by image the slots as they were, or others, in order, if these are worth more.
+
+        Others are refitted: all of them, or those alone that are new, for steps from afar may lead away from a fit that
+        had ended.
+        """
+        fitted = self._refitted(scene, other)
+        new = (other.where.unsqueeze(2) != slots.where.unsqueeze(1)).any(3).all(2)
+        best, worth = slots, self._log_joint(scene, slots) + self.margin
+        for each in (fitted, self._sure(scene, fitted.where_true(new, other))):
+            ordered = self._ordered(scene, each)
+            value = self._log_joint(scene, ordered)
+            best, worth = ordered.where_true(value > worth, best), torch.maximum(value, worth)
+        return best
 
     def _refitted(self, scene: Scene, slots: Slots) -> Slots:
         kl = scene.kl(slots)
@@ -193,6 +201,22 @@ class Search:
 
         return self._tried(scene, slots, value < 1, merge)
 
+    def _afresh(self, scene: Scene, slots: Slots, k: int) -> Slots:
+        """One or two objects for the one that leaves the k-th most unexplained."""
+        count = self._count(scene, slots)
+        misfit = _misfit(scene, slots, count)
+        if k >= misfit.shape[1]:
+            return slots
+        value, worst = misfit.kthvalue(misfit.shape[1] - k, 1)
+
+        def again(part: Scene, here: Slots, rows: Tensor) -> Slots:
+            indices = torch.arange(here.what.shape[1], device=rows.device)
+            last = (indices == worst[rows].unsqueeze(1)).long() + 2 * (indices >= count[rows].unsqueeze(1))
+            once, _ = _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 1)
+            return _extended(part, once, count[rows])[0]
+
+        return self._tried(scene, slots, value > 0, again)
+
     def _tried(
         self, scene: Scene, slots: Slots, possible: Tensor, move: Callable[[Scene, Slots, Tensor], Slots]
     ) -> Slots:
@@ -219,9 +243,6 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
         gain = -losses[:, :, 0, -1] - kl.gather(1, left)
         if scene.solid:
             gain = gain - IMPOSSIBLE * scene.renderer.intersecting(here.what, here.where).any(2)
-        if scene.min_pixels:
-            all_there = torch.ones_like(left, dtype=torch.bool)
-            gain = gain - IMPOSSIBLE * (_shown(scene.renderer, here, all_there) < scene.min_pixels)
         weakest = gain.argmin(1, keepdim=True)
         order.append(left.gather(1, weakest))
         gains.append(gain.gather(1, weakest))
@@ -230,29 +251,10 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
     return torch.cat(order[::-1], 1), torch.cat(gains[::-1], 1)
 
 
-def possible(renderer: Renderer, slots: Slots, evidence: Tensor, solid: bool, min_pixels: float) -> Tensor:
-    """The evidence (B, N + 1) of the first n slots, worth less than any other where these cannot be.
-
-    ``solid``: where two of them intersect. ``min_pixels``: where one shows fewer.
-    """
-    wrong = torch.zeros_like(slots.presence_logits, dtype=torch.bool)
-    if solid:
-        wrong = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
-    if min_pixels:
-        first = (
-            torch.ones_like(wrong).unsqueeze(1)
-            & torch.ones(2 * wrong.shape[1:], dtype=torch.bool, device=wrong.device).tril()
-        )
-        few = [(_shown(renderer, slots, present) < min_pixels) & present for present in first.unbind(1)]
-        wrong = wrong | torch.stack(few, 1).any(2)
-    return evidence - IMPOSSIBLE * F.pad(wrong.to(evidence), (1, 0))
-
-
-def _shown(renderer: Renderer, slots: Slots, present: Tensor) -> Tensor:
-    """Pixels (B, N) that each of the slots ``present`` (B, N) shows where these alone are there."""
-    layers = renderer.layers(slots.what, slots.where)
-    shown = visible(layers, present, renderer.compositing).sum((-2, -1))
-    return shown * renderer.image_shape[1] / layers.depth.shape[-2] * renderer.image_shape[2] / layers.depth.shape[-1]
+def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
+    """The evidence (B, N + 1) of the first n slots, where two of them intersect worth less than any other."""
+    clash = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
+    return evidence - IMPOSSIBLE * F.pad(clash.to(evidence), (1, 0))
 
 
 def _extended(
@@ -298,6 +300,20 @@ def _inside(renderer: Renderer, windows: Tensor) -> Tensor:
     _, height, width = renderer.image_shape
     grid = image_grid(height, width, windows.device)
     return ((grid - middle[..., None, None]).abs() <= half[..., None, None]).all(1, keepdim=True)
+
+
+def _misfit(scene: Scene, slots: Slots, count: Tensor) -> Tensor:
+    """What the first ``count`` leave of the image in the window of each, on average, (B, N); 0 of the others."""
+    canvases = scene.renderer.render(slots.what, slots.where, scene.observation.background)
+    rows = torch.arange(len(count), device=count.device)
+    left = scene.observation.images - canvases[rows, count]
+    if scene.observation.whitening is not None:
+        left = left * scene.observation.whitening
+    left = left.abs().mean(1, keepdim=True)
+    windows = scene.renderer.window(slots.where)
+    inside = torch.cat([_inside(scene.renderer, each) for each in windows.unbind(1)], 1)
+    mean = (left * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(1)
+    return torch.where(torch.arange(mean.shape[1], device=mean.device) < count.unsqueeze(1), mean, 0.0)
 
 
 def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:
