@@ -208,7 +208,8 @@ class ResidualAttention(InferenceNetwork):
         if state.center is None:
             return None
         half = NEAR * self.cell * 2 / torch.tensor(self.image_shape[:0:-1]).to(state.center)
-        return affine(*half.expand_as(state.center).unbind(-1), state.center)
+        across, down = half.expand_as(state.center).unbind(-1)
+        return affine(across, down, state.center)
 
     def appearance(self, images: Tensor, canvas: Tensor, where: Tensor, state: Glimpsed) -> Tensor:
         if not isinstance(self.what_space, Gaussian):

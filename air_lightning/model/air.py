@@ -264,7 +264,7 @@ class AIR(pl.LightningModule):
                 observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, self.log_prior)
             slots = self.refinement.exchanged(self._at(observation), observation, slots, kl, self.log_prior)
             if self.search is not None:
-                slots = self.search.ordered(self._at(observation), observation, slots, self.log_prior)
+                slots = self.search.ordered(self._at(observation), self.network, observation, slots, self.log_prior)
         return observation, slots
 
     def _log_count(self, slots: Slots, log_evidence: Tensor | None) -> Tensor:

@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid, laplace: as Search has them."""
 
     renderer: Renderer
-    network: InferenceNetwork | None
+    network: InferenceNetwork
     observation: Observation
     log_prior: Tensor
     solid: bool = False
@@ -122,10 +122,16 @@ class Search:
         return best
 
     @torch.no_grad()
-    def ordered(self, renderer: Renderer, observation: Observation, slots: Slots, log_prior: Tensor) -> Slots:
+    def ordered(
+        self,
+        renderer: Renderer,
+        network: InferenceNetwork,
+        observation: Observation,
+        slots: Slots,
+        log_prior: Tensor,
+    ) -> Slots:
         """Slots whose poses have changed since they were searched, in order again, those that do not pay last."""
-        scene = Scene(renderer, None, observation, log_prior, self.solid, self.laplace)
-        return self._ordered(scene, slots)
+        return self._ordered(Scene(renderer, network, observation, log_prior, self.solid, self.laplace), slots)
 
     def _terms(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
         return self.power * evidence - self.cost * torch.arange(len(log_prior), device=evidence.device) + log_prior

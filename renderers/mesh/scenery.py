@@ -208,7 +208,8 @@ def _ground(camera: Camera, table: Table, height: int, width: int) -> tuple[NDAr
 def falling(light: Light) -> dict[str, Any]:
     """Of what kernels read, where the light comes from and what shadows it casts."""
     direction = np.asarray(light.direction, np.float32)
-    cast = [(each.direction, each.shadow) for each in (light, *light.lamps) if each.shadow]
+    sources: list[Light | Lamp] = [light, *light.lamps]
+    cast = [(each.direction, each.shadow) for each in sources if each.shadow]
     rays = np.concatenate([np.empty((0, 3)), *(_disc(*each) for each in cast)])
     return {
         "light": direction / np.linalg.norm(direction),
