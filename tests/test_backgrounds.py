@@ -490,6 +490,27 @@ def test_a_robust_fit_has_ended() -> None:
     assert torch.equal(robust_fit(torch.zeros(2, 200), basis, torch.zeros(200)), torch.zeros(2, 200))
 
 
+def gridded(count: int, side: int = 18, pitch: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lines on black at an offset of each image's own, (count, 1, side, side), and the same with bright squares."""
+    on = torch.arange(side) % pitch == torch.randint(0, pitch, (2, count, 1))
+    empty = 0.4 * (on[0].unsqueeze(1) | on[1].unsqueeze(2)).unsqueeze(1).float()
+    images = empty.clone()
+    for image, (left, top) in zip(images, torch.randint(0, side - 5, (count, 2)).tolist()):
+        image[:, top : top + 5, left : left + 5] = 0.5 + 0.5 * torch.rand(1, 5, 5)
+    return empty, images
+
+
+def test_lines_on_black_are_background_where_it_is_said_to_be_sparse() -> None:
+    empty, images = gridded(260)
+    off = {}
+    for sparse in (False, True):
+        background = EigenBackground(components=8, cell=1, sparse=sparse)
+        background.prepare(GlimpseRenderer((1, 18, 18)))
+        background.fit(images[:200])
+        off[sparse] = float((background(images[200:]).image - empty[200:]).square().mean())
+    assert off[True] < 0.05 * off[False], off
+
+
 @pytest.mark.parametrize(
     ("options", "images", "message"),
     [

@@ -1,11 +1,13 @@
 """A background of the few ways in which those of the training images differ."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from air_lightning.backgrounds.base import Backdrop, FittedBackground, NoBackground
-from air_lightning.backgrounds.robust import CUT, MAD, biweight, median, robust_fit
+from air_lightning.backgrounds.robust import CUT, MAD, Measure, biweight, mean, median, robust_fit
 from renderers.base import Renderer
 
 ROUNDS = 10
@@ -27,6 +29,8 @@ class EigenBackground(FittedBackground):
     Args:
         components: how many; fewer than the images by two at least.
         cell: pixels along a side that are averaged.
+        sparse: most of an image's cells are alike wherever it is taken, and backgrounds differ in the others: lines on
+            black. What the others show is then no outlier of noise that has a median of 0.
     Errors:
         ValueError for fewer than 1 component, and for cells of less than a pixel.
     """
@@ -34,7 +38,7 @@ class EigenBackground(FittedBackground):
     mean: Tensor
     basis: Tensor
 
-    def __init__(self, components: int = 8, cell: int = 4) -> None:
+    def __init__(self, components: int = 8, cell: int = 4, sparse: bool = False) -> None:
         super().__init__()
         if components < 1:
             raise ValueError(
@@ -42,11 +46,11 @@ class EigenBackground(FittedBackground):
             )
         if cell < 1:
             raise ValueError(f"an eigenbackground's cells must have at least 1 pixel along a side, got {cell}: 4, say")
-        self.components, self.cell = components, cell
+        self.components, self.cell, self.sparse = components, cell, sparse
 
     @property
     def source(self) -> str:
-        return f"{type(self).__name__} {self.components}, {self.cell}"
+        return f"{type(self).__name__} {self.components}, {self.cell}" + ", sparse" * self.sparse
 
     def prepare(self, renderer: Renderer) -> None:
         super().prepare(renderer)
@@ -64,15 +68,16 @@ class EigenBackground(FittedBackground):
                 f"an eigenbackground of {self.components} components needs at least {self.components + 2} images, got "
                 f"{len(images)}: give more images, or lower model.background.components"
             )
-        mean, basis = principal(self._cells(images), self.components)
-        self.mean.copy_(mean)
+        middle, basis = principal(self._cells(images), self.components, (mean,) if self.sparse else (median,) * 4)
+        self.mean.copy_(middle)
         self.basis.copy_(basis)
         self.fitted.fill_(True)
 
     @torch.no_grad()
     def forward(self, images: Tensor, sample: bool = False) -> Backdrop:
         away = self._cells(images) - self.mean
-        cells = self.mean + robust_fit(away, self.basis, torch.zeros_like(self.mean))
+        measures = (mean, median) if self.sparse else (median,) * 4
+        cells = self.mean + robust_fit(away, self.basis, torch.zeros_like(self.mean), measures)
         coarse = cells.view(images.shape[0], images.shape[1], *self.size)
         return Backdrop(F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False))
 
@@ -81,25 +86,28 @@ class EigenBackground(FittedBackground):
         return F.interpolate(images, self.size, mode="area").flatten(1)
 
 
-def principal(values: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """The mean (P,) of rows (M, P) and their orthonormal components (P, K), of which outliers are no part."""
-    mean = values.median(0).values
-    away = values - mean
-    basis = _components(_unhidden(away), components)
+def principal(values: Tensor, components: int, measures: Sequence[Measure]) -> tuple[Tensor, Tensor]:
+    """The mean (P,) of rows (M, P) and their orthonormal components (P, K), of which outliers are no part.
+
+    measures: of the noise, by which they are told (``robust_fit``); the first of components that are not there yet.
+    """
+    middle = values.median(0).values
+    away = values - middle
+    basis = _components(_unhidden(away, measures[0]), components)
     for _ in range(ROUNDS):
-        fit = robust_fit(values - mean, basis, torch.zeros_like(mean))
-        filled = mean + fit + _unhidden(values - mean - fit)
-        mean = filled.mean(0)
-        basis = _components(filled - mean, components)
-    return mean, basis
+        fit = robust_fit(values - middle, basis, torch.zeros_like(middle), measures)
+        filled = middle + fit + _unhidden(values - middle - fit, measures[0])
+        middle = filled.mean(0)
+        basis = _components(filled - middle, components)
+    return middle, basis
 
 
-def _unhidden(away: Tensor) -> Tensor:
+def _unhidden(away: Tensor, measure: Measure) -> Tensor:
     """Residuals (M, P), those of outliers 0: what is far off for its row, and for its column.
 
     A lamp that the components do not have yet stands out in its image, and not among all images.
     """
-    cut = CUT * MAD * torch.maximum(median(away.abs()), median(away.abs().T).T).clamp_min(1e-6)
+    cut = CUT * MAD * torch.maximum(measure(away.abs()), measure(away.abs().T).T).clamp_min(1e-6)
     return biweight(away, cut)
 
 

@@ -16,6 +16,7 @@ from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation
 from air_lightning.model.adaptation import Adaptation, Fit
 from air_lightning.model.calibration import Powers
+from air_lightning.model.descent import Descent
 from air_lightning.model.evidence import (
     bound,
     evidence,
@@ -88,6 +89,8 @@ class AIR(pl.LightningModule):
         sleep: train the network on scenes drawn from the prior besides, as a warm start; null: on the images alone.
         supervised: learn from the data's labels instead of the images, matched to the order in which the network finds
             objects: the network that the paper compares AIR with (section 3.3). What the images are is not learnt.
+        descent: fit each slot by gradient steps before the next is looked for, when evaluating; for differentiable
+            renderers with a continuous ``what``. Null: the network's own.
         refinement: improve identities and poses through the renderer when evaluating; null: the network's own.
         reconsideration: explain images again from other slots' places when evaluating and keep what is worth more;
             for a continuous ``what``. Null: the network's own inferred.
@@ -126,6 +129,7 @@ class AIR(pl.LightningModule):
         reconsideration: Reconsideration | None = None,
         search: Search | None = None,
         adaptation: Adaptation | None = None,
+        descent: Descent | None = None,
         evidence_samples: int = 0,
         lr: float = 1e-3,
         baseline_lr: float | None = None,
@@ -144,6 +148,8 @@ class AIR(pl.LightningModule):
             raise ValueError(f"balance must be positive, got {balance}: 0.1 suits images in [0, 1]")
         if reconsideration is not None:
             reconsideration.check(renderer)
+        if descent is not None:
+            descent.check(renderer)
         if adaptation is not None and renderer.shared is None:
             raise ValueError(
                 f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "
@@ -173,6 +179,7 @@ class AIR(pl.LightningModule):
         self.sleep = None if sleep is None else sleep.prepared(slots)
         self.supervised = supervised
         self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
+        self.descent = descent
         self.adaptation, self._adapted = adaptation, -1
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.evidence_samples = evidence_samples
@@ -251,8 +258,10 @@ class AIR(pl.LightningModule):
         return infer(self._at(observation), self.network, observation, self.slots, sample)
 
     def _improved(self, observation: Observation, slots: Slots) -> tuple[Observation, Slots]:
-        """The network's own inference reconsidered, searched and refined, where the model does that."""
+        """The network's own inference, descended, reconsidered, searched and refined, where the model does that."""
         renderer = self._at(observation)
+        if self.descent is not None:
+            slots = self.descent(renderer, self.network, observation, slots)
         if self.reconsideration is not None:
             slots = self.reconsideration(renderer, self.network, observation, slots, self.log_prior)
         if self.search is not None:
@@ -277,6 +286,11 @@ class AIR(pl.LightningModule):
     def _refines(self) -> bool:
         """Whether poses are other than the network's own."""
         return self.refinement is not None or self.search is not None
+
+    @property
+    def _improves(self) -> bool:
+        """Whether explanations are other than the network's own."""
+        return self._refines or self.reconsideration is not None or self.descent is not None
 
     def _where_sd(self, observation: Observation, slots: Slots, log_evidence: Tensor | None) -> Tensor:
         """See ``Inference``. log_evidence: F_n, (B, N + 1), where poses are other than the network's own."""

@@ -249,7 +249,7 @@ class AIRModule(AIR):
             own = slots.what, slots.where, seen.where_sd, slots.what_parameters
             found = InferredScenes(seen.count, seen.posterior, *own, seen.scene)
             self.evaluation.update(self.renderer.at(seen.scene), found, batch)
-        elif split == "test" and (self._refines or self.reconsideration is not None):
+        elif split == "test" and self._improves:
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
                 mean.update(log_joint)
         self.mean_elbo.update(self.elbo(batch.images))

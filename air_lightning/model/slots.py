@@ -1,5 +1,6 @@
 """Slots, and the pass that infers them: image -> slots, one object after another."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -75,11 +76,13 @@ def infer(
     slots: int,
     sample: bool = True,
     start: tuple[Tensor, Tensor] | None = None,
+    settle: Callable[[Tensor, "Slots"], "Slots"] | None = None,
 ) -> Slots:
     """Infer ``slots`` objects of the observed images, each looking at what those before it have drawn.
 
     ``sample``: draw where and what from the posterior (reparametrised where continuous); otherwise take its mode.
     ``start``: mean and sd (B, K, P) of the first slot's unconstrained pose, in the place of the network's own.
+    ``settle``: of the canvas so far and a slot upon it (``next_slot``) makes the one that those after it see.
     """
     images, network = observation.images, network.at(renderer)
     behind = None if observation.background is None else observation.background.detach()
@@ -88,9 +91,10 @@ def infer(
     parts: list[Slots] = []
     for _ in range(slots):
         part, state = next_slot(renderer, network, images, canvas, state, sample, None if parts else start)
+        part = part if settle is None else settle(canvas, part)
         state = network.observe(state, part.what, part.where)
         parts.append(part)
-        if network.needs_canvas and len(parts) < slots:
+        if (network.needs_canvas or settle is not None) and len(parts) < slots:
             canvas = growing.add(part.what, part.where)
     return Slots(*(torch.stack(column, 1) for column in zip(*parts)))
 

@@ -28,10 +28,11 @@ Program = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Inference(nn.Module):
-    """Images (B, C, H, W) to ``OUTPUTS``: the network's answer, reconsidered if the model is, no search or refinement.
+    """Images (B, C, H, W) to ``OUTPUTS``: the network's answer, reconsidered if the model is.
 
-    count_probabilities is (B, N + 1), q(n | x); object_what the probabilities of the identities (B, N, K), or posterior
-    means of appearance (B, N, D); object_where (B, N, P), poses of the likeliest identities, in the renderer's units.
+    No descent, search or refinement. count_probabilities is (B, N + 1), q(n | x); object_what the probabilities
+    of the identities (B, N, K), or posterior means of appearance (B, N, D); object_where (B, N, P), poses of the
+    likeliest identities, in the renderer's units.
 
     Args:
         module: the model. renderer: what draws between slots, the model's own or one that draws the same.
