@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-STEPS = 4
+STEPS = 3
 """Of the fit, after each time that the noise is measured."""
 CUT = 2.5
 """What lies farther from the fit counts nothing, in standard deviations of the noise."""
@@ -40,12 +40,12 @@ def robust_fit(values: Tensor, basis: Tensor, start: Tensor, measures: Sequence[
     ``measures``: of the noise, one after another. The median is 0 where half of the values fit already, and all others
     are then outliers: the mean sees them.
     """
-    fit = start.expand_as(values)
+    fit, products = start.expand_as(values), (basis.unsqueeze(2) * basis.unsqueeze(1)).flatten(1)
     for measure in measures:
         cut = CUT * MAD * measure((values - fit).abs()).clamp_min(1e-6)
         for _ in range(STEPS):
             away = values - fit
-            gram = basis.T @ (_weights(away, cut).unsqueeze(-1) * basis)
+            gram = (_weights(away, cut) @ products).unflatten(-1, 2 * basis.shape[1:])
             fit = fit + _solved(gram, biweight(away, cut) @ basis) @ basis.T
     return fit
 
