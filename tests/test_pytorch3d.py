@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from air_lightning.cli import main
 from renderers import MeshRenderer
-from renderers.mesh import Camera, Intrinsics, Light, Mesh
+from renderers.mesh import Camera, Intrinsics, Lamp, Light, Mesh, Shadow
 from renderers.mesh.backends import make_backend
 from renderers.mesh.scenery import pack
 from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
@@ -141,6 +141,24 @@ CASES: dict[str, dict[str, Any]] = {
         camera=Camera((0.0, 3.0, 3.5), (0.0, 0.2, 0.0), intrinsics=Intrinsics(500.0, 560.0, 270.0, 260.0, (480, 640))),
         x=(-0.8, 0.8),
         z=(-0.6, 0.6),
+    ),
+    "shadows": dict(
+        light=Light(
+            (0.6, 0.7, -0.4),
+            ambient=0.3,
+            color=(1.0, 0.8, 0.6),
+            shadow=Shadow(0.5, samples=2),
+            linear=True,
+            lamps=(Lamp((-0.5, 0.8, 0.3), Shadow(0.2, samples=1)),),
+        )
+    ),
+    "near light": dict(light=Light((0.6, 0.7, -0.4), shadow=Shadow(samples=2), distance=5.0)),
+    "metal, sizes, colours": dict(
+        image_size=(40, 48),
+        size=(0.6, 1.3),
+        color=(0.0, 1.0),
+        metal=(0.0, 1.0),
+        light=Light((0.6, 0.7, -0.4), linear=True),
     ),
     "askew, y free": dict(
         camera=Camera((2.5, 3.0, 3.5), (0.3, 0.2, -0.2), 60.0), x=(-1.2, 1.2), z=(-1.2, 1.2), y=(0.0, 0.6)
