@@ -13,6 +13,7 @@ from toy_renderers import Blobs, Slabs
 from air_lightning.distributions import count_log_prior
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
+from air_lightning.model.arrangements import log_arrangements
 from air_lightning.model.calibration import Powers
 from air_lightning.model.evidence import evidence, log_likelihoods
 from air_lightning.model.laplace import laplace_sd
@@ -102,7 +103,8 @@ def test_the_posterior_is_that_of_the_slots_reported() -> None:
     torch.testing.assert_close(seen.posterior.sum(1), torch.ones(3))
     assert seen.count.tolist() == [2, 1, 0] == seen.posterior.argmax(1).tolist()
     log_evidence = Scene(model.renderer, model.network, model.observed(images), model.log_prior).evidence(seen.slots)
-    expected = (0.5 * log_evidence - 2.0 * torch.arange(SLOTS + 1) + model.log_prior).softmax(1)
+    worth = 0.5 * log_evidence - 2.0 * torch.arange(SLOTS + 1)
+    expected = (worth + log_arrangements(worth.diff(dim=1)) + model.log_prior).softmax(1)
     torch.testing.assert_close(seen.posterior, expected)
     canvases = model.renderer.render(seen.slots.what, seen.slots.where)
     torch.testing.assert_close(seen.reconstruction, canvases[torch.arange(3), seen.count])
