@@ -5,7 +5,6 @@ from math import factorial
 
 import pytest
 import torch
-from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
@@ -75,13 +74,13 @@ def exact_posterior(renderer: Renderer, images: Tensor, log_prior: Tensor) -> Te
     return (worth.log() + log_prior).softmax(1)
 
 
-def noisy_images(renderer: Renderer, number: int) -> tuple[Tensor, Tensor]:
-    """(B, 1, 1, 48) and (B,), how many bumps each has: 0 to 3, most at 3 to 5 sigma."""
+def noisy_images(renderer: Renderer, number: int) -> Tensor:
+    """(B, 1, 1, 48), of 0 to 3 bumps at 4 sigma."""
     random = torch.Generator().manual_seed(1)
     where = torch.rand(number, SLOTS, 1, generator=random) * 1.8 - 0.9
     count = torch.arange(number) % (SLOTS + 1)
     clean = renderer.render(torch.zeros(number, SLOTS, dtype=torch.long), where)[torch.arange(number), count]
-    return clean + SD * torch.randn(clean.shape, generator=random), count
+    return clean + SD * torch.randn(clean.shape, generator=random)
 
 
 def test_arrangements_are_all_orders_of_all_sets() -> None:
@@ -103,14 +102,24 @@ def test_a_slot_that_pays_after_another_alone_pays_no_more_without_it() -> None:
 def test_the_posterior_over_the_count_is_that_of_all_explanations() -> None:
     """Of faint objects, of which many are held to be absent: as many are expected as the enumeration expects."""
     renderer = Line()
-    model = AIR(
-        renderer, Filter, slots=SLOTS, count_prior=1.0, likelihood_sd=Constant(SD), search=Search(laplace=True)
-    )
-    images, count = noisy_images(renderer, 200)
+    model = AIR(renderer, Filter, slots=SLOTS, count_prior=1.0, likelihood_sd=Constant(SD), search=Search(laplace=True))
+    images = noisy_images(renderer, 60)
     found = model.eval().infer(images).posterior.double()
     exact = exact_posterior(renderer, images, model.log_prior)
     numbers = torch.arange(SLOTS + 1, dtype=torch.float64)
     expected, true = (float((q @ numbers).mean()) for q in (found, exact))
-    print(expected, true, count.float().mean(), (found - exact).abs().sum(1).mean() / 2, found.mean(0), exact.mean(0))
-    print((found.argmax(1)==exact.argmax(1)).float().mean(), (found-exact).abs().sum(1).sort(descending=True).values[:10]/2)
-    assert expected == pytest.approx(true, abs=0.05)
+    assert expected == pytest.approx(true, abs=0.05)  # 0.10 too few without what was rejected, and other orders
+    assert float((found - exact).abs().sum(1).mean() / 2) < 0.07
+    assert float((found.argmax(1) == exact.argmax(1)).double().mean()) > 0.92
+    doubtful = float((exact.amax(1) < 0.9).double().mean())
+    assert doubtful > 0.3
+
+
+def test_what_is_rejected_stays_behind_what_is_not() -> None:
+    """Two faint bumps, each more likely absent than there: both are among the slots, however often it has looked."""
+    renderer, places = Line(), torch.tensor([[[-0.5], [0.4], [0.0]]])
+    images = 0.75 * renderer.render(torch.zeros(1, 3, dtype=torch.long), places)[:, 2]
+    model = AIR(renderer, Filter, slots=SLOTS, count_prior=0.2, likelihood_sd=Constant(SD), search=Search(laplace=True))
+    found = model.eval().infer(images)
+    assert found.count.tolist() == [0]
+    torch.testing.assert_close(found.slots.where[0, :2, 0].sort().values, torch.tensor([-0.5, 0.4]), rtol=0, atol=0.02)

@@ -55,8 +55,8 @@ class Search:
     - one more: the network looks at what the present objects leave unexplained. In every other round what they cover is
       hidden from it, so that their own misfit draws no slot; and always where it has looked in vain (inhibition of
       return, Itti, Koch & Niebur 1998);
-    - one for two: of two that overlap (the nearest, two rounds later the next) the network, looking at what the others
-      leave, finds one again, or in every other round the one that is missed more is fitted alone.
+    - one for two: of two that overlap (another pair in every round, the nearest first) both are taken away, and the
+      network looks again at what the others leave; or the one that is missed less, and the other is fitted alone.
 
     An explanation is worth ``log sum_n p(n) exp(power F_n - cost n)``, with the first n of its slots, and that sum's
     terms are the posterior over the count. For any renderer and network.
@@ -81,7 +81,7 @@ class Search:
         power: float = 1.0,
         cost: float = 0.0,
         refit: int = 4,
-        margin: float = 0.5,
+        margin: float = 0.1,
         solid: bool = False,
         laplace: bool = False,
     ) -> None:
@@ -118,7 +118,8 @@ class Search:
         passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
             best, passed = self._added(scene, best, passed, hide=k % 2 == 0)
-            best = self._merged(scene, best, k)
+            for alone in (False, True):
+                best = self._merged(scene, best, k, alone)
         return best
 
     def _terms(self, renderer: Renderer, evidence: Tensor, log_prior: Tensor) -> Tensor:
@@ -146,7 +147,7 @@ class Search:
         return self._sure(scene, fitted, SETTLING if self.refinement.iterations else 0)
 
     def _sure(self, scene: Scene, slots: Slots, steps: int = 0) -> Slots:
-        """The slots, their poses as sure as the search takes them to be, after so many steps to where they are surest."""
+        """The slots, their poses as sure as the search takes them to be, after so many steps to the posterior's mode."""
         if not self.laplace:
             return slots
         weights = given_shown((scene.evidence(slots) + scene.log_prior).softmax(1))
@@ -175,20 +176,21 @@ class Search:
         in_vain = (self._count(scene, best) <= count).view(-1, 1, 1, 1)
         return best, passed | (looked & in_vain)
 
-    def _merged(self, scene: Scene, slots: Slots, k: int) -> Slots:
-        """One object for two that overlap, the nearest pair first: the network's, or in odd rounds the surer of them."""
+    def _merged(self, scene: Scene, slots: Slots, k: int, alone: bool) -> Slots:
+        """One object for two, the k-th nearest pair of those that overlap, and round again: the network's, or one of
+        the two, ``alone``."""
         count = self._count(scene, slots)
         nearness = _nearness(scene.renderer, slots, count)
         if not nearness.shape[1]:
             return slots
         near = (nearness < 1).sum(1)
-        rank = (k // 2) % near.clamp_min(1)
-        pair = nearness.argsort(1).gather(1, rank.unsqueeze(1)).squeeze(1)
+        rank = (k % near.clamp_min(1)).unsqueeze(1)
+        pair = nearness.argsort(1).gather(1, rank).squeeze(1)
         pairs = _pairs(slots.what.shape[1], pair.device).T[pair]
 
         def merge(part: Scene, here: Slots, rows: Tensor) -> Slots:
             left = _without(here, pairs[rows], count[rows])
-            return left if k % 2 else _extended(part, left, count[rows] - 2)
+            return left if alone else _extended(part, left, count[rows] - 2)
 
         return self._tried(scene, slots, near > 0, merge)
 
@@ -233,7 +235,7 @@ def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
 
 
 def _with_room(slots: Slots, count: Tensor) -> Slots:
-    """The slots with the last one, which pays least, after the first ``count`` (B,): what replaces it drops no other."""
+    """The slots, the last one, which pays least, after the first ``count`` (B,): what replaces it drops no other."""
     indices = torch.arange(slots.what.shape[1], device=count.device)
     place = torch.where(indices == indices[-1], count.unsqueeze(1) - 0.5, indices)
     return slots.at(place.argsort(1))
@@ -247,7 +249,6 @@ def _without(slots: Slots, pairs: Tensor, count: Tensor) -> Slots:
     indices = torch.arange(slots.what.shape[1], device=count.device)
     place = (indices == pairs[:, :1]) + 2 * (indices >= count.unsqueeze(1)) + 3 * (indices == pairs[:, 1:])
     order = place.argsort(dim=1, stable=True)
-    copied = order[:, -2:].flip(1)[:, :1] if len(indices) > 1 else order
     full = (count == len(indices)).unsqueeze(1)
     return slots.at(torch.cat([order[:, :-1], torch.where(full, order[:, :1], order[:, -2:-1])], 1))
 
