@@ -58,15 +58,17 @@ class Search:
     - one for two: of two that overlap (another pair in every round, the nearest first) both are taken away, and the
       network looks again at what the others leave; or the one that is missed less, and the other is fitted alone.
 
-    An explanation is worth ``log sum_n p(n) exp(power F_n - cost n)``, with the first n of its slots, and that sum's
-    terms are the posterior over the count. For any renderer and network.
+    An explanation is worth ``log sum_n p(n) A_n exp(power F_n - cost n)``, with F_n of the first n of its slots and A_n
+    for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior over the count.
+    What was looked at and does not pay stays among the last slots, and counts there. For any renderer and network.
 
     Args:
         rounds: of adding and merging; 0 drops and reorders only.
         power: of the evidence, in (0, 1]; the count estimator's.
         cost: nats that every object costs besides its KL and the prior. Above 0 for images that the renderer cannot
             draw exactly, whose misfit a superfluous object might explain: about what such an object gains.
-        refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
+        refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none. With ``laplace``
+            three more follow, to the mode of each pose's posterior, prior and all.
         margin: nats by which another explanation must be worth more than the one before.
         solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
         laplace: how sure a pose is, is taken from its fit (Laplace's approximation) and not from the network, which is
@@ -147,7 +149,7 @@ class Search:
         return self._sure(scene, fitted, SETTLING if self.refinement.iterations else 0)
 
     def _sure(self, scene: Scene, slots: Slots, steps: int = 0) -> Slots:
-        """The slots, their poses as sure as the search takes them to be, after so many steps to the posterior's mode."""
+        """The slots, their poses as sure as the search takes them to be, after some steps to the posterior's mode."""
         if not self.laplace:
             return slots
         weights = given_shown((scene.evidence(slots) + scene.log_prior).softmax(1))
