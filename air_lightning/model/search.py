@@ -59,7 +59,7 @@ class Search:
       network looks again at what the others leave; or the one that is missed less, and the other is fitted alone.
 
     An explanation is worth ``log sum_n p(n) A_n exp(power F_n - cost n)``, with F_n of the first n of its slots and A_n
-    for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior over the count.
+    for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior of the count.
     What was looked at and does not pay stays among the last slots, and counts there. For any renderer and network.
 
     Args:
