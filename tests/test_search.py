@@ -13,15 +13,16 @@ from toy_renderers import Blobs, Slabs
 from air_lightning.distributions import count_log_prior
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
+from air_lightning.model.arrangements import log_arrangements
 from air_lightning.model.calibration import Powers
 from air_lightning.model.evidence import evidence, log_likelihoods
 from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.module import AIRModule
 from air_lightning.model.objective import given_shown
-from air_lightning.model.search import Scene, Search, _covered
+from air_lightning.model.search import Scene, Search, _covered, _without
 from air_lightning.model.slots import Slots, infer
 from air_lightning.schedules import Constant
-from renderers import Layer, Renderer
+from renderers import Categorical, Coordinate, Layer, Renderer
 from renderers.base import affine
 
 SD, SLOTS = 0.1, 3
@@ -105,7 +106,8 @@ def test_the_posterior_is_that_of_the_slots_reported() -> None:
     torch.testing.assert_close(seen.posterior.sum(1), torch.ones(3))
     assert seen.count.tolist() == [2, 1, 0] == seen.posterior.argmax(1).tolist()
     log_evidence = Scene(model.renderer, model.network, model.observed(images), model.log_prior).evidence(seen.slots)
-    expected = (0.5 * log_evidence - 2.0 * torch.arange(SLOTS + 1) + model.log_prior).softmax(1)
+    worth = 0.5 * log_evidence - 2.0 * torch.arange(SLOTS + 1)
+    expected = (worth + log_arrangements(worth.diff(dim=1)) + model.log_prior).softmax(1)
     torch.testing.assert_close(seen.posterior, expected)
     canvases = model.renderer.render(seen.slots.what, seen.slots.where)
     torch.testing.assert_close(seen.reconstruction, canvases[torch.arange(3), seen.count])
@@ -239,6 +241,47 @@ def torch_slots(renderer: Renderer, what: Tensor, where: Tensor) -> Slots:
     none = torch.zeros_like(options)
     looks = torch.zeros(*what.shape, renderer.identity_count)
     return Slots(torch.zeros(what.shape), what, where, options, none, none + 0.1, looks, none[:, :, :1])
+
+
+@pytest.mark.parametrize(
+    "pair, count, left", [((0, 1), 3, [2, 0, 2]), ((0, 2), 3, [1, 0, 1]), ((0, 1), 2, [0, 2, 2])], ids=str
+)
+def test_one_of_a_pair_is_taken_away(pair: tuple[int, int], count: int, left: list[int]) -> None:
+    renderer, where = Slabs(), torch.tensor([[[0.0, 0.0, 1.0], [0.2, 0.0, 1.0], [-0.7, 0.7, 1.0]]])
+    slots = torch_slots(renderer, torch.zeros(1, 3, dtype=torch.long), where)
+    found = _without(slots, torch.tensor([pair]), torch.tensor([count]))
+    torch.testing.assert_close(found.where[0], where[0, left])
+
+
+class Lamps(Renderer):
+    """Bumps of some width along a line, added up; ``flux`` is how bright they are."""
+
+    def __init__(self) -> None:
+        where = (Coordinate("x", "half images", -0.9, 0.9, 0.02), Coordinate("flux", "1", 0.2, 4.0, 0.3))
+        super().__init__(Categorical(("lamp",)), where, (1, 1, 32), compositing="additive")
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        x, (place, flux) = (torch.arange(32) + 0.5) / 16 - 1, where.unsqueeze(2).unbind(1)
+        color = (flux * torch.exp(-((x - place) ** 2) / (2 * 0.1**2))).view(-1, 1, 1, 32)
+        return Layer(color, torch.ones_like(color[:, 0]))
+
+    def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cat([where[..., :1], torch.zeros_like(where[..., :1])], -1), torch.full_like(where[..., 0], 0.2)
+
+
+def test_a_second_object_that_keeps_the_first_from_its_fit_is_taken_away() -> None:
+    """One lamp that is explained by two, by a network that looks elsewhere when it is asked again."""
+    renderer = Lamps()
+    what, true = torch.zeros(1, 3, dtype=torch.long), torch.tensor([[[0.3, 3.0], [0.0, 1.0], [0.0, 1.0]]])
+    images = renderer.render(what, true)[:, 1]
+    doubled = torch.tensor([[[0.27, 1.9], [0.36, 1.1], [-0.5, 0.3]]])
+    network, observation = TruthArrays(renderer, 0), observed(images, SD)
+    for rounds, count in ((0, 2), (1, 1)):
+        search = Search(rounds=rounds, laplace=True)
+        found = search(renderer, network, observation, torch_slots(renderer, what, doubled), LOG_PRIOR)
+        terms = Scene(renderer, network, observation, LOG_PRIOR, laplace=True).evidence(found)
+        assert search.log_posterior(renderer, found, terms, LOG_PRIOR).argmax(1).tolist() == [count]
+    torch.testing.assert_close(found.where[0, 0], true[0, 0], rtol=0, atol=0.05)
 
 
 def test_layers_that_lie_over_one_another_keep_their_order() -> None:

@@ -45,7 +45,7 @@ def robust_fit(values: Tensor, basis: Tensor, start: Tensor, measures: Sequence[
         cut = CUT * MAD * measure((values - fit).abs()).clamp_min(1e-6)
         for _ in range(STEPS):
             away = values - fit
-            gram = (_weights(away, cut) @ products).unflatten(-1, 2 * basis.shape[1:])
+            gram = (_weights(away, cut) @ products).view(*away.shape[:-1], *2 * basis.shape[1:])
             fit = fit + _solved(gram, biweight(away, cut) @ basis) @ basis.T
     return fit
 

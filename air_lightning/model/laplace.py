@@ -7,7 +7,11 @@ from air_lightning.model.evidence import of_sample, slot_kl
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
+from renderers.constants import pick
 from renderers.spaces import Where
+
+SHARES = (0.0, 0.25, 0.5, 1.0)
+"""Of a Newton step, of which the best is taken."""
 
 
 @torch.no_grad()
@@ -24,21 +28,67 @@ def laplace_sd(renderer: Renderer, observation: Observation, slots: Slots, weigh
         observation: the images and their noise.
         weights: (B, N, N + 1), of the canvases that show slot i, rows sum to one.
     """
+    _, likelihood, prior = _local(renderer, observation, slots, weights)
+    covariance = torch.linalg.inv(likelihood + torch.diag_embed(prior))
+    return covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+
+
+@torch.no_grad()
+def settled(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor, iterations: int) -> Slots:
+    """The slots at the modes of their poses' posteriors, which are Laplace's to expand around: prior and fit together.
+
+    Newton steps by the whole curvature, mixed derivatives included, in unconstrained numbers; each as long as two
+    finite-difference steps at most, and of some fractions of it the best is taken, none if that is it. Arguments as
+    ``laplace_sd`` has them.
+    """
+    space = renderer.where
+    for _ in range(iterations):
+        gradient, likelihood, prior = _local(renderer, observation, slots, weights)
+        u = space.unconstrain(slots.where)
+        pull = torch.zeros_like(u)
+        pull[..., space.straight] = u[..., space.straight]
+        step = -torch.linalg.solve(likelihood + torch.diag_embed(prior), gradient + pull)
+        options = torch.stack([_moved(space, slots.where, u + share * step) for share in SHARES], 2)
+        worth = _losses(renderer, observation, slots, options, weights) + _prior_loss(space, options)
+        best = worth.argmin(2)[..., None, None].expand(*u.shape[:2], 1, u.shape[-1])
+        slots = slots._replace(where=options.gather(2, best).squeeze(2))
+    return slots
+
+
+def _moved(space: Where, where: Tensor, u: Tensor) -> Tensor:
+    """The poses (..., P) of unconstrained numbers, no farther than two finite-difference steps from ``where``."""
+    farthest = 2 * space.steps(where)
+    return space.clamp(where + torch.clamp(space.constrain(u) - where, -farthest, farthest))
+
+
+def _prior_loss(space: Where, where: Tensor) -> Tensor:
+    """-log p of poses (..., P), as densities of the unconstrained numbers, less a constant: (...)."""
+    return pick(space.unconstrain(where), space.straight).square().sum(-1) / 2
+
+
+def _local(
+    renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of -log p(x | pose) in each slot's unconstrained pose the gradient (B, N, P) and the curvature (B, N, P, P),
+    in no direction negative; and the prior's precision (B, N, P)."""
     space, where = renderer.where, slots.where
     steps = space.steps(where)
-    moved = where.unsqueeze(2) + _moves(steps)
-    what = slots.what.unsqueeze(2).expand(*moved.shape[:3], *slots.what.shape[2:])
-    images, loss, background = observation[:3]
-    losses = renderer.swap_losses(images, slots.what, where, what, moved, loss, background)
-    losses = (losses * weights.unsqueeze(2)).sum(-1)
-    slope = space.slopes(space.unconstrain(where)) / steps
-    curvature = slope.unsqueeze(-1) * _curvature(losses, len(space)) * slope.unsqueeze(-2)
+    losses = _losses(renderer, observation, slots, where.unsqueeze(2) + _moves(steps), weights)
+    slope, places = space.slopes(space.unconstrain(where)) / steps, len(space)
+    curvature = slope.unsqueeze(-1) * _curvature(losses, places) * slope.unsqueeze(-2)
+    gradient = slope * (losses[..., 1 : 1 + places] - losses[..., 1 + places : 1 + 2 * places]) / 2
     # a diverged model's has no eigenvalues: it is to fail where its poses are looked at
     values, vectors = torch.linalg.eigh(curvature.nan_to_num(0.0, 0.0, 0.0))
     likelihood = vectors @ (values.clamp_min(0).unsqueeze(-1) * vectors.mT)
-    prior = _prior_precision(space, periods_of(renderer, slots.what, where))
-    covariance = torch.linalg.inv(likelihood + torch.diag_embed(prior))
-    return covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+    return gradient, likelihood, _prior_precision(space, periods_of(renderer, slots.what, where))
+
+
+def _losses(renderer: Renderer, observation: Observation, slots: Slots, moved: Tensor, weights: Tensor) -> Tensor:
+    """Pixel losses (B, N, M), nats, of each slot at poses (B, N, M, P), weighted as ``laplace_sd`` has it."""
+    what = slots.what.unsqueeze(2).expand(*moved.shape[:3], *slots.what.shape[2:])
+    images, loss, background = observation[:3]
+    losses = renderer.swap_losses(images, slots.what, slots.where, what, moved, loss, background)
+    return (losses * weights.unsqueeze(2)).sum(-1)
 
 
 def with_fitted_posterior(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Slots:

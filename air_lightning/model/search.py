@@ -9,8 +9,9 @@ from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.heads import image_grid
+from air_lightning.model.arrangements import log_arrangements
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
-from air_lightning.model.laplace import fitted_kl, with_fitted_posterior
+from air_lightning.model.laplace import fitted_kl, settled, with_fitted_posterior
 from air_lightning.model.objective import given_shown
 from air_lightning.model.observation import Observation
 from air_lightning.model.refinement import Refinement
@@ -20,6 +21,8 @@ from renderers.compositing import coverage
 
 IMPOSSIBLE = 1e5
 """Nats that no image's numbers are worth."""
+SETTLING = 3
+"""Steps to the mode of a fitted pose's posterior."""
 
 
 class Scene(NamedTuple):
@@ -52,20 +55,22 @@ class Search:
     - one more: the network looks at what the present objects leave unexplained. In every other round what they cover is
       hidden from it, so that their own misfit draws no slot; and always where it has looked in vain (inhibition of
       return, Itti, Koch & Niebur 1998);
-    - one for two: the nearest two that overlap (another pair in every round) are taken away, and the network looks
-      again at what the others leave;
+    - one for two: of two that overlap (another pair in every round, the nearest first) both are taken away, and the
+      network looks again at what the others leave; or the one that is missed less, and the other is fitted alone;
     - one afresh: that in whose window most is left unexplained (in the next round the second) is taken away, and the
       network looks twice at what the others leave, so that one that stands for two is split.
 
-    An explanation is worth ``log sum_n p(n) exp(power F_n - cost n)``, with the first n of its slots, and that sum's
-    terms are the posterior over the count. For any renderer and network.
+    An explanation is worth ``log sum_n p(n) A_n exp(power F_n - cost n)``, with F_n of the first n of its slots and A_n
+    for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior of the count.
+    What was looked at and does not pay stays among the last slots, and counts there. For any renderer and network.
 
     Args:
         rounds: of adding and merging; 0 drops and reorders only.
         power: of the evidence, in (0, 1]; the count estimator's.
         cost: nats that every object costs besides its KL and the prior. Above 0 for images that the renderer cannot
             draw exactly, whose misfit a superfluous object might explain: about what such an object gains.
-        refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none.
+        refit: Newton steps after each change, with the likeliest identities and angles tried; 0: none. With ``laplace``
+            three more follow, to the mode of each pose's posterior, prior and all.
         margin: nats by which another explanation must be worth more than the one before.
         solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
         laplace: how sure a pose is, is taken from its fit (Laplace's approximation) and not from the network, which is
@@ -80,7 +85,7 @@ class Search:
         power: float = 1.0,
         cost: float = 0.0,
         refit: int = 4,
-        margin: float = 0.5,
+        margin: float = 0.1,
         solid: bool = False,
         laplace: bool = False,
     ) -> None:
@@ -100,7 +105,7 @@ class Search:
     def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
         worth = possible(renderer, slots, evidence) if self.solid else evidence
-        return self._terms(worth, log_prior).log_softmax(1)
+        return self._terms(renderer, worth, log_prior).log_softmax(1)
 
     @torch.no_grad()
     def __call__(
@@ -117,7 +122,8 @@ class Search:
         passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
             best, passed = self._added(scene, best, passed, hide=k % 2 == 0)
-            best = self._merged(scene, best, k)
+            for alone in (False, True):
+                best = self._merged(scene, best, k, alone)
             best = self._afresh(scene, best, k)
         return best
 
@@ -133,40 +139,45 @@ class Search:
         """Slots whose poses have changed since they were searched, in order again, those that do not pay last."""
         return self._ordered(Scene(renderer, network, observation, log_prior, self.solid, self.laplace), slots)
 
-    def _terms(self, evidence: Tensor, log_prior: Tensor) -> Tensor:
-        return self.power * evidence - self.cost * torch.arange(len(log_prior), device=evidence.device) + log_prior
+    def _terms(self, renderer: Renderer, evidence: Tensor, log_prior: Tensor) -> Tensor:
+        """log p(n, x), (B, N + 1), of F_n: what is worth as much in another order, or of other slots, counts too."""
+        worth = self.power * evidence - self.cost * torch.arange(len(log_prior), device=evidence.device)
+        # what lies over what is said by the order: another one is another image
+        others = 0.0 if renderer.compositing == "over" else log_arrangements(worth.diff(dim=1))
+        return worth + others + log_prior
 
-    def _log_joint(self, scene: Scene, slots: Slots) -> Tensor:
-        return self._terms(scene.evidence(slots), scene.log_prior).logsumexp(1)
+    def _worth(self, scene: Scene, slots: Slots) -> Tensor:
+        return self._terms(scene.renderer, scene.evidence(slots), scene.log_prior)
 
     def _count(self, scene: Scene, slots: Slots) -> Tensor:
-        return self._terms(scene.evidence(slots), scene.log_prior).argmax(1)
+        return self._worth(scene, slots).argmax(1)
 
     def _better(self, scene: Scene, slots: Slots, other: Slots) -> Slots:
         """Image by image the slots as they were, or others, in order, if these are worth more.
 
         Others are refitted: all of them, or those alone that are new, for steps from afar may lead away from a fit that
-        had ended.
+        had ended. With ``laplace`` all of them, for it expands around the mode of each.
         """
         fitted = self._refitted(scene, other)
         new = (other.where.unsqueeze(2) != slots.where.unsqueeze(1)).any(3).all(2)
-        best, worth = slots, self._log_joint(scene, slots) + self.margin
-        for each in (fitted, self._sure(scene, fitted.where_true(new, other))):
+        best, worth = slots, self._worth(scene, slots).logsumexp(1) + self.margin
+        for each in (fitted,) if self.laplace else (fitted, fitted.where_true(new, other)):
             ordered = self._ordered(scene, each)
-            value = self._log_joint(scene, ordered)
+            value = self._worth(scene, ordered).logsumexp(1)
             best, worth = ordered.where_true(value > worth, best), torch.maximum(value, worth)
         return best
 
     def _refitted(self, scene: Scene, slots: Slots) -> Slots:
         kl = scene.kl(slots)
         fitted = self.refinement(scene.renderer, scene.observation, slots, kl, scene.log_prior).with_poses_kept()
-        return self._sure(scene, fitted)
+        return self._sure(scene, fitted, SETTLING if self.refinement.iterations else 0)
 
-    def _sure(self, scene: Scene, slots: Slots) -> Slots:
-        """The slots, their poses as sure as the search takes them to be."""
+    def _sure(self, scene: Scene, slots: Slots, steps: int = 0) -> Slots:
+        """The slots, their poses as sure as the search takes them to be, after some steps to the posterior's mode."""
         if not self.laplace:
             return slots
         weights = given_shown((scene.evidence(slots) + scene.log_prior).softmax(1))
+        slots = settled(scene.renderer, scene.observation, slots, weights, steps)
         return with_fitted_posterior(scene.renderer, scene.observation, slots, weights)
 
     def _ordered(self, scene: Scene, slots: Slots) -> Slots:
@@ -175,7 +186,7 @@ class Search:
         if scene.renderer.compositing != "over":
             return slots.at(order)
         chain = F.pad(gains.cumsum(1), (1, 0))
-        count = self._terms(chain, scene.log_prior).argmax(1, keepdim=True)
+        count = self._terms(scene.renderer, chain, scene.log_prior).argmax(1, keepdim=True)
         return slots.at((order.argsort(1) >= count).byte().argsort(dim=1, stable=True))
 
     def _added(self, scene: Scene, slots: Slots, passed: Tensor, hide: bool) -> tuple[Slots, Tensor]:
@@ -183,29 +194,31 @@ class Search:
         count, looked = self._count(scene, slots), torch.zeros_like(passed)
 
         def add(part: Scene, here: Slots, rows: Tensor) -> Slots:
-            found, looked[rows] = _extended(part, here, count[rows], hide, passed[rows])
+            room = _with_room(here, count[rows])
+            found, looked[rows] = _extended(part, room, count[rows], hide, passed[rows])
             return found
 
         best = self._tried(scene, slots, count < slots.what.shape[1], add)
         in_vain = (self._count(scene, best) <= count).view(-1, 1, 1, 1)
         return best, passed | (looked & in_vain)
 
-    def _merged(self, scene: Scene, slots: Slots, k: int) -> Slots:
-        """One object for two: the k-th nearest pair of those that overlap."""
+    def _merged(self, scene: Scene, slots: Slots, k: int, alone: bool) -> Slots:
+        """One object for two, the k-th nearest pair of those that overlap, and round again: the network's, or one of
+        the two, ``alone``."""
         count = self._count(scene, slots)
         nearness = _nearness(scene.renderer, slots, count)
-        if k >= nearness.shape[1]:
+        if not nearness.shape[1]:
             return slots
-        value, pair = nearness.kthvalue(k + 1, 1)
+        near = (nearness < 1).sum(1)
+        rank = (k % near.clamp_min(1)).unsqueeze(1)
+        pair = nearness.argsort(1).gather(1, rank).squeeze(1)
         pairs = _pairs(slots.what.shape[1], pair.device).T[pair]
 
         def merge(part: Scene, here: Slots, rows: Tensor) -> Slots:
-            indices = torch.arange(here.what.shape[1], device=rows.device)
-            of_pair = (indices == pairs[rows, :1]) | (indices == pairs[rows, 1:])
-            last = of_pair.long() + 2 * (indices >= count[rows].unsqueeze(1))
-            return _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 2)[0]
+            left = _without(here, pairs[rows], count[rows])
+            return left if alone else _extended(part, left, count[rows] - 2)[0]
 
-        return self._tried(scene, slots, value < 1, merge)
+        return self._tried(scene, slots, near > 0, merge)
 
     def _afresh(self, scene: Scene, slots: Slots, k: int) -> Slots:
         """One or two objects for the one that leaves the k-th most unexplained."""
@@ -261,6 +274,25 @@ def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
     """The evidence (B, N + 1) of the first n slots, where two of them intersect worth less than any other."""
     clash = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
     return evidence - IMPOSSIBLE * F.pad(clash.to(evidence), (1, 0))
+
+
+def _with_room(slots: Slots, count: Tensor) -> Slots:
+    """The slots, the last one, which pays least, after the first ``count`` (B,): what replaces it drops no other."""
+    indices = torch.arange(slots.what.shape[1], device=count.device)
+    place = torch.where(indices == indices[-1], count.unsqueeze(1) - 0.5, indices)
+    return slots.at(place.argsort(1))
+
+
+def _without(slots: Slots, pairs: Tensor, count: Tensor) -> Slots:
+    """The slots, the first of each pair (B, 2) last of those present, ``count`` (B,) with both, and not the second.
+
+    At the very end is a copy of a slot that is absent in its place, or where none is, of the first: neither pays twice.
+    """
+    indices = torch.arange(slots.what.shape[1], device=count.device)
+    place = (indices == pairs[:, :1]) + 2 * (indices >= count.unsqueeze(1)) + 3 * (indices == pairs[:, 1:])
+    order = place.argsort(dim=1, stable=True)
+    full = (count == len(indices)).unsqueeze(1)
+    return slots.at(torch.cat([order[:, :-1], torch.where(full, order[:, :1], order[:, -2:-1])], 1))
 
 
 def _extended(
