@@ -18,7 +18,7 @@ SWEEPS = FOLDER / "sweeps"  # run by test_sweep
 CONFIGS = sorted(path for path in {*FOLDER.rglob("*.yaml")} - {*DOWNSTREAM} if SWEEPS not in path.parents)
 WITHOUT_TRUTH = ("omniglot", "image_folder", "blender_tabletop", "clevr", "clevr_2d")
 SMALL = ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--trainer.enable_progress_bar", "false"]
-DATA = ["--data.batch_size", "4", "--data.train_scenes", "16", "--data.val_scenes", "4", "--data.test_scenes", "4"]
+DATA = ["--data.batch_size", "4", "--data.train_scenes", "32", "--data.val_scenes", "4", "--data.test_scenes", "4"]
 QUICK = Plan(lr=1e-3, weight_decay=0.0, passes=1.0, fewest=2, largest_batch=16)
 
 
