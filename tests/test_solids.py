@@ -11,7 +11,7 @@ from torch import Tensor
 from air_lightning.distributions import count_log_prior
 from air_lightning.model.evidence import evidence, log_likelihoods
 from air_lightning.model.refinement import Refinement
-from air_lightning.model.search import IMPOSSIBLE, Search
+from air_lightning.model.search import IMPOSSIBLE, Search, possible
 from air_lightning.model.slots import Slots
 from renderers import MeshRenderer
 from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
@@ -55,7 +55,7 @@ def test_the_core_of_a_mesh_is_what_its_outline_holds_in_every_direction() -> No
 
 
 def test_no_explanation_has_two_solids_in_one_place() -> None:
-    """Of three slots two stand in one another: the evidence of all three is worth less than any; the third counts."""
+    """Of three slots two stand in one another: one of them counts. That there is one more, unseen, costs its KL."""
     renderer = MeshRenderer(image_size=(32, 32))
     what, where = torch.tensor([[CUBE, CUBE, SPHERE]]), torch.tensor([[[0.0, 0, 0], [0.3, 0, 0], [1.4, 1.0, 0]]])
     images = renderer.render(what[:, [0, 2]], where[:, [0, 2]])[:, -1]
@@ -63,7 +63,13 @@ def test_no_explanation_has_two_solids_in_one_place() -> None:
     worth = evidence(log_likelihoods(renderer.render(what, where), observation), torch.zeros(1, 3))
     free, solid = (Search(solid=flag).log_posterior(renderer, slots, worth, prior)[0] for flag in (False, True))
     assert torch.isfinite(free).all() and (free[:2] - free[2]).isfinite().all()
-    assert float(solid[2]) < float(solid[:2].max()) - 0.5 * IMPOSSIBLE and solid.argmax() == 1
+    found = possible(renderer, slots, worth)[0]
+    assert float(found[2]) < float(found[:2].max()) - 0.5 * IMPOSSIBLE and solid.argmax() == 1
+    kl = Search().kl(renderer, slots)[0, 1]
+    explains_nothing = worth[:, [0, 1, 1, 1]] - torch.tensor([0.0, 0.0, 1.0, 2.0]) * kl
+    unseen = Search().log_posterior(renderer, slots, explains_nothing, prior)[0]
+    assert float(solid[1] - solid[2]) >= 0.1 - 1e-5
+    assert float(solid[1] - solid[2]) == pytest.approx(max(0.1, float(unseen[1] - unseen[2])), abs=2.0)
 
 
 def test_several_starts_find_an_angle_that_a_scan_at_the_wrong_place_does_not() -> None:

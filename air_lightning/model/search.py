@@ -103,9 +103,19 @@ class Search:
         return (fitted_kl if self.laplace else slot_kl)(renderer, slots)
 
     def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
-        """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots."""
-        worth = possible(renderer, slots, evidence) if self.solid else evidence
-        return self._terms(renderer, worth, log_prior).log_softmax(1)
+        """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots.
+
+        With ``solid`` a slot that passes through another is none; but one more object may be elsewhere, unseen, and
+        costs its KL. What cannot be as it stands is never the likeliest.
+        """
+        if not self.solid:
+            return self._terms(renderer, evidence, log_prior).log_softmax(1)
+        seen = self._terms(renderer, possible(renderer, slots, evidence), log_prior)
+        clash = _clash(renderer, slots)
+        unseen = F.pad(torch.where(clash, -self.kl(renderer, slots), evidence.diff(dim=1)).cumsum(1), (1, 0))
+        terms = self._terms(renderer, evidence[:, :1] + unseen, log_prior)
+        capped = torch.minimum(terms, seen.amax(1, keepdim=True) - self.margin)
+        return torch.where(F.pad(clash.cummax(1).values, (1, 0)), capped, terms).log_softmax(1)
 
     @torch.no_grad()
     def __call__(
@@ -272,8 +282,13 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
 
 def possible(renderer: Renderer, slots: Slots, evidence: Tensor) -> Tensor:
     """The evidence (B, N + 1) of the first n slots, where two of them intersect worth less than any other."""
-    clash = renderer.intersecting(slots.what, slots.where).tril().any(2).cummax(1).values
+    clash = _clash(renderer, slots).cummax(1).values
     return evidence - IMPOSSIBLE * F.pad(clash.to(evidence), (1, 0))
+
+
+def _clash(renderer: Renderer, slots: Slots) -> Tensor:
+    """Which slots (B, N) intersect one before them."""
+    return renderer.intersecting(slots.what, slots.where).tril().any(2)
 
 
 def _with_room(slots: Slots, count: Tensor) -> Slots:
