@@ -85,6 +85,16 @@ def test_lamps_shadows_add_up() -> None:
         assert all((part > 0.05).any() for part in parts)
 
 
+def test_a_learnt_shadow_leaves_the_lamps_their_share() -> None:
+    """At the end of its range it would take more than all light together with them."""
+    lamps = (Lamp((-0.5, 0.8, 0.3), Shadow(0.2, samples=1)),)
+    renderer = made(replace(SLANT, lamps=lamps), shared=["shadow"])
+    renderer.share(torch.tensor([1.0, 6.0]))
+    shade = renderer.draw(torch.tensor([0]), torch.tensor([[0.0, 0.0, 0.0, 0.0]])).shade
+    assert shade is not None and float(shade.min()) == pytest.approx(0.0, abs=1e-6)
+    assert bool(torch.isclose(shade, torch.tensor(0.2), atol=1e-5).any())
+
+
 def test_a_shadow_of_no_strength_changes_nothing() -> None:
     what, where = torch.tensor([[0, 1]]), torch.tensor([[[0.0, 0.0, 0.0, 0.0], [0.5, 0.0, -0.8, 0.0]]])
     plain, none = (made(replace(SLANT, shadow=s)).render(what, where) for s in (None, Shadow(strength=0.0)))

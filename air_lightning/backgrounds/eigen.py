@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from air_lightning.backgrounds.base import Backdrop, FittedBackground, NoBackground
-from air_lightning.backgrounds.robust import CUT, MAD, Measure, biweight, mean, median, robust_fit
+from air_lightning.backgrounds.robust import CUT, MAD, MEDIANS, Measure, biweight, mean, median, robust_fit
 from renderers.base import Renderer
 
 ROUNDS = 10
@@ -68,7 +68,7 @@ class EigenBackground(FittedBackground):
                 f"an eigenbackground of {self.components} components needs at least {self.components + 2} images, got "
                 f"{len(images)}: give more images, or lower model.background.components"
             )
-        middle, basis = principal(self._cells(images), self.components, (mean,) if self.sparse else (median,) * 4)
+        middle, basis = principal(self._cells(images), self.components, (mean,) if self.sparse else MEDIANS)
         self.mean.copy_(middle)
         self.basis.copy_(basis)
         self.fitted.fill_(True)
@@ -76,7 +76,7 @@ class EigenBackground(FittedBackground):
     @torch.no_grad()
     def forward(self, images: Tensor, sample: bool = False) -> Backdrop:
         away = self._cells(images) - self.mean
-        measures = (mean, median) if self.sparse else (median,) * 4
+        measures = (mean, median) if self.sparse else MEDIANS
         cells = self.mean + robust_fit(away, self.basis, torch.zeros_like(self.mean), measures)
         coarse = cells.view(images.shape[0], images.shape[1], *self.size)
         return Backdrop(F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False))

@@ -31,7 +31,11 @@ def mean(values: Tensor) -> Tensor:
     return MEDIAN_OF_MEAN * values.mean(-1, keepdim=True)
 
 
-def robust_fit(values: Tensor, basis: Tensor, start: Tensor, measures: Sequence[Measure] = (median,) * 4) -> Tensor:
+MEDIANS = (median,) * 4
+"""As often as the median settles."""
+
+
+def robust_fit(values: Tensor, basis: Tensor, start: Tensor, measures: Sequence[Measure] = MEDIANS) -> Tensor:
     """Values (..., P) as combinations (..., P) of an orthonormal basis (P, K), from a start that broadcasts to them.
 
     An M-estimate with Tukey's biweight (Beaton & Tukey 1974), by iteratively reweighted least squares (Holland & Welsch

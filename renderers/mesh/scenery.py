@@ -140,7 +140,7 @@ class Light:
             raise ValueError(f"light lamps cast shadows, and light shadow is null beside {len(self.lamps)}: give one")
         if self.lamps and self.distance is not None:
             raise ValueError(f"light lamps are distant, got {len(self.lamps)} beside light distance {self.distance:g}")
-        taken = sum(each.shadow.strength for each in self.lamps) + (self.shadow.strength if self.shadow else 0)
+        taken = self.taken_by_lamps + (self.shadow.strength if self.shadow else 0)
         if not taken <= 1 + 1e-6:
             raise ValueError(f"shadow strengths of light and lamps must add up to at most 1, got {taken:g}")
 
@@ -148,6 +148,11 @@ class Light:
     def directed(self) -> float:
         """``diffuse``, or what ``ambient`` leaves of 1."""
         return 1 - self.ambient if self.diffuse is None else self.diffuse
+
+    @property
+    def taken_by_lamps(self) -> float:
+        """The share of the table's light that the other lamps' shadows take away."""
+        return sum(each.shadow.strength for each in self.lamps)
 
     def directions(self) -> NDArray[np.float64]:
         """Unit vectors (samples, 3) towards the light's disc, evenly spread (Vogel 1979); its middle where hard."""

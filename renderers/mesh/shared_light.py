@@ -90,7 +90,8 @@ def relit(scenery: Scenery, light: Light, learnt: Mapping[str, float]) -> Scener
     across = math.cos(v["light_elevation"])
     azimuth = v["light_azimuth"]
     direction = (across * math.sin(azimuth), math.sin(v["light_elevation"]), across * math.cos(azimuth))
-    shadow = light.shadow and replace(light.shadow, strength=v["shadow_strength"], softness=v["shadow_softness"])
+    strength = min(v["shadow_strength"], 1 - light.taken_by_lamps)  # all together take no more than all light
+    shadow = light.shadow and replace(light.shadow, strength=strength, softness=v["shadow_softness"])
     distance = 1 / v["light_nearness"] if v["light_nearness"] > 0 else None
     tint = np.exp([v["light_red"], 0.0, v["light_blue"]])
     glow = np.exp([v["ambient_red"], 0.0, v["ambient_blue"]])
