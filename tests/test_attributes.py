@@ -313,10 +313,10 @@ def test_sizes_colors_metal_and_tilts_are_measured() -> None:
     found[0, 1, 3:] = torch.tensor([1.0, 0.1, 0.0, 0.2, 0.4, 0.3, 0.0])  # a quarter larger, blue off by 0.3
     found = found.flip(1)
     seen = InferredScenes(
-        count, torch.tensor([[0.0, 0.0, 1.0]]), what, found, torch.full((1, 2, 10), 0.1), torch.zeros(1, 2, 3)
+        count, torch.tensor([[0.0, 0.0, 1.0]]).log(), what, found, torch.full((1, 2, 10), 0.1), torch.zeros(1, 2, 3)
     )
     evaluation.update(renderer, seen, Batch(torch.zeros(1, 3, 40, 48), count, what, true))
-    figures = evaluation.compute()
+    figures = evaluation.compute(fit=True)
     assert float(figures["size_error"]) == pytest.approx((0.1 + 0.25) / 2, abs=1e-5)
     assert float(figures["color_error"]) == pytest.approx(0.1, abs=1e-5)
     assert float(figures["metal_error"]) == pytest.approx((0.6 + 0.2) / 2, abs=1e-5)

@@ -1,4 +1,4 @@
-"""Powers of posteriors: what they do, where they are kept, and the command that fits them."""
+"""Powers, tilt and doubt of posteriors: what they do, where they are kept, and the command that fits them."""
 
 import json
 import math
@@ -15,7 +15,9 @@ from test_module import COMMON, MODULE, data_for, drawn_images, stirred, trainer
 from test_module import pytestmark as pytestmark
 
 import air_lightning
+from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli import main
+from air_lightning.commands.export.program import Inference as Exported
 from air_lightning.commands.export.weights import write_weights
 from air_lightning.model.calibration import Powers
 from air_lightning.runs import RunFolder
@@ -40,6 +42,11 @@ def command(name: str, *arguments: object) -> None:
     main([name, *(str(argument) for argument in arguments), *QUIET])
 
 
+def keep(checkpoint: Path, powers: Powers) -> None:
+    """Put powers into a checkpoint."""
+    torch.save(torch.load(checkpoint, weights_only=True) | {"powers": powers.state()}, checkpoint)
+
+
 def figures(run: Path, name: str) -> Any:
     return json.loads((run / f"{name}_metrics.json").read_text())
 
@@ -50,7 +57,7 @@ def figures(run: Path, name: str) -> Any:
 def test_a_power_flattens_or_sharpens_and_keeps_the_likeliest() -> None:
     log_q = torch.tensor([[0.7, 0.2, 0.1]]).log()
     for power in (0.3, 1.0, 4.0):
-        q = Powers(power).of_count(log_q)
+        q = Powers(power).of_count(log_q).exp()
         assert int(q.argmax()) == 0 and float(q.sum()) == pytest.approx(1)
         assert float((q[0, 0] / q[0, 1]).log()) == pytest.approx(power * math.log(3.5), rel=1e-5)
 
@@ -61,20 +68,31 @@ def test_a_gaussian_to_a_power_has_another_sd() -> None:
     assert Powers(pose={"x": 0.25}).of_pose(names, sd, refined=True) is sd  # fitted to other poses
 
 
-def test_powers_multiply() -> None:
-    first = Powers().times(0.5, {"x": 0.25, "yaw": 2.0}, refined=True)
-    assert first.times(3.0, {"x": 2.0, "yaw": 1.0}, True) == Powers(1.5, {"x": 0.5, "yaw": 2.0}, True)
-    assert first.times(3.0, {"x": 2.0}, False) == Powers(1.5, {"x": 2.0}, False)
+def test_a_tilt_moves_the_number_and_a_doubt_spreads_it() -> None:
+    log_q = torch.tensor([[0.6, 0.3, 0.1]]).log()
+    tilted = Powers(tilt=math.log(3)).of_count(log_q).exp()
+    torch.testing.assert_close(tilted, torch.tensor([[0.6, 0.9, 0.9]]) / 2.4)
+    torch.testing.assert_close(Powers(doubt=0.5).of_count(log_q).exp(), 0.5 * log_q.exp() + 0.5 / 3)
+    torch.testing.assert_close(Powers(tilt=1.0, doubt=0.5).of_count(log_q, searched=True), log_q)
+
+
+def test_powers_in_words_and_in_checkpoints() -> None:
+    first = Powers(0.5, {"x": 0.25, "yaw": 2.0}, refined=True)
     assert str(first) == "count 0.5, x 0.25, yaw 2" and Powers(**first.state()) == first
-    sure = first.times(1.0, {}, True, identity=0.5).times(1.0, {}, True, identity=0.5)
-    assert sure.identity == 0.25 and str(sure) == "count 0.5, identity 0.25"
-    assert sure.times(1.0, {}, False, identity=0.5).identity == 0.5  # of other identities than the refined ones
+    more = Powers(0.5, identity=0.25, tilt=0.0421, doubt=0.01, identity_doubt=0.002, overrides={"search": None})
+    assert str(more) == "count 0.5 (tilt 0.0421, doubt 0.01), identity 0.25 (doubt 0.002)"
+    assert Powers(**more.state()) == more and not more.are_none and Powers(pose={"x": 1.0}, refined=True).are_none
+    old = {"count": 0.5, "pose": {"x": 0.25}, "refined": True, "searched": False}  # of earlier versions
+    assert Powers(**old) == Powers(0.5, {"x": 0.25}, True)
 
 
 def test_identities_to_a_power() -> None:
     logits = torch.tensor([[0.0, -4.0]])
-    assert Powers(identity=0.25, refined=True).of_identity(logits, refined=True).tolist() == [[0.0, -1.0]]
+    found = Powers(identity=0.25, refined=True).of_identity(logits, refined=True)
+    torch.testing.assert_close(found.softmax(1), torch.tensor([[0.0, -1.0]]).softmax(1))
     assert Powers(identity=0.25, refined=True).of_identity(logits, refined=False) is logits
+    doubted = Powers(identity_doubt=0.5).of_identity(logits, refined=False).softmax(1)
+    torch.testing.assert_close(doubted, 0.5 * logits.softmax(1) + 0.25)
 
 
 def test_a_model_reports_its_posteriors_to_their_powers() -> None:
@@ -85,8 +103,24 @@ def test_a_model_reports_its_posteriors_to_their_powers() -> None:
     found = module.infer(images)
     torch.testing.assert_close(found.posterior, plain.posterior.sqrt() / plain.posterior.sqrt().sum(1, keepdim=True))
     torch.testing.assert_close(found.where_sd, 2 * plain.where_sd)
-    torch.testing.assert_close(found.slots.what_parameters, 0.5 * plain.slots.what_parameters)
+    told = found.slots.what_parameters.softmax(-1)
+    torch.testing.assert_close(told, (0.5 * plain.slots.what_parameters).softmax(-1))
     assert torch.equal(found.count, plain.count) and torch.equal(found.slots.where, plain.slots.where)
+
+
+def test_the_count_reported_is_the_corrected_posteriors_likeliest() -> None:
+    """And so is what is drawn, and what an exported program gives."""
+    module = stirred(MODULE["mesh"]())
+    images = drawn_images(module.renderer)
+    plain, (lowest, *_) = module.infer(images), module.infer(images).count.sort().values
+    module.powers = Powers(tilt=20.0)
+    found = module.infer(images)
+    assert lowest < module.slots and found.count.tolist() == [module.slots] * len(images)
+    assert torch.equal(found.count, found.posterior.argmax(1)) and torch.equal(found.slots.where, plain.slots.where)
+    canvases = module.renderer.render(found.slots.what, found.slots.where)
+    torch.testing.assert_close(found.reconstruction, canvases[:, -1])
+    probabilities = Exported(module, module.renderer)(images)[0]
+    torch.testing.assert_close(probabilities, found.posterior)
 
 
 # ---- where they are kept
@@ -115,23 +149,58 @@ def test_calibrate_keeps_powers_that_make_validation_right(tmp_path: Path, capsy
     command("validate", "--run_dir", run, "--calibrate")
     before = figures(run, "validate")
     told = capsys.readouterr().out
-    said = re.search(
-        r"best.ckpt: posteriors to the power of count ([^,]+),(?: identity \S+,)? x \S+, z \S+, yaw \S", told
-    )
     state = torch.load(checkpoint, weights_only=True)
-    assert said and state["powers"]["refined"] and state["global_step"] == 7 and "optimizer_states" in state
-    assert float(said[1]) == pytest.approx(state["powers"]["count"], rel=0.01)
-    command("validate", "--run_dir", run, "--calibrate")
+    assert f"best.ckpt: posteriors to the power of {Powers(**state['powers'])}\n" in told
+    assert re.search(r"power of count \S+( \(.+\))?, (identity .+, )?x \S+, z \S+, yaw \S", told)
+    assert state["powers"]["refined"] and state["global_step"] == 7 and "optimizer_states" in state
+    command("validate", "--run_dir", run)
     after = figures(run, "validate")
-    assert before["calibration"]["powers"]["count"] == 1
+    assert before["calibration"]["powers"]["count"] == 1 and before["calibration"]["powers"]["tilt"] == 0
     assert after["calibration"]["powers"] == state["powers"] and "calibrate" not in after["overrides"]
     assert after["metrics"]["val/count_log_loss"] <= before["metrics"]["val/count_log_loss"]
     assert after["metrics"]["val/identity_accuracy"] == before["metrics"]["val/identity_accuracy"]
-    assert after["metrics"]["val/count_accuracy"] == before["metrics"]["val/count_accuracy"]
-    # what is right already stays: powers multiply, and the second ones are 1
+    expected, true = (after["metrics"][f"val/{name}_count"] for name in ("expected", "true"))
+    assert abs(expected - true) < abs(before["metrics"]["val/expected_count"] - true)
+    # what was kept is not looked at: the posteriors as they were learnt are calibrated again, and the same comes out
+    command("validate", "--run_dir", run, "--calibrate")
+    assert figures(run, "validate")["metrics"] == before["metrics"]
     again = torch.load(checkpoint, weights_only=True)["powers"]
-    assert again["count"] == pytest.approx(state["powers"]["count"], rel=0.05)
-    assert again["pose"] == pytest.approx(state["powers"]["pose"], rel=0.2)
+    assert again == state["powers"]
+
+
+def test_powers_hold_for_the_arguments_that_they_were_fitted_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With another likelihood, on the command line or in `load`, they are left out, and that is said."""
+    likelihood = {"class_path": "air_lightning.likelihoods.MixtureLikelihood", "init_args": {"scale": 0.2}}
+    run = run_with_data(tmp_path / "run", likelihood=likelihood)
+    checkpoint, other = run / "checkpoints" / "best.ckpt", "--model.likelihood.scale=0.1"
+    keep(checkpoint, Powers(0.5, {"x": 0.25}, doubt=0.125))
+    command("test", "--run_dir", run, "--model.lr=0.1")  # on which no posterior depends
+    assert figures(run, "test")["calibration"]["powers"]["count"] == 0.5
+    left_out = r"powers were fitted with other arguments than those in force \(likelihood.init_args.scale\), so"
+    with pytest.warns(UserWarning, match=left_out):
+        command("test", "--run_dir", run, other)
+    assert figures(run, "test")["calibration"]["powers"] == Powers().state()
+    with pytest.warns(UserWarning, match=left_out):
+        assert load_module(run, options=[other]).powers == Powers()
+    assert load_module(run, options=["--model.lr=0.1"]).powers.count == 0.5
+    # fitted with the other argument they hold for that, and no longer for the run's own
+    command("validate", "--run_dir", run, other, "--calibrate")
+    kept = Powers(**torch.load(checkpoint, weights_only=True)["powers"])
+    assert kept.overrides == {"likelihood.init_args.scale": 0.1} and kept.doubt != 0.125
+    assert load_module(run, options=[other]).powers == kept
+    with pytest.warns(UserWarning, match=left_out):
+        assert load_module(run).powers == Powers()
+
+
+def test_another_background_has_no_powers(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DISCS, sure=0.5)
+    keep(run / "checkpoints" / "best.ckpt", Powers(0.5))
+    model = air_lightning.load(run)
+    assert model.module.powers.count == 0.5
+    model.replace_background(MedianBackground())
+    assert model.module.powers == Powers()
 
 
 def test_powers_go_where_the_weights_go(tmp_path: Path) -> None:
@@ -139,10 +208,10 @@ def test_powers_go_where_the_weights_go(tmp_path: Path) -> None:
     checkpoint = run / "checkpoints" / "best.ckpt"
     image = torch.rand(3, 32, 32)
     (plain,) = air_lightning.load(run).infer(image)
-    powers = {"count": 0.5, "pose": {"x": 0.25}, "refined": False, "identity": 0.5}
-    torch.save(torch.load(checkpoint, weights_only=True) | {"powers": powers}, checkpoint)
+    powers = Powers(0.5, {"x": 0.25}, identity=0.5)
+    keep(checkpoint, powers)
     write_weights(run, "best", tmp_path / "given", air_lightning.load(run).module)
-    assert load_module(tmp_path / "given").powers == Powers(**powers)
+    assert load_module(tmp_path / "given").powers == powers
     (found,) = air_lightning.load(tmp_path / "given").infer(image)
     odds = [p / q for p, q in zip(plain.count_probabilities, plain.count_probabilities[1:])]
     assert [p / q for p, q in zip(found.count_probabilities, found.count_probabilities[1:])] == pytest.approx(
@@ -158,8 +227,7 @@ def test_what_an_evaluation_writes_of_confidence(tmp_path: Path) -> None:
     presence = record["calibration"]["reliability"]["presence"]
     assert len(presence) == 10 and sum(row["number"] for row in presence) == 4 * 2  # scenes, slots
     assert set(record["calibration"]["coverage"]) == {"x", "z", "yaw"}
-    untouched = {"count": 1.0, "pose": {}, "refined": False, "searched": False, "identity": 1.0}
-    assert record["calibration"]["powers"] == untouched
+    assert record["calibration"]["powers"] == Powers().state() and Powers().are_none
 
 
 @pytest.mark.parametrize("name", ["test", "fit"])

@@ -65,7 +65,7 @@ def test_boxes_and_segments_of_the_truth(monkeypatch: pytest.MonkeyPatch, apart:
         return found._replace(
             count=count,
             # the third slot's box is a wrong one, but the least sure
-            posterior=torch.tensor([[0.0, 0.05, 0.9, 0.05]] * 4),
+            log_posterior=torch.tensor([[0.0, 0.05, 0.9, 0.05]] * 4).log(),
             slots=found.slots._replace(what=what, where=given),
         )
 

@@ -178,7 +178,7 @@ def test_cameras_are_measured() -> None:
     true = torch.tensor([[0.1, 0.8, 6.5], [-0.2, 0.7, 7.0], [0.0, 0.7, 6.0]])
     found = true + torch.tensor([[0.02, 0.0, 0.0], [-0.02, 0.01, 0.14], [0.1, 0.0, 0.3]])
     count, what, where = torch.zeros(3, dtype=torch.long), torch.zeros(3, 1, dtype=torch.long), torch.zeros(3, 1, 3)
-    nothing = torch.tensor([[1.0, 0.0]]).expand(3, 2)
+    nothing = torch.tensor([[1.0, 0.0]]).log().expand(3, 2)
     seen = InferredScenes(count, nothing, what, where, torch.ones(3, 1, 3), torch.zeros(3, 1, 3), found)
     batch = Batch(torch.zeros(3, 3, 32, 40), count, what, where, scene=true)
     evaluation.update(moving.at(found), seen, batch)

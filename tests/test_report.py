@@ -384,7 +384,7 @@ CALIBRATION: dict[str, Any] = {
         "identity": [{"from": 0.0, "to": 0.5, "number": 0, "confidence": None, "right": None}],
     },
     "coverage": {"x": {"objects": 15, "coverage50": 0.4, "coverage90": None}},
-    "powers": {"count": 0.5, "pose": {"x": 0.25}, "refined": True},
+    "powers": {"count": 0.5, "pose": {"x": 0.25}, "refined": True, "tilt": 0.1, "doubt": 0.02},
 }
 
 
@@ -394,7 +394,7 @@ def test_expected_stands_beside_realised(tmp_path: Path) -> None:
     assert page.row("Objects in a scene, mean") == ["1.2500", "1.5000"]
     assert page.row("x within its 50 % interval") == ["0.5000", "0.4000"]
     assert page.row("x within its 90 % interval") == ["0.9000", "–"]
-    assert "to the power of count 0.5, x 0.25, as validate --calibrate has fitted them" in page.text
+    assert "to the power of count 0.5 (tilt 0.1, doubt 0.02), x 0.25, as validate --calibrate has" in page.text
     assert "an object of its own is there: 0.750 of 20, confidence 0.900" in page.text
     points = re.search(r'<g class="line c0"><polyline points="([\d.]+),([\d.]+) ([\d.]+),([\d.]+)"', page.source)
     assert points

@@ -9,6 +9,7 @@ from slots_for_tests import observed
 from torch import Tensor
 
 from air_lightning.distributions import count_log_prior
+from air_lightning.model.calibration import Powers
 from air_lightning.model.evidence import evidence, log_likelihoods
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.search import IMPOSSIBLE, Search, possible
@@ -70,6 +71,11 @@ def test_no_explanation_has_two_solids_in_one_place() -> None:
     unseen = Search().log_posterior(renderer, slots, explains_nothing, prior)[0]
     assert float(solid[1] - solid[2]) >= 0.1 - 1e-5
     assert float(solid[1] - solid[2]) == pytest.approx(max(0.1, float(unseen[1] - unseen[2])), abs=2.0)
+    # nor is it reported where counts are corrected upwards, nor does a search that allows it forbid it
+    tilted = Powers(tilt=20.0, searched=True).of_count(solid[None], searched=True)
+    kept = Search(solid=True).standing(renderer, slots, tilted)[0]
+    assert tilted.argmax() == 3 and kept.argmax() == 1 and float(kept.exp().sum()) == pytest.approx(1)
+    assert Search().standing(renderer, slots, tilted) is tilted
 
 
 def test_several_starts_find_an_angle_that_a_scan_at_the_wrong_place_does_not() -> None:

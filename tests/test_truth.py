@@ -285,7 +285,7 @@ def test_what_is_known_is_measured(
     evaluation, batch = Evaluation(renderer, 2, data), data.scenes("test").__getitems__([0, 1, 2])
     for x, count in ((-0.5, 2), (-0.25, 1)):  # as it is; then one missed, and the other an eighth of the image away
         what, where = torch.tensor([[2, 0]] * 3), torch.tensor([[[x, -0.25], [0.5, 0.5]]] * 3)
-        posterior = torch.eye(3)[[count] * 3]
+        posterior = torch.eye(3)[[count] * 3].log()
         sure = torch.nn.functional.one_hot(what, 3).float() * 9
         seen = InferredScenes(torch.tensor([count] * 3), posterior, what, where, torch.full_like(where, 0.1), sure)
         evaluation.update(renderer, seen, batch)

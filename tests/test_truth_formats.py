@@ -538,7 +538,7 @@ def test_rotations_are_compared_by_the_truths_symmetry(tmp_path: Path, monkeypat
         evaluation, batch = Evaluation(renderer, 2, data), data.scenes("test").__getitems__([0, 1, 2])
         where, sure = batch.where + torch.tensor([0, 0, math.pi / 2]), torch.eye(2)[batch.what] * 9
         seen = InferredScenes(
-            batch.count, torch.eye(3)[batch.count], batch.what, where, torch.full_like(where, 0.1), sure
+            batch.count, torch.eye(3)[batch.count].log(), batch.what, where, torch.full_like(where, 0.1), sure
         )
         evaluation.update(renderer, seen, batch._replace(boxes=None, masks=None))
         # a quarter of a turn, a symmetry of the renderer's own cube

@@ -1,7 +1,8 @@
-"""`validate --calibrate`: the powers that make posteriors as sure as they were right, kept in the checkpoint."""
+"""`validate --calibrate`: what makes posteriors as sure as they were right, kept in the checkpoint; when it holds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,11 +12,20 @@ from pytorch_lightning.utilities import rank_zero_only
 from air_lightning import runs
 from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.runs import RunError
+from air_lightning.runs.loading import overrides
 
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A module that knows how sure it was, and how sure it should have been. Modules need not."""
+    """A module that knows how sure it was, and how sure it should have been. Modules need not.
+
+    Attributes:
+        calibrating: whether the next evaluation is of posteriors as they were learnt, and finds what they lack.
+        overrides: of the arguments that posteriors depend on, those that are not the checkpoint's run's own, by name.
+    """
+
+    calibrating: bool
+    overrides: Mapping[str, Any]
 
     @property
     def sureness(self) -> dict[str, Any] | None:
@@ -23,7 +33,7 @@ class Calibrated(Protocol):
 
     @property
     def fitted_powers(self) -> Powers | None:
-        """The powers under which it would have been as sure as it was right; None without a truth."""
+        """The powers under which it would have been as sure as it was right; None unless it was calibrating."""
 
 
 def check(arguments: Namespace, subcommand: str, run_dir: Path | None) -> None:
@@ -49,6 +59,16 @@ def check_truth(arguments: Namespace, data: Any) -> None:
             f"--calibrate needs scenes whose truth is known, and {type(data).__name__} has none: what makes a wrong "
             "explanation likely makes it sure of itself, too; give --data of the same kind of scenes with a truth"
         )
+
+
+def prepare(model: Any, checkpoint: str | None, arguments: Mapping[str, Any], calibrate: bool) -> None:
+    """Tell a model whether to find powers, and which of its arguments are not those of its checkpoint's run."""
+    if not isinstance(model, Calibrated) or checkpoint is None or not Path(checkpoint).is_file():
+        return
+    model.calibrating = calibrate
+    own = runs.trained_with(Path(checkpoint))
+    if own and (calibrate or POWERS in runs.read_checkpoint(Path(checkpoint), mmap=True)):
+        model.overrides = overrides(own, arguments)
 
 
 @rank_zero_only

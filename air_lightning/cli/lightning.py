@@ -142,8 +142,8 @@ class AIRCLI(LightningCLI):
         parser.add_argument(
             "--calibrate",
             action="store_true",
-            help="validate only: fit powers under which the posteriors would have been as sure as they were right, and "
-            "keep them in the checkpoint. The truth must be known.",
+            help="validate only: fit powers, tilt and doubt under which the posteriors would have been as sure as they "
+            "were right, and keep them in the checkpoint in the place of earlier ones. The truth must be known.",
         )
         parser.add_argument(
             "--wandb",
@@ -222,6 +222,7 @@ class AIRCLI(LightningCLI):
                 self._check(self.model, self.datamodule)
             calibration.check_truth(self._arguments, self.datamodule)
             self._check_weights()
+            self._prepare_calibration()
             self._start()
             if self.datamodule is not None and parallel.rank() == 0:
                 self.datamodule.prepare_data()  # data that cannot be had ends the command here, like a wrong value
@@ -258,6 +259,11 @@ class AIRCLI(LightningCLI):
             runs.check_weights(weights, self.model.state_dict())
         except ValueError as error:
             raise RunError(f"checkpoint {str(path)!r} does not fit: {error}") from error
+
+    def _prepare_calibration(self) -> None:
+        if self.subcommand != "fit":  # which forgets powers
+            now = yaml.safe_load(self._text)["model"]
+            calibration.prepare(self.model, self._arguments.ckpt_path, now, self._arguments.calibrate)
 
     def _start(self) -> None:
         """Give a model that is to be trained the weights of another, where that is asked for."""

@@ -2,7 +2,7 @@
 
 from air_lightning.metrics.averages import SceneMean, median
 from air_lightning.metrics.boxes import BoxPrecision
-from air_lightning.metrics.calibration import calibration_error, central_mass, objects_found, reliability
+from air_lightning.metrics.calibration import Correction, calibration_error, central_mass, objects_found, reliability
 from air_lightning.metrics.comparison import (
     Comparison,
     compare_objects,
@@ -21,6 +21,7 @@ __all__ = [
     "BoxPrecision",
     "Calibration",
     "Comparison",
+    "Correction",
     "CountRates",
     "Fit",
     "Identities",

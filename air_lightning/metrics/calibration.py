@@ -6,11 +6,21 @@ Shapes: B scenes, N inferred slots, T true slots, D position coordinates, K bins
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
 LEVELS = (0.5, 0.9)
 """The central intervals of a pose whose coverage is measured."""
+STARTS, DOUBTS = (1.0, 0.1, 0.01, 4.0), (0.0, 0.01, 0.1)
+"""Powers and doubts that a correction's fit starts from; where it starts from no doubt there is none."""
+POWER_SD, TILT_SD, DOUBT_COST, TRUST = 2.0, 1.0, 1.0, 4.0
+"""A priori the logarithm of a correction's power, and its tilt in nats, are normal of these sds; a doubt above 0 costs
+so many nats, and its density is proportional to (1 - doubt) to the power of ``TRUST``."""
+LEAST = -1e4
+"""Nats below which a posterior is not told apart by the fit."""
 TURNS = 6
 """Copies of a wrapped Gaussian to each side that are summed: of an sd up to one period they hold all but 1e-8."""
 
@@ -108,39 +118,79 @@ def central_mass(gap: Tensor, sd: Tensor, period: Tensor | None = None) -> Tenso
     return torch.where(seen, (ends[0] - ends[1]).sum(-1).clamp(0, 1), math.nan)
 
 
-def power_scores(posterior: Tensor, true: Tensor, powers: Tensor) -> Tensor:
-    """Log score in nats of a categorical posterior raised to each of ``powers``, summed over what it is of: (G, 2).
+class Correction(NamedTuple):
+    """What makes a categorical posterior as sure as it is right: see ``corrected``. The default changes nothing.
 
-    First that of the true answers, then that of one drawn from all K, equally likely (see ``best_power``).
+    Attributes:
+        power: > 0; below 1 the posterior is made less sure. tilt: nats for each object more, above 0 where counts come
+            out too low. doubt: in [0, 1), the share of cases in which the posterior says nothing.
+    """
+
+    power: float = 1.0
+    tilt: float = 0.0
+    doubt: float = 0.0
+
+
+def corrected(log_q: Tensor, power: float | Tensor, tilt: float | Tensor, doubt: float | Tensor) -> Tensor:
+    """log q_c(n), (..., K), of the log q(n) of a categorical posterior, (..., K) and up to a constant.
+
+    q_c(n) is proportional to ``((1 - doubt) softmax(power log q)(n) + doubt / K) exp(tilt n)``: temperature scaling
+    (Guo et al. 2017, section 4.2, the power being 1 / temperature), a mixture with what knows nothing, and a bias as
+    Platt (1999) has it. The tilt comes last, so that its maximum likelihood makes the expected number the mean true
+    one, doubt and all (an exponential family's moments match).
+    """
+    log_c = (power * log_q).log_softmax(-1)
+    if doubt > 0:
+        log_c = ((1 - doubt) * log_c.exp() + doubt / log_q.shape[-1]).log()
+    numbers = torch.arange(log_q.shape[-1], dtype=log_q.dtype, device=log_q.device)
+    return (log_c + tilt * numbers).log_softmax(-1)
+
+
+def fit_correction(log_q: Tensor, true: Tensor, tilted: bool) -> Correction:
+    """The correction under which the true answers are likeliest; none where there are no answers.
+
+    As if one more case had been seen, whose answer was drawn from all K, equally likely: a posterior that is always
+    right is then not made certain. What the cases do not say is left as it is: the logarithm of the power is held to be
+    normal a priori (sd 2), the tilt, too (sd 1 nat), and a doubt small (density 5 (1 - doubt)^4), if it is worth a nat.
 
     Args:
-        posterior: (B, K), of the count q(n | x) or of an object's identity. true: (B,) whole numbers below K.
-        powers: (G,), > 0.
+        log_q: (M, K), of M counts q(n | x), or of so many objects' identities, up to a constant each. true: (M,) whole
+            numbers below K. tilted: whether the answers are numbers, so that a tilt may be fitted.
+    Raises:
+        ValueError: log_q is nan somewhere.
     """
-    log_q = posterior.clamp_min(torch.finfo(posterior.dtype).tiny).log()
-    tempered = (powers[:, None, None] * log_q).log_softmax(-1)
-    truth = true.long()[:, None].expand(len(powers), -1, 1)
-    return torch.stack([tempered.gather(2, truth).sum((1, 2)), tempered.mean(2).sum(1)], 1)
+    if not len(true):
+        return Correction()
+    if log_q.isnan().any():
+        raise ValueError("log_q is nan: a model that gives no probabilities cannot be calibrated")
+    numbers, answers = log_q.detach().cpu().double().numpy(), true.cpu().long().numpy()
+    with torch.inference_mode(False), torch.enable_grad():  # an evaluation may have forbidden gradients
+        known = torch.from_numpy(numbers).log_softmax(1).clamp_min(LEAST), torch.from_numpy(answers).unsqueeze(1)
+        # no doubt comes first: it is kept where another is not better
+        fits = [_fitted(*known, Correction(power, 0.0, doubt), tilted) for doubt in DOUBTS for power in STARTS]
+    return min(fits, key=lambda fit: fit[0])[1]
 
 
-def best_power(scores: Tensor, answers: Tensor, powers: Tensor) -> Tensor:
-    """The power of a categorical posterior under which the true answers are likeliest, scalar; 1 where there are none.
+def _fitted(log_q: Tensor, true: Tensor, start: Correction, tilted: bool) -> tuple[float, Correction]:
+    """What is lost, in nats, at a minimum near a start, and where that is; a doubt of 0 stays."""
 
-    Temperature scaling (Guo et al. 2017, section 4.2), the power being 1 / temperature: the likeliest answer stays. As
-    if one more had been seen, that was drawn from all: a posterior that is always right has then a finite power.
-    Between the powers tried, the maximum of a parabola in their logarithm.
+    def correction(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return numbers[0].exp(), numbers[1], numbers[2].sigmoid() if start.doubt else torch.zeros(())
 
-    Args:
-        scores: (G, 2) of ``power_scores``, of so many ``answers`` (scalar). powers: (G,), a geometric sequence.
-    """
-    if not answers > 0:
-        return torch.ones_like(powers[0])
-    total = scores[:, 0] + scores[:, 1] / answers
-    best = total.argmax().clamp(1, len(powers) - 2)
-    below, here, above = total[best - 1], total[best], total[best + 1]
-    bend = below + above - 2 * here
-    shift = torch.where(bend < 0, (below - above) / (2 * bend), 0.0).clamp(-1, 1)
-    return powers[best] * (powers[1] / powers[0]) ** shift
+    def loss(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        free = torch.tensor(numbers, requires_grad=True)
+        log_c = corrected(log_q, *correction(free))
+        unlikely = 0.5 * (free[0] / POWER_SD) ** 2 + 0.5 * (free[1] / TILT_SD) ** 2
+        if start.doubt:
+            unlikely = unlikely + DOUBT_COST - TRUST * torch.nn.functional.logsigmoid(-free[2])
+        lost = unlikely - log_c.gather(1, true).sum() - log_c.mean()
+        (slope,) = torch.autograd.grad(lost, free)
+        return float(lost.detach()), slope.numpy()
+
+    begin = [math.log(start.power), 0.0, math.log(start.doubt / (1 - start.doubt)) if start.doubt else 0.0]
+    bounds = [(-10.0, 5.0), (-10.0, 10.0) if tilted else (0.0, 0.0), (-12.0, 6.0)]
+    found = minimize(loss, np.array(begin), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(found.fun), Correction(*(float(part) for part in correction(torch.from_numpy(found.x))))
 
 
 def covering_power(covered: Tensor, pairs: Tensor, powers: Tensor) -> Tensor:

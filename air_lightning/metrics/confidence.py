@@ -1,26 +1,28 @@
 """The metric that sets what a model expects beside what comes true, over batches and over processes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from air_lightning.metrics.calibration import (
     LEVELS,
+    Correction,
     Reliability,
-    best_power,
     calibration_error,
     central_mass,
     covering_power,
+    fit_correction,
     objects_found,
-    power_scores,
     reliability,
 )
 
 POWERS = tuple(2 ** (step / 4) for step in range(-56, 25))
-"""Powers of a posterior that are tried: a Gaussian is then up to 128 times wider, or 8 times narrower."""
+"""Powers of a pose's posterior that are tried: a Gaussian is then up to 128 times wider, or 8 times narrower."""
 ITSELF = POWERS.index(1.0)
 
 
@@ -28,17 +30,17 @@ class Identities(NamedTuple):
     """Identities of the slots of B scenes.
 
     Attributes:
-        inferred: (B, N) long. probabilities: (B, N, K), their posterior. true: (B, T) long.
+        inferred: (B, N) long. logits: (B, N, K), of their posterior. true: (B, T) long.
     """
 
     inferred: Tensor
-    probabilities: Tensor
+    logits: Tensor
     true: Tensor
 
     @property
     def confidence(self) -> Tensor:
         """(B, N), the probability of each that is reported."""
-        return self.probabilities.gather(2, self.inferred.unsqueeze(2)).squeeze(2)
+        return self.logits.softmax(2).gather(2, self.inferred.unsqueeze(2)).squeeze(2)
 
 
 class PoseGaps(NamedTuple):
@@ -55,11 +57,11 @@ class PoseGaps(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Powers that make a posterior as sure as it was right: of the count's, each coordinate's by name, identity's."""
+    """What makes posteriors as sure as they were right: the count's, each coordinate's power by name, identities'."""
 
-    count: float  # type: ignore[assignment]  # hides tuple.count
+    count: Correction  # type: ignore[assignment]  # hides tuple.count
     pose: dict[str, float]
-    identity: float = 1.0
+    identity: Correction = Correction()
 
 
 class Calibration(Metric):
@@ -99,10 +101,13 @@ class Calibration(Metric):
     found: Tensor
     presence: Tensor
     identity: Tensor
-    scores: Tensor
-    named: Tensor
+    lost: Tensor
     covered: Tensor
     pairs: Tensor
+    posteriors: list[Tensor] | Tensor
+    truths: list[Tensor] | Tensor
+    names: list[Tensor] | Tensor
+    true_names: list[Tensor] | Tensor
 
     def __init__(
         self, slots: int, limit: float, angles: Mapping[str, bool], identities: bool, bins: int = 10, **kwargs: Any
@@ -119,18 +124,20 @@ class Calibration(Metric):
             "found": (3,),  # objects reported; the sum of their confidence; those found
             "presence": (3, bins),  # a Reliability
             "identity": (3, bins),
-            "scores": (len(POWERS), 2),
-            "named": (len(POWERS), 2),
+            "lost": (),  # nats
             "covered": (len(POWERS), len(LEVELS), len(angles)),
             "pairs": (len(angles),),
         }
         for name, shape in shapes.items():
             self.add_state(name, torch.zeros(shape), "sum")
+        # what corrections are fitted to, and what is true: log q(n | x) of scenes, logits of objects found
+        for name in ("posteriors", "truths", "names", "true_names"):
+            self.add_state(name, [], "cat")
 
     @torch.no_grad()
     def update(
         self,
-        posterior: Tensor,
+        log_posterior: Tensor,
         position: Tensor,
         true_position: Tensor,
         true_count: Tensor,
@@ -140,15 +147,16 @@ class Calibration(Metric):
         """Take in B scenes.
 
         Args:
-            posterior: (B, N + 1), q(n | x). position: (B, N, D) of all slots, those held to be absent too.
+            log_posterior: (B, N + 1), log q(n | x). position: (B, N, D) of all slots, those held to be absent too.
             true_position: (B, T, D), of which the first `true_count` (B,) are there.
             poses: those of the matched objects. identities: where they are known.
 
         Raises:
             ValueError: shapes do not fit.
         """
-        self._check(posterior, true_count)
-        posterior = posterior.float()
+        self._check(log_posterior, true_count)
+        log_posterior = log_posterior.detach().float()
+        posterior = log_posterior.exp()
         confidence = posterior.flip(1).cumsum(1).flip(1)[:, 1:].clamp(0, 1)
         objects = objects_found(position, true_position, true_count, self.limit)
         reported = torch.arange(self.slots, device=objects.device) < posterior.argmax(1)[:, None]
@@ -159,12 +167,14 @@ class Calibration(Metric):
         self.counts = self.counts + torch.stack([scenes.sum(), expected, true_count.sum()])
         self.found = self.found + torch.stack([reported.sum(), confidence[reported].sum(), right.sum()])
         self.presence = self.presence + self._bins(confidence, objects >= 0)
-        self.scores = self.scores + power_scores(posterior, true_count, self._powers())
+        least = math.log(torch.finfo(torch.float32).tiny)  # what is certain and wrong costs much, but not everything
+        self.lost = self.lost - log_posterior.gather(1, true_count.long().unsqueeze(1)).clamp_min(least).sum()
+        self._keep(posteriors=log_posterior, truths=true_count)
         if identities is not None:
             true = identities.true.gather(1, objects.clamp_min(0))[right]
             same = identities.inferred[right] == true
             self.identity = self.identity + self._bins(identities.confidence[right], same)
-            self.named = self.named + power_scores(identities.probabilities[right].float(), true, self._powers())
+            self._keep(names=identities.logits[right].detach().float(), true_names=true)
         self._take_poses(poses)
 
     def compute(self) -> dict[str, Tensor]:
@@ -174,7 +184,7 @@ class Calibration(Metric):
         figures = {
             "expected_count": expected / scenes,
             "true_count": true / scenes,
-            "count_log_loss": -self.scores[ITSELF, 0] / scenes,
+            "count_log_loss": self.lost / scenes,
             "stated_precision": confidence / reported,
             "precision": right / reported,
             "recall": right / true,
@@ -202,18 +212,38 @@ class Calibration(Metric):
         return {"reliability": bins, "coverage": coverage}
 
     def fit(self) -> Fit:
-        """The powers under which these scenes' posteriors would have been as sure as they were right."""
+        """What would have made these scenes' posteriors as sure as they were right.
+
+        Raises:
+            ValueError: a posterior is nan.
+        """
         with self._together():
-            count = best_power(self.scores, self.counts[0], self._powers())
             pose = covering_power(self.covered, self.pairs, self._powers())
-            identity = best_power(self.named, self.identity[0].sum(), self._powers())
-        return Fit(float(count), dict(zip(self.angles, pose.tolist())), float(identity))
+            (counts, numbers), (names, identities) = (
+                self._kept("posteriors", "truths"),
+                self._kept("names", "true_names"),
+            )
+        count, identity = fit_correction(counts, numbers, tilted=True), fit_correction(names, identities, tilted=False)
+        return Fit(count, dict(zip(self.angles, pose.tolist())), identity)
 
     def _together(self) -> Any:
         """A context in which the states are those of all processes."""
         return self.sync_context(
             dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync, should_unsync=self._should_unsync
         )
+
+    def _keep(self, **rows: Tensor) -> None:
+        """Append to lists; flat, for a process without data cannot know the shape."""
+        for name, values in rows.items():
+            getattr(self, name).append(values.float().flatten())
+
+    def _kept(self, rows: str, answers: str) -> tuple[Tensor, Tensor]:
+        """(M, K) and (M,) of what was kept, of all processes while they are together."""
+        values, true = (
+            dim_zero_cat(state) if len(state) else torch.zeros(0, device=self.device)
+            for state in (getattr(self, rows), getattr(self, answers))
+        )
+        return values.view(len(true), -1) if len(true) else values.view(0, 1), true
 
     def _powers(self) -> Tensor:
         return torch.tensor(POWERS, device=self.device)
@@ -233,12 +263,12 @@ class Calibration(Metric):
         if pairs:
             self.covered, self.pairs = self.covered + torch.stack(covered, 2), self.pairs + torch.stack(pairs)
 
-    def _check(self, posterior: Tensor, true_count: Tensor) -> None:
+    def _check(self, log_posterior: Tensor, true_count: Tensor) -> None:
         expected = (len(true_count), self.slots + 1)
-        if tuple(posterior.shape) != expected:
+        if tuple(log_posterior.shape) != expected:
             raise ValueError(
-                f"posterior must have shape (scenes, slots + 1) = {expected}, got {tuple(posterior.shape)}: give the "
-                "probability of every number of objects"
+                f"log_posterior must have shape (scenes, slots + 1) = {expected}, got {tuple(log_posterior.shape)}: "
+                "give the log probability of every number of objects"
             )
 
 

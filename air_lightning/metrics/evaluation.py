@@ -37,7 +37,7 @@ class InferredScenes(NamedTuple):
     """What was inferred of B scenes.
 
     Attributes:
-        count: (B,), the likeliest. posterior: (B, N + 1), q(n | x).
+        count: (B,), the likeliest. log_posterior: (B, N + 1), log q(n | x).
         what: (B, N, ...), where: (B, N, P), the inferred slots.
         where_sd: (B, N, P), posterior sd of the unconstrained pose.
         what_parameters: parameters of the posterior of ``what``.
@@ -45,12 +45,17 @@ class InferredScenes(NamedTuple):
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
-    posterior: Tensor
+    log_posterior: Tensor
     what: Tensor
     where: Tensor
     where_sd: Tensor
     what_parameters: Tensor
     scene: Tensor | None = None
+
+    @property
+    def posterior(self) -> Tensor:
+        """(B, N + 1), q(n | x)."""
+        return self.log_posterior.exp()
 
 
 class Poses(NamedTuple):
@@ -107,7 +112,7 @@ class Evaluation(nn.Module):
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
         self.boxes, self.ari = BoxPrecision(), MeanByCount(self.scenes.true_slots)
-        # as of the last `compute`: scenes by true and inferred count; bins of confidence; powers that posteriors lack;
+        # as of the last `compute`: scenes by true and inferred count; bins of confidence; what posteriors lack, and
         # figures by true count, where they were asked for
         self.confusion: Tensor | None = None
         self.sureness: dict[str, Any] = {}
@@ -130,7 +135,7 @@ class Evaluation(nn.Module):
             truth = self._placed(batch.count, batch.what, _centers(batch, renderer.image_shape))
         self.scenes.update(inferred, truth)
         self.calibration.update(
-            seen.posterior, inferred.position, truth.position, batch.count,
+            seen.log_posterior, inferred.position, truth.position, batch.count,
             self._gaps(renderer, seen, batch, inferred, truth), self._identities(seen, batch),
         )  # fmt: skip
         if self.views.names and seen.scene is not None and batch.scene is not None:
@@ -144,18 +149,18 @@ class Evaluation(nn.Module):
             found = segments(layers, seen.count, renderer.compositing, renderer.image_shape[1])
             self.ari.update(foreground_ari(found, batch.masks), batch.count[batch.masks.flatten(1).any(1)])
 
-    def compute(self, by_count: bool = False) -> dict[str, Tensor]:
+    def compute(self, by_count: bool = False, fit: bool = False) -> dict[str, Tensor]:
         """Every figure by name, and a fresh start.
 
         Args:
-            by_count: measure some of them for each true number of objects, too.
+            by_count: measure some of them for each true number of objects, too. fit: find what posteriors lack, too.
         """
         measured = dict(self.scenes.compute()) | self.calibration.compute()
         figures: dict[str, Any] = {k: value for k, value in measured.items() if k in self._names}
         if self.attributes.names:
             figures |= self.attributes.compute()
         self.confusion = self.scenes.confusion()
-        self.sureness, self.fit = self.calibration.record(), self.calibration.fit()
+        self.sureness, self.fit = self.calibration.record(), self.calibration.fit() if fit else None
         if self.views.update_called:
             figures |= self.views.compute()
         if self.boxes.update_called:
@@ -188,7 +193,7 @@ class Evaluation(nn.Module):
     def _identities(self, seen: InferredScenes, batch: Batch) -> Identities | None:
         if not self._has_identities:
             return None
-        return Identities(seen.what, seen.what_parameters.softmax(-1), batch.what)
+        return Identities(seen.what, seen.what_parameters, batch.what)
 
     def _gaps(
         self, renderer: Renderer, seen: InferredScenes, batch: Batch, inferred: Objects, truth: Objects

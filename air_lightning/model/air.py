@@ -1,7 +1,7 @@
 """AIR: a renderer, an inference network and what trains and improves them; what the model infers of images."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -45,8 +45,8 @@ class Inference(NamedTuple):
     """What the model infers of B images.
 
     Attributes:
-        count: (B,), the mode of ``posterior``. posterior: (B, N + 1), the network's q(n | x), or that of what a search
-            has found, to the model's power.
+        count: (B,), the mode of ``log_posterior``. log_posterior: (B, N + 1), the network's log q(n | x), or that of
+            what a search has found, corrected by the model's powers.
         slots: the inferred objects; those from ``count`` on are not there.
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
@@ -57,13 +57,18 @@ class Inference(NamedTuple):
     """
 
     count: Tensor  # type: ignore[assignment]  # hides tuple.count
-    posterior: Tensor
+    log_posterior: Tensor
     slots: Slots
     reconstruction: Tensor
     where_sd: Tensor
     background: Tensor | None = None
     scene: Tensor | None = None
     scene_sd: Tensor | None = None
+
+    @property
+    def posterior(self) -> Tensor:
+        """(B, N + 1), q(n | x)."""
+        return self.log_posterior.exp()
 
 
 class AIR(pl.LightningModule):
@@ -185,6 +190,10 @@ class AIR(pl.LightningModule):
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
         self.powers = Powers()
+        # whether evaluations fit powers, of posteriors as they were learnt: a checkpoint's are not taken then
+        self.calibrating = False
+        # of FITTED_WITH, the arguments that are not those of the checkpoint's run, by dotted name
+        self.overrides: Mapping[str, Any] = {}
         self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
         self.mean_before, self.mean_after = SceneMean(), SceneMean()
 
@@ -236,15 +245,16 @@ class AIR(pl.LightningModule):
         if self._refines:
             kl = slot_kl if self.search is None else self.search.kl
             log_evidence = evidence(log_likelihoods(canvases, observation), kl(renderer, slots))
-        log_q = self._log_count(slots, log_evidence)
-        count = log_q.argmax(1)
+        log_posterior = self.powers.of_count(self._log_count(slots, log_evidence), self.search is not None)
+        if self.search is not None:
+            log_posterior = self.search.standing(renderer, slots, log_posterior)
+        count = log_posterior.argmax(1)
         reconstruction = canvases[torch.arange(len(count), device=count.device), count]
         spread = self._where_sd(observation, slots, log_evidence)
-        posterior = self.powers.of_count(log_q, self.search is not None)
         if isinstance(renderer.what, Categorical):
             told = self.powers.of_identity(slots.what_parameters, log_evidence is not None)
             slots = slots._replace(what_parameters=told)
-        found = Inference(count, posterior, slots, reconstruction, spread, observation.background)
+        found = Inference(count, log_posterior, slots, reconstruction, spread, observation.background)
         if observation.scene is None:
             return found
         return found._replace(scene=observation.scene.values, scene_sd=observation.scene.sd)

@@ -1,4 +1,4 @@
-"""How far a model's posteriors are trusted: powers fitted where a truth is known, and kept with the weights."""
+"""How far a model's posteriors are trusted: what was fitted where a truth is known, and is kept with the weights."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,22 +7,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from air_lightning.metrics.calibration import corrected
+
 POWERS = "powers"
 """Where checkpoints keep them."""
+FITTED_WITH = ("likelihood", "likelihood_sd", "background", "count_prior", "reconsideration", "descent", "search")
+"""Arguments of the model that posteriors depend on: powers hold for those that they were fitted with."""
 
 
 @dataclass(frozen=True)
 class Powers:
     """Powers to which posteriors are raised before they are reported; 1: as they were learnt.
 
-    Below 1 they are flatter, as if there were so much less evidence (Miller & Dunson 2019; here of the prior, too, so
-    that the likeliest count stays). A Gaussian to a power is one whose sd is divided by its root.
+    Below 1 they are flatter, as if there were so much less evidence (Miller & Dunson 2019; here of the prior, too). A
+    Gaussian to a power is one whose sd is divided by its root. Of the count and of identities there is more to be
+    corrected than a power can: ``corrected`` says how.
 
     Attributes:
         count: of q(n | x). pose: of each coordinate's posterior, by name; 1 where it is not named.
         refined: whether poses and identities were refined when these were fitted: others keep their own posterior.
         searched: whether the count's posterior was a search's: another keeps its own.
         identity: of the identities' posterior.
+        tilt: of the count, nats for each object more. doubt: of the count, the share of images in which its posterior
+            says nothing. identity_doubt: the share of objects in which that of identities says nothing.
+        overrides: the arguments of ``FITTED_WITH`` that were not the run's own when these were fitted, by dotted name.
     """
 
     count: float = 1.0
@@ -30,10 +38,15 @@ class Powers:
     refined: bool = False
     searched: bool = False
     identity: float = 1.0
+    tilt: float = 0.0
+    doubt: float = 0.0
+    identity_doubt: float = 0.0
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def of_count(self, log_q: Tensor, searched: bool = False) -> Tensor:
-        """(B, N + 1), of log q(n | x) (B, N + 1), the network's or a search's."""
-        return ((self.count if searched == self.searched else 1.0) * log_q).softmax(1)
+        """Log probabilities (B, N + 1), of log q(n | x) (B, N + 1), the network's or a search's."""
+        mine = (self.count, self.tilt, self.doubt) if searched == self.searched else (1.0, 0.0, 0.0)
+        return corrected(log_q, *mine)
 
     def of_pose(self, names: tuple[str, ...], sd: Tensor, refined: bool) -> Tensor:
         """sd (..., P) of the coordinates of these names."""
@@ -44,22 +57,32 @@ class Powers:
 
     def of_identity(self, logits: Tensor, refined: bool) -> Tensor:
         """Logits (..., K) of the identities' posterior."""
-        return logits if self.identity == 1.0 or refined != self.refined else self.identity * logits
+        if (self.identity, self.identity_doubt) == (1.0, 0.0) or refined != self.refined:
+            return logits
+        return corrected(logits, self.identity, 0.0, self.identity_doubt)
 
-    def times(
-        self, count: float, pose: Mapping[str, float], refined: bool, searched: bool = False, identity: float = 1.0
-    ) -> "Powers":
-        """These, then further ones that were fitted to what these had given."""
-        mine = self if refined == self.refined else Powers()
-        before = self.count if searched == self.searched else 1.0
-        poses = {name: mine.pose.get(name, 1.0) * power for name, power in pose.items()}
-        return Powers(before * count, poses, refined, searched, mine.identity * identity)
+    def other_arguments(self, overrides: Mapping[str, Any]) -> list[str]:
+        """The names of arguments that these were not fitted with, where the run's own are overridden by such."""
+        names = sorted({*self.overrides, *overrides})
+        return [name for name in names if self.overrides.get(name, ...) != overrides.get(name, ...)]
+
+    @property
+    def are_none(self) -> bool:
+        """Whether posteriors stay as they were learnt."""
+        others = {self.tilt, self.doubt, self.identity_doubt}
+        return {self.count, self.identity, *self.pose.values()} == {1.0} and others == {0.0}
 
     def state(self) -> dict[str, Any]:
         """As checkpoints hold them: ``Powers(**state)`` gives them again."""
-        return asdict(self) | {"pose": dict(self.pose)}
+        return asdict(self) | {"pose": dict(self.pose), "overrides": dict(self.overrides)}
 
     def __str__(self) -> str:
-        poses = (f"{name} {power:.3g}" for name, power in self.pose.items())
-        whats = (f"identity {self.identity:.3g}",) if self.identity != 1.0 else ()
-        return ", ".join((f"count {self.count:.3g}", *whats, *poses))
+        more = {"tilt": self.tilt, "doubt": self.doubt}
+        whats = _said("identity", self.identity, {"doubt": self.identity_doubt})
+        parts = [_said("count", self.count, more), *([] if whats == "identity 1" else [whats])]
+        return ", ".join([*parts, *(_said(name, power, {}) for name, power in self.pose.items())])
+
+
+def _said(name: str, power: float, more: Mapping[str, float]) -> str:
+    others = ", ".join(f"{key} {value:.3g}" for key, value in more.items() if value)
+    return f"{name} {power:.3g}" + (f" ({others})" if others else "")

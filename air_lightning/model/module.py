@@ -233,7 +233,7 @@ class AIRModule(AIR):
         kept = checkpoint.get(RECORD)
         if self.background is not None and kept is not None and kept["source"] == self.background.source:
             self.background.adopted(kept["state"])
-        self.powers = Powers(**checkpoint.get(POWERS, {}))
+        self.powers = self._taken(Powers(**checkpoint.get(POWERS, {})))
         trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
         changed = [name for name in now if trained.get(name, now[name]) != now[name]]
         if changed:
@@ -242,12 +242,25 @@ class AIRModule(AIR):
                 "changed since then; all that follows is with the new one"
             )
 
+    def _taken(self, kept: Powers) -> Powers:
+        """A checkpoint's powers, if others are not to be fitted and these hold for the arguments in force."""
+        if self.calibrating or kept.are_none:
+            return Powers()
+        others = kept.other_arguments(self.overrides)
+        if not others:
+            return kept
+        rank_zero_warn(
+            f"the checkpoint's powers were fitted with other arguments than those in force ({', '.join(others)}), so "
+            "posteriors are as they were learnt: `validate --calibrate` with the same arguments fits others"
+        )
+        return Powers()
+
     def _evaluate(self, batch: Batch, split: str) -> None:
         if self.evaluation is not None:
             seen = self.infer(batch.images)
             slots = seen.slots
             own = slots.what, slots.where, seen.where_sd, slots.what_parameters
-            found = InferredScenes(seen.count, seen.posterior, *own, seen.scene)
+            found = InferredScenes(seen.count, seen.log_posterior, *own, seen.scene)
             self.evaluation.update(self.renderer.at(seen.scene), found, batch)
         elif split == "test" and self._improves:
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
@@ -257,7 +270,9 @@ class AIRModule(AIR):
             self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))
 
     def _finish(self, split: str) -> None:
-        figures: dict[str, Tensor] = {} if self.evaluation is None else self.evaluation.compute(split == "test")
+        figures: dict[str, Tensor] = {}
+        if self.evaluation is not None:
+            figures = self.evaluation.compute(split == "test", self.calibrating)
         means = {
             "elbo": self.mean_elbo, "log_evidence": self.mean_log_evidence, "evidence_before": self.mean_before,
             "evidence_after": self.mean_after,
@@ -299,11 +314,13 @@ class AIRModule(AIR):
 
     @property
     def fitted_powers(self) -> Powers | None:
-        """The powers that would have made the last evaluation's posteriors as sure as right; None without a truth."""
+        """What would have made the last evaluation's posteriors as sure as right; None unless ``calibrating``."""
         fit = None if self.evaluation is None else self.evaluation.fit
         if fit is None:
             return None
-        return self.powers.times(fit.count, fit.pose, self._refines, self.search is not None, fit.identity)
+        (count, tilt, doubt), (identity, _, identity_doubt) = fit.count, fit.identity
+        how = fit.pose, self._refines, self.search is not None
+        return Powers(count, *how, identity, tilt, doubt, identity_doubt, dict(self.overrides))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)

@@ -117,6 +117,17 @@ class Search:
         capped = torch.minimum(terms, seen.amax(1, keepdim=True) - self.margin)
         return torch.where(F.pad(clash.cummax(1).values, (1, 0)), capped, terms).log_softmax(1)
 
+    def standing(self, renderer: Renderer, slots: Slots, log_q: Tensor) -> Tensor:
+        """log q(n | x), (B, N + 1), in which what cannot be as it stands is again no likelier than what can.
+
+        A correction of the count, a tilt above all, may have made it so.
+        """
+        if not self.solid:
+            return log_q
+        clash = F.pad(_clash(renderer, slots).cummax(1).values, (1, 0))
+        most = log_q.masked_fill(clash, -torch.inf).amax(1, keepdim=True)
+        return torch.where(clash, torch.minimum(log_q, most), log_q).log_softmax(1)
+
     @torch.no_grad()
     def __call__(
         self,

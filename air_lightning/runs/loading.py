@@ -1,7 +1,7 @@
 """Trained models from run folders, and the models that come with the package."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from air_lightning import runs
+from air_lightning.model.calibration import FITTED_WITH
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.plugins.nested_values import keep_nested_values
@@ -73,6 +74,8 @@ def load_module(
     weights = find_checkpoint(run_dir, checkpoint)
     try:
         model = build_module(config["model"], options)
+        if options:
+            model.overrides = overrides(config["model"], complete_arguments(config["model"], options))
         restore(model, weights)
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         given = f" with {' '.join(options)}" if options else ""
@@ -116,6 +119,13 @@ def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -
     with without_deprecations():
         complete: dict[str, Any] = yaml.safe_load(parser.dump(given, skip_none=False, skip_validation=True))["model"]
     return complete
+
+
+def overrides(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``FITTED_WITH`` that are given, all arguments being so, and are not a run's own, by dotted name."""
+    complete = complete_arguments(dict(own))
+    before, now = ({name: some.get(name) for name in FITTED_WITH} for some in (complete, given))
+    return runs.differences(before, now)
 
 
 def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:

@@ -56,7 +56,7 @@ class Inference(nn.Module):
         what = slots.what
         if isinstance(self.renderer.what, Categorical):
             what = self.powers.of_identity(slots.what_parameters, refined=False).softmax(-1)
-        return self.powers.of_count(count_log_posterior(slots.presence_logits)), what, slots.where
+        return self.powers.of_count(count_log_posterior(slots.presence_logits)).exp(), what, slots.where
 
 
 def trace(module: AIRModule) -> ExportedProgram:

@@ -12,6 +12,7 @@ from air_lightning.commands.predict.cameras import in_original_image
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
+from air_lightning.model.calibration import Powers
 from air_lightning.model.module import AIRModule
 from air_lightning.runs.hub import is_shared
 from air_lightning.runs.loading import load_module, named_run, shipped
@@ -96,9 +97,9 @@ class Model:
         return background is not None and background.waits
 
     def replace_background(self, background: Background) -> None:
-        """Have this behind the objects in the place of the model's own."""
+        """Have this behind the objects in the place of the model's own, which the model's powers were fitted with."""
         background.prepare(self.module.renderer)
-        self.module.background = background.to(self.module.device)
+        self.module.background, self.module.powers = background.to(self.module.device), Powers()
 
     def work_in_tiles(self, overlap: int) -> None:
         """Take images larger than the model's as tiles of its size from now on, which overlap by so many pixels.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from air_lightning import runs
+from air_lightning.model.calibration import Powers
 from air_lightning.runs import RunError
 from air_lightning.runs.curves import SECONDS, Point, curves
 
@@ -30,12 +31,12 @@ class Calibration(NamedTuple):
     Attributes:
         reliability: of `presence` and, where there are kinds, `identity`, the bins that hold forecasts.
         coverage: of each coordinate by name, the shares `coverage50` and `coverage90`; None: no objects.
-        powers: those that posteriors were raised to, by name; empty where they are as learnt.
+        powers: those that posteriors were raised to, in words; empty where they are as learnt.
     """
 
     reliability: dict[str, list[Bin]]
     coverage: dict[str, dict[str, float | None]]
-    powers: dict[str, float]
+    powers: str
 
 
 @dataclass(frozen=True)
@@ -255,11 +256,8 @@ def _calibration(record: Any) -> Calibration | None:
     }
     levels = ("coverage50", "coverage90")
     coverage = {name: {k: _figure(shares[k]) for k in levels} for name, shares in record["coverage"].items()}
-    state = record["powers"]
-    identity = state.get("identity", 1.0)  # older records have none
-    told = {"count": state["count"]} | ({} if identity == 1.0 else {"identity": identity}) | state["pose"]
-    powers = {name: float(power) for name, power in told.items()}
-    return Calibration(bins, coverage, powers if set(powers.values()) != {1.0} else {})
+    powers = Powers(**record["powers"])
+    return Calibration(bins, coverage, "" if powers.are_none else str(powers))
 
 
 def _whole(value: Any) -> int | None:

@@ -24,13 +24,13 @@ class Sureness(NamedTuple):
 
     Attributes:
         rows: (what, expected, realised). diagram: the drawing. legend: (colour, what, number) of its lines.
-        powers: those that posteriors were raised to, by name; empty where they are as learnt.
+        powers: those that posteriors were raised to, in words; empty where they are as learnt.
     """
 
     rows: list[tuple[str, float | None, float | None]]
     diagram: Markup
     legend: list[tuple[int, str, int]]
-    powers: dict[str, float]
+    powers: str
 
 
 def sureness(evaluation: Evaluation) -> Sureness | None:

@@ -38,7 +38,8 @@ def explain(config: Path, seed: int, scenes: int, method: RandomStarts) -> tuple
         posterior, slots = method(model.renderer, model.observed(batch.images), model.log_prior, generator)
         seconds, seen = seconds + time.perf_counter() - begin, seen + len(posterior)
         spread = torch.full_like(slots.where, SD)
-        found = InferredScenes(posterior.argmax(1), posterior, slots.what, slots.where, spread, slots.what_parameters)
+        likely = posterior.argmax(1), posterior.log()
+        found = InferredScenes(*likely, slots.what, slots.where, spread, slots.what_parameters)
         evaluation.update(model.renderer, found, batch)
     return {name: float(value) for name, value in evaluation.compute().items()}, seconds / seen
 
