@@ -1,5 +1,6 @@
 """Powers, tilt and doubt of posteriors: what they do, where they are kept, and the command that fits them."""
 
+import inspect
 import json
 import math
 import re
@@ -19,7 +20,8 @@ from air_lightning.backgrounds import MedianBackground
 from air_lightning.cli import main
 from air_lightning.commands.export.program import Inference as Exported
 from air_lightning.commands.export.weights import write_weights
-from air_lightning.model.calibration import Powers
+from air_lightning.model.air import AIR
+from air_lightning.model.calibration import FITTED_WITH, Powers
 from air_lightning.runs import RunFolder
 from air_lightning.runs.loading import load_module
 
@@ -192,6 +194,10 @@ def test_powers_hold_for_the_arguments_that_they_were_fitted_with(
     assert load_module(run, options=[other]).powers == kept
     with pytest.warns(UserWarning, match=left_out):
         assert load_module(run).powers == Powers()
+
+
+def test_what_powers_are_fitted_with_are_arguments_of_the_model() -> None:
+    assert set(FITTED_WITH) <= set(inspect.signature(AIR).parameters)
 
 
 def test_another_background_has_no_powers(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from air_lightning import runs
 from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.runs import RunError
-from air_lightning.runs.loading import overrides
+from air_lightning.runs.loading import overridden
 
 
 @runtime_checkable
@@ -68,7 +68,7 @@ def prepare(model: Any, checkpoint: str | None, arguments: Mapping[str, Any], ca
     model.calibrating = calibrate
     own = runs.trained_with(Path(checkpoint))
     if own and (calibrate or POWERS in runs.read_checkpoint(Path(checkpoint), mmap=True)):
-        model.overrides = overrides(own, arguments)
+        model.overrides = overridden(own, arguments)
 
 
 @rank_zero_only

@@ -75,7 +75,7 @@ def load_module(
     try:
         model = build_module(config["model"], options)
         if options:
-            model.overrides = overrides(config["model"], complete_arguments(config["model"], options))
+            model.overrides = overridden(config["model"], complete_arguments(config["model"], options))
         restore(model, weights)
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         given = f" with {' '.join(options)}" if options else ""
@@ -121,7 +121,7 @@ def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -
     return complete
 
 
-def overrides(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def overridden(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of ``FITTED_WITH`` that are given, all arguments being so, and are not a run's own, by dotted name."""
     complete = complete_arguments(dict(own))
     before, now = ({name: some.get(name) for name in FITTED_WITH} for some in (complete, given))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.callbacks import Callback
 from scipy.optimize import linear_sum_assignment
@@ -17,7 +18,7 @@ from air_lightning.figures.gallery import Box, BoxedScene, gallery
 from air_lightning.model.air import Inference
 from air_lightning.model.module import AIRModule, drawn
 from air_lightning.plugins.constructor_errors import named_message, root_cause
-from air_lightning.runs.loading import restore
+from air_lightning.runs.loading import overridden, restore
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
@@ -99,7 +100,10 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
     parser.add_class_arguments(AIRModule, "model")
     parser.add_subclass_arguments(SceneDataModule, "data")
     try:
-        built = parser.instantiate_classes(_arguments(parser, run))
+        arguments = _arguments(parser, run)
+        built = parser.instantiate_classes(arguments)
+        given = yaml.safe_load(parser.dump(arguments, skip_none=False, skip_validation=True))
+        built.model.overrides = overridden(run.config["model"], given["model"])  # which powers may not hold for
         restore(built.model, run.checkpoint)
         built.model.check_data(built.data)
         built.data.prepare_data()

@@ -1,7 +1,7 @@
 """How well a trained model finds stars, or a matched filter that knows the sky.
 
-python measure.py RUN [--images 2000]      # the run's best checkpoint; arguments of the model win, as in `test`
-python measure.py [--images 500]           # matched filter and least squares, point spread function and sky known
+python measure.py RUN [--images 2000] [--first 0]  # the run's best checkpoint; arguments of the model win, as in `test`
+python measure.py [--images 500]                   # matched filter and least squares, point spread function and sky known
 """
 
 import argparse
@@ -124,11 +124,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", help="a run's folder; none: the matched filter")
     parser.add_argument("--images", type=int, default=500, help="of the test split (default: 500)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them (default: 0)")
     options, given = parser.parse_known_args()
-    data = StarFields(PointSources(), test_scenes=options.images)
+    numbers = list(range(options.first, options.first + options.images))
+    data = StarFields(PointSources(), test_scenes=numbers[-1] + 1)
     scenes = Fields(data, "test")
-    batch = scenes.__getitems__(list(range(options.images)))
-    skies = np.stack([scenes.sky(i) for i in range(options.images)]).astype(np.float64)
+    batch = scenes.__getitems__(numbers)
+    skies = np.stack([scenes.sky(i) for i in numbers]).astype(np.float64)
     sure = data.signal_to_noise(10 ** batch.where[..., 2]) > SURE
     if options.run:
         found = by_model(options.run, batch.images, given)
