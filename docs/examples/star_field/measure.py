@@ -1,7 +1,7 @@
 """How well a trained model finds stars, or a matched filter that knows the sky.
 
 python measure.py RUN [--images 2000] [--first 0]  # the run's best checkpoint; arguments of the model win, as in `test`
-python measure.py [--images 500]                   # matched filter and least squares, point spread function and sky known
+python measure.py [--images 500]                   # matched filter, least squares; point spread function, sky known
 """
 
 import argparse
