@@ -159,7 +159,7 @@ class Calibration(Metric):
         posterior = log_posterior.exp()
         confidence = posterior.flip(1).cumsum(1).flip(1)[:, 1:].clamp(0, 1)
         objects = objects_found(position, true_position, true_count, self.limit)
-        reported = torch.arange(self.slots, device=objects.device) < posterior.argmax(1)[:, None]
+        reported = torch.arange(self.slots, device=objects.device) < log_posterior.argmax(1)[:, None]
         right = reported & (objects >= 0)
         numbers = torch.arange(self.slots + 1, device=posterior.device)
         expected, scenes = (posterior * numbers).sum(), torch.full_like(true_count, 1)
