@@ -125,6 +125,20 @@ def test_folders_below_and_the_cameras_orientation(tmp_path: Path) -> None:
     torch.testing.assert_close(shown[-1, 0, :, :4].round(), torch.zeros(6, 4))
 
 
+def test_masks_beside_images_are_no_images(tmp_path: Path) -> None:
+    fill(tmp_path, 10)
+    below = tmp_path / "below"
+    below.mkdir()
+    for folder, name in ((tmp_path, "alone"), (below, "7")):  # 7.png is not in that folder
+        Image.fromarray(flat(50)).save(folder / f"{name}.mask.png")
+    without = all_images(ImageFolder(str(tmp_path)))
+    names = [path.stem for path in tmp_path.glob("*.png") if "mask" not in path.name]
+    for name in names:
+        Image.fromarray(flat(255)).save(tmp_path / f"{name}.mask.png")
+    assert len(names) == 10 and len(without) == 12
+    assert torch.equal(all_images(ImageFolder(str(tmp_path))), without)
+
+
 def test_resize_is_height_by_width_and_averages(tmp_path: Path) -> None:
     folder = fill(tmp_path, 2)
     stripes = flat(0, (30, 40))

@@ -107,19 +107,19 @@ def drawn_images(renderer: Renderer, batch: int = 6) -> Tensor:
 def test_infer(kind: str, refinement: Refinement | None, slots: int) -> None:
     module = stirred(MODULE[kind](refinement=refinement, slots=slots))
     images = drawn_images(module.renderer)
-    count, posterior, found, reconstruction, where_sd, *_ = module.infer(images)
-    assert count.shape == (6,) and posterior.shape == (6, slots + 1)
+    count, log_posterior, found, reconstruction, where_sd, *_ = module.infer(images)
+    assert count.shape == (6,) and log_posterior.shape == (6, slots + 1)
     assert found.presence_logits.shape == (6, slots) and found.where.shape == (
         6,
         slots,
         len(module.renderer.where),
     )
-    torch.testing.assert_close(posterior.sum(1), torch.ones(6))
-    assert torch.equal(count, posterior.argmax(1))
+    torch.testing.assert_close(log_posterior.exp().sum(1), torch.ones(6))
+    assert torch.equal(count, log_posterior.argmax(1))
     assert where_sd.shape == found.where.shape and bool((where_sd > 0).all())
     canvases = module.renderer.render(found.what, found.where)
     torch.testing.assert_close(reconstruction, torch.stack([c[n] for c, n in zip(canvases, count)]))
-    assert not any(part.requires_grad for part in (posterior, reconstruction, where_sd, *found))
+    assert not any(part.requires_grad for part in (log_posterior, reconstruction, where_sd, *found))
 
 
 @over_modules

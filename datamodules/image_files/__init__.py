@@ -19,6 +19,8 @@ READERS: dict[str, Callable[[Path], RawImages]] = {
 }
 """What reads the files of each suffix."""
 SUFFIXES = tuple(READERS)
+MASK = ".mask.png"
+"""How the name of an image's mask ends, after that of the image without its suffix."""
 
 
 def is_image(path: Path) -> bool:
@@ -29,14 +31,17 @@ def is_image(path: Path) -> bool:
 def image_paths(folder: Path) -> list[Path]:
     """The images' files in a folder and those below it, in the order of their names.
 
-    Pipes and devices are left out. Links that lead nowhere are among them, to be named when they are read.
+    Pipes and devices are left out, and NAME.mask.png beside an image NAME, which is that image's mask. Links that lead
+    nowhere are among them, to be named when they are read.
 
     Errors:
         ValueError, with the path, for a folder that cannot be read.
     """
     with reading(folder):
         paths = [Path(place, name) for place, _, names in os.walk(folder, onerror=_refuse) for name in names]
-        return sorted(p for p in paths if is_image(p) and (p.is_file() or not p.exists()))
+        images = sorted(p for p in paths if is_image(p) and (p.is_file() or not p.exists()))
+    named = {path.with_suffix("") for path in images}
+    return [p for p in images if not (p.name.endswith(MASK) and p.with_name(p.name.removesuffix(MASK)) in named)]
 
 
 def raw_images(path: Path) -> RawImages:

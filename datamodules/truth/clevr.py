@@ -41,7 +41,7 @@ def truth(source: Source) -> Truth:
         for name in ("color", "material")
     )
     return Truth(
-        source.path, true_scenes, lambda path: path.name.endswith(".mask.png") or path.name in named,
+        source.path, true_scenes, lambda path: path.name in named,
         palette=PALETTE if colors <= set(PALETTE) else {}, materials=MATERIALS if materials <= set(MATERIALS) else {},
     )  # fmt: skip
 
