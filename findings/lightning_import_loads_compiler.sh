@@ -7,8 +7,8 @@
 #   import torch              218 MiB, loaded: none of them
 #   import pytorch_lightning  368 MiB, loaded: torch._dynamo, sympy, scipy.signal, scipy.stats
 #
-# lightning_fabric's wrappers take a class from torch._dynamo at their import, torchmetrics' functions of audio a filter
-# from scipy.signal. Each process of a training holds them, and a command line that only shows its help waits for them:
+# lightning_fabric's wrappers take a class from torch._dynamo at their import; torchmetrics' package imports scipy.signal
+# where it is there. Each process of a training holds them, and a command line that only shows its help waits for them:
 # import Lightning where a command first needs it.
 set -euo pipefail
 place=$(mktemp -d)
