@@ -13,7 +13,6 @@ both; `--model.refinement null` makes validations cheaper.
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,8 @@ from statistics import median
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from training import HERE, process
 
-HERE = Path(__file__).parent
 MARK = "validated: "
 COUNTS = "val/count_accuracy"
 RUNNING = 2
@@ -54,19 +53,14 @@ class Stopwatch(Callback):
 
 def validations(checkout: Path, args: argparse.Namespace, seed: int, folder: Path) -> list[tuple[int, float, float]]:
     """Step, CPU seconds and count accuracy of the validations of one fit."""
-    count = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
     options = {
-        "--seed_everything": seed, "--data.seed": seed, "--data.val_scenes": args.scenes, "--run_dir": folder / "run",
-        "--trainer.val_check_interval": args.every, "--trainer.num_sanity_val_steps": 0,
-        "--trainer.enable_progress_bar": "false", "--trainer.callbacks+": "time_to_accuracy.Stopwatch",
-        "--trainer.callbacks.last": max(args.reach), "--trainer.accelerator": "cpu",
+        "seed_everything": seed, "data.seed": seed, "data.val_scenes": args.scenes, "run_dir": folder / "run",
+        "trainer.val_check_interval": args.every, "trainer.num_sanity_val_steps": 0,
+        "trainer.enable_progress_bar": "false", "trainer.callbacks+": "time_to_accuracy.Stopwatch",
+        "trainer.callbacks.last": max(args.reach), "trainer.accelerator": "cpu",
     }  # fmt: skip
-    command = [sys.executable, "-P", "-m", "air_lightning", "fit", "--config", f"configs/{args.config}.yaml"]
-    run = subprocess.run(
-        [*command, *(f"{name}={value}" for name, value in options.items()), *args.fit],
-        cwd=checkout, env=os.environ | count | {"PYTHONPATH": os.pathsep.join([str(checkout), str(HERE)])},
-        text=True, capture_output=True,
-    )  # fmt: skip
+    started = process(checkout, args.config, args.threads, options)
+    run = subprocess.run([*started.pop("args"), *args.fit], capture_output=True, **started)
     if run.returncode:
         raise SystemExit(f"a fit ended with status {run.returncode}:\n{run.stdout[-1000:]}\n{run.stderr[-2000:]}")
     return [json.loads(line.removeprefix(MARK)) for line in run.stdout.splitlines() if line.startswith(MARK)]

@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +25,17 @@ from turns import MARK, PARTS, WARM, peak
 
 HERE = Path(__file__).parent
 CONFIGS = ("scenes3d", "scenes3d_meshes", "multi_mnist", "multi_sprites", "omniglot")
+
+
+def process(checkout: Path, config: str, threads: int, options: Mapping[str, object]) -> dict[str, Any]:
+    """Arguments of `subprocess` for a fit of a checkout, which finds the callbacks of this folder."""
+    command = [sys.executable, "-P", "-m", "air_lightning", "fit", "--config", f"configs/{config}.yaml"]
+    count = {name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    paths = os.pathsep.join([str(checkout), str(HERE)])
+    return {
+        "args": [*command, *(f"--{name}={value}" for name, value in options.items())],
+        "cwd": checkout, "env": os.environ | count | {"PYTHONPATH": paths}, "text": True,
+    }  # fmt: skip
 
 
 class Fit:
@@ -42,17 +53,15 @@ class Fit:
     ) -> None:
         self.turns: list[dict[str, float]] = []
         self._log = (folder / "log").open("w")
-        paths = os.pathsep.join([str(checkout), str(HERE)])
-        count = {name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
-        command = [sys.executable, "-P", "-m", "air_lightning", "fit", "--config", f"configs/{config}.yaml"]
         options = {
             "max_steps": WARM + steps * turns, "val_check_interval": "null", "limit_val_batches": 4,
             "accelerator": "cpu", "enable_progress_bar": "false", "callbacks+": "turns.Turns", "callbacks.steps": steps,
         }  # fmt: skip
+        given = {"run_dir": folder / "run"} | {f"trainer.{name}": value for name, value in options.items()}
+        started = process(checkout, config, threads, given)
         self._process = subprocess.Popen(
-            [*command, "--run_dir", str(folder / "run"), *(f"--trainer.{k}={v}" for k, v in options.items()), *more],
-            cwd=checkout, env=os.environ | count | {"PYTHONPATH": paths}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+            [*started.pop("args"), *more],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, **started,
         )  # fmt: skip
         self._wait()  # for the first steps, which compile
 

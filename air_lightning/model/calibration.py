@@ -57,7 +57,7 @@ class Powers:
 
     def of_identity(self, logits: Tensor, refined: bool) -> Tensor:
         """Logits (..., K) of the identities' posterior."""
-        if (self.identity, self.identity_doubt) == (1.0, 0.0) or refined != self.refined:
+        if not self._corrects_identity or refined != self.refined:
             return logits
         return corrected(logits, self.identity, 0.0, self.identity_doubt)
 
@@ -78,9 +78,14 @@ class Powers:
 
     def __str__(self) -> str:
         more = {"tilt": self.tilt, "doubt": self.doubt}
-        whats = _said("identity", self.identity, {"doubt": self.identity_doubt})
-        parts = [_said("count", self.count, more), *([] if whats == "identity 1" else [whats])]
+        parts = [_said("count", self.count, more)]
+        if self._corrects_identity:
+            parts.append(_said("identity", self.identity, {"doubt": self.identity_doubt}))
         return ", ".join([*parts, *(_said(name, power, {}) for name, power in self.pose.items())])
+
+    @property
+    def _corrects_identity(self) -> bool:
+        return (self.identity, self.identity_doubt) != (1.0, 0.0)
 
 
 def _said(name: str, power: float, more: Mapping[str, float]) -> str:

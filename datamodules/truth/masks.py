@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datamodules.image_files import MASK
 from datamodules.truth.record import Box, TruthError
 
 Mask = NDArray[np.bool_]
@@ -32,7 +33,7 @@ class LabelImage:
         return not self.place
 
     def files(self, image: Path) -> Sequence[Path]:
-        return (image.parent / (self.place or f"{image.stem}.mask.png"),)
+        return (image.parent / (self.place or image.stem + MASK),)
 
     def read(self, image: Path) -> Mask:
         (path,) = self.files(image)
