@@ -205,8 +205,14 @@ def test_another_background_has_no_powers(tmp_path: Path) -> None:
     keep(run / "checkpoints" / "best.ckpt", Powers(0.5))
     model = air_lightning.load(run)
     assert model.module.powers.count == 0.5
-    model.replace_background(MedianBackground())
+    with pytest.warns(UserWarning, match="powers were fitted with another background than MedianBackground"):
+        model.replace_background(MedianBackground())
     assert model.module.powers == Powers()
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_background_for_a_model_without_powers_warns_of_nothing(tmp_path: Path) -> None:
+    air_lightning.load(write_run(tmp_path / "run", DISCS)).replace_background(MedianBackground())
 
 
 def test_powers_go_where_the_weights_go(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.backgrounds import Background
@@ -97,8 +98,16 @@ class Model:
         return background is not None and background.waits
 
     def replace_background(self, background: Background) -> None:
-        """Have this behind the objects in the place of the model's own, which the model's powers were fitted with."""
+        """Have this behind the objects in the place of the model's own, which the model's powers were fitted with.
+
+        These no longer hold then, which a warning says.
+        """
         background.prepare(self.module.renderer)
+        if not self.module.powers.are_none:
+            rank_zero_warn(
+                f"the model's powers were fitted with another background than {type(background).__name__}, so "
+                "posteriors are as they were learnt"
+            )
         self.module.background, self.module.powers = background.to(self.module.device), Powers()
 
     def work_in_tiles(self, overlap: int) -> None:
