@@ -13,6 +13,9 @@ from torch import Tensor
 from renderers import MeshRenderer
 from renderers.compositing import Compositing, Layer, compose
 from renderers.mesh import Camera, Lamp, Light, Shadow, Table
+from renderers.mesh.backends.embedded import CPU
+from renderers.mesh.built_in import BUILT_IN
+from renderers.mesh.scenery import edges_of
 from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
 
 IDENTITIES = ("cube", "sphere", "cone")
@@ -51,6 +54,37 @@ def test_hard_shadows_by_rays(identity: str, pose: list[float]) -> None:
     hidden, sure = dark_by_rays(identity, pose, sun, renderer)
     assert hidden.sum() > 12 and sure.float().mean() > 0.9
     assert torch.allclose(shade[0][sure], (1 - 0.6 * hidden.float())[sure])
+
+
+@pytest.mark.parametrize("identity", sorted(BUILT_IN))
+def test_a_shadow_by_its_outline_is_that_of_all_faces(identity: str) -> None:
+    """Of solids, and of crockery, which is closed parts within one another; near the eye, cut off, out of sight."""
+    renderer = made(SLANT, identities=(identity,), sizes={identity: 2.0}, pitch=(-1.0, 1.0), roll=(-1.0, 1.0))
+    random = torch.Generator().manual_seed(0)
+    poses = renderer.where.constrain(torch.randn(60, len(renderer.where), generator=random))
+    poses[:30, :3] *= 1.5
+    poses[:3, :3] = torch.tensor(renderer.camera.position)
+    objects = torch.zeros(60, dtype=torch.long), poses
+    by_outline = renderer.draw(*objects).shade
+    scenery = renderer._backend.scenery
+    assert scenery.edges.shape[1] == 1.5 * scenery.faces.shape[1]
+    faces = CPU(scenery._replace(edge_start=np.zeros(2, np.int32)))
+    by_faces = faces.layers(*renderer._objects(*objects))[:, 4]
+    assert by_outline is not None and 0.01 < (by_faces < 1).float().mean() < 0.5
+    assert (by_outline != by_faces).float().mean() < 1e-4  # samples on an edge
+
+
+def test_edges_of_meshes_that_are_open_or_split() -> None:
+    """Corners at one place are one vertex; a mesh with a hole has no edges, and its shadow all of its faces'."""
+    cube = SOLIDS["cube"](SOLID_COLORS["cube"])
+    split = replace(
+        cube, vertices=cube.vertices[cube.faces].reshape(-1, 3), faces=np.arange(36, dtype=np.int32).reshape(12, 3)
+    )
+    assert edges_of(cube).shape == edges_of(split).shape == (18, 4)
+    a, b, one, other = edges_of(cube).T
+    assert all({a[e], b[e]} <= {*cube.faces[one[e]]} & {*cube.faces[other[e]]} for e in range(18))
+    assert edges_of(replace(cube, faces=cube.faces[1:])).shape == (0, 4)
+    assert edges_of(replace(cube, closed=False)).shape == (0, 4)
 
 
 def test_a_soft_shadow_is_the_mean_of_the_discs() -> None:

@@ -150,6 +150,28 @@ def test_swap_losses_by_brute_force(renderer: Renderer) -> None:
     assert all(close(*pair) for pair in by_brute_force(renderer, s, losses(renderer)))
 
 
+def test_swap_losses_of_alternatives_that_are_alike() -> None:
+    """Of the same pose with another identity or another colour: each has its own shadow and shape."""
+    renderer = CASES["mesh, attributes, shadows, 2 samples"]()
+    s = scenes(renderer, batch=2, others=4)
+    s.other_where[:, :, 1:] = s.other_where[:, :, :1]
+    s.other_what[:, :, 1] = (s.other_what[:, :, 0] + 1) % 4
+    s.other_what[:, :, 2:] = s.other_what[:, :, 1:2]
+    red = renderer.where.names.index("red")
+    s.other_where[:, :, 3, red] = 0.9 - 0.5 * s.other_where[:, :, 3, red]
+    assert all(close(*pair) for pair in by_brute_force(renderer, s, losses(renderer)))
+
+
+def test_swap_losses_of_slots_far_apart() -> None:
+    """Canvases that a slot elsewhere is added to change as much as those before."""
+    renderer = mesh(light=Light(shadow=Shadow(samples=2)), sizes=dict.fromkeys(IDENTITIES, 0.4))()
+    s = scenes(renderer, batch=2, slots=5, others=3)
+    far = torch.tensor([[-1.2, -1.2], [1.2, -1.2], [0.0, 0.0], [0.3, 0.2], [-1.2, 1.2]])
+    s.where[..., :2] = far
+    s.other_where[..., :2] = far.unsqueeze(1) + 0.1 * s.other_where[..., :2]
+    assert all(close(*pair) for pair in by_brute_force(renderer, s, losses(renderer)))
+
+
 def test_swap_losses_are_squared_errors() -> None:
     renderer = Slabs(supersample=2)
     s = scenes(renderer)

@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+GEOMETRY = 7
+"""So many of a pose's numbers say where an object is, how turned, and how large; the others are its colour."""
 NEAR = 0.05
 FAR = 1e6
 Float = NDArray[np.float32]
@@ -51,6 +53,8 @@ class Scenery(NamedTuple):
     another; identity k owns ``vertex_start[k]:vertex_start[k + 1]`` of the vertices, and likewise of the faces, which
     are indices local to the identity. A face's plane is its outward unit normal n and ``n . p`` of its points p; its
     colours are (corner, rgb). ``flat[k]``: each face has one colour. ``closed[k]``: back faces are skipped.
+    ``edges`` (4, E), where ``edge_start`` says, are those of closed meshes: from one vertex to another, the face to
+    whose boundary an edge belongs so, and the one to which it belongs the other way round; none of a mesh with a hole.
     ``rotation`` (3, 3) and ``eye`` (3,) are the camera's, ``focal`` in samples, ``light`` (3,) a unit vector
     towards the light, ``ambient`` and ``diffuse`` (3,) its RGB shares, ``background`` (3, height * width) in samples.
     ``near`` is 1 / the light's distance from the origin, 0 for a distant one; a face shines with its colour times its
@@ -67,6 +71,8 @@ class Scenery(NamedTuple):
     colors: Float
     vertex_start: Int
     face_start: Int
+    edges: Int
+    edge_start: Int
     flat: NDArray[np.bool_]
     closed: NDArray[np.bool_]
     rotation: Float
@@ -109,6 +115,15 @@ def turning(pose: Any) -> Any:
     second = cp * sr * c + sp * s, cp * cr, cp * sr * s - sp * c
     third = sp * sr * c - cp * s, sp * cr, sp * sr * s + cp * c
     return (*first, *second, *third, size)
+
+
+@inner
+def moved(pose: Any, before: Any) -> bool:
+    """Whether one of two poses is elsewhere, turned, or larger: what differs is more than the colour."""
+    same = is_real(pose) and is_real(before)
+    for j in range(min(GEOMETRY, pose.shape[0])):
+        same = same and pose[j] == before[j]
+    return not same
 
 
 @inner
@@ -229,20 +244,25 @@ def project_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any) -> int
     a0, a1, a2, b0, b1, b2, c0, c1, c2, size = turning(pose)
     lean_x, lean_z = lean(s, pose, k)
     r, f = s.rotation, s.focal
+    r00, r01, r02, r10, r11, r12, r20, r21, r22 = (
+        f * r[0, 0], f * r[0, 1], f * r[0, 2], f * r[1, 0], f * r[1, 1], f * r[1, 2], r[2, 0], r[2, 1], r[2, 2]
+    )  # fmt: skip
     x0, y0, z0 = pose[0] - s.eye[0], -s.eye[1], pose[2] - s.eye[2]
     middle_x, middle_y = np.float32(0.5 * s.width), np.float32(0.5 * s.height)
-    start = s.vertex_start[identity]
-    for v in range(s.vertex_start[identity + 1] - start):
-        x, y, z = size * s.vertices[0, start + v], size * s.vertices[1, start + v], size * s.vertices[2, start + v]
+    start, stop = s.vertex_start[identity], s.vertex_start[identity + 1]
+    ax, ay, az = s.vertices[0, start:stop], s.vertices[1, start:stop], s.vertices[2, start:stop]
+    px, py, pw = screen[0], screen[1], screen[2]
+    for v in range(stop - start):
+        x, y, z = size * ax[v], size * ay[v], size * az[v]
         tall = pose[1] + b0 * x + b1 * y + b2 * z
         a, c = x0 + a0 * x + a2 * z + a1 * y - lean_x * tall, z0 + c0 * x + c2 * z + c1 * y - lean_z * tall
-        depth = r[2, 0] * a + r[2, 1] * y0 + r[2, 2] * c
+        depth = r20 * a + r21 * y0 + r22 * c
         seen = depth >= NEAREST
         inverse = ONE / (depth if seen else ONE)
-        screen[0, v] = middle_x + inverse * f * (r[0, 0] * a + r[0, 1] * y0 + r[0, 2] * c)
-        screen[1, v] = middle_y - inverse * f * (r[1, 0] * a + r[1, 1] * y0 + r[1, 2] * c)
-        screen[2, v] = inverse if seen else -ONE
-    return int(s.vertex_start[identity + 1] - start)
+        px[v] = middle_x + inverse * (r00 * a + r01 * y0 + r02 * c)
+        py[v] = middle_y - inverse * (r10 * a + r11 * y0 + r12 * c)
+        pw[v] = inverse if seen else -ONE
+    return stop - start
 
 
 @inner

@@ -167,20 +167,68 @@ def widen(box: Any, by: Any) -> None:
 
 
 @inner
-def _silhouette(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: Any, window: Any, box: Any) -> None:
-    """Nearness in the ``box`` of the shadow that the k-th direction of the light casts; ``box`` from ``bound``."""
-    for p in range(*rows(window, box)):
-        buffer[3, p] = ZERO
+def _turned(s: Any, identity: int, pose: Any, k: int) -> Any:
+    """The k-th direction of the light, as an object sees it."""
     a0, a1, a2, b0, b1, b2, c0, c1, c2, _ = turning(pose)
     x, z = lean(s, pose, k)
-    lx, ly, lz = a0 * x + c0 * z + b0, a1 * x + c1 * z + b1, a2 * x + c2 * z + b2
+    return a0 * x + c0 * z + b0, a1 * x + c1 * z + b1, a2 * x + c2 * z + b2
+
+
+@inner
+def _fill_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: Any, window: Any, box: Any) -> None:
+    """``buffer[3]`` becomes positive in the ``box`` where the k-th direction of the light casts a shadow, 0 elsewhere.
+
+    Face by face, of any mesh.
+    """
+    for p in range(*rows(window, box)):
+        buffer[3, p] = ZERO
+    lx, ly, lz = _turned(s, identity, pose, k)
     black = ZERO, ZERO, ZERO
-    for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
+    for face in range(s.face_start[identity], s.face_start[identity + 1]):
         # the lit side of a closed mesh casts all of its shadow
         if s.closed[identity] and not s.planes[0, face] * lx + s.planes[1, face] * ly + s.planes[2, face] * lz > 0:
             continue
         i, j, m = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, m, s.colors[face], True, black, buffer, window, box)
+
+
+@inner
+def _outline_shadow(s: Any, identity: int, pose: Any, k: int, screen: Any, buffer: Any, window: Any, box: Any) -> None:
+    """As ``_fill_shadow``, of a mesh whose edges are known: by those between its lit side and the other.
+
+    From the left, each edge that is crossed adds or takes away one of the lit faces that lie over a sample.
+    """
+    width = window[2] - window[0]
+    lx, ly, lz = _turned(s, identity, pose, k)
+    first, faces = s.face_start[identity], s.face_start[identity + 1] - s.face_start[identity]
+    nx, ny, nz = s.planes[0, first:], s.planes[1, first:], s.planes[2, first:]
+    lit, over = buffer[0], buffer[3]
+    for face in range(faces):
+        lit[face] = ONE if nx[face] * lx + ny[face] * ly + nz[face] * lz > 0 else ZERO
+    for y in range(box[1], box[3]):
+        start = (y - window[1]) * width - window[0]
+        for x in range(box[0], box[2]):
+            over[start + x] = ZERO
+    for e in range(s.edge_start[identity], s.edge_start[identity + 1]):
+        sign = lit[s.edges[2, e]] - lit[s.edges[3, e]]
+        if sign == 0:
+            continue
+        i, j = s.edges[0, e], s.edges[1, e]
+        if screen[1, i] > screen[1, j]:
+            i, j, sign = j, i, -sign
+        x, y, low = screen[0, i], screen[1, i], screen[1, j]
+        slope = (screen[0, j] - x) / (low - y) if low > y else ZERO
+        for row in range(max(box[1], int(np.ceil(y - HALF))), min(box[3], int(np.ceil(low - HALF)))):
+            at = x + slope * (np.float32(row) + HALF - y) - HALF
+            if at < box[2]:
+                column = max(box[0], int(np.ceil(at)))
+                if column < box[2]:
+                    over[(row - window[1]) * width + column - window[0]] += sign
+    for y in range(box[1], box[3]):
+        start, count = (y - window[1]) * width - window[0], ZERO
+        for x in range(box[0], box[2]):
+            count += over[start + x]
+            over[start + x] = abs(count)
 
 
 @inner
@@ -198,8 +246,17 @@ def shadow(
     for k in range(s.leans.shape[0]):
         count = project_shadow(s, identity, pose, k, screen)
         bound(screen, count, window, s.supersample, part)
+        if part[2] == 0:
+            continue
         widen(box, part)
-        _silhouette(s, identity, pose, k, screen, dark, window, part)
+        whole = s.edge_start[identity + 1] - s.edge_start[identity] > 0
+        whole = whole and s.face_start[identity + 1] - s.face_start[identity] <= dark.shape[1]
+        for v in range(count):
+            whole = whole and screen[2, v] > 0
+        if whole:
+            _outline_shadow(s, identity, pose, k, screen, dark, window, part)
+        else:
+            _fill_shadow(s, identity, pose, k, screen, dark, window, part)
         for y in range(part[1], part[3]):
             for x in range(part[0], part[2]):
                 p = (y - window[1]) * width + x - window[0]
@@ -228,7 +285,7 @@ def scenery_of(s: Any, b: int) -> Any:
     b = b if s.views.shape[0] > 1 else 0
     v = s.views[b]
     return Scenery(
-        s.vertices, s.faces, s.planes, s.colors, s.vertex_start, s.face_start, s.flat, s.closed,
+        s.vertices, s.faces, s.planes, s.colors, s.vertex_start, s.face_start, s.edges, s.edge_start, s.flat, s.closed,
         v[:9].copy().reshape(3, 3), v[9:12].copy(), s.focal, v[12:15].copy(), v[15:18].copy(), v[18:21].copy(),
         s.background, s.height, s.width, s.supersample, v[21:].copy().reshape(-1, 2), s.darkening,
         s.tables[b] if s.tables.shape[0] else s.table, s.near, s.gamma, s.mirror, s.views, s.tables,

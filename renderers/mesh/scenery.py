@@ -238,6 +238,7 @@ def pack(
     They know one focal length and an axis in the middle of the image: what else a lens does is in the ``rotation``.
     """
     _, height, width = background.shape
+    edges = [edges_of(m) for m in meshes]
     return Scenery(
         vertices=np.ascontiguousarray(np.concatenate([m.vertices for m in meshes]).T),
         faces=np.ascontiguousarray(np.concatenate([m.faces for m in meshes]).T),
@@ -245,6 +246,8 @@ def pack(
         colors=np.concatenate([m.drawn for m in meshes]),
         vertex_start=np.cumsum([0] + [len(m.vertices) for m in meshes]).astype(np.int32),
         face_start=np.cumsum([0] + [len(m.faces) for m in meshes]).astype(np.int32),
+        edges=np.ascontiguousarray(np.concatenate(edges).T),
+        edge_start=np.cumsum([0] + [len(each) for each in edges]).astype(np.int32),
         flat=np.array([bool((m.drawn == m.drawn[:, :1]).all()) for m in meshes]),
         closed=np.array([m.closed for m in meshes]),
         rotation=(camera.lens(width / height).sheared(width / height) @ camera.rotation()).astype(np.float32),
@@ -268,3 +271,22 @@ def _planes(mesh: Mesh) -> NDArray[np.float32]:
     normal = np.cross(b - a, c - a)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     return np.concatenate([normal, (normal * a).sum(1, keepdims=True)], 1).astype(np.float32)
+
+
+def edges_of(mesh: Mesh) -> NDArray[np.int32]:
+    """(E, 4): the edges of a closed mesh as ``Scenery`` has them; none if one has no second face.
+
+    Vertices at the same place are one, whatever their number.
+    """
+    _, first, place = np.unique(mesh.vertices, axis=0, return_index=True, return_inverse=True)
+    corners = first[place.reshape(-1)][mesh.faces]
+    waiting: dict[tuple[int, int], list[int]] = {}
+    pairs = []
+    for face, corner in enumerate(corners.tolist()):
+        for a, b in zip(corner, (*corner[1:], corner[0])):
+            if waiting.get((b, a)):
+                pairs.append((b, a, waiting[b, a].pop(), face))
+            else:
+                waiting.setdefault((a, b), []).append(face)
+    alone = not mesh.closed or any(waiting.values())
+    return np.array([] if alone else pairs, np.int32).reshape(-1, 4)

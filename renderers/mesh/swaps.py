@@ -11,7 +11,7 @@ import numpy as np
 
 from renderers import pixel_loss
 from renderers.mesh import projection, rasterizer
-from renderers.mesh.projection import HALF, ONE, ZERO, inlined, inner, outer, renew_cache
+from renderers.mesh.projection import HALF, ONE, ZERO, inlined, inner, moved, outer, renew_cache
 from renderers.mesh.rasterizer import (
     average,
     copy,
@@ -75,6 +75,28 @@ def _aim(buffer: Any, scoring: Any, wanted: Any, scale: Any, window: Any, factor
                     out[x] = _loss(code, parameter, out[x], goal[x], sd[x])
 
 
+@inlined
+def _meet(box: Any, other: Any) -> bool:
+    """Whether two boxes have samples in common; those of nothing, all 0, have none."""
+    across = min(box[2], other[2]) > max(box[0], other[0])
+    return across and min(box[3], other[3]) > max(box[1], other[1])
+
+
+@inner
+def _cut(box: Any, other: Any, common: Any) -> None:
+    """``common`` becomes what two boxes have in common."""
+    if _meet(box, other):
+        common[0], common[1] = max(box[0], other[0]), max(box[1], other[1])
+        common[2], common[3] = min(box[2], other[2]), min(box[3], other[3])
+    else:
+        common[:] = 0
+
+
+@inlined
+def _area(box: Any) -> int:
+    return int((box[2] - box[0]) * (box[3] - box[1]))
+
+
 @inner
 def _stage(
     s: Any,
@@ -90,10 +112,13 @@ def _stage(
     old: Any,
     aim: Any,
     goal: Any,
+    like: Any,
+    reach: Any,
 ) -> None:
-    """What alternatives of slot i are drawn over: for n >= i, ``old[n]`` is canvas n + 1 less slot i, in ``window``.
+    """What alternatives of slot i are drawn over: ``old[like[n]]``, n >= i, is canvas n + 1 less slot i in ``window``.
 
-    There, ``aim[n]`` is its slope or loss, and ``goal`` (2, 3, ...) image and scale, where the objective has them.
+    There, ``aim[like[n]]`` is its slope or loss, and ``goal`` (2, 3, ...) image and scale, where the objective has
+    them. A canvas whose last slot does not reach into the window is like the one before it.
     """
     width, height = window[2] - window[0], window[3] - window[1]
     linear = scoring[0] == LINEAR
@@ -103,6 +128,10 @@ def _stage(
         _crop(scoring[2], window, s.supersample, goal[1])
     for j in range(layers.shape[0]):
         n = max(i, j)
+        like[n] = n
+        if j > i and not linear and not _meet(reach[j], window):
+            like[n] = like[n - 1]
+            continue
         if j == 0:
             old[n, 3, : width * height] = ZERO
             for c in range(3):
@@ -111,7 +140,7 @@ def _stage(
                     copy(ground[c, start : start + width], old[n, c, y * width : (y + 1) * width])
         elif j > i:
             for c in range(4):
-                copy(old[n - 1, c], old[n, c, : width * height])
+                copy(old[like[n - 1], c], old[n, c, : width * height])
         if j != i:
             overlay(layers[j], s.width, boxes[j], window, old[n])
             if s.leans.shape[0]:
@@ -205,6 +234,20 @@ def _effect_at_large(
 
 
 @inner
+def _effect_in(
+    factor: int, buffer: Any, shade: Any, window: Any, box: Any, old: Any, aim: Any, scoring: Any, goal: Any
+) -> Any:
+    """Change of the objective in ``box`` where an alternative is drawn over ``old``."""
+    if scoring[0] > SQUARED or shade.shape[0]:
+        return _effect_at_large(buffer, shade, old, aim, scoring, goal, window, box, factor)
+    squared = scoring[0] == SQUARED
+    if factor == 1:
+        start, stop = rows(window, box)
+        return _effect(buffer, old, aim, squared, start, stop)
+    return _effect_of_means(buffer, old, aim, squared, window, box, factor)
+
+
+@inner
 def _effects(
     factor: int,
     buffer: Any,
@@ -216,18 +259,33 @@ def _effects(
     aim: Any,
     scoring: Any,
     goal: Any,
+    like: Any,
+    reach: Any,
+    part: Any,
     scores: Any,
 ) -> None:
-    """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it."""
-    start, stop = rows(window, box)
-    squared = scoring[0] == SQUARED
+    """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it.
+
+    Where the next slot does not ``reach`` (N, 4) the next canvas changes as much. ``part`` is a box to work in.
+    """
     for n in range(i, old.shape[0] if box[2] else 0):
-        if scoring[0] > SQUARED or shade.shape[0]:
-            scores[n + 1] = _effect_at_large(buffer, shade, old[n], aim[n], scoring, goal, window, box, factor)
-        elif factor == 1:
-            scores[n + 1] = _effect(buffer, old[n], aim[n], squared, start, stop)
+        whole = True
+        if n > i and scoring[0] != LINEAR:
+            _cut(box, reach[n], part)
+            whole = 2 * _area(part) > _area(box)
+        if whole:
+            _cut(box, box, part)
+            scores[n + 1] = ZERO
         else:
-            scores[n + 1] = _effect_of_means(buffer, old[n], aim[n], squared, window, box, factor)
+            scores[n + 1] = scores[n]
+            if part[2]:
+                before = like[n - 1]
+                scores[n + 1] -= _effect_in(
+                    factor, buffer, shade, window, part, old[before], aim[before], scoring, goal
+                )
+        if part[2]:
+            now = like[n]
+            scores[n + 1] += _effect_in(factor, buffer, shade, window, part, old[now], aim[now], scoring, goal)
 
 
 @outer
@@ -254,7 +312,8 @@ def score_swaps(
     aim, goal = np.empty((count, 3, pixels), np.float32), np.empty((2, 3, pixels), np.float32)
     dark, part = darkroom(s)
     shade, shades, casts = np.empty_like(dark[0]), np.empty((count, dark.shape[1]), np.float32), np.empty_like(boxes)
-    shaded, cast = s.leans.shape[0] > 0, part.copy()
+    shaded, cast, common = s.leans.shape[0] > 0, part.copy(), part.copy()
+    like, reach = np.empty(count, np.int64), np.empty_like(boxes)
     for b in range(start, stop):
         ground = grounds[b if grounds.shape[0] > 1 else 0]
         scores[b], t = ZERO, scenery_of(s, b)
@@ -262,18 +321,25 @@ def score_swaps(
             draw(t, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
             if shaded:
                 shadow(t, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
+            reach[j] = boxes[j]
+            if shaded:
+                widen(reach[j], casts[j])
         for i in range(count):
             surround(t, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
-            _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal)
+            _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal, like, reach)
             for m in range(choices):
                 identity, pose = other_identities[b, i, m], other_poses[b, i, m]
                 if shaded:
                     buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
                 draw(t, identity, pose, window, screen, buffer, box)
                 if shaded:
-                    shadow(t, identity, pose, window, dark, screen, part, shade, cast)
+                    if m == 0 or identity != other_identities[b, i, m - 1] or moved(pose, other_poses[b, i, m - 1]):
+                        shadow(t, identity, pose, window, dark, screen, part, shade, cast)
                     widen(box, cast)
-                _effects(s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, scores[b, i, m])
+                _effects(
+                    s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, like, reach, common,
+                    scores[b, i, m],
+                )  # fmt: skip
 
 
 renew_cache(score_swaps, projection.__file__, rasterizer.__file__, pixel_loss.__file__)
