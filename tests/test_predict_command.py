@@ -17,6 +17,7 @@ from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
 
 import air_lightning
 from air_lightning.commands.predict import Model
+from air_lightning.commands.predict.command import input_files
 
 
 def fill(folder: Path, n: int = 3) -> Path:
@@ -47,6 +48,14 @@ def test_lines_are_what_infer_returns(discs: Path, tmp_path: Path, capsys: pytes
         "(width x height)\n"
     )
     assert [path.name for path in out.iterdir()] == ["predictions.jsonl"] and len(list(out.parent.iterdir())) == 1
+
+
+def test_a_file_is_read_once_by_whatever_path(tmp_path: Path) -> None:
+    given = fill(tmp_path / "images", 2)
+    (tmp_path / "linked").symlink_to(given)
+    (given / "2.png").symlink_to(given / "0.png")  # a name of its own
+    paths = [given / "0.png", given / ".." / "images" / "0.png", tmp_path / "linked" / "0.png", tmp_path / "linked"]
+    assert input_files(paths) == [given / "0.png", tmp_path / "linked" / "1.png", tmp_path / "linked" / "2.png"]
 
 
 def test_broken_files_are_said_and_the_rest_is_done(

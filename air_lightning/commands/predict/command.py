@@ -27,6 +27,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from air_lightning.backgrounds import MedianBackground
@@ -108,25 +109,30 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def input_files(given: Sequence[Path]) -> list[Path]:
-    """The files to read, each once: those given, and those in the folders given.
+    """The files to read, each once, by whatever path it is given: those given, and those in the folders given.
+
+    Links of other names are files of their own.
 
     Raises:
         ValueError: one is not there, or is no image; or a folder holds none, or cannot be read.
     """
-    files: dict[Path, None] = {}
+    files: dict[Path, Path] = {}
+    home = lru_cache(maxsize=None)(Path.resolve)
     for path in given:
         if os.path.isdir(path):
             inside = image_paths(path)
             if not inside:
                 raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
-            files |= dict.fromkeys(inside)
+            found = inside
         elif not os.path.isfile(path):
             raise ValueError(f"--input {str(path)!r} does not exist: give images, or folders of them")
         elif not is_image(path):
             raise ValueError(f"--input {str(path)!r} is no image: expected {', '.join(SUFFIXES)} files")
         else:
-            files[path] = None
-    return list(files)
+            found = [path]
+        for file in found:
+            files.setdefault(home(file.parent) / file.name, file)
+    return list(files.values())
 
 
 def some_images(files: Sequence[Path], input_format: InputFormat, most: int = LOOKED_AT) -> list[GivenImage]:
