@@ -233,8 +233,13 @@ def test_the_levels_of_a_run_and_those_that_are_given(
     assert given["count_probabilities"] == pytest.approx(expected["count_probabilities"], **near)
     assert capsys.readouterr().err == ""
     seen("deep.npy")
-    said = "warning: the largest of the 16-bit values is 40.., 0.062 of white, so these images are nearly black; if"
+    said = (
+        "warning: 1 of 1 file is nearly black .*deep.npy first.: the largest of the 16-bit values there is 40.., 0.062"
+    )
     assert re.search(said, capsys.readouterr().err)
+    np.save(tmp_path / "bright.npy", np.full((20, 24), 60_000, np.uint16))
+    seen("deep.npy", "--input", tmp_path / "bright.npy", tmp_path / "deep.npy")
+    assert re.search("warning: 1 of 2 files is nearly black .*deep.npy first", capsys.readouterr().err)
     run = write_run(tmp_path / "run", GLIMPSES, sure=20.0)
     with (run / "config.yaml").open("a") as file:
         file.write("data: {class_path: datamodules.ImageFolder, init_args: {scale: 4000, offset: 95, stretch: asinh}}")

@@ -42,7 +42,7 @@ from air_lightning.commands.predict.output import OVERLAYS, check_output, output
 from air_lightning.model.module import LOOKED_AT
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, image_paths, is_image
-from datamodules.image_files.levels import Levels, dim
+from datamodules.image_files.levels import Levels, Peaks
 
 PROG = "python -m air_lightning predict"
 
@@ -175,7 +175,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
             "image: COCO's annotations and overlays leave them out, predictions.jsonl does not",
             file=sys.stderr,
         )
-    if warning := dim(reader.peak, "--scale"):
+    if warning := reader.peaks.note("--scale"):
         print(f"warning: {warning}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
     folders = "".join(f", {name}/" for name in form.folders)
@@ -192,12 +192,13 @@ class Reader:
         cameras: by which they must be, if by any.
     Attributes:
         unread: files left out. scaled, stretched: images scaled to the model's size in their proportions and not.
-        peak: the largest value of those of 16 bits.
+        peaks: of the files that could be read.
     """
 
     def __init__(self, files: Sequence[Path], input_format: InputFormat, cameras: Cameras | None = None) -> None:
         self.files, self.input_format, self.cameras = files, input_format, cameras
-        self.unread = self.scaled = self.stretched = self.peak = 0
+        self.unread = self.scaled = self.stretched = 0
+        self.peaks = Peaks()
 
     def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
         for file in self.files:
@@ -207,7 +208,7 @@ class Reader:
                 print(f"error: {error}", file=sys.stderr)
                 self.unread += 1
                 continue
-            self.peak = max(self.peak, peak)
+            self.peaks.add(file, peak)
             for index, image in enumerate(images):
                 if self.cameras is not None:
                     self.cameras.check(file, image.original.size)
