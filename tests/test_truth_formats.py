@@ -508,6 +508,7 @@ def test_bops_masks_that_are_missing_and_damaged_json(tmp_path: Path) -> None:
     "text, message",
     [
         ("", "its first line must name the columns file and count, found none"),
+        ("file,count\n", "it tells of no images"),
         ("name,count\na.png,1\n", "its first line must name the columns file and count, found name, count"),
         ("file,count\n000000.png,1\n000001.png,two\n", "line 3 has the count 'two': expected a whole number from 0 on"),
         ("file,count\n000000.png\n", "line 2 has the count '': expected a whole number"),

@@ -66,5 +66,5 @@ def box_of_sides(title: str, name: str, given: Any) -> Box:
 
 
 def has_any(rows: Any, name: str) -> bool:
-    """Whether this is a list of which an entry has that name, by which a format is known."""
-    return isinstance(rows, list) and any(isinstance(row, dict) and name in row for row in rows)
+    """Whether this is a list of which an entry has that name, by which a format is known, or an empty one."""
+    return isinstance(rows, list) and (not rows or any(isinstance(row, dict) and name in row for row in rows))
