@@ -48,6 +48,7 @@ class TrueObject(NamedTuple):
         attributes: what else is told of its kind, by name: colour, size, material.
         placed: where it is in the file's own world; None where that is not told.
         seen: where it is in the camera's frame; None where that is not told, or not in a unit that is known.
+        title: what messages call it.
     """
 
     identity: str | None
@@ -56,6 +57,7 @@ class TrueObject(NamedTuple):
     attributes: Mapping[str, str] = {}
     placed: Placed | None = None
     seen: SeenFrom | None = None
+    title: str = ""
 
 
 class Masks(Protocol):
