@@ -392,7 +392,7 @@ def change(path: Path, edit: Callable[[Any], Any]) -> None:
                 t["images"][1].update(height=6),
                 t["annotations"][0].update(segmentation=[[1, 1, 4, 1, 4, 4]]),
             ),
-            r"has masks of 6x16 of .*000001\.png, which has 12x16 \(height x width\)",
+            r"as of an image of 16x6 \(width x height\), and .*000001\.png has 16x12: masks are not scaled",
         ),
     ],
 )

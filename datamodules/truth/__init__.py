@@ -51,5 +51,7 @@ def _truth(source: Source) -> Truth:
     except (KeyError, TypeError, AttributeError) as error:
         raise TruthError(f"an entry is not as the format has it ({type(error).__name__}: {error})") from error
     if not told.scenes:
-        raise TruthError("it tells of no images: give an entry for each image in the folder, also for those without objects")
+        raise TruthError(
+            "it tells of no images: give an entry for each image in the folder, also for those without objects"
+        )
     return told

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.truth import run_lengths
-from datamodules.truth.entries import box_of_sides, each, entry, numbers
+from datamodules.truth.entries import box_of_sides, each, entry, numbers, whole
 from datamodules.truth.record import Box, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 
@@ -77,15 +77,28 @@ class Segmentations:
 
 def _scene(image: dict[str, Any], marks: Sequence[Mark]) -> TrueScene:
     """File and number in it: of a file of several, as `predict` writes them, `file_name` ends in `#NUMBER`."""
-    name, index = str(image["file_name"]), int(image.get("index", 0))
+    name = str(image["file_name"])
+    index = whole(f"image {name!r}", "index", image.get("index", 0))
+    size = _size(image)
     annotations = [annotation for annotation, _ in marks]
     masks = None
     if marks and _is_segmented(annotations[0]):
-        masks = Segmentations(annotations, int(image["height"]), int(image["width"]))
+        if size is None:
+            raise TruthError(f"image {name!r} has no height and width, which its segmentations need: give both")
+        masks = Segmentations(annotations, size[1], size[0])
         for annotation in annotations:
             with entry(_title(annotation)):
                 _check_shape(annotation, masks)
-    return TrueScene(name.removesuffix(f"#{index}"), index, len(marks), tuple(thing for _, thing in marks), masks)
+    file, things = name.removesuffix(f"#{index}"), tuple(thing for _, thing in marks)
+    return TrueScene(file, index, len(marks), things, masks, size=size)
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height as the file tells them, in whose pixels boxes are; None where it tells neither."""
+    if image.get("width") is None and image.get("height") is None:
+        return None
+    title = f"image {image['file_name']!r}"
+    return whole(title, "width", image["width"], 1), whole(title, "height", image["height"], 1)
 
 
 def _mark(annotation: Annotation, images: Container[Any], names: dict[Any, str]) -> tuple[Any, Mark]:

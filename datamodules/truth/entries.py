@@ -1,5 +1,6 @@
 """A file's entries, one after the other: what is wrong with one of them is an error that names it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from reprlib import Repr
@@ -48,13 +49,22 @@ def each(content: Any, name: str, read: Callable[[Any], T]) -> list[T]:
 
 def numbers(title: str, name: str, given: Any, count: int, expected: str = "") -> NDArray[np.float64]:
     """``count`` finite numbers, (count,), of 1 also one that is no list; TruthError, with ``expected``, for others."""
-    try:
-        values = np.atleast_1d(np.array(given, np.float64))
-    except (TypeError, ValueError):
-        values = np.zeros(0)
-    if values.shape != (count,) or not np.isfinite(values).all():
+    values = given if isinstance(given, list) else [given]
+    if len(values) != count or not all(map(is_number, values)):
         raise TruthError(f"{title} has the {name} {SHORT.repr(given)}: expected {expected or f'{count} numbers'}")
-    return values
+    return np.array(values, np.float64)
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON has a finite number there: text and `true` are none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def whole(title: str, name: str, given: Any, least: int = 0) -> int:
+    """A whole number from ``least`` on; TruthError for others."""
+    if not is_number(given) or given % 1 or given < least:
+        raise TruthError(f"{title} has the {name} {SHORT.repr(given)}: expected a whole number from {least} on")
+    return int(given)
 
 
 def box_of_sides(title: str, name: str, given: Any) -> Box:

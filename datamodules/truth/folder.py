@@ -12,6 +12,7 @@ from datamodules.image_files.store import ViewOf, whole
 from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.camera_frame import COORDINATES, check_cameras, poses
 from datamodules.truth.matching import Place, in_order
+from datamodules.truth.plausible import image_scale
 from datamodules.truth.record import TrueObject, Truth
 from renderers.base import Renderer
 from renderers.mesh.pinhole import Intrinsics, Lens
@@ -35,7 +36,7 @@ class FolderTruth:
         view_of: what models see of an image, by its file and its width and height.
     Errors:
         ValueError for scenes of images that are not there, images of which there is no scene, masks that are not there,
-        and objects of which some are told more than others.
+        sizes that are not the images', and objects of which some are told more than others.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class FolderTruth:
         self.has_masks = self._masks_are_there()
         told_boxes = self._all_or_none("box", [thing.box is not None for thing in self.objects])
         self._boxes_are_told, self.has_boxes = told_boxes, told_boxes or self.has_masks
+        self._boxes = self._in_pixels()
         self._is_metric = unit == "metric"
         self._poses = [self._pose(thing, unit) for thing in self.objects]
         self.coordinates = tuple(self._poses[0]) if self._poses else ()
@@ -121,7 +123,7 @@ class FolderTruth:
             pose = {**given[number], **self._look(self.objects[number].attributes)}
             where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
             if boxes is not None:
-                boxes[row, slot] = self._box(row, np.array(self.objects[number].box, np.float32), shape)
+                boxes[row, slot] = self._box(row, self._boxes[number], shape)
         masks = MaskRows(self.mask, np.arange(n), shape, most) if self.has_masks else None
         return TruthArrays(count, what, where, boxes, masks)
 
@@ -174,6 +176,16 @@ class FolderTruth:
             return scaled(box, self.sizes[row], shape)
         moved = box - np.array([view.left, view.top] * 2, np.float32)
         return scaled(moved, (view.width, view.height), shape).clip(0, np.array(shape[::-1] * 2, np.float32))
+
+    def _in_pixels(self) -> NDArray[np.float32]:
+        """The boxes of ``objects`` in the pixels of their files, (objects, 4); of none where none are told."""
+        sizes = [(int(width), int(height)) for width, height in self.sizes]
+        images = zip(self.scenes, self.places, sizes)
+        factors = [image_scale(self.name, scene, path, size) for scene, (path, _), size in images]
+        boxes = np.zeros((len(self.objects) if self._boxes_are_told else 0, 4), np.float32)
+        for number, (row, _) in enumerate(self._each() if self._boxes_are_told else ()):
+            boxes[number] = np.array(self.objects[number].box) * np.tile(factors[row], 2)
+        return boxes
 
     def _each(self) -> Iterator[tuple[int, int]]:
         """Row and slot of each of ``objects``."""
