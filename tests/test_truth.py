@@ -191,7 +191,7 @@ def without(change: Callable[[dict[str, Any]], Any], truth: dict[str, Any] = SCE
         ),
         (
             without(lambda t: t["images"][0].update(index="two")),
-            "entry 1 of `images` is not as the format has it: .*'two'",
+            "image 'below/a.png' has the index 'two': expected a whole number from 0 on",
         ),
         ("[" * 100_000, "its lists lie too deep in one another"),
         (without(lambda t: t["images"][0]["objects"][0].pop("z")), "gives poses by x, z, yaw and by x, yaw: give all"),

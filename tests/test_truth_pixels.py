@@ -1,6 +1,8 @@
-"""Truth in other pixels than the images': scaled, or refused by name."""
+"""Truth in other pixels than the images', and boxes, polygons and poses in another unit: scaled, or refused by name."""
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import pytest
 import torch
 from disc_plugin import Discs
 from PIL import Image
-from test_truth import PLACES, drawn
+from test_truth import PLACES, cube, drawn
+from test_truth_formats import bop, clevr
 
 from air_lightning.metrics.evaluation import Evaluation, InferredScenes
-from datamodules import ImageFolder
+from datamodules import ImageArrays, ImageFolder
+from renderers import MeshRenderer
 
 HEIGHT, WIDTH = 30, 40
 
@@ -37,6 +41,10 @@ def polygons(*given: list[float]) -> dict[str, Any]:
     truth = coco([1, 1, 3, 3], width=WIDTH, height=HEIGHT)
     truth["annotations"][0]["segmentation"] = list(given)
     return truth
+
+
+def ours(**thing: Any) -> dict[str, Any]:
+    return {"images": [{"file": "a.png", "objects": [thing]}]}
 
 
 # ---- another size
@@ -115,3 +123,116 @@ def test_a_truth_of_another_size_is_scaled_to_its_image(tmp_path: Path, size: An
 def test_sizes_that_are_not_the_images(tmp_path: Path, truth: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"truth='.*t\.json'.*{message}"):
         folder_with(tmp_path, truth)
+
+
+# ---- boxes, polygons and poses in another unit
+
+SHARES = "less than a pixel in the image's corner: give pixels, not shares of the image"
+OUTSIDE = (
+    r"\(x0, y0, x1, y1\), wholly outside its image of 40x30 \(width x height\): correct it, or leave the object out"
+)
+NO_AREA = "of no area: correct it, or leave the object out"
+
+
+@pytest.mark.parametrize(
+    "truth, message",
+    [
+        (ours(box=[0.1, 0.1, 0.3, 0.3]), rf"object 1 of image 'a.png' has the box \[0.1, 0.1, 0.3, 0.3\], {SHARES}"),
+        (ours(box=[10, 10, 10, 12]), rf"object 1 of image 'a.png' has the box \[10, 10, 10, 12\], {NO_AREA}"),
+        (ours(box=[50, 10, 60, 12]), rf"object 1 of image 'a.png' has the box 50, 10, 60, 12 {OUTSIDE}"),
+        (ours(box=[-9, 10, 0, 12]), rf"has the box -9, 10, 0, 12 {OUTSIDE}"),
+        (ours(box=[5, 30, 9, 44]), rf"has the box 5, 30, 9, 44 {OUTSIDE}"),
+        (ours(box=[1, 2, 3, True]), r"has the box \[1, 2, 3, True\]: expected x0, y0"),
+        (ours(box=["1", "2", "3", "4"]), r"has the box \['1', '2', '3', '4'\]: expected x0, y0"),
+        (ours(x=True, z=0.5), "object 1 of image 'a.png' has x=True: a coordinate is a finite number"),
+        (ours(x=10**400, z=0.5), "object 1 of image 'a.png' has x=10+: a coordinate is a finite number"),
+        (coco([0.1, 0.1, 0.2, 0.2]), rf"annotation 7 has the bbox \[0.1, 0.1, 0.2, 0.2\], {SHARES}"),
+        (coco([10, 10, 0, 2]), rf"annotation 7 has the bbox \[10, 10, 0, 2\], {NO_AREA}"),
+        (coco([50, 10, 10, 2]), rf"annotation 7 has the box 50, 10, 60, 12 {OUTSIDE}"),
+        (
+            coco([90, 10, 10, 2], width=80, height=60),
+            r"has the box 90, 10, 100, 12 .*, wholly outside its image of 80x60",
+        ),
+        (polygons([0.1, 0.1, 0.3, 0.1, 0.3, 0.3]), rf"annotation 7 has the segmentation \[\[0.1, .*\]\], {SHARES}"),
+        (polygons([50, 1, 60, 1, 60, 9]), r"annotation 7 has the segmentation .* wholly outside its image of 30x40"),
+        (polygons([5, 1, 9, 1, 7, 1]), rf"annotation 7 has the segmentation .*, {NO_AREA}"),
+        (
+            coco([1, 1, 3, 3]) | {"categories": [{"id": 1, "name": "cube"}, {"id": 1, "name": "cross"}]},
+            "two categories have the id 1: give each its own",
+        ),
+    ],
+)
+def test_what_cannot_be_in_pixels(tmp_path: Path, truth: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"truth='.*t\.json': .*{message}"):
+        folder_with(tmp_path, truth)
+
+
+@pytest.mark.parametrize(
+    "box", [[-20, -20, 1, 1], [39.5, 29.5, 70, 80], [0, 0, 1, 1], [0, 0, 0, 0], [20, 20, 20.4, 20.4], [-9, -9, 90, 90]]
+)
+def test_objects_partly_outside_small_or_unseen_are_read(tmp_path: Path, box: list[float]) -> None:
+    assert boxes(folder_with(tmp_path, ours(box=box))) == [pytest.approx(box)]
+
+
+def test_a_polygon_in_the_corner_and_a_sliver_beside_one_are_read(tmp_path: Path) -> None:
+    for given in ([[0, 0, 1, 0, 1, 1, 0, 1]], [[0, 0, 0.5, 0, 0.5, 0.5], [9, 9, 12, 9, 12, 12]]):
+        assert folder_with(tmp_path, polygons(*given)).extras == ("boxes", "masks")
+
+
+@pytest.mark.parametrize("factor, refused", [(1, False), (20, False), (100, True), (1000, True)])
+def test_poses_in_another_unit(tmp_path: Path, factor: float, refused: bool) -> None:
+    """x of MeshRenderer is -1.9 to 1.9: 20, five of its widths away, may be; centimetres of metres may not."""
+    data = folder_with(tmp_path, ours(**cube(1.0 * factor, yaw=400.0)))
+    if not refused:
+        assert data.coordinates(MeshRenderer()) == ("x", "z", "yaw")
+        return
+    said = (
+        rf"object 1 of image 'a.png' has x={factor}, and MeshRenderer -1\.9 to 1\.9 \(world units\), so the units are"
+    )
+    with pytest.raises(ValueError, match=rf"truth='.*': {said} others: give poses in the renderer's units"):
+        data.coordinates(MeshRenderer())
+
+
+@pytest.mark.parametrize(
+    "write, title, x",
+    [(clevr, r"object 1 of 000001\.png", "1000"), (bop, "object 0 of image 1 of 000007/.*json", "100000")],
+)
+def test_places_in_another_unit(tmp_path: Path, write: Callable[[Path], Path], title: str, x: str) -> None:
+    truth = write(tmp_path / "images")
+    data = ImageFolder(str(tmp_path / "images"), truth=str(truth), unit=1000.0, identity=None, test_share=1.0)
+    message = rf"truth='.*': {title} has x={x}, and MeshRenderer .*: `data.unit` is 1000.0, give"
+    with pytest.raises(ValueError, match=message):
+        data.coordinates(MeshRenderer())
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("box", [0.1, 0.1, 0.3, 0.3], "for entity 1 of image 0: expected pixels, not shares of the image"),
+        ("box", [3, 3, 3, 4], "for entity 1 of image 0: expected an area, or zeros where nothing of it shows"),
+        ("box", [50, 3, 60, 4], r"for entity 1 of image 0: expected a part of it in the image of 40x30 \(width x"),
+        ("x", 500.0, r"array 'x' of .* has for entity 1 of image 0 x=500, and MeshRenderer -1\.9 to 1\.9"),
+        ("z", -math.inf, "for entity 1 of image 0: expected a finite number"),
+    ],
+)
+def test_arrays_in_another_unit(tmp_path: Path, name: str, value: Any, message: str) -> None:
+    arrays = {
+        "image": np.zeros((3, HEIGHT, WIDTH), np.uint8),
+        "visibility": np.tile(np.array([1, 1, 0]), (3, 1)),
+        "box": np.tile(np.array([1.0, 2, 3, 4]), (3, 3, 1)),
+        "x": np.zeros((3, 3)),
+        "z": np.zeros((3, 3)),
+    }
+    options: dict[str, Any] = {"mask": None, "box": "box", "pose": ["x", "z"], "test_share": 1.0}
+    arrays["box"][:, 2] = np.nan  # of what is not there
+    arrays["box"][1, 1] = 0  # there, and hidden
+    np.savez(tmp_path / "fine.npz", **arrays)
+    assert ImageArrays(str(tmp_path / "fine.npz"), **options).coordinates(MeshRenderer()) == ("x", "z")
+    arrays[name][0, 1] = value
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        ImageArrays(str(tmp_path / "a.npz"), **options).coordinates(MeshRenderer())
+    arrays["x"] = np.ones((3, 3), np.bool_)
+    np.savez(tmp_path / "b.npz", **arrays | {"box": np.tile(np.array([1.0, 2, 3, 4]), (3, 3, 1))})
+    with pytest.raises(ValueError, match="array 'x' of .* must hold numbers, found bool"):
+        ImageArrays(str(tmp_path / "b.npz"), **options)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.truth import run_lengths
-from datamodules.truth.entries import box_of_sides, each, entry, numbers, whole
+from datamodules.truth.entries import SHORT, box_of_sides, check_box, each, entry, numbers, whole
 from datamodules.truth.record import Box, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 
@@ -32,15 +32,19 @@ def truth(source: Source) -> Truth:
     """What a file says. An image without annotations is one without objects."""
     content = source.content
     names = dict(each(content, "categories", lambda category: (category["id"], str(category["name"]))))
-    marks: dict[Any, list[Mark]] = {}
-    for number, times in Counter(each(content, "images", lambda image: image["id"])).items():
-        if times > 1:
-            raise TruthError(f"two images have the id {number}")
-        marks[number] = []
+    _check_ids(content, "categories")
+    _check_ids(content, "images")
+    marks: dict[Any, list[Mark]] = {image["id"]: [] for image in content["images"]}
     for image, mark in each(content, "annotations", lambda annotation: _mark(annotation, marks, names)):
         marks[image].append(mark)
     _check_segmentations(content["annotations"])
     return Truth(source.path, tuple(each(content, "images", lambda image: _scene(image, marks[image["id"]]))))
+
+
+def _check_ids(content: Any, name: str) -> None:
+    for number, times in Counter(each(content, name, lambda value: value["id"])).items():
+        if times > 1:
+            raise TruthError(f"two {name} have the id {number}: give each its own")
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int] | None:
 def _mark(annotation: Annotation, images: Container[Any], names: dict[Any, str]) -> tuple[Any, Mark]:
     """The id of an annotation's image, the annotation and its object."""
     _check(annotation, images, names)
-    thing = TrueObject(names[annotation["category_id"]], {}, _box(annotation))
+    thing = TrueObject(names[annotation["category_id"]], {}, _box(annotation), title=_title(annotation))
     return annotation["image_id"], (annotation, thing)
 
 
@@ -148,6 +152,14 @@ def _check_shape(mark: Annotation, masks: Segmentations) -> None:
                 "after the other"
             )
         _check_corners(polygon, masks, title)
+    corners = np.array([corner for polygon in given for corner in polygon], np.float64).reshape(-1, 2)
+    x0, y0, x1, y1 = (*corners.min(0).tolist(), *corners.max(0).tolist())
+    check_box(title, "segmentation", given, (x0, y0, x1, y1))
+    if x0 >= masks.width or y0 >= masks.height or x1 <= 0 or y1 <= 0:
+        raise TruthError(
+            f"{title} has the segmentation {SHORT.repr(given)}, wholly outside its image of "
+            f"{masks.height}x{masks.width} (height x width): correct it, or leave the object out"
+        )
 
 
 def _check_corners(polygon: Sequence[float], masks: Segmentations, title: str) -> None:
@@ -168,4 +180,6 @@ def _is_segmented(mark: Annotation) -> bool:
 
 
 def _box(mark: Annotation) -> Box:
-    return box_of_sides(_title(mark), "bbox", mark["bbox"])
+    box = box_of_sides(_title(mark), "bbox", mark["bbox"])
+    check_box(_title(mark), "bbox", mark["bbox"], box)
+    return box

@@ -75,6 +75,27 @@ def box_of_sides(title: str, name: str, given: Any) -> Box:
     return x, y, x + width, y + height
 
 
+def check_box(title: str, name: str, given: Any, box: Box) -> None:
+    """TruthError for a box of no area, but for 0, 0, 0, 0 (nothing of the object shows), or in shares of the image.
+
+    Args:
+        name, given: what the file says.
+    """
+    x0, y0, x1, y1 = box
+    if not any(box):
+        return
+    if x1 <= x0 or y1 <= y0:
+        raise TruthError(
+            f"{title} has the {name} {SHORT.repr(given)}, of no area: correct it, or leave the object out; of one of "
+            "which nothing shows give zeros"
+        )
+    if max(x1, y1) <= 1 and (x1 - x0) * (y1 - y0) < 1:
+        raise TruthError(
+            f"{title} has the {name} {SHORT.repr(given)}, less than a pixel in the image's corner: give pixels, not "
+            "shares of the image"
+        )
+
+
 def has_any(rows: Any, name: str) -> bool:
     """Whether this is a list of which an entry has that name, by which a format is known, or an empty one."""
     return isinstance(rows, list) and (not rows or any(isinstance(row, dict) and name in row for row in rows))
