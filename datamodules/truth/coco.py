@@ -153,7 +153,7 @@ def _check_shape(mark: Annotation, masks: Segmentations) -> None:
             )
         _check_corners(polygon, masks, title)
     corners = np.array([corner for polygon in given for corner in polygon], np.float64).reshape(-1, 2)
-    x0, y0, x1, y1 = (*corners.min(0).tolist(), *corners.max(0).tolist())
+    (x0, y0), (x1, y1) = corners.min(0).tolist(), corners.max(0).tolist()
     check_box(title, "segmentation", given, (x0, y0, x1, y1))
     if x0 >= masks.width or y0 >= masks.height or x1 <= 0 or y1 <= 0:
         raise TruthError(
