@@ -14,7 +14,7 @@ from PIL import Image
 from datamodules import ImageFolder
 from datamodules.image_files import raw_images, store
 from datamodules.image_files.finishing import displayed, shaped_image, stretched
-from datamodules.image_files.levels import Levels, dim
+from datamodules.image_files.levels import Levels, Peaks
 from datamodules.image_files.raster import from_pillow
 from datamodules.image_files.record import RawImage
 
@@ -213,14 +213,38 @@ def test_levels_that_cannot_be(arguments: dict[str, float], message: str) -> Non
 
 
 def test_twelve_bits_in_sixteen_are_said_to_be_dim(tmp_path: Path) -> None:
-    assert dim(16_384, "scale") is None and dim(0, "scale") is None
     for i in range(3):
         write_png(tmp_path / f"{i}.png", numbers(4, 5, below=4000), 16)
     write_png(tmp_path / "a.png", np.full((4, 5), 4080), 16)
-    with pytest.warns(UserWarning, match=r"the largest of the 16-bit values is 4080, 0\.062 of white.*data.scale 4095"):
+    said = (
+        r"4 of 4 files are nearly black \(.*0\.png first\): the largest .* 4080, 0\.062 of white.*data.scale 4095 \(x"
+    )
+    with pytest.warns(UserWarning, match=said):
         ImageFolder(str(tmp_path))
     module = ImageFolder(str(tmp_path), scale=4095)
     assert module._pixels.max() == pytest.approx(4080 / 4095)
+
+
+def test_bright_files_do_not_hide_dim_ones(tmp_path: Path) -> None:
+    """Three of 12 bits beside one of 16 and one of 8."""
+    for i in range(3):
+        write_png(tmp_path / f"{i}.png", np.full((4, 5), 4000 + i), 16)
+    write_png(tmp_path / "a.png", np.full((4, 5), 60_000), 16)
+    write_png(tmp_path / "b.png", np.full((4, 5), 200), 8)
+    said = (
+        r"3 of 5 files are nearly black \(.*0\.png first\): .* is 4002, 0\.061 of white; .* \(x = raw / 4095\) to them"
+    )
+    with pytest.warns(UserWarning, match=said):
+        ImageFolder(str(tmp_path))
+
+
+def test_a_file_is_as_bright_as_its_brightest_image_and_black_says_nothing() -> None:
+    peaks = Peaks()
+    for path, peak in (("stack.tif", 4000), ("stack.tif", 16_384), ("black.png", 0)):
+        peaks.add(Path(path), peak)
+    assert peaks.note("scale") is None
+    peaks.add(Path("dim.tif"), 16_383)
+    assert str(peaks.note("scale")).startswith("1 of 3 files is nearly black (dim.tif first): ")
 
 
 def test_real_values_stay_real_when_they_are_scaled_down() -> None:

@@ -17,6 +17,7 @@ from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
 
 import air_lightning
 from air_lightning.commands.predict import Model
+from air_lightning.commands.predict.command import input_files
 
 
 def fill(folder: Path, n: int = 3) -> Path:
@@ -47,6 +48,14 @@ def test_lines_are_what_infer_returns(discs: Path, tmp_path: Path, capsys: pytes
         "(width x height)\n"
     )
     assert [path.name for path in out.iterdir()] == ["predictions.jsonl"] and len(list(out.parent.iterdir())) == 1
+
+
+def test_a_file_is_read_once_by_whatever_path(tmp_path: Path) -> None:
+    given = fill(tmp_path / "images", 2)
+    (tmp_path / "linked").symlink_to(given)
+    (given / "2.png").symlink_to(given / "0.png")  # a name of its own
+    paths = [given / "0.png", given / ".." / "images" / "0.png", tmp_path / "linked" / "0.png", tmp_path / "linked"]
+    assert input_files(paths) == [given / "0.png", tmp_path / "linked" / "1.png", tmp_path / "linked" / "2.png"]
 
 
 def test_broken_files_are_said_and_the_rest_is_done(
@@ -224,8 +233,13 @@ def test_the_levels_of_a_run_and_those_that_are_given(
     assert given["count_probabilities"] == pytest.approx(expected["count_probabilities"], **near)
     assert capsys.readouterr().err == ""
     seen("deep.npy")
-    said = "warning: the largest of the 16-bit values is 40.., 0.062 of white, so these images are nearly black; if"
+    said = (
+        "warning: 1 of 1 file is nearly black .*deep.npy first.: the largest of the 16-bit values there is 40.., 0.062"
+    )
     assert re.search(said, capsys.readouterr().err)
+    np.save(tmp_path / "bright.npy", np.full((20, 24), 60_000, np.uint16))
+    seen("deep.npy", "--input", tmp_path / "bright.npy", tmp_path / "deep.npy")
+    assert re.search("warning: 1 of 2 files is nearly black .*deep.npy first", capsys.readouterr().err)
     run = write_run(tmp_path / "run", GLIMPSES, sure=20.0)
     with (run / "config.yaml").open("a") as file:
         file.write("data: {class_path: datamodules.ImageFolder, init_args: {scale: 4000, offset: 95, stretch: asinh}}")

@@ -93,6 +93,23 @@ def test_coco_boxes_are_scaled_with_their_images(tmp_path: Path) -> None:
     assert told[30][4].tolist() == [[0, 0, 30, 16], [15, 8, 30, 16]]
 
 
+@pytest.mark.parametrize(
+    "named", ["images/below/a.png", "{}/images/below/a.png", "./below/a.png", "../images/below/a.png", "below//a.png"]
+)
+def test_images_are_named_by_the_end_of_their_paths(tmp_path: Path, named: str) -> None:
+    told = without(lambda t: t["images"][0].update(file=named.format(tmp_path)))
+    assert {grey: int(row[1]) for grey, row in by_grey(folder_with(tmp_path, told)).items()}[30] == 2
+
+
+def test_ends_of_paths_are_of_one_image_alone(tmp_path: Path) -> None:
+    fill(tmp_path / "images", ("x/below/d.png", "y/below/d.png"))
+    told = without(lambda t: t["images"].append({"file": "below/d.png", "count": 1}))
+    with pytest.raises(
+        ValueError, match=r"tells of below/d\.png, which is 2 times in folder='.*': give its path below"
+    ):
+        folder_with(tmp_path, told)
+
+
 def test_counts_alone(tmp_path: Path) -> None:
     module = folder_with(tmp_path, {"images": [{"file": s["file"], "count": 3} for s in SCENES["images"]]})
     assert module.has_truth and not module.has_identities and module.largest_count == 3
@@ -138,9 +155,15 @@ def without(change: Callable[[dict[str, Any]], Any], truth: dict[str, Any] = SCE
             [1, 2],
             r"truth\.json': expected JSON \{\"images\": \[\{\"file\": ..., \"objects\": \[...\]\}, ...\]\}, COCO's",
         ),
+        ({"images": []}, "it tells of no images: give an entry for each image in the folder"),
+        ({"scenes": []}, "it tells of no images: give an entry for each image in the folder"),
+        ({"images": [], "annotations": [], "categories": []}, "it tells of no images"),
         (without(lambda t: t["images"].pop()), r"says nothing of 1 of the 4 images in folder='.*' \(c\.png first\)"),
         (without(lambda t: t["images"][1].update(file="d.png")), r"tells of d\.png, which is not in folder='.*'"),
-        (without(lambda t: t["images"][1].update(file="x/a.png")), r"tells of x/a\.png, which is 2 times in folder="),
+        (
+            without(lambda t: t["images"][1].update(file="x/b.png")),
+            r"tells of x/b\.png, which is not in folder='.*': correct its folders, which are not those of b\.png",
+        ),
         (without(lambda t: t["images"][1].update(file="c.png")), r"tells of c\.png twice: leave one out"),
         (without(lambda t: t["images"][0].update(count=3)), "image 'below/a.png' has the count 3 and 2 objects"),
         (without(lambda t: t["images"][0].update(count=-1)), "image 'below/a.png' has the count -1"),
@@ -168,7 +191,7 @@ def without(change: Callable[[dict[str, Any]], Any], truth: dict[str, Any] = SCE
         ),
         (
             without(lambda t: t["images"][0].update(index="two")),
-            "entry 1 of `images` is not as the format has it: .*'two'",
+            "image 'below/a.png' has the index 'two': expected a whole number from 0 on",
         ),
         ("[" * 100_000, "its lists lie too deep in one another"),
         (without(lambda t: t["images"][0]["objects"][0].pop("z")), "gives poses by x, z, yaw and by x, yaw: give all"),

@@ -231,6 +231,36 @@ def test_clevr_tells_colors_and_metal_to_a_renderer_that_infers_them(tmp_path: P
     assert where[2, :, 3:] == pytest.approx(np.array([[0.842, 0.406, 0.406, 1], [0.442, 0.578, 0.928, 0]]), abs=0.002)
 
 
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        (
+            "color",
+            "pink",
+            r"object 1 of 000001\.png has the color 'pink', CLEVR has gray, red, .*: what is inferred of the",
+        ),
+        ("color", None, r"object 1 of 000001\.png has no color, CLEVR has"),
+        ("material", "glass", r"object 1 of 000001\.png has the material 'glass', CLEVR has rubber, metal: what is"),
+    ],
+)
+def test_clevr_with_other_colors_says_that_they_are_not_measured(
+    tmp_path: Path, name: str, value: str | None, said: str
+) -> None:
+    path = clevr(tmp_path / "images")
+    change(path, lambda t: t["scenes"][1]["objects"][0].update({name: value}))
+    if value is None:
+        change(path, lambda t: t["scenes"][1]["objects"][0].pop(name))
+    with pytest.warns(UserWarning, match=rf"truth='.*scenes\.json': {said}"):
+        told = read_truth(path)
+    assert bool(told.palette) == (name != "color") and bool(told.materials) == (name != "material")
+
+
+def test_clevr_without_colors_says_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    path = clevr(tmp_path / "images")
+    change(path, lambda t: [thing.pop("color") for scene in t["scenes"] for thing in scene["objects"]])
+    assert not read_truth(path).palette and not recwarn
+
+
 @pytest.mark.parametrize("form, unit", [("clevr", 1.0), ("bop", 0.01)])
 def test_places_in_a_files_world_are_poses_where_its_unit_is_given(tmp_path: Path, form: str, unit: float) -> None:
     truth = FORMATS[form][0](tmp_path / "images")
@@ -362,7 +392,7 @@ def change(path: Path, edit: Callable[[Any], Any]) -> None:
                 t["images"][1].update(height=6),
                 t["annotations"][0].update(segmentation=[[1, 1, 4, 1, 4, 4]]),
             ),
-            r"has masks of 6x16 of .*000001\.png, which has 12x16 \(height x width\)",
+            r"as of an image of 16x6 \(width x height\), and .*000001\.png has 16x12: masks are not scaled",
         ),
     ],
 )
@@ -508,6 +538,7 @@ def test_bops_masks_that_are_missing_and_damaged_json(tmp_path: Path) -> None:
     "text, message",
     [
         ("", "its first line must name the columns file and count, found none"),
+        ("file,count\n", "it tells of no images"),
         ("name,count\na.png,1\n", "its first line must name the columns file and count, found name, count"),
         ("file,count\n000000.png,1\n000001.png,two\n", "line 3 has the count 'two': expected a whole number from 0 on"),
         ("file,count\n000000.png\n", "line 2 has the count '': expected a whole number"),

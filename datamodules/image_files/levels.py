@@ -1,6 +1,7 @@
 """From a file's own numbers to the values that models see."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from datamodules.image_files.record import RawImage
 Pixels = NDArray[Any]
 """uint8, of which 255 is 1, or float32, which is what the model sees."""
 DIM = 1 / 4
-"""Images of 16 bits that reach no higher share of their range are worth a warning: they are rarely meant so."""
+"""Files of 16 bits that reach no higher share of their range are worth a warning: they are rarely meant so."""
 
 
 def white_of(dtype: np.dtype[Any]) -> float | None:
@@ -89,16 +90,33 @@ class Levels:
         return white
 
 
-def dim(peak: int, option: str) -> str | None:
-    """What to say of images of 16 bits whose largest value is ``peak``; None if they are as bright as they may be."""
-    if not 0 < peak <= 65535 * DIM:
-        return None
-    white = 2 ** peak.bit_length() - 1
-    return (
-        f"the largest of the 16-bit values is {peak}, {peak / 65535:.2g} of white, so these images are nearly black; "
-        f"if they hold {peak.bit_length()} bits give {option} {white} (x = raw / {white}), if they are meant so "
-        f"{option} 65535"
-    )
+class Peaks:
+    """The brightest values of files, by which those of 16 bits are known that are nearly black."""
+
+    def __init__(self) -> None:
+        self._of: dict[Path, int] = {}
+
+    def add(self, path: Path, peak: int) -> None:
+        """Note an image's ``Levels.peak``, in a file that may hold several."""
+        self._of[path] = max(peak, self._of.get(path, 0))
+
+    def note(self, option: str) -> str | None:
+        """What to say of files of 16 bits that are darker than they should be; None where there are none.
+
+        Args:
+            option: by which users give the scale.
+        """
+        dim = {path: peak for path, peak in self._of.items() if 0 < peak <= 65535 * DIM}
+        if not dim:
+            return None
+        peak, some = max(dim.values()), len(dim) < len(self._of)
+        bits, white = peak.bit_length(), 2 ** peak.bit_length() - 1
+        are = "file is" if len(self._of) == 1 else "files is" if len(dim) == 1 else "files are"
+        return (
+            f"{len(dim)} of {len(self._of)} {are} nearly black ({next(iter(dim))} first): the largest of the 16-bit "
+            f"values there is {peak}, {peak / 65535:.2g} of white; if they hold {bits} bits give {option} {white} "
+            f"(x = raw / {white}){' to them alone' if some else ''}, if they are meant so {option} 65535"
+        )
 
 
 def _alpha_factor(raw: RawImage) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from datamodules.image_files import raw_images, reading
 from datamodules.image_files.finishing import shaped_image
-from datamodules.image_files.levels import Levels, Pixels, dim
+from datamodules.image_files.levels import Levels, Peaks, Pixels
 from datamodules.image_files.record import RawImage
 from datamodules.image_files.view import View
 
@@ -97,7 +97,7 @@ def read(
             if images is not None:
                 images.append(pixels)
                 images = images if pixels.nbytes * len(images) <= memory else None
-    if note := dim(walk.peak, "data.scale"):
+    if note := walk.peaks.note("data.scale"):
         rank_zero_warn(f"{name}: {note}")
     if images is not None:
         return StoredImages(stacked(images), walk.places, walk.sizes)
@@ -112,7 +112,7 @@ class Walk:
         self.places: list[tuple[Path, int]] = []
         self.sizes: list[tuple[int, int]] = []
         self.shape: tuple[int, ...] = ()
-        self.peak = 0
+        self.peaks = Peaks()
 
     def add(self, path: Path, index: int, raw: RawImage, finish: Finish) -> None:
         """Note one; ValueError where it has another size than the first."""
@@ -123,7 +123,7 @@ class Walk:
                 f"images differ in size: {self.places[0][0]} has {_size(self.shape)}, {path} has {_size(shape)} "
                 "(height x width): give `resize` to scale all of them"
             )
-        self.peak = max(self.peak, finish.levels.peak(raw))
+        self.peaks.add(path, finish.levels.peak(raw))
         self.places.append((path, index))
         self.sizes.append((raw.values.shape[1], raw.values.shape[0]))
 

@@ -47,6 +47,11 @@ def _truth(source: Source) -> Truth:
     if known is None:
         raise TruthError(f"expected {KNOWN}")
     try:
-        return known.truth(source)
+        told = known.truth(source)
     except (KeyError, TypeError, AttributeError) as error:
         raise TruthError(f"an entry is not as the format has it ({type(error).__name__}: {error})") from error
+    if not told.scenes:
+        raise TruthError(
+            "it tells of no images: give an entry for each image in the folder, also for those without objects"
+        )
+    return told

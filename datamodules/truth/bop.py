@@ -86,7 +86,7 @@ def _object(title: str, mark: Any, info: Any, to_world: NDArray[np.float64] | No
             x, y, z = (float(value) for value in to_world @ [*place, 1.0])
             turn = _turn(to_world[:, :3] @ rotation @ _standing(model).T) if _period(model) != 0 else None
             placed = Placed((x, y, z), turn)
-        return TrueObject(identity, {}, _box(title, info), {}, placed, SeenFrom(rotation, place))
+        return TrueObject(identity, {}, _box(title, info), {}, placed, SeenFrom(rotation, place), title)
 
 
 def intrinsics_of(image: Path, size: tuple[int, int]) -> Intrinsics | None:

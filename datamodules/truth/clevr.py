@@ -5,9 +5,11 @@ NAME.mask.png of NAME.png; 0 is the ground, i the i-th object.
 """
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.truth.entries import each, entry, has_any, numbers
 from datamodules.truth.masks import LabelImage
@@ -23,6 +25,7 @@ COLORS = {
 PALETTE = {name: tuple(encoded(np.array(numbers) / 255).tolist()) for name, numbers in COLORS.items()}
 """RGB of those colours as images have it, sRGB."""
 MATERIALS = {"rubber": 0.0, "metal": 1.0}
+T = TypeVar("T")
 ATTRIBUTES = ("shape", "color", "size", "material")
 
 
@@ -36,14 +39,25 @@ def truth(source: Source) -> Truth:
     true_scenes = tuple(each(source.content, "scenes", _scene))
     places = {scene.masks.place for scene in true_scenes if isinstance(scene.masks, LabelImage)}
     named = frozenset(place.rpartition("/")[2] for place in places if place)
-    colors, materials = (
-        {thing.attributes.get(name, "") for scene in true_scenes for thing in scene.objects}
-        for name in ("color", "material")
-    )
+    things = [thing for scene in true_scenes for thing in scene.objects]
     return Truth(
         source.path, true_scenes, lambda path: path.name in named,
-        palette=PALETTE if colors <= set(PALETTE) else {}, materials=MATERIALS if materials <= set(MATERIALS) else {},
+        palette=_if_known(source, things, "color", PALETTE), materials=_if_known(source, things, "material", MATERIALS),
     )  # fmt: skip
+
+
+def _if_known(source: Source, things: Sequence[TrueObject], name: str, known: Mapping[str, T]) -> Mapping[str, T]:
+    """``known``, where each object's attribute is one of these; else nothing, which is said unless none has it."""
+    unknown = [thing for thing in things if thing.attributes.get(name) not in known]
+    if not unknown:
+        return known
+    if any(name in thing.attributes for thing in things):
+        value = unknown[0].attributes.get(name)
+        rank_zero_warn(
+            f"truth={str(source.path)!r}: {unknown[0].title} has {f'the {name} {value!r}' if value else f'no {name}'}, "
+            f"CLEVR has {', '.join(known)}: what is inferred of the objects' {name} is not measured"
+        )
+    return {}
 
 
 def _scene(scene: dict[str, Any]) -> TrueScene:
@@ -58,4 +72,4 @@ def _object(title: str, thing: dict[str, Any]) -> TrueObject:
         x, y, z = numbers(title, "3d_coords", thing["3d_coords"], 3, "x, y, z").tolist()
         (degrees,) = numbers(title, "rotation", thing["rotation"], 1, "degrees").tolist()
         attributes = {name: str(thing[name]) for name in ATTRIBUTES if name in thing}
-        return TrueObject(shape, {}, None, attributes, Placed((x, y, z), math.radians(degrees)))
+        return TrueObject(shape, {}, None, attributes, Placed((x, y, z), math.radians(degrees)), None, title)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.truth import run_lengths
-from datamodules.truth.entries import box_of_sides, each, entry, numbers
+from datamodules.truth.entries import SHORT, box_of_sides, check_box, each, entry, numbers, whole
 from datamodules.truth.record import Box, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
 
@@ -32,15 +32,19 @@ def truth(source: Source) -> Truth:
     """What a file says. An image without annotations is one without objects."""
     content = source.content
     names = dict(each(content, "categories", lambda category: (category["id"], str(category["name"]))))
-    marks: dict[Any, list[Mark]] = {}
-    for number, times in Counter(each(content, "images", lambda image: image["id"])).items():
-        if times > 1:
-            raise TruthError(f"two images have the id {number}")
-        marks[number] = []
+    _check_ids(content, "categories")
+    _check_ids(content, "images")
+    marks: dict[Any, list[Mark]] = {image["id"]: [] for image in content["images"]}
     for image, mark in each(content, "annotations", lambda annotation: _mark(annotation, marks, names)):
         marks[image].append(mark)
     _check_segmentations(content["annotations"])
     return Truth(source.path, tuple(each(content, "images", lambda image: _scene(image, marks[image["id"]]))))
+
+
+def _check_ids(content: Any, name: str) -> None:
+    for number, times in Counter(each(content, name, lambda value: value["id"])).items():
+        if times > 1:
+            raise TruthError(f"two {name} have the id {number}: give each its own")
 
 
 @dataclass(frozen=True)
@@ -77,21 +81,34 @@ class Segmentations:
 
 def _scene(image: dict[str, Any], marks: Sequence[Mark]) -> TrueScene:
     """File and number in it: of a file of several, as `predict` writes them, `file_name` ends in `#NUMBER`."""
-    name, index = str(image["file_name"]), int(image.get("index", 0))
+    name = str(image["file_name"])
+    index = whole(f"image {name!r}", "index", image.get("index", 0))
+    size = _size(image)
     annotations = [annotation for annotation, _ in marks]
     masks = None
     if marks and _is_segmented(annotations[0]):
-        masks = Segmentations(annotations, int(image["height"]), int(image["width"]))
+        if size is None:
+            raise TruthError(f"image {name!r} has no height and width, which its segmentations need: give both")
+        masks = Segmentations(annotations, size[1], size[0])
         for annotation in annotations:
             with entry(_title(annotation)):
                 _check_shape(annotation, masks)
-    return TrueScene(name.removesuffix(f"#{index}"), index, len(marks), tuple(thing for _, thing in marks), masks)
+    file, things = name.removesuffix(f"#{index}"), tuple(thing for _, thing in marks)
+    return TrueScene(file, index, len(marks), things, masks, size=size)
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height as the file tells them, in whose pixels boxes are; None where it tells neither."""
+    if image.get("width") is None and image.get("height") is None:
+        return None
+    title = f"image {image['file_name']!r}"
+    return whole(title, "width", image["width"], 1), whole(title, "height", image["height"], 1)
 
 
 def _mark(annotation: Annotation, images: Container[Any], names: dict[Any, str]) -> tuple[Any, Mark]:
     """The id of an annotation's image, the annotation and its object."""
     _check(annotation, images, names)
-    thing = TrueObject(names[annotation["category_id"]], {}, _box(annotation))
+    thing = TrueObject(names[annotation["category_id"]], {}, _box(annotation), title=_title(annotation))
     return annotation["image_id"], (annotation, thing)
 
 
@@ -135,6 +152,14 @@ def _check_shape(mark: Annotation, masks: Segmentations) -> None:
                 "after the other"
             )
         _check_corners(polygon, masks, title)
+    corners = np.array([corner for polygon in given for corner in polygon], np.float64).reshape(-1, 2)
+    (x0, y0), (x1, y1) = corners.min(0).tolist(), corners.max(0).tolist()
+    check_box(title, "segmentation", given, (x0, y0, x1, y1))
+    if x0 >= masks.width or y0 >= masks.height or x1 <= 0 or y1 <= 0:
+        raise TruthError(
+            f"{title} has the segmentation {SHORT.repr(given)}, wholly outside its image of "
+            f"{masks.height}x{masks.width} (height x width): correct it, or leave the object out"
+        )
 
 
 def _check_corners(polygon: Sequence[float], masks: Segmentations, title: str) -> None:
@@ -155,4 +180,6 @@ def _is_segmented(mark: Annotation) -> bool:
 
 
 def _box(mark: Annotation) -> Box:
-    return box_of_sides(_title(mark), "bbox", mark["bbox"])
+    box = box_of_sides(_title(mark), "bbox", mark["bbox"])
+    check_box(_title(mark), "bbox", mark["bbox"], box)
+    return box

@@ -1,5 +1,6 @@
 """A file's entries, one after the other: what is wrong with one of them is an error that names it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from reprlib import Repr
@@ -48,13 +49,22 @@ def each(content: Any, name: str, read: Callable[[Any], T]) -> list[T]:
 
 def numbers(title: str, name: str, given: Any, count: int, expected: str = "") -> NDArray[np.float64]:
     """``count`` finite numbers, (count,), of 1 also one that is no list; TruthError, with ``expected``, for others."""
-    try:
-        values = np.atleast_1d(np.array(given, np.float64))
-    except (TypeError, ValueError):
-        values = np.zeros(0)
-    if values.shape != (count,) or not np.isfinite(values).all():
+    values = given if isinstance(given, list) else [given]
+    if len(values) != count or not all(map(is_number, values)):
         raise TruthError(f"{title} has the {name} {SHORT.repr(given)}: expected {expected or f'{count} numbers'}")
-    return values
+    return np.array(values, np.float64)
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON has a finite number there: text and `true` are none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def whole(title: str, name: str, given: Any, least: int = 0) -> int:
+    """A whole number from ``least`` on; TruthError for others."""
+    if not is_number(given) or given % 1 or given < least:
+        raise TruthError(f"{title} has the {name} {SHORT.repr(given)}: expected a whole number from {least} on")
+    return int(given)
 
 
 def box_of_sides(title: str, name: str, given: Any) -> Box:
@@ -65,6 +75,27 @@ def box_of_sides(title: str, name: str, given: Any) -> Box:
     return x, y, x + width, y + height
 
 
+def check_box(title: str, name: str, given: Any, box: Box) -> None:
+    """TruthError for a box of no area, but for 0, 0, 0, 0 (nothing of the object shows), or in shares of the image.
+
+    Args:
+        name, given: what the file says.
+    """
+    x0, y0, x1, y1 = box
+    if not any(box):
+        return
+    if x1 <= x0 or y1 <= y0:
+        raise TruthError(
+            f"{title} has the {name} {SHORT.repr(given)}, of no area: correct it, or leave the object out; of one of "
+            "which nothing shows give zeros"
+        )
+    if max(x1, y1) <= 1 and (x1 - x0) * (y1 - y0) < 1:
+        raise TruthError(
+            f"{title} has the {name} {SHORT.repr(given)}, less than a pixel in the image's corner: give pixels, not "
+            "shares of the image"
+        )
+
+
 def has_any(rows: Any, name: str) -> bool:
-    """Whether this is a list of which an entry has that name, by which a format is known."""
-    return isinstance(rows, list) and any(isinstance(row, dict) and name in row for row in rows)
+    """Whether this is a list of which an entry has that name, by which a format is known, or an empty one."""
+    return isinstance(rows, list) and (not rows or any(isinstance(row, dict) and name in row for row in rows))

@@ -12,6 +12,7 @@ from datamodules.image_files.store import ViewOf, whole
 from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.camera_frame import COORDINATES, check_cameras, poses
 from datamodules.truth.matching import Place, in_order
+from datamodules.truth.plausible import check_inside, check_poses, image_scale
 from datamodules.truth.record import TrueObject, Truth
 from renderers.base import Renderer
 from renderers.mesh.pinhole import Intrinsics, Lens
@@ -35,7 +36,7 @@ class FolderTruth:
         view_of: what models see of an image, by its file and its width and height.
     Errors:
         ValueError for scenes of images that are not there, images of which there is no scene, masks that are not there,
-        and objects of which some are told more than others.
+        sizes and boxes that are not the images', and objects of which some are told more than others.
     """
 
     def __init__(
@@ -60,7 +61,8 @@ class FolderTruth:
         self.has_masks = self._masks_are_there()
         told_boxes = self._all_or_none("box", [thing.box is not None for thing in self.objects])
         self._boxes_are_told, self.has_boxes = told_boxes, told_boxes or self.has_masks
-        self._is_metric = unit == "metric"
+        self._boxes = self._in_pixels()
+        self._is_metric, self._unit = unit == "metric", unit
         self._poses = [self._pose(thing, unit) for thing in self.objects]
         self.coordinates = tuple(self._poses[0]) if self._poses else ()
         for pose in self._poses:
@@ -74,7 +76,8 @@ class FolderTruth:
         """The coordinates told, by the renderer's own order.
 
         Raises:
-            ValueError: an identity or a coordinate is not the renderer's, or a position is told in part.
+            ValueError: an identity or a coordinate is not the renderer's, a position is told in part, or a pose is
+                plainly in another unit.
         """
         name = type(renderer).__name__
         if isinstance(renderer.what, Categorical) and self.has_identities:
@@ -88,6 +91,7 @@ class FolderTruth:
         if self._is_metric:
             return self._metric(renderer)
         own = own_coordinates(self.name, self.coordinates, renderer)
+        check_poses(self.name, self.objects, self._poses, renderer, self._remedy)
         untold = [name for name in self.coordinates if name in POSITION and self._lacks(name)]
         if untold:
             raise ValueError(f"{self.name} has an object without {untold[0]}: only rotations may be null")
@@ -110,6 +114,7 @@ class FolderTruth:
         given = self._poses
         if self._is_metric and renderer is not None:
             given = poses(self.name, self.objects, self._identities, renderer)
+            check_poses(self.name, self.objects, given, renderer, self._remedy)
         numbers = {name: number for number, name in enumerate(self.names(renderer))}
         count = np.array([scene.count for scene in self.scenes], np.int64)
         what = np.full((n, most), 0 if self.has_identities else -1, np.int64)
@@ -121,7 +126,7 @@ class FolderTruth:
             pose = {**given[number], **self._look(self.objects[number].attributes)}
             where[row, slot] = [np.nan if pose[name] is None else pose[name] for name in order]
             if boxes is not None:
-                boxes[row, slot] = self._box(row, np.array(self.objects[number].box, np.float32), shape)
+                boxes[row, slot] = self._box(row, self._boxes[number], shape)
         masks = MaskRows(self.mask, np.arange(n), shape, most) if self.has_masks else None
         return TruthArrays(count, what, where, boxes, masks)
 
@@ -174,6 +179,30 @@ class FolderTruth:
             return scaled(box, self.sizes[row], shape)
         moved = box - np.array([view.left, view.top] * 2, np.float32)
         return scaled(moved, (view.width, view.height), shape).clip(0, np.array(shape[::-1] * 2, np.float32))
+
+    def _in_pixels(self) -> NDArray[np.float32]:
+        """The boxes of ``objects`` in the pixels of their files, (objects, 4); of none where none are told."""
+        sizes = [(int(width), int(height)) for width, height in self.sizes]
+        images = zip(self.scenes, self.places, sizes)
+        factors = [image_scale(self.name, scene, path, size) for scene, (path, _), size in images]
+        boxes = np.zeros((len(self.objects) if self._boxes_are_told else 0, 4), np.float32)
+        for number, (row, _) in enumerate(self._each() if self._boxes_are_told else ()):
+            thing = self.objects[number]
+            check_inside(self.name, thing, self.scenes[row].size or sizes[row])
+            boxes[number] = np.array(thing.box) * np.tile(factors[row], 2)
+        return boxes
+
+    @property
+    def _remedy(self) -> str:
+        """What to do where poses are in another unit than the renderer's."""
+        if self._unit is None:
+            return "give poses in the renderer's units"
+        if self._is_metric:
+            return "correct the file's lengths, which are to be millimetres, or the renderer's `units`"
+        return (
+            f"`data.unit` is {self._unit}, give the length of the file's unit in the renderer's (0.001 of millimetres "
+            "in metres)"
+        )
 
     def _each(self) -> Iterator[tuple[int, int]]:
         """Row and slot of each of ``objects``."""

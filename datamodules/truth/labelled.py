@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from datamodules.array_files import ArrayFile, Rows
 from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
 from datamodules.truth.masks import of_labels
+from datamodules.truth.plausible import bounds, foreign
 from renderers.base import Renderer
-from renderers.spaces import Categorical
+from renderers.spaces import Categorical, Coordinate
 
 
 class Names(NamedTuple):
@@ -53,7 +54,7 @@ class LabelledTruth:
         self.has_identities = self._identities is not None
 
     def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        """Those that ``pose`` names. ValueError for a coordinate or an identity that is not the renderer's."""
+        """Those that ``pose`` names. ValueError for what is not the renderer's: a coordinate, its unit, an identity."""
         if isinstance(renderer.what, Categorical) and self._identities is not None:
             unknown = sorted(set(np.unique(self._identities[self.present]).tolist()) - set(renderer.what.names))
             if unknown:
@@ -62,7 +63,11 @@ class LabelledTruth:
                     f"{type(renderer).__name__} draws {', '.join(renderer.what.names)}: leave identities out of "
                     "account (`data.identity: null`), or choose a renderer that draws them"
                 )
-        return own_coordinates(f"file={str(self.file.path)!r}", self.names_of.pose, renderer)
+        own = own_coordinates(f"file={str(self.file.path)!r}", self.names_of.pose, renderer)
+        for coordinate in renderer.where.coordinates:
+            if coordinate.name in own:
+                self._check_unit(coordinate, renderer)
+        return own
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         most = max(1, self.most)
@@ -132,6 +137,13 @@ class LabelledTruth:
         boxes = self._floats(name, 4)
         is_box = np.asarray(np.isfinite(boxes).all(-1) & (boxes[..., :2] <= boxes[..., 2:]).all(-1))
         self._check_all(name, boxes, is_box, "x0, y0, x1, y1, the upper left corner first")
+        boxes = np.where(is_box[..., None], boxes, 0)
+        (x0, y0, x1, y1), (height, width) = np.moveaxis(boxes, -1, 0), self.size
+        hidden, area = ~boxes.any(-1), (x1 - x0) * (y1 - y0)
+        self._check_all(name, boxes, hidden | (area > 0), "an area, or zeros where nothing of it shows")
+        self._check_all(name, boxes, hidden | (area >= 1) | (np.maximum(x1, y1) > 1), "pixels, not shares of the image")
+        inside = (x0 < width) & (y0 < height) & (x1 > 0) & (y1 > 0)
+        self._check_all(name, boxes, hidden | inside, f"a part of it in the image of {width}x{height} (width x height)")
         return boxes
 
     def _pose(self, name: str) -> NDArray[np.float32]:
@@ -140,6 +152,17 @@ class LabelledTruth:
         is_known: NDArray[np.bool_] = np.isfinite(values) | (np.isnan(values) & (name not in POSITION))
         self._check_all(name, values, is_known, "a finite number")
         return values
+
+    def _check_unit(self, coordinate: Coordinate, renderer: Renderer) -> None:
+        """ValueError for a pose that is plainly in another unit than the renderer's."""
+        values, (low, high) = self._poses[coordinate.name], bounds(coordinate)
+        wrong = np.argwhere(self.present & ((values < low) | (values > high)))
+        if len(wrong):
+            row, entity = wrong[0].tolist()
+            raise ValueError(
+                f"{self._title(coordinate.name)} has for entity {entity} of image {row} "
+                f"{foreign(coordinate, float(values[row, entity]), renderer)}: give poses in the renderer's units"
+            )
 
     def _check_all(self, name: str, values: NDArray[Any], fine: NDArray[np.bool_], expected: str) -> None:
         """ValueError, with the first, for values of entities that are there and not ``fine``."""
@@ -154,6 +177,8 @@ class LabelledTruth:
     def _floats(self, name: str, *inner: int) -> NDArray[np.float32]:
         """An array (N, K, ...) of numbers; ValueError for another shape."""
         array = self._numeric(name)
+        if array.dtype.kind == "b":
+            raise ValueError(f"{self._title(name)} must hold numbers, found {array.dtype}")
         expected = (*self.present.shape, *inner)
         if tuple(array.shape) != expected:
             raise ValueError(f"{self._title(name)} must be {expected}, found {tuple(array.shape)}")

@@ -1,5 +1,6 @@
 """Which scene of a truth is of which image of a folder."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,12 +8,15 @@ from datamodules.truth.record import TrueScene
 
 Place = tuple[Path, int]
 """An image's file and its number there."""
+ByName = dict[tuple[str, int], list[tuple[int, Path]]]
+"""Rows and paths below the folder of the images, by their files' names and their numbers there."""
 
 
 def in_order(name: str, scenes: Sequence[TrueScene], folder: Path, places: Sequence[Place]) -> list[TrueScene]:
     """The scene of each image.
 
-    A scene's file is a path below the folder, an absolute one, or a name that is there once.
+    A scene's file is a path below the folder, an absolute one, or the end of such a path that one image alone has, its
+    name for one: `images/a.png` where the folder is `images`.
 
     Args:
         name: of the truth, for messages.
@@ -20,16 +24,18 @@ def in_order(name: str, scenes: Sequence[TrueScene], folder: Path, places: Seque
         ValueError: scenes and images are not one for one.
     """
     rows = {(path.relative_to(folder).as_posix(), index): row for row, (path, index) in enumerate(places)}
-    top = folder.resolve()
-    by_name: dict[tuple[str, int], list[int]] = {}
+    tops = (folder.resolve(), folder.absolute())
+    by_name: ByName = {}
     for place, (path, index) in enumerate(places):
-        by_name.setdefault((path.name, index), []).append(place)
+        by_name.setdefault((path.name, index), []).append((place, path.relative_to(folder)))
     found: dict[int, TrueScene] = {}
     for scene in scenes:
-        row, reason = _row(scene, rows, by_name, top)
+        row, reason = _row(scene, rows, by_name, tops)
         image = scene.file if not scene.index else f"{scene.file} (index {scene.index})"
         if row is None:
-            raise ValueError(f"{name} tells of {image}, which {reason} folder={str(folder)!r}: correct its name")
+            raise ValueError(
+                f"{name} tells of {image}, which {reason} folder={str(folder)!r}: {_remedy(scene, by_name, reason)}"
+            )
         if row in found:
             raise ValueError(f"{name} tells of {image} twice: leave one out")
         found[row] = scene
@@ -43,14 +49,27 @@ def in_order(name: str, scenes: Sequence[TrueScene], folder: Path, places: Seque
 
 
 def _row(
-    scene: TrueScene, rows: dict[tuple[str, int], int], by_name: dict[tuple[str, int], list[int]], top: Path
+    scene: TrueScene, rows: dict[tuple[str, int], int], by_name: ByName, tops: tuple[Path, ...]
 ) -> tuple[int | None, str]:
     """The image's row, or None and why not."""
-    path = Path(scene.file)
+    path = Path(os.path.normpath(scene.file))
     if path.is_absolute():
-        inside = path.relative_to(top).as_posix() if path.is_relative_to(top) else scene.file
+        inside = next((path.relative_to(top).as_posix() for top in tops if path.is_relative_to(top)), scene.file)
         return rows.get((inside, scene.index)), "is not in"
-    exact = rows.get((scene.file, scene.index))
-    same = by_name.get((path.name, scene.index), [])
-    row = same[0] if exact is None and len(same) == 1 else exact
-    return row, f"is {len(same)} times in" if same else "is not in"
+    exact = rows.get((path.as_posix(), scene.index))
+    if exact is not None:
+        return exact, ""
+    ends = tuple(part for part in path.parts if part != "..")
+    candidates = by_name.get((path.name, scene.index), [])
+    same = [row for row, place in candidates if any((top / place).parts[-len(ends) :] == ends for top in tops)]
+    return (same[0] if len(same) == 1 else None), f"is {len(same)} times in" if same else "is not in"
+
+
+def _remedy(scene: TrueScene, by_name: ByName, reason: str) -> str:
+    """What to do where no image is found, or several are."""
+    if "times" in reason:
+        return "give its path below the folder"
+    there = by_name.get((Path(scene.file).name, scene.index), [])
+    if not there:
+        return "correct its name"
+    return f"correct its folders, which are not those of {there[0][1].as_posix()}"

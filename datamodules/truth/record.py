@@ -44,10 +44,12 @@ class TrueObject(NamedTuple):
     Attributes:
         identity: its name; None where it is not told.
         pose: coordinates of a renderer by name, in its units; empty where none is told; None: not told of this object.
-        box: x0, y0, x1, y1 in pixels of the image as its file has it, from the upper left corner, ends excluded.
+        box: x0, y0, x1, y1 in pixels of the image as its file has it, or of the scene's ``size``, from the upper left
+            corner, ends excluded; 0, 0, 0, 0 where nothing of it shows.
         attributes: what else is told of its kind, by name: colour, size, material.
         placed: where it is in the file's own world; None where that is not told.
         seen: where it is in the camera's frame; None where that is not told, or not in a unit that is known.
+        title: what messages call it.
     """
 
     identity: str | None
@@ -56,6 +58,7 @@ class TrueObject(NamedTuple):
     attributes: Mapping[str, str] = {}
     placed: Placed | None = None
     seen: SeenFrom | None = None
+    title: str = ""
 
 
 class Masks(Protocol):
@@ -85,6 +88,7 @@ class TrueScene:
         count: how many objects there are. objects: all of them, or none where only their number is told.
         masks: of the objects; None where none are told.
         camera: its intrinsic matrix (3, 3), pixels of the file, (0, 0) being the middle of the first; None: not told.
+        size: its width and height, in whose pixels boxes and masks are; None: not told, those of its file.
     """
 
     file: str
@@ -93,6 +97,7 @@ class TrueScene:
     objects: tuple[TrueObject, ...]
     masks: Masks | None = None
     camera: NDArray[np.float64] | None = None
+    size: tuple[int, int] | None = None
 
 
 class Truth(NamedTuple):

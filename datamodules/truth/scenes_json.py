@@ -6,10 +6,9 @@ several, `mask` a file beside the image, 0 the ground and i the i-th object; one
 out.
 """
 
-import math
 from typing import Any
 
-from datamodules.truth.entries import each, entry, has_any, numbers
+from datamodules.truth.entries import check_box, each, entry, has_any, is_number, numbers, whole
 from datamodules.truth.masks import LabelImage
 from datamodules.truth.record import Box, TrueObject, TrueScene, Truth, TruthError
 from datamodules.truth.source import Source
@@ -39,18 +38,19 @@ def _scene(image: dict[str, Any]) -> TrueScene:
         raise TruthError(f"image {file!r} has the count {count} and {len(objects)} objects: correct one of them")
     masks = LabelImage(str(image["mask"]), count) if image.get("mask") else None
     true_objects = tuple(_object(f"object {i} of image {file!r}", thing) for i, thing in enumerate(objects or (), 1))
-    return TrueScene(file, int(image.get("index", 0)), count, true_objects, masks)
+    index = whole(f"image {file!r}", "index", image.get("index", 0))
+    return TrueScene(file, index, count, true_objects, masks)
 
 
 def _object(title: str, thing: dict[str, Any]) -> TrueObject:
     with entry(title):
         rest = {name: value for name, value in thing.items() if name not in OTHERS}
         for name, value in rest.items():
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+            if value is not None and not is_number(value):
                 raise TruthError(f"{title} has {name}={value!r}: a coordinate is a finite number")
         identity = next((str(thing[name]) for name in NAMES if thing.get(name) is not None), None)
         attributes = {name: str(value) for name, value in thing.get("attributes", {}).items()}
-        return TrueObject(identity, rest, _box(title, thing.get("box")), attributes)
+        return TrueObject(identity, rest, _box(title, thing.get("box")), attributes, title=title)
 
 
 def _box(title: str, given: Any) -> Box | None:
@@ -59,4 +59,5 @@ def _box(title: str, given: Any) -> Box | None:
     x0, y0, x1, y1 = numbers(title, "box", given, 4, "x0, y0, x1, y1").tolist()
     if x1 < x0 or y1 < y0:
         raise TruthError(f"{title} has the box {given}: expected x0, y0, x1, y1, the upper left corner first")
+    check_box(title, "box", given, (x0, y0, x1, y1))
     return x0, y0, x1, y1

@@ -27,6 +27,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from air_lightning.backgrounds import MedianBackground
@@ -41,7 +42,7 @@ from air_lightning.commands.predict.output import OVERLAYS, check_output, output
 from air_lightning.model.module import LOOKED_AT
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, image_paths, is_image
-from datamodules.image_files.levels import Levels, dim
+from datamodules.image_files.levels import Levels, Peaks
 
 PROG = "python -m air_lightning predict"
 
@@ -108,25 +109,30 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def input_files(given: Sequence[Path]) -> list[Path]:
-    """The files to read, each once: those given, and those in the folders given.
+    """The files to read, each once, by whatever path it is given: those given, and those in the folders given.
+
+    Links of other names are files of their own.
 
     Raises:
         ValueError: one is not there, or is no image; or a folder holds none, or cannot be read.
     """
-    files: dict[Path, None] = {}
+    files: dict[Path, Path] = {}
+    home = lru_cache(maxsize=None)(Path.resolve)
     for path in given:
         if os.path.isdir(path):
             inside = image_paths(path)
             if not inside:
                 raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
-            files |= dict.fromkeys(inside)
+            found = inside
         elif not os.path.isfile(path):
             raise ValueError(f"--input {str(path)!r} does not exist: give images, or folders of them")
         elif not is_image(path):
             raise ValueError(f"--input {str(path)!r} is no image: expected {', '.join(SUFFIXES)} files")
         else:
-            files[path] = None
-    return list(files)
+            found = [path]
+        for file in found:
+            files.setdefault(home(file.parent) / file.name, file)
+    return list(files.values())
 
 
 def some_images(files: Sequence[Path], input_format: InputFormat, most: int = LOOKED_AT) -> list[GivenImage]:
@@ -169,7 +175,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
             "image: COCO's annotations and overlays leave them out, predictions.jsonl does not",
             file=sys.stderr,
         )
-    if warning := dim(reader.peak, "--scale"):
+    if warning := reader.peaks.note("--scale"):
         print(f"warning: {warning}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
     folders = "".join(f", {name}/" for name in form.folders)
@@ -186,12 +192,13 @@ class Reader:
         cameras: by which they must be, if by any.
     Attributes:
         unread: files left out. scaled, stretched: images scaled to the model's size in their proportions and not.
-        peak: the largest value of those of 16 bits.
+        peaks: of the files that could be read.
     """
 
     def __init__(self, files: Sequence[Path], input_format: InputFormat, cameras: Cameras | None = None) -> None:
         self.files, self.input_format, self.cameras = files, input_format, cameras
-        self.unread = self.scaled = self.stretched = self.peak = 0
+        self.unread = self.scaled = self.stretched = 0
+        self.peaks = Peaks()
 
     def __iter__(self) -> Iterator[tuple[Source, GivenImage]]:
         for file in self.files:
@@ -201,7 +208,7 @@ class Reader:
                 print(f"error: {error}", file=sys.stderr)
                 self.unread += 1
                 continue
-            self.peak = max(self.peak, peak)
+            self.peaks.add(file, peak)
             for index, image in enumerate(images):
                 if self.cameras is not None:
                     self.cameras.check(file, image.original.size)
