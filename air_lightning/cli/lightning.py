@@ -347,7 +347,10 @@ class AIRCLI(LightningCLI):
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""
         self._write_metrics(self._evaluate(**kwargs))
         if self._arguments.calibrate:
-            calibration.keep(self.model, Path(self._arguments.ckpt_path))
+            try:
+                calibration.keep(self.model, Path(self._arguments.ckpt_path))
+            except ValueError as error:
+                self._fail(error)
 
     def test(self, **kwargs: Any) -> None:
         """Test, and write `test_metrics.json`."""
