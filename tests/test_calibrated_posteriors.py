@@ -17,7 +17,7 @@ from test_module import pytestmark as pytestmark
 
 import air_lightning
 from air_lightning.backgrounds import MedianBackground
-from air_lightning.cli import main
+from air_lightning.cli import calibration, main
 from air_lightning.commands.export.program import Inference as Exported
 from air_lightning.commands.export.weights import write_weights
 from air_lightning.model.air import AIR
@@ -150,7 +150,11 @@ def test_calibrate_keeps_powers_that_make_validation_right(tmp_path: Path, capsy
     checkpoint = run / "checkpoints" / "best.ckpt"
     command("validate", "--run_dir", run, "--calibrate")
     before = figures(run, "validate")
-    told = capsys.readouterr().out
+    told, warned = capsys.readouterr()
+    assert re.search(
+        r"warning: corrections that are fitted to fewer than 50 cases say little: 8 scenes, (\d+) true objects, "
+        r"\d+ identities, \1 of x, \1 of z, \d+ of yaw; validate on more scenes \(--data.val_scenes, ", warned
+    )  # fmt: skip
     state = torch.load(checkpoint, weights_only=True)
     assert f"best.ckpt: posteriors to the power of {Powers(**state['powers'])}\n" in told
     assert re.search(r"power of count \S+( \(.+\))?, (identity .+, )?x \S+, z \S+, yaw \S", told)
@@ -263,6 +267,36 @@ def test_calibrating_needs_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture
     message = "--calibrate needs scenes whose truth is known, and ImageFolder has none: "
     refused(capsys, message, "validate", "--run_dir", run, "--calibrate")
     assert (run / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_calibrating_needs_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_with_data(tmp_path / "run")
+    before = (run / "checkpoints" / "best.ckpt").read_bytes()
+    message = "--calibrate needs objects, and there is none in the 8 validation scenes, so nothing is kept: validate on"
+    refused(capsys, message, "validate", "--run_dir", run, "--calibrate", "--data.counts", "[0]")
+    assert (run / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("cases", "few"),
+    [
+        ({"scenes": 50, "true objects": 49, "x": 49, "z": 51}, "49 true objects, 49 of x"),
+        ({"scenes": 50, "true objects": 90, "identities": 50, "x": 50}, ""),
+    ],
+)
+def test_that_corrections_rest_on_few_cases_is_said(
+    cases: dict[str, int], few: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_with_data(tmp_path / "run")
+
+    class Known:
+        calibrating, overrides, sureness = True, {}, {}
+        fitted_powers, fitted_cases = Powers(0.5), cases
+
+    calibration.keep(Known(), run / "checkpoints" / "best.ckpt")
+    said = capsys.readouterr().err
+    assert f"say little: {few}; validate" in said if few else said == ""
+    assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["powers"]["count"] == 0.5
 
 
 def test_a_fit_at_work_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

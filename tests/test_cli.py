@@ -131,6 +131,23 @@ def test_overrides_win_and_are_recorded(run):
     assert config(run)["data"]["init_args"]["noise"] == 0.0
 
 
+def test_what_the_config_of_an_earlier_version_lacks_is_overridden_only_where_it_is_not_its_default(tmp_path, capsys):
+    folder = tmp_path / "run"
+    toy.fit("--run_dir", folder, "--trainer.max_steps", 2, "--model.bias", "toy.Bias")
+    saved = config(folder)
+    del saved["model"]["bias"]["init_args"]["value"], saved["data"]["init_args"]["noise"], saved["model"]["lr"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(saved))
+    capsys.readouterr()
+    toy.run("test", "--run_dir", folder, "--data.size", 8)
+    record = json.loads((folder / "test_metrics.json").read_text())
+    assert record["overrides"] == {"data.init_args.size": 8}
+    assert "other arguments" not in capsys.readouterr().err
+    toy.run("test", "--run_dir", folder, "--data.noise", 0.5, "--model.bias.value", 0.25)
+    record = json.loads((folder / "test_metrics.json").read_text())
+    assert record["overrides"] == {"model.bias.init_args.value": 0.25, "data.init_args.noise": 0.5}
+    assert "other arguments; now in force: model.bias.init_args.value 0.25\n" in capsys.readouterr().err
+
+
 def test_arguments_win_over_those_of_the_checkpoint_and_that_is_said(run, capsys):
     cli = toy.run("validate", "--run_dir", run, "--model.lr", 0.5)
     assert cli.model.lr == 0.5

@@ -9,6 +9,9 @@ from air_lightning.plugins.constructor_errors import named_message, root_cause
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
+SCALE = ["--model.likelihood_sd", "null", "--model.likelihood", "NormalLikelihood", "--model.likelihood.scale"]
+SLEEP = ["--model.sleep", "Sleep", "--model.sleep.weight"]
+
 WRONG = {
     "data": (["--data.counts", "[-1]"], "data.counts must be a list of numbers >= 0, got [-1]: [0, 1, 2, 3], for"),
     "model": (["--model.slots", "-1"], "model.slots must be at least 1, got -1"),
@@ -28,6 +31,20 @@ WRONG = {
          "--model.coarseness.steps", "10"],
         "model.coarseness: a geometric schedule needs positive ends, got start=3.0 and end=-2.0",
     ),
+    "learnt scale, where a number will do": (
+        [*SCALE, "LearntScale", "--model.likelihood.scale.floor", "0"],
+        "model.likelihood.scale: a learnt scale needs a positive floor and a start above it, got floor=0.0",
+    ),
+    "schedule, where a number will do": (
+        [*SCALE, "Geometric", "--model.likelihood.scale.start", "1", "--model.likelihood.scale.steps", "9",
+         "--model.likelihood.scale.end", "0"],
+        "model.likelihood.scale: a geometric schedule needs positive ends, got start=1.0 and end=0.0",
+    ),
+    "schedule, where null will do, too": (
+        [*SLEEP, "Linear", "--model.sleep.weight.start", "1", "--model.sleep.weight.end", "0",
+         "--model.sleep.weight.steps", "0"],
+        "model.sleep.weight: a schedule needs at least 1 step, got 0",
+    ),
     "network, which the model builds": (
         ["--model.inference.glimpse", "-1"],
         "model.inference.glimpse must be a positive multiple of 4 samples, got -1: 24, for example",
@@ -43,6 +60,18 @@ MALFORMED = {
     "type, two classes down": (
         ["--model.renderer.light.ambient", "dim"],
         "model.renderer.light.ambient: Expected a <class 'float'>. Got value: dim",
+    ),
+    "type, of a class where a number will do": (
+        [*SCALE, "LearntScale", "--model.likelihood.scale.over", "pixels"],
+        "model.likelihood.scale.over: Expected a typing.Literal['all', 'channel', 'pixel']. Got value: pixels",
+    ),
+    "type, of a schedule where null will do, too": (
+        [*SLEEP, "Linear", "--model.sleep.weight.steps", "few"],
+        "model.sleep.weight.steps: Expected a <class 'int'>. Got value: few",
+    ),
+    "argument that a class has none of, where a number will do": (
+        [*SCALE, "LearntScale", "--model.likelihood.scale.flor", "1"],
+        "model.likelihood.scale: no argument of LearntScale is called 'flor', did you mean floor?",
     ),
     "argument that there is none of": (
         ["--data.count", "[1]"],

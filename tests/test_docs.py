@@ -13,6 +13,7 @@ Pages are README.md, docs/**/*.md and the template package's. A new page needs n
 """
 
 import argparse
+import json
 import os
 import re
 import runpy
@@ -29,7 +30,9 @@ from typing import Any, NamedTuple
 import jsonargparse
 import pytest
 
+from air_lightning import runs
 from air_lightning.cli import main
+from air_lightning.runs.loading import shipped, shipped_run
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "tests" / "template_plugin"
@@ -104,6 +107,18 @@ PARSED = [
 def test_links_lead_somewhere(page: Path) -> None:
     links = LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_model_of_the_package_is_listed_with_what_its_own_arguments_reach() -> None:
+    """And so the figures that its model card shows are those of the model as `predict` uses it."""
+    row = re.compile(r"^\| `(\w+)` \|.+\| (0\.\d{4}) of ([\d ]*\d)[^|]*\|$", re.M)
+    rows = row.findall((ROOT / "docs" / "predict.md").read_text())
+    assert sorted(name for name, *_ in rows) == shipped() and len(rows) == 5
+    for model, right, scenes in rows:
+        record = json.loads(runs.evaluation_of(shipped_run(model), "test").read_text())
+        assert f"{record['metrics']['test/count_accuracy']:.4f}" == right, model
+        assert record["scenes"] == int(scenes.replace(" ", "")), model
+        assert not [name for name in record["overrides"] if name.startswith("model.")], model
 
 
 def test_the_index_links_every_page() -> None:

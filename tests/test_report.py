@@ -83,6 +83,19 @@ def test_figures_of_test_and_of_the_best_and_the_last_validation(tmp_path: Path)
     assert "finished" in page.text and "400 steps" in page.text and "52.0 s" in page.text
 
 
+def test_without_curves_all_the_rest_is_there_and_that_is_said(tmp_path: Path) -> None:
+    run, other = evaluated(tmp_path / "run"), evaluated(tmp_path / "other")
+    (run / "metrics.csv").unlink()
+    page = report(run)
+    assert page.row("Count accuracy") == ["0.9600", "share of scenes"]
+    assert "no metrics.csv here" in page.text and "steps, validations left out" not in page.text
+    assert "There are none: nothing has been logged yet, or metrics.csv is not in the folder." in page.text
+    assert "--resume" not in page.text
+    both = report(run, other, "--output", tmp_path / "both.html")
+    assert both.row("run")[:3] == ["✓ yes", "0.9600", "1\u202f234.6"] and "52.0 s [400 steps]" in both.row("other")
+    assert "[0 steps]" not in str(both.tables)
+
+
 def test_count_confusion_with_shares_of_rows(tmp_path: Path) -> None:
     page = report(evaluated(tmp_path / "run"))
     assert page.row("0 true") == ["30 [96.8 %]", "0 [0.0 %]", "1 [3.2 %]"]
@@ -132,7 +145,7 @@ def test_epochs_say_where_a_run_ended_too(tmp_path: Path) -> None:
 
 def test_run_without_a_row_yet(tmp_path: Path) -> None:
     page = report(write_run(tmp_path / "run", ()))
-    assert "Nothing has been validated yet." in page.text and "Nothing has been logged yet." in page.text
+    assert "Nothing has been measured here yet." in page.text and "nothing has been logged yet" in page.text
 
 
 def test_overrides_and_a_checkpoint_that_has_moved_on_are_said(tmp_path: Path) -> None:
@@ -285,7 +298,7 @@ def test_wrong_input_is_refused_and_nothing_written(tmp_path: Path, capsys: pyte
     assert "holds no run, for it has no config.yaml" in refused(capsys, nothing)
     assert "is no run itself but holds 1, '1' first: give" in refused(capsys, tmp_path / "runs")
     (nothing / "config.yaml").write_text("a: 1\n")
-    assert "has no metrics.csv: its fit has logged nothing yet" in refused(capsys, nothing)
+    assert "has no metrics.csv and no checkpoint: its fit has logged and saved nothing" in refused(capsys, nothing)
     assert "given more than once" in refused(capsys, run, run / ".." / "1")
     assert "there is no folder" in refused(capsys, run, "--output", tmp_path / "no" / "a.html")
     assert "is a folder: name a file" in refused(capsys, run, "--output", tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +14,10 @@ from air_lightning import runs
 from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.runs import RunError
 from air_lightning.runs.loading import overridden
+
+FEW = 50
+"""Scenes or objects, of fewer of which corrections say little of other scenes."""
+MORE = "validate on more scenes (--data.val_scenes, of image files --data.val_share)"
 
 
 @runtime_checkable
@@ -34,6 +39,10 @@ class Calibrated(Protocol):
     @property
     def fitted_powers(self) -> Powers | None:
         """The powers under which it would have been as sure as it was right; None unless it was calibrating."""
+
+    @property
+    def fitted_cases(self) -> Mapping[str, int]:
+        """How many there were of what these were fitted to, by name: ``scenes``, ``true objects``, ..."""
 
 
 def check(arguments: Namespace, subcommand: str, run_dir: Path | None) -> None:
@@ -73,9 +82,28 @@ def prepare(model: Any, checkpoint: str | None, arguments: Mapping[str, Any], ca
 
 @rank_zero_only
 def keep(model: Any, checkpoint: Path) -> None:
-    """Put the powers that the last evaluation calls for into a checkpoint, and say so."""
+    """Put the powers that the last evaluation calls for into a checkpoint, and say so, and if they rest on few cases.
+
+    Raises:
+        ValueError: the model says nothing of how sure it is, or there was no object in any scene.
+    """
     powers = model.fitted_powers if isinstance(model, Calibrated) else None
     if powers is None:
         raise ValueError(f"{type(model).__name__} says nothing of how sure it is: --calibrate has nothing to keep")
+    cases = model.fitted_cases
+    if not cases.get("true objects", 1):
+        raise ValueError(
+            f"--calibrate needs objects, and there is none in the {cases['scenes']} validation scenes, so nothing is "
+            f"kept: {MORE}"
+        )
+    few = ", ".join(f"{number} {_of(name)}" for name, number in cases.items() if number < FEW)
+    if few:
+        print(
+            f"warning: corrections that are fitted to fewer than {FEW} cases say little: {few}; {MORE}", file=sys.stderr
+        )
     runs.amend_checkpoint(checkpoint, {POWERS: powers.state()})
     print(f"kept in {checkpoint}: posteriors to the power of {powers}")
+
+
+def _of(name: str) -> str:
+    return name if name in ("scenes", "true objects", "identities") else f"of {name}"

@@ -12,6 +12,7 @@ from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
 from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.nested_values import keep_nested_values
+from air_lightning.plugins.union_errors import tell_of_named_classes
 
 
 def run(args: Sequence[str] | None = None) -> None:
@@ -19,6 +20,7 @@ def run(args: Sequence[str] | None = None) -> None:
     ignore_warnings()
     enable_short_names()
     keep_nested_values()
+    tell_of_named_classes()
     take_old_arguments()
     argv = sys.argv[1:] if args is None else list(args)
     if argv and argv[0] in COMMANDS:

@@ -238,7 +238,8 @@ class AIRCLI(LightningCLI):
             if not isinstance(own, WRONG):
                 raise own from None
             self._fail(own, named_message(own, self._arguments.as_dict(), self._classes()))
-        records.say_other_arguments(self._arguments.ckpt_path, self._text, str(self.subcommand))
+        parser = self._parser(self.subcommand)
+        records.say_other_arguments(self._arguments.ckpt_path, parser, self._text, str(self.subcommand))
         if self.folder is not None:
             self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
 
@@ -346,7 +347,10 @@ class AIRCLI(LightningCLI):
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""
         self._write_metrics(self._evaluate(**kwargs))
         if self._arguments.calibrate:
-            calibration.keep(self.model, Path(self._arguments.ckpt_path))
+            try:
+                calibration.keep(self.model, Path(self._arguments.ckpt_path))
+            except ValueError as error:
+                self._fail(error)
 
     def test(self, **kwargs: Any) -> None:
         """Test, and write `test_metrics.json`."""
@@ -366,7 +370,8 @@ class AIRCLI(LightningCLI):
     def _write_metrics(self, results: Sequence[dict[str, float]]) -> None:
         if self.run_dir is None:
             return  # weights from elsewhere: Lightning has printed the table
-        record = records.metrics(results, self._arguments.ckpt_path, self._count.scenes, self.run_dir, self._text)
+        parser, checkpoint = self._parser(self.subcommand), self._arguments.ckpt_path
+        record = records.metrics(results, checkpoint, self._count.scenes, self.run_dir, parser, self._text)
         if isinstance(self.model, callbacks.CountsObjects) and self.model.count_confusion is not None:
             record["count_confusion"] = self.model.count_confusion.tolist()
         if isinstance(self.model, by_count.MeasuresByCount) and self.model.figures_by_count:

@@ -14,6 +14,7 @@ from air_lightning.cli.arguments import check_configs
 from air_lightning.cli.exit_status import exit_with
 from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.short_names import UnknownName
+from air_lightning.plugins.union_errors import ClassError
 from air_lightning.runs import RunError
 
 KEY = re.compile(r'Parser key "([^"]+)"')
@@ -50,10 +51,11 @@ def one_line(error: BaseException | None) -> str | None:
 
     jsonargparse raises an error anew at each level of the arguments, with the key or the class there and the one before
     as its cause, and between levels in the same words. None where it does not name an argument, and where a value may
-    be of several types, of which the chain has the first one's error only.
+    be of several types and names no class of one, for the chain has the first type's error only.
     """
     chain = [one for one in _causes(error) if str(one) != str(one.__cause__)]
-    unions = [match[1] for one in chain if (match := UNION.match(str(one)))]
+    undecided = [one for one in chain if not isinstance(one, ClassError)]
+    unions = [match[1] for one in undecided if (match := UNION.match(str(one)))]
     if not chain or not (all(map(_is_optional, unions)) or isinstance(chain[-1], UnknownName)):
         return None
     places = [place for one in chain if (place := KEY.match(str(one)) or CLASS.match(str(one)))]

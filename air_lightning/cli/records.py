@@ -1,15 +1,16 @@
 """What a command says and writes about a run: its config, its figures, and where it departs from its checkpoint."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from pytorch_lightning.utilities import rank_zero_only
 
 from air_lightning import runs
+from air_lightning.runs.loading import without_deprecations
 
 # Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
 NOT_SAVED = ("config", "run_dir", "resume", "calibrate", "ckpt_path")
@@ -24,14 +25,44 @@ def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
     return parser.dump(saved, skip_none=False, skip_validation=True)
 
 
+def overrides(parser: ArgumentParser, saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `now` that are not as `saved` has them, nested keys joined by dots.
+
+    What `saved` lacks, as configs of earlier versions do, stands at its default there. Where `saved` is not of this
+    parser's arguments, what it lacks is unknown, and so another.
+    """
+    if not runs.differences(saved, now):
+        return {}
+    try:
+        return runs.differences(_complete(parser, saved), now)
+    except (ArgumentError, TypeError, ValueError):
+        return runs.differences(saved, now)
+
+
+def _complete(parser: ArgumentParser, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with the defaults of what it lacks, as `config_text` writes it."""
+    ends, parser.exit_on_error = parser.exit_on_error, False
+    try:
+        with without_deprecations():
+            complete: dict[str, Any] = yaml.safe_load(config_text(parser, parser.parse_object(dict(saved))))
+        return complete
+    finally:
+        parser.exit_on_error = ends
+
+
 def metrics(
-    results: Sequence[dict[str, float]], checkpoint: str, scenes: int | None, run_dir: Path, config: str
+    results: Sequence[dict[str, float]],
+    checkpoint: str,
+    scenes: int | None,
+    run_dir: Path,
+    parser: ArgumentParser,
+    config: str,
 ) -> dict[str, Any]:
     """What an evaluation of a run has measured, and on what.
 
     Args:
         results: as Lightning returns them. checkpoint: the file. scenes: how many were looked at.
-        run_dir: folder of the run. config: the arguments in force, as `config_text` has them.
+        run_dir: folder of the run. parser, config: the arguments in force, as `config_text` has them.
     """
     saved, now = runs.read_config(run_dir)[1], yaml.safe_load(config)
     return {
@@ -40,7 +71,7 @@ def metrics(
         "step": runs.step_of(checkpoint),
         "scenes": scenes,
         # Of the arguments that fit has too: the others do not change what is measured.
-        "overrides": runs.differences(saved, {key: value for key, value in now.items() if key in saved}),
+        "overrides": overrides(parser, saved, {key: value for key, value in now.items() if key in saved}),
     }
 
 
@@ -52,13 +83,15 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 @rank_zero_only
-def say_other_arguments(checkpoint: str | None, config: str, subcommand: str) -> None:
+def say_other_arguments(checkpoint: str | None, parser: ArgumentParser, config: str, subcommand: str) -> None:
     """Name the model's arguments that the checkpoint was trained with and this command has otherwise."""
     if checkpoint is None or not Path(checkpoint).is_file():
         return
-    trained, now = runs.trained_with(Path(checkpoint)), yaml.safe_load(config)["model"]
-    other = runs.differences(trained, {key: value for key, value in now.items() if key in trained})
+    now = yaml.safe_load(config)
+    trained = {name: value for name, value in runs.trained_with(Path(checkpoint)).items() if name in now["model"]}
+    known = {name: now["model"][name] for name in trained}
+    other = overrides(parser, now | {"model": trained}, now | {"model": known})
     if other:
-        said = ", ".join(f"model.{key} {value}" for key, value in other.items())
+        said = ", ".join(f"{key} {value}" for key, value in other.items())
         kept = " (the optimizer, learning rates included, is the checkpoint's)" if subcommand == "fit" else ""
         print(f"note: {checkpoint} was trained with other arguments; now in force: {said}{kept}", file=sys.stderr)

@@ -57,11 +57,17 @@ class PoseGaps(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What makes posteriors as sure as they were right: the count's, each coordinate's power by name, identities'."""
+    """What makes posteriors as sure as they were right: the count's, each coordinate's power by name, identities'.
+
+    Attributes:
+        cases: what these were fitted to: how many scenes, true objects, objects found whose identity is known, and
+            matched objects whose coordinate is known, by its name; of what has no truth there is no entry.
+    """
 
     count: Correction  # type: ignore[assignment]  # hides tuple.count
     pose: dict[str, float]
-    identity: Correction = Correction()
+    identity: Correction
+    cases: dict[str, int]
 
 
 class Calibration(Metric):
@@ -223,8 +229,11 @@ class Calibration(Metric):
                 self._kept("posteriors", "truths"),
                 self._kept("names", "true_names"),
             )
+            cases = {"scenes": len(numbers), "true objects": int(numbers.sum())}
+            cases |= {"identities": len(names)} if self.identities else {}
+            cases |= {name: int(number) for name, number in zip(self.angles, self.pairs.tolist()) if number}
         count, identity = fit_correction(counts, numbers, tilted=True), fit_correction(names, identities, tilted=False)
-        return Fit(count, dict(zip(self.angles, pose.tolist())), identity)
+        return Fit(count, dict(zip(self.angles, pose.tolist())), identity, cases)
 
     def _together(self) -> Any:
         """A context in which the states are those of all processes."""

@@ -322,6 +322,12 @@ class AIRModule(AIR):
         how = fit.pose, self._refines, self.search is not None
         return Powers(count, *how, identity, tilt, doubt, identity_doubt, dict(self.overrides))
 
+    @property
+    def fitted_cases(self) -> dict[str, int]:
+        """How many scenes, true objects and so on `fitted_powers` were fitted to, by name; empty where it is None."""
+        fit = None if self.evaluation is None else self.evaluation.fit
+        return {} if fit is None else fit.cases
+
     def predict_step(self, batch: Batch, batch_idx: int) -> Inference:
         return self.infer(batch.images)
 

@@ -15,6 +15,7 @@ from air_lightning.model.calibration import FITTED_WITH
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.plugins.nested_values import keep_nested_values
+from air_lightning.plugins.union_errors import tell_of_named_classes
 from air_lightning.runs import RunError
 from air_lightning.runs.hub import is_shared, shared_run
 
@@ -129,6 +130,7 @@ def overridden(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
 
 
 def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
+    tell_of_named_classes()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(AIRModule, "model")
     with without_deprecations():

@@ -69,8 +69,9 @@ class Run:
 
     Attributes:
         folder: as the user gave it. name: short, different from those of the runs beside it.
-        text: config.yaml, of which config is the content. curves: by column of metrics.csv.
+        text: config.yaml, of which config is the content. curves: by column of metrics.csv; empty where there is none.
         evaluations: by command, those there are. in_use: whether a fit trains into it now.
+        logged: whether there is a metrics.csv; a folder that was exported may have none.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class Run:
     curves: dict[str, list[Point]]
     evaluations: dict[str, Evaluation]
     in_use: bool
+    logged: bool
 
     @cached_property
     def header(self) -> list[str]:
@@ -114,6 +116,8 @@ class Run:
         """In words: in progress, finished, or where it stopped. A last epoch may have been cut short."""
         if self.in_use:
             return f"in progress, last logged step {self._place}"
+        if not self.logged:
+            return f"no {runs.METRICS} here"
         if self.planned_steps is not None and self.steps >= self.planned_steps:
             return "finished"
         ended = self.planned_steps is None and self._epochs is not None and self._epochs[0] >= self._epochs[1]
@@ -163,7 +167,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs in these folders.
 
     Raises:
-        RunError: one of them holds no run, has no metrics.csv, or a file of it cannot be read; or it is given twice.
+        RunError: one of them holds no run, or neither metrics.csv nor a checkpoint nor what was measured of one, or a
+            file of it cannot be read; or it is given twice.
     """
     places = [folder.resolve() for folder in folders]
     twice = [str(folder) for folder, place in zip(folders, places) if places.count(place) > 1]
@@ -180,21 +185,17 @@ def read_run(folder: Path, name: str) -> Run:
             f"{str(folder)!r} is no run itself but holds {len(within)}, {within[0]!r} first: give {folder}/*"
         )
     text, config = runs.read_config(folder)
-    if not (folder / runs.METRICS).is_file():
-        raise RunError(
-            f"run_dir {str(folder)!r} has no {runs.METRICS}: its fit has logged nothing yet, or was made with "
-            "--trainer.logger false; a report needs what was logged"
-        )
     evaluations = {command: read_evaluation(folder, command) for command in EVALUATIONS}
-    return Run(
-        folder,
-        name,
-        text,
-        config,
-        _curves(folder / runs.METRICS),
-        {command: evaluation for command, evaluation in evaluations.items() if evaluation is not None},
-        runs.in_use(folder),
-    )
+    there = {command: evaluation for command, evaluation in evaluations.items() if evaluation is not None}
+    logged = (folder / runs.METRICS).is_file()
+    curves = _curves(folder / runs.METRICS) if logged else {}
+    run = Run(folder, name, text, config, curves, there, runs.in_use(folder), logged)
+    if not (logged or there or run.checkpoint):
+        raise RunError(
+            f"run_dir {str(folder)!r} has no {runs.METRICS} and no checkpoint: its fit has logged and saved nothing "
+            "yet; a report needs one of them"
+        )
+    return run
 
 
 def read_evaluation(folder: Path, command: str) -> Evaluation | None:

@@ -1,0 +1,42 @@
+"""What is wrong with an argument that may be of several types, where its value names a class: what that class says."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from jsonargparse import _typehints
+
+from air_lightning.plugins.short_names import UnknownName
+
+HINTS: Any = _typehints
+"""Private, and so without types that are promised."""
+OF_ANOTHER_TYPE = re.compile(r"Expected a |Import path \S+ does not correspond to a subclass|Not a valid subclass")
+"""How jsonargparse begins where a value is not of a type at all."""
+
+
+class ClassError(ValueError):
+    """jsonargparse's error about all types of a union; its cause is what the class that was named says."""
+
+
+def tell_of_named_classes() -> None:
+    """Have errors about ``float | Schedule`` be caused by what `Schedule` says of its arguments, not by `float`.
+
+    jsonargparse tries the types of a union in turn, lists what each of them says, and gives the first one's error as
+    the cause, which is that the value is no number. Calling this again changes nothing.
+    """
+    if HINTS.raise_union_unexpected_value is not _raise:
+        HINTS.raise_union_unexpected_value = _raise
+
+
+# The one place where jsonargparse knows the errors of all types; there is no public way to choose among them.
+_theirs: Callable[[Any, Any, list[Exception]], NoReturn] = HINTS.raise_union_unexpected_value
+
+
+def _raise(subtypes: Any, val: Any, exceptions: list[Exception]) -> NoReturn:
+    own = [one for one in exceptions if not (isinstance(one, UnknownName) or OF_ANOTHER_TYPE.match(str(one)))]
+    try:
+        _theirs(subtypes, val, exceptions)
+    except ValueError as error:
+        if len(own) == 1:
+            raise ClassError(str(error)) from own[0]
+        raise
