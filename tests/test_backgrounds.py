@@ -428,6 +428,23 @@ def test_a_file_is_not_needed_again_after_training(tmp_path: Path, capsys: pytes
     assert f"error: model.background: could not read {file}: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("make", [unreadable, of_another_size])
+def test_a_background_file_that_cannot_be_used_is_said_and_the_run_is_not_damaged(
+    make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, folder = write_run(tmp_path / "run", GLIMPSES), images(tmp_path / "images", 3)
+    path, said = make(tmp_path)
+    if make is of_another_size:
+        said = f"model.background: {path} is an image of (1, 16, 16) (channels, height, width), and the model's"
+    chosen = ["--run_dir", str(run), "--output", str(tmp_path / "out")]
+    chosen += ["--model.background", "ImageFileBackground", "--model.background.path", path]
+    for command in (["predict", "--accelerator", "cpu"], ["adapt"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, *chosen, "--input", str(folder)])
+        assert stop.value.code == 2 and not (tmp_path / "out").exists()
+        assert f"error: {said}" in capsys.readouterr().err
+
+
 def test_a_median_of_two_training_images_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = images(tmp_path / "images", 4)  # two of which are held out
     with pytest.raises(SystemExit) as stop:
@@ -511,12 +528,60 @@ def test_lines_on_black_are_background_where_it_is_said_to_be_sparse() -> None:
     assert off[True] < 0.05 * off[False], off
 
 
+def desks(count: int) -> Tensor:
+    """Bright shapes on a desk of one colour, as a renderer without noise draws it: (count, 3, 48, 48)."""
+    images = torch.tensor([0.9, 0.88, 0.84]).view(3, 1, 1).expand(count, 3, 48, 48).clone()
+    for image, (left, top) in zip(images, torch.randint(0, 36, (count, 2)).tolist()):
+        image[:, top : top + 12, left : left + 12] = torch.rand(3, 1, 1)
+    return images
+
+
+@pytest.mark.parametrize("cell", [1, 4])
+@pytest.mark.parametrize("components", [3, 8, 20])
+def test_images_that_differ_in_nothing_but_objects_have_no_components(components: int, cell: int) -> None:
+    images = desks(60)
+    background = EigenBackground(components, cell)
+    background.prepare(GlimpseRenderer((3, 48, 48)))
+    background.fit(images[:40])
+    assert float(background.basis.abs().max()) == 0.0
+    desk = torch.tensor([0.9, 0.88, 0.84]).view(3, 1, 1)
+    assert float((background(images).image - desk).abs().max()) < 1e-6
+
+
+def test_components_beyond_the_ways_in_which_images_differ_are_zero() -> None:
+    """Of two lamps, without noise: two, and maybe what rounding leaves, and backgrounds are as good."""
+    empty, _ = lit(60)
+    background = EigenBackground(12, cell=2)
+    background.prepare(GlimpseRenderer((2, 32, 32)))
+    background.fit(empty[:40])
+    assert 2 <= int((background.basis.norm(dim=0) > 0).sum()) <= 3
+    assert float((background(empty[40:]).image - empty[40:]).abs().mean()) < 0.002
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-6, 1e-12, 0.0])
+def test_a_robust_fit_is_finite_where_weights_leave_little_of_the_basis(size: float) -> None:
+    """Half of the values are beyond the cut, and the others show three of eight components."""
+    basis = torch.linalg.qr(torch.randn(64, 8)).Q
+    basis[:32, 3:] = 0
+    values = size * (basis[:, :3] @ torch.randn(3)).expand(5, 64).clone()
+    values[:, 40:] += 0.5 * torch.rand(5, 24)
+    fit = robust_fit(values, basis, torch.zeros(64))
+    assert float(fit.abs().max()) <= 2 * max(float(values.abs().max()), 1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "images", "message"),
     [
         ({"components": 0}, 9, "an eigenbackground has at least 1 component, got 0: MedianBackground has none"),
         ({"cell": 0}, 9, "an eigenbackground's cells must have at least 1 pixel along a side, got 0: 4, say"),
         ({}, 9, "an eigenbackground of 8 components needs at least 10 images, got 9: give more images, or lower"),
+        (
+            {"cell": 6},
+            20,
+            r"of 8 components needs more cells than that, and images \(1, 12, 12\) have 4 of 6 pixels along a side, "
+            "over all channels: lower model.background.components or model.background.cell",
+        ),
+        ({"components": 9}, 20, "of 9 components needs more cells than that, .* have 9 of 4 pixels"),
     ],
 )
 def test_what_makes_no_eigenbackground_is_refused(options: dict[str, int], images: int, message: str) -> None:

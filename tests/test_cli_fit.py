@@ -159,6 +159,45 @@ def test_data_that_cannot_be_had_is_an_error_before_a_folder_is_made(tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("singular"), ZeroDivisionError("by 0"), KeyboardInterrupt()])
+def test_a_fit_that_fails_before_its_first_step_leaves_no_folder(tmp_path, monkeypatch, error):
+    def fails(self):
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(toy.ToyModule, "on_fit_start", fails, raising=False)
+        with pytest.raises((type(error), SystemExit)):
+            toy.fit("--run_dir", tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "mine.txt").write_text("notes")
+        with pytest.raises((type(error), SystemExit)):
+            toy.fit("--run_dir", tmp_path / "run")
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+    toy.fit("--run_dir", tmp_path / "run", "--trainer.max_epochs", 1)
+    assert names(tmp_path / "run") == ["checkpoints", "config.yaml", "metrics.csv", "mine.txt"]
+
+
+def test_a_resumed_fit_that_fails_before_it_starts_leaves_the_run(run, monkeypatch):
+    def fails(self):
+        raise RuntimeError("singular")
+
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with monkeypatch.context() as broken:
+        broken.setattr(toy.ToyModule, "on_fit_start", fails, raising=False)
+        with pytest.raises(RuntimeError, match="singular"):
+            toy.run("fit", "--resume", "--run_dir", run)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_sigterm_before_the_first_step_leaves_no_folder(tmp_path, capsys):
+    given = ["--run_dir", tmp_path / "run", "--model.sigterm_at", "val 0"]
+    with pytest.raises(SystemExit) as stop:
+        toy.fit(*given)
+    assert stop.value.code == 143 and not (tmp_path / "run").exists()
+    assert "stopped by SIGTERM before the first step; nothing was written" in capsys.readouterr().err
+
+
 # ---- fit: resuming
 
 

@@ -1,6 +1,7 @@
 """Likelihoods: what their noise is, over training and learnt, and what the model makes of it."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from air_lightning.likelihoods import (
 )
 from air_lightning.model.evidence import log_likelihoods
 from air_lightning.model.module import AIRModule
+from air_lightning.model.objective import warn_of_balance
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import infer
 from air_lightning.schedules import Constant, Geometric
@@ -85,10 +87,36 @@ def test_a_learnt_scale_finds_the_noise(over: str) -> None:
     torch.testing.assert_close(scale(), true.expand_as(scale()).contiguous(), rtol=0.1, atol=0.0)
 
 
+LIMITS = "must lie between 1e-06 and 1e+06"
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_least_and_the_largest_scale_have_a_likelihood_in_32_bits(scale: float) -> None:
+    images, canvases = torch.zeros(2, 3, 64, 64), torch.ones(2, 1, 3, 64, 64)
+    losses = {"normal": NormalLikelihood(scale), "t": StudentTLikelihood(scale), "mixture": MixtureLikelihood(scale)}
+    for name, likelihood in losses.items():
+        found = log_likelihoods(canvases, Observation(images, likelihood.final()))
+        assert found.isfinite().all(), name
+    expected = -12288 * (0.5 / scale**2 + math.log(scale) + 0.5 * math.log(2 * math.pi))
+    found = log_likelihoods(canvases, Observation(images, losses["normal"].final()))
+    assert float(found[0, 0]) == pytest.approx(expected, rel=1e-5)
+    with pytest.warns(UserWarning, match="the noise's variance 1e-12") if scale < 1 else nullcontext():
+        warn_of_balance(0.1, losses["normal"].final(), torch.zeros(3, 64, 64))
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
-        (lambda: NormalLikelihood(0.0), "the likelihood's scale must be positive, got 0.0: 0.3 is a good start"),
+        (lambda: NormalLikelihood(0.0), f"the likelihood's scale {LIMITS}, got 0: 0.3 is a good start"),
+        (lambda: NormalLikelihood(Constant(1e-25)), f"the likelihood's scale {LIMITS}, got 1e-25: 0.3 is a good start"),
+        (lambda: StudentTLikelihood(1e-30), f"the likelihood's scale {LIMITS}, got 1e-30: 0.3 is a good start"),
+        (
+            lambda: MixtureLikelihood(Geometric(0.3, 1e-9, 10)),
+            f"the likelihood's scale {LIMITS}, got 1e-09: 0.3 is a good start",
+        ),
+        (lambda: NormalLikelihood(1e200), f"the likelihood's scale {LIMITS}, got 1e+200: 0.3 is a good start"),
+        (lambda: LearntScale(floor=1e-20), f"a learnt scale's floor {LIMITS}, got 1e-20: 0.3 is a good start"),
+        (lambda: LearntScale(start=1e20), f"a learnt scale's start {LIMITS}, got 1e+20: 0.3 is a good start"),
         (lambda: LearntScale("row"), "a learnt scale is over all, channel, pixel, got 'row'"),  # type: ignore[arg-type]
         (
             lambda: LearntScale(start=0.1, floor=0.0),

@@ -494,7 +494,7 @@ def test_a_balance_that_leaves_slots_without_weight_is_warned_of() -> None:
         ({"lr": 0.0}, "lr must be positive, got 0.0: 0.001 is a good start"),
         ({"lr": -1e-3}, "lr must be positive, got -0.001: 0.001 is a good start"),
         ({"lr": math.nan}, "lr must be positive, got nan: 0.001 is a good start"),
-        ({"likelihood_sd": Constant(0.0)}, "the likelihood's scale must be positive, got 0.0: 0.3 is a good start"),
+        ({"likelihood_sd": Constant(0.0)}, "the likelihood's scale must lie between 1e-06 and 1e+06, got 0: 0.3 is"),
         ({"coarseness": Linear(3.0, -1.0, 5)}, "coarseness must be positive, got -1.0: 1 is a good start"),
         ({"evidence_samples": -1}, "evidence_samples must not be negative, got -1: 0 leaves the bound out"),
         ({"count_prior": -1.0}, "the count prior's ratio must be positive and finite, got -1.0"),

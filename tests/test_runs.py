@@ -58,9 +58,13 @@ def test_new_makes_the_folder_and_close_gives_the_lock_back(tmp_path):
 
 def test_new_refuses_a_run_and_writes_nothing(tmp_path):
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(RunError, match=r"already holds a run: continue it with --resume, or give another --run_dir"):
+    with pytest.raises(RunError, match=r"no checkpoint was saved, so there is nothing to continue: remove the folder"):
         RunFolder.new(tmp_path)
     assert os.listdir(tmp_path) == ["config.yaml"]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(RunError, match=r"already holds a run: continue it with --resume, or give another --run_dir"):
+        RunFolder.new(tmp_path)
 
 
 def test_folder_in_use_is_refused(tmp_path):

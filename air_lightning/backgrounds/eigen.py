@@ -1,5 +1,6 @@
 """A background of the few ways in which those of the training images differ."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from air_lightning.backgrounds.base import Backdrop, FittedBackground, NoBackground
-from air_lightning.backgrounds.robust import CUT, MAD, MEDIANS, Measure, biweight, mean, median, robust_fit
+from air_lightning.backgrounds.robust import CUT, FLAT, MAD, MEDIANS, Measure, biweight, mean, median, robust_fit
 from renderers.base import Renderer
 
 ROUNDS = 10
@@ -27,12 +28,14 @@ class EigenBackground(FittedBackground):
     there is no KL.
 
     Args:
-        components: how many; fewer than the images by two at least.
+        components: how many; fewer than the images by two at least, and than the cells in all colours. Where training
+            images differ in fewer ways, the others are 0.
         cell: pixels along a side that are averaged.
         sparse: most of an image's cells are alike wherever it is taken, and backgrounds differ in the others: lines on
             black. What the others show is then no outlier of noise that has a median of 0.
     Errors:
-        ValueError for fewer than 1 component, and for cells of less than a pixel.
+        ValueError for fewer than 1 component, and for cells of less than a pixel; when a model is made, for no more
+        cells than components.
     """
 
     mean: Tensor
@@ -57,6 +60,12 @@ class EigenBackground(FittedBackground):
         colors, height, width = renderer.image_shape
         self.size = (-(-height // self.cell), -(-width // self.cell))
         cells = colors * self.size[0] * self.size[1]
+        if cells <= self.components:
+            raise ValueError(
+                f"an eigenbackground of {self.components} components needs more cells than that, and images "
+                f"{(colors, height, width)} have {cells} of {self.cell} pixels along a side, over all channels: lower "
+                "model.background.components or model.background.cell"
+            )
         self.register_buffer("mean", torch.zeros(cells, device=renderer.device))
         self.register_buffer("basis", torch.zeros(cells, self.components, device=renderer.device))
 
@@ -107,9 +116,12 @@ def _unhidden(away: Tensor, measure: Measure) -> Tensor:
 
     A lamp that the components do not have yet stands out in its image, and not among all images.
     """
-    cut = CUT * MAD * torch.maximum(measure(away.abs()), measure(away.abs().T).T).clamp_min(1e-6)
+    cut = CUT * MAD * torch.maximum(measure(away.abs()), measure(away.abs().T).T).clamp_min(FLAT)
     return biweight(away, cut)
 
 
 def _components(rows: Tensor, components: int) -> Tensor:
-    return torch.linalg.svd(rows, full_matrices=False).Vh[:components].T
+    """Of rows (M, P), as (P, K): 0 where the rows differ in fewer ways, but for rounding."""
+    _, sizes, directions = torch.linalg.svd(rows, full_matrices=False)
+    there = sizes[:components] > FLAT * math.sqrt(rows.numel())
+    return (directions[:components] * there.unsqueeze(1)).T

@@ -13,8 +13,10 @@ MAD = 1.4826
 """Standard deviations in a median absolute deviation, of normal noise."""
 MEDIAN_OF_MEAN = 0.8453
 """Median absolute deviations in a mean absolute deviation, of normal noise."""
-TINY = 1e-30
-"""What is divided by where there is nothing left."""
+FLAT = 1e-6
+"""Differences between images, whose numbers go from 0 to 1, that are rounding."""
+ROUNDING = 1e-6
+"""Of sums of products, as a share of the largest."""
 
 
 Measure = Callable[[Tensor], Tensor]
@@ -46,7 +48,7 @@ def robust_fit(values: Tensor, basis: Tensor, start: Tensor, measures: Sequence[
     """
     fit, products = start.expand_as(values), (basis.unsqueeze(2) * basis.unsqueeze(1)).flatten(1)
     for measure in measures:
-        cut = CUT * MAD * measure((values - fit).abs()).clamp_min(1e-6)
+        cut = CUT * MAD * measure((values - fit).abs()).clamp_min(FLAT)
         for _ in range(STEPS):
             away = values - fit
             gram = (_weights(away, cut) @ products).view(*away.shape[:-1], *2 * basis.shape[1:])
@@ -66,14 +68,23 @@ def _weights(away: Tensor, cut: Tensor) -> Tensor:
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     """x (..., K) of a positive semi-definite matrix (..., K, K), matrix x = right, by conjugate gradients.
 
-    K steps of them, which an exported model can do; what the matrix says nothing of stays 0.
+    K steps of them, which an exported model can do; what the matrix says nothing of, but for rounding, stays 0.
     """
     x, residual = torch.zeros_like(right), right
-    direction, size = residual, (residual**2).sum(-1, keepdim=True)
+    direction, size = residual, _square(right)
+    least, flat = ROUNDING**2 * size, ROUNDING * matrix.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
+    going = torch.ones_like(size, dtype=torch.bool)
     for _ in range(right.shape[-1]):
         ahead = (matrix @ direction.unsqueeze(-1)).squeeze(-1)
-        step = size / (direction * ahead).sum(-1, keepdim=True).clamp_min(TINY)
+        curvature = (direction * ahead).sum(-1, keepdim=True)
+        going = going & (size > least) & (curvature > flat * _square(direction))
+        step = torch.where(going, size / curvature, 0.0)
         x, residual = x + step * direction, residual - step * ahead
-        before, size = size, (residual**2).sum(-1, keepdim=True)
-        direction = residual + size / before.clamp_min(TINY) * direction
+        before, size = size, _square(residual)
+        direction = torch.where(going, residual + size / before * direction, 0.0)
     return x
+
+
+def _square(vectors: Tensor) -> Tensor:
+    """Their squared lengths, (..., 1)."""
+    return (vectors**2).sum(-1, keepdim=True)

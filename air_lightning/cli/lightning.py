@@ -324,24 +324,33 @@ class AIRCLI(LightningCLI):
             self._heed_sigterm()
         except SIGTERMException:
             status, by = self._stopped()
+            if self.trainer.global_step == 0:
+                self._discard_untrained()
+                self._end_together(status, f"stopped by {by} before the first step; nothing was written")
             self._end_together(
                 status, f"stopped by {by} after step {self.trainer.global_step}; {self._how_to_resume()}"
             )
         except callbacks.NonFiniteError as error:
+            self._discard_untrained()
             self._end_together(1, f"error: {error}")
         except callbacks.MonitorError as error:
-            if self.trainer.global_step == 0 and self.folder is not None:
-                self.folder.discard()
+            self._discard_untrained()
             trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
             self._end_together(2, f"error: {error}{trained}")
         except NoBackground as error:
-            if self.trainer.global_step == 0 and self.folder is not None:
-                self.folder.discard()
+            self._discard_untrained()
             self._end_together(2, f"error: {error}")
         except DataError as error:  # in one process, maybe: its status ends the others
-            if self.trainer.global_step == 0 and self.folder is not None:
-                self.folder.discard()
+            self._discard_untrained()
             exit_with(2, f"error: {error}" + (f"; {self._how_to_resume()}" if self.trainer.global_step else ""))
+        except BaseException:  # a bug, memory that is used up, a second Ctrl-C
+            self._discard_untrained()
+            raise
+
+    def _discard_untrained(self) -> None:
+        """Leave no folder of a fit that ends before its first step, in the way of the next."""
+        if self.trainer.global_step == 0 and self.folder is not None:
+            self.folder.discard()
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from air_lightning.likelihoods.scale import LearntScale
-from air_lightning.schedules import Constant, Schedule, check_positive
+from air_lightning.likelihoods.scale import LearntScale, check_scale
+from air_lightning.schedules import Constant, Schedule
 from renderers.pixel_loss import PixelLoss
 
 
@@ -16,14 +16,15 @@ class Likelihood(nn.Module, ABC):
         scale: of the noise, in the image's unit: a number, a schedule over training (models are evaluated at its last
             value), or a ``LearntScale``.
     Errors:
-        ValueError for a scale that is not positive.
+        ValueError for a scale below 1e-6 or above 1e6.
     """
 
     def __init__(self, scale: float | Schedule | LearntScale = 0.3) -> None:
         super().__init__()
         self.scale = Constant(scale) if isinstance(scale, (int, float)) else scale
         if isinstance(self.scale, Schedule):
-            check_positive("the likelihood's scale", self.scale, 0.3)
+            for value in (self.scale(0), self.scale.last):
+                check_scale("the likelihood's scale", value)
 
     @abstractmethod
     def noise(self, scale: Tensor | float) -> PixelLoss:

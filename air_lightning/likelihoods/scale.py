@@ -9,6 +9,16 @@ from torch import Tensor, nn
 SPEED = 10.0
 """How much faster the scale's logarithm learns than other parameters at Adam's rate, whose steps are of one size."""
 
+LEAST, MOST = 1e-6, 1e6
+"""Of scales: numbers of 32 bits, which images are, hold what is divided by their squares."""
+
+
+def check_scale(name: str, value: float) -> None:
+    """ValueError for one that is not between ``LEAST`` and ``MOST``."""
+    if not LEAST <= value <= MOST:
+        raise ValueError(f"{name} must lie between {LEAST:g} and {MOST:g}, got {value:g}: 0.3 is a good start")
+
+
 Over = Literal["all", "channel", "pixel"]
 
 
@@ -23,7 +33,8 @@ class LearntScale(nn.Module):
         start: the scale before training.
         floor: the least scale. Without one, a part of the images that never changes would count without bound.
     Errors:
-        ValueError for an unknown ``over``, a floor that is not positive, and a start that is not above it.
+        ValueError for an unknown ``over``, a floor that is not positive, a start that is not above it, and either
+        below 1e-6 or above 1e6.
     """
 
     def __init__(self, over: Over = "all", start: float = 0.3, floor: float = 0.02) -> None:
@@ -35,6 +46,8 @@ class LearntScale(nn.Module):
                 f"a learnt scale needs a positive floor and a start above it, got floor={floor} and start={start}: "
                 "0.02 and 0.3, for example"
             )
+        check_scale("a learnt scale's floor", floor)
+        check_scale("a learnt scale's start", start)
         self.over, self.start, self.floor = over, start, floor
 
     def prepare(self, image_shape: tuple[int, ...]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from air_lightning.runs.layout import CONFIG, LOCK, RunError, config_of, holds_run
+from air_lightning.runs.layout import CHECKPOINTS, CONFIG, LOCK, RunError, config_of, holds_run
 from air_lightning.runs.writing import write_atomically
 
 
@@ -108,7 +108,7 @@ class RunFolder:
         self._lock.release()
 
     def discard(self) -> None:
-        """Close, and remove what was made for this run, unless others use it: the run did not start."""
+        """Close, and remove what was made for this run, unless others use it: nothing was trained."""
         self.close()
         for name, made in ((CONFIG, self._made_config), (LOCK, self._made_lock)):
             if made:
@@ -137,6 +137,11 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 def _refuse_run(folder: Path) -> None:
     if holds_run(folder):
+        if not any((folder / CHECKPOINTS).glob("*.ckpt")):  # killed before it saved anything
+            raise RunError(
+                f"run_dir {str(folder)!r} holds a run of which no checkpoint was saved, so there is nothing to "
+                "continue: remove the folder, or give another --run_dir"
+            )
         raise RunError(
             f"run_dir {str(folder)!r} already holds a run: continue it with --resume, or give another --run_dir"
         )

@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from air_lightning import runs
+from air_lightning.backgrounds import NoBackground
 from air_lightning.model.calibration import FITTED_WITH
 from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
@@ -67,6 +68,7 @@ def load_module(
 
     Raises:
         RunError: there is no such run, or no such checkpoint; or the run's config holds no model.
+        NoBackground: the background's file that was given cannot be used.
         ValueError: the run's model is not ours, or its checkpoint does not go with its config.
     """
     _, config = runs.read_config(run_dir)
@@ -78,6 +80,8 @@ def load_module(
         if options:
             model.overrides = overridden(config["model"], complete_arguments(config["model"], options))
         restore(model, weights)
+    except NoBackground:  # of a file that was given: nothing is wrong with the run
+        raise
     except Exception as error:  # jsonargparse, constructors and torch all have their own
         given = f" with {' '.join(options)}" if options else ""
         raise ValueError(
@@ -92,10 +96,13 @@ def restore(module: AIRModule, checkpoint: Path) -> None:
 
     Raises:
         RunError: the file cannot be read.
+        NoBackground: neither the checkpoint nor the model's own file has a background that it could use.
         ValueError: its weights are another model's, or not finite.
     """
     saved = runs.read_checkpoint(checkpoint)
     module.on_load_checkpoint(saved)
+    if module.background is not None:
+        module.background.check()  # before its placeholder is taken for damage
     weights = saved["state_dict"]
     runs.check_weights(weights, module.state_dict())
     if wrong := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
