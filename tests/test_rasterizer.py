@@ -195,5 +195,7 @@ def test_a_kernels_cache_goes_when_a_file_it_calls_is_newer(tmp_path: Path, monk
     projection.renew_cache(double, str(source))
     assert kept and kept == {path.name for path in folder.glob("doubling.double*")}
     os.utime(source, (2**31, 2**31))
+    gone = folder / "doubling.gone.nbc"
+    gone.symlink_to(folder / "nowhere")  # as a file is that another process removes meanwhile
     projection.renew_cache(double, str(source))
     assert not list(folder.glob("doubling.double*")) and double(4) == 8

@@ -7,6 +7,7 @@ to more than ``FAR``, is not drawn. A pose is x, y, z and yaw, or these and the 
 ``renderers.mesh.attributes``: all of ``COLUMNS``.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,8 +43,9 @@ def renew_cache(kernel: Any, *sources: str) -> None:
     newest = max(Path(source).stat().st_mtime for source in sources)
     name = kernel.py_func.__module__.rpartition(".")[2]
     for kept in Path(kernel.stats.cache_path).glob(f"{name}.*.nb[ci]"):
-        if kept.stat().st_mtime < newest:
-            kept.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process may be at it
+            if kept.stat().st_mtime < newest:
+                kept.unlink()
 
 
 class Scenery(NamedTuple):
