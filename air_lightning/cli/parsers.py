@@ -65,7 +65,8 @@ def one_line(error: BaseException | None) -> str | None:
     said = " ".join(str(chain[-1]).split())
     if places[-1].re is CLASS:  # the error is about the class, not about one of its arguments
         said = _of_class(places[-1][1], said)
-    return f"{key}: {said}"
+    within = next((one.within for one in chain if isinstance(one, ClassError) and one.within), None)
+    return f"{key}: {said}" + (f", in {within}" if within else "")
 
 
 def _of_class(path: str, said: str) -> str:

@@ -1,6 +1,7 @@
 """What is wrong with an argument that may be of several types, where its value names a class: what that class says."""
 
 import re
+import reprlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,7 +16,15 @@ OF_ANOTHER_TYPE = re.compile(r"Expected a |Import path \S+ does not correspond t
 
 
 class ClassError(ValueError):
-    """jsonargparse's error about all types of a union; its cause is what the class that was named says."""
+    """jsonargparse's error about all types of a union; its cause is what the class that was named says.
+
+    Attributes:
+        within: the value, if it has entries, of which one is wrong; None for others.
+    """
+
+    def __init__(self, said: str, value: Any = None) -> None:  # jsonargparse raises copies of one argument
+        super().__init__(said)
+        self.within = reprlib.repr(value) if isinstance(value, dict) and "class_path" not in value else None
 
 
 def tell_of_named_classes() -> None:
@@ -37,6 +46,6 @@ def _raise(subtypes: Any, val: Any, exceptions: list[Exception]) -> NoReturn:
     try:
         _theirs(subtypes, val, exceptions)
     except ValueError as error:
-        if len(own) == 1:
-            raise ClassError(str(error)) from own[0]
-        raise
+        if len(own) != 1:
+            raise
+        raise ClassError(str(error), val) from own[0]
