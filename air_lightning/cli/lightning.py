@@ -320,37 +320,32 @@ class AIRCLI(LightningCLI):
 
     def _fit(self, **kwargs: Any) -> None:
         try:
-            self.trainer.fit(**kwargs)
-            self._heed_sigterm()
+            self._train(**kwargs)
         except SIGTERMException:
-            status, by = self._stopped()
-            if self.trainer.global_step == 0:
-                self._discard_untrained()
-                self._end_together(status, f"stopped by {by} before the first step; nothing was written")
-            self._end_together(
-                status, f"stopped by {by} after step {self.trainer.global_step}; {self._how_to_resume()}"
+            (status, by), step = self._stopped(), self.trainer.global_step
+            place = (
+                f"after step {step}; {self._how_to_resume()}" if step else "before the first step; nothing was written"
             )
+            self._end_together(status, f"stopped by {by} {place}")
         except callbacks.NonFiniteError as error:
-            self._discard_untrained()
             self._end_together(1, f"error: {error}")
         except callbacks.MonitorError as error:
-            self._discard_untrained()
             trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
             self._end_together(2, f"error: {error}{trained}")
         except NoBackground as error:
-            self._discard_untrained()
             self._end_together(2, f"error: {error}")
         except DataError as error:  # in one process, maybe: its status ends the others
-            self._discard_untrained()
             exit_with(2, f"error: {error}" + (f"; {self._how_to_resume()}" if self.trainer.global_step else ""))
-        except BaseException:  # a bug, memory that is used up, a second Ctrl-C
-            self._discard_untrained()
-            raise
 
-    def _discard_untrained(self) -> None:
-        """Leave no folder of a fit that ends before its first step, in the way of the next."""
-        if self.trainer.global_step == 0 and self.folder is not None:
-            self.folder.discard()
+    def _train(self, **kwargs: Any) -> None:
+        """Fit; one that ends before its first step, for whatever reason, leaves no folder in the way of the next."""
+        try:
+            self.trainer.fit(**kwargs)
+            self._heed_sigterm()
+        except BaseException:
+            if self.trainer.global_step == 0 and self.folder is not None:
+                self.folder.discard()
+            raise
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""

@@ -279,14 +279,14 @@ def edges_of(mesh: Mesh) -> NDArray[np.int32]:
     Vertices at the same place are one, whatever their number.
     """
     _, first, place = np.unique(mesh.vertices, axis=0, return_index=True, return_inverse=True)
-    corners = first[place.reshape(-1)][mesh.faces]
-    waiting: dict[tuple[int, int], list[int]] = {}
-    pairs = []
-    for face, corner in enumerate(corners.tolist()):
-        for a, b in zip(corner, (*corner[1:], corner[0])):
-            if waiting.get((b, a)):
-                pairs.append((b, a, waiting[b, a].pop(), face))
-            else:
-                waiting.setdefault((a, b), []).append(face)
-    alone = not mesh.closed or any(waiting.values())
-    return np.array([] if alone else pairs, np.int32).reshape(-1, 4)
+    starts = first[place.reshape(-1)][mesh.faces]
+    ends, faces = np.roll(starts, -1, 1), np.arange(len(starts)).repeat(3)
+
+    def ascending(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.intp]:
+        rows = np.stack([a.ravel(), b.ravel(), faces], 1)[(a < b).ravel()]
+        return rows[np.lexsort(rows.T[::-1])]
+
+    one, other = ascending(starts, ends), ascending(ends, starts)
+    if not mesh.closed or not np.array_equal(one[:, :2], other[:, :2]):
+        return np.empty((0, 4), np.int32)
+    return np.concatenate([one, other[:, 2:]], 1).astype(np.int32)

@@ -269,23 +269,15 @@ def _effects(
     Where the next slot does not ``reach`` (N, 4) the next canvas changes as much. ``part`` is a box to work in.
     """
     for n in range(i, old.shape[0] if box[2] else 0):
-        whole = True
-        if n > i and scoring[0] != LINEAR:
-            _cut(box, reach[n], part)
-            whole = 2 * _area(part) > _area(box)
-        if whole:
-            _cut(box, box, part)
-            scores[n + 1] = ZERO
-        else:
-            scores[n + 1] = scores[n]
-            if part[2]:
-                before = like[n - 1]
-                scores[n + 1] -= _effect_in(
-                    factor, buffer, shade, window, part, old[before], aim[before], scoring, goal
-                )
+        now, before = like[n], like[max(i, n - 1)]
+        _cut(box, reach[n] if n > i and scoring[0] != LINEAR else box, part)
+        if 2 * _area(part) > _area(box):
+            scores[n + 1] = _effect_in(factor, buffer, shade, window, box, old[now], aim[now], scoring, goal)
+            continue
+        scores[n + 1] = scores[n]
         if part[2]:
-            now = like[n]
             scores[n + 1] += _effect_in(factor, buffer, shade, window, part, old[now], aim[now], scoring, goal)
+            scores[n + 1] -= _effect_in(factor, buffer, shade, window, part, old[before], aim[before], scoring, goal)
 
 
 @outer
