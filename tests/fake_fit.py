@@ -46,7 +46,9 @@ def main() -> None:
         with metrics.open("a") as file:
             value = given.spoil if given.spoil and point > 1 else given.x * point / given.points
             file.write(f"0,{10 * point},{value}\n")
-        state.write_text(str(point))
+        new = state.with_suffix(".new")
+        new.write_text(str(point))
+        new.replace(state)  # whole or not at all, wherever it is interrupted
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ def test_a_kept_command_is_asked_to_end(end: str, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM if end == "keeper" else signal.SIGKILL)
     assert process.wait(60) == (143 if end == "keeper" else -signal.SIGKILL)
     before = ""
-    while not (now := state.read_text()) or now != before:  # empty while it is being written
+    while (now := state.read_text()) != before:
         before = now
         time.sleep(0.4)
     assert 1 <= int(before) < 1000
