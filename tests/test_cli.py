@@ -267,12 +267,32 @@ def test_an_unknown_command_is_told_all_there_are(capsys):
         assert all(name in error for name in ("fit", "test", "predict", "sweep"))
 
 
-def test_an_unknown_argument_is_the_last_of_three_lines(capsys):
+@pytest.mark.parametrize(
+    "given, meant",
+    [
+        (["--model.biaz", "3"], ", did you mean --model.bias?"),
+        (["--modle.bias=3"], ", did you mean --model.bias?"),
+        (["--max_steps", "3"], ", did you mean --trainer.max_steps?"),  # its name's end
+        (["--model.nothing", "3"], ""),
+        (["--name", "3"], ""),  # the end of several
+    ],
+)
+def test_an_unknown_argument_is_the_last_of_three_lines(given, meant, capsys):
     with pytest.raises(SystemExit) as stop:
-        toy.run(*toy.FIT, "--model.slotz", 3)
+        toy.run(*toy.FIT, *given)
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and error.endswith("error: unrecognized arguments: --model.slotz 3\n")
+    assert stop.value.code == 2 and error.endswith(f"error: unrecognized arguments: {' '.join(given)}{meant}\n")
     assert error.count("\n") == 3
+
+
+def test_an_unknown_key_of_a_config_is_named_with_the_one_that_is_near(tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text("model:\n  biaz: 3\n")
+    with pytest.raises(SystemExit) as stop:
+        toy.run(*toy.FIT, "--config", config)
+    assert stop.value.code == 2
+    expected = "error: Subcommand 'fit' does not accept option 'model.biaz', did you mean model.bias?\n"
+    assert capsys.readouterr().err.endswith(expected)
 
 
 def test_print_config_and_help_make_no_folder(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from air_lightning.cli.arguments import check_configs
 from air_lightning.cli.exit_status import exit_with
-from air_lightning.plugins.names import unknown_name
+from air_lightning.plugins.names import did_you_mean, unknown_name
 from air_lightning.plugins.short_names import UnknownName
 from air_lightning.plugins.union_errors import ClassError
 from air_lightning.runs import RunError
@@ -20,6 +20,9 @@ from air_lightning.runs import RunError
 KEY = re.compile(r'Parser key "([^"]+)"')
 CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 OPTION = re.compile(r"Option '([^']+)' is not accepted")
+UNKNOWN = re.compile(r"unrecognized arguments: (--[^\s=]+)|Subcommand '(\w+)' does not accept option '([^']+)'")
+ALIKE = 0.85
+"""Share of letters in common by which whole dotted names are near: many begin alike."""
 UNION = re.compile(r"Does not validate against any of the Union subtypes\nSubtypes: (.*)\n")
 
 
@@ -39,7 +42,21 @@ class Parser(ArgumentParser):
         plain = one_line(ex)
         if plain is not None and self.exit_on_error and not os.environ.get("JSONARGPARSE_DEBUG"):
             exit_with(2, f"error: {plain}")
-        super().error(message, ex)
+        super().error(message + self._nearest(message), ex)
+
+    def _nearest(self, message: str) -> str:
+        """What to ask behind a message about an argument that there is not."""
+        unknown = UNKNOWN.match(message)
+        if unknown is None:
+            return ""
+        option, subcommand, key = unknown.groups()
+        if option:
+            known = [name for action in self._actions for name in action.option_strings]
+            whole = ["--" + name for name in _with_ending(option[2:], [name[2:] for name in known])]
+            return f", did you mean {whole[0]}?" if len(whole) == 1 else did_you_mean(option, known, ALIKE)
+        subcommands = self._subcommands_action
+        actions = subcommands.choices[subcommand]._actions if subcommands else []
+        return did_you_mean(key, [action.dest for action in actions], ALIKE)
 
 
 class CLIParser(Parser, LightningArgumentParser):
@@ -75,6 +92,11 @@ def _of_class(path: str, said: str) -> str:
         return f"{path}: {said}"
     names = [name for name in inspect.signature(cls).parameters if name.isidentifier()]
     return unknown_name(f"argument of {cls.__name__}", option[1], names)
+
+
+def _with_ending(name: str, known: Sequence[str]) -> list[str]:
+    """The dotted names that end in this one."""
+    return [one for one in known if one.endswith(f".{name}")]
 
 
 def _is_optional(subtypes: str) -> bool:
