@@ -498,7 +498,7 @@ def test_a_balance_that_leaves_slots_without_weight_is_warned_of() -> None:
         ({"coarseness": Linear(3.0, -1.0, 5)}, "coarseness must be positive, got -1.0: 1 is a good start"),
         ({"evidence_samples": -1}, "evidence_samples must not be negative, got -1: 0 leaves the bound out"),
         ({"count_prior": -1.0}, "the count prior's ratio must be positive and finite, got -1.0"),
-        ({"count_prior": [0.5, 0.5]}, "needs 4 positive probabilities (counts 0 to 3), got [0.5, 0.5]"),
+        ({"count_prior": [0.5, 0.5]}, "needs 4 positive probabilities (counts 0 to 3), got [0.5, 0.5]: a ratio, 0.3,"),
     ],
 )
 @over_modules
@@ -524,6 +524,15 @@ def test_too_few_slots_for_the_data() -> None:
         module.check_data(data_for(module))
     with pytest.raises(ValueError, match=re.escape(text)):
         trainer().fit(module, datamodule=data_for(module))
+
+
+def test_counts_that_the_prior_all_but_excludes_are_warned_of() -> None:
+    module = MODULE["discs"](count_prior=[1, 1, 1, 0.0003])
+    text = "model.count_prior makes 3 objects 0.0003 times as likely as 2, and the data holds scenes of up to 3: they"
+    with pytest.warns(UserWarning, match=re.escape(text)):
+        module.check_data(data_for(module))
+    module = MODULE["discs"](count_prior=[1e-4, 1, 0.1, 0.01])
+    module.check_data(data_for(module))
 
 
 def test_estimators_by_default() -> None:

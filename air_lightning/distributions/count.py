@@ -37,6 +37,6 @@ def count_log_prior(slots: int, success: float | Sequence[float]) -> Tensor:
     if len(probabilities) != slots + 1 or not bool((probabilities > 0).all()):
         raise ValueError(
             f"a count prior given as a list needs {slots + 1} positive probabilities (counts 0 to {slots}), "
-            f"got {list(success)}"
+            f"got {list(success)}: a ratio, 0.3, goes with any number of slots"
         )
     return torch.log(probabilities / probabilities.sum())

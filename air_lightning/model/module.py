@@ -30,6 +30,8 @@ from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
+RARE = 0.01
+"""How much rarer than one object less a count may be a priori before data that holds it is warned of."""
 LOOKED_AT = 256
 """Of so many, the first by number, a background looks at most."""
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
@@ -134,6 +136,7 @@ class AIRModule(AIR):
                 f"the model has {self.slots} slots and the data holds scenes of up to {data.largest_count} objects: "
                 f"raise model.slots to at least {data.largest_count}, or lower the data's counts"
             )
+        self._warn_of_rare_counts(data.largest_count)
         shape = data.image_shape
         if shape is not None and tuple(shape) != tuple(self.renderer.image_shape):
             raise ValueError(
@@ -142,6 +145,16 @@ class AIRModule(AIR):
             )
         if data.has_truth:
             check_positions(self.renderer, data)
+
+    def _warn_of_rare_counts(self, largest: int) -> None:
+        """Where the count prior all but excludes one more object, and the data holds it."""
+        steps = self.log_prior[: largest + 1].diff().exp().tolist()
+        rare = next((n for n, step in enumerate(steps, 1) if step < RARE), None)
+        if rare is not None:
+            rank_zero_warn(
+                f"model.count_prior makes {rare} objects {steps[rare - 1]:.1g} times as likely as {rare - 1}, and the data "
+                f"holds scenes of up to {largest}: they will be counted too low. Give a ratio, 0.3, or a list for this data"
+            )
 
     def validation_metrics(self, data: SceneDataModule) -> list[str]:
         """The names of what a validation on this data may log."""
