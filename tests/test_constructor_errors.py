@@ -73,6 +73,10 @@ MALFORMED = {
         [*SCALE, "LearntScale", "--model.likelihood.scale.flor", "1"],
         "model.likelihood.scale: no argument of LearntScale is called 'flor', did you mean floor?",
     ),
+    "class that is not there but nearly, where a number will do": (
+        [*SCALE, "LearntScal"],
+        "model.likelihood.scale: no LearntScale is called 'LearntScal', did you mean LearntScale? There are ",
+    ),
     "argument that there is none of": (
         ["--data.count", "[1]"],
         "data: no argument of Scenes3D is called 'count', did you mean counts? There are renderer, counts, apart, ",

@@ -12,7 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from air_lightning.cli.arguments import check_configs
 from air_lightning.cli.exit_status import exit_with
-from air_lightning.plugins.names import did_you_mean, unknown_name
+from air_lightning.plugins.names import MEANT, did_you_mean, unknown_name
 from air_lightning.plugins.short_names import UnknownName
 from air_lightning.plugins.union_errors import ClassError
 from air_lightning.runs import RunError
@@ -53,7 +53,7 @@ class Parser(ArgumentParser):
         if option:
             known = [name for action in self._actions for name in action.option_strings]
             whole = ["--" + name for name in _with_ending(option[2:], [name[2:] for name in known])]
-            return f", did you mean {whole[0]}?" if len(whole) == 1 else did_you_mean(option, known, ALIKE)
+            return f"{MEANT}{whole[0]}?" if len(whole) == 1 else did_you_mean(option, known, ALIKE)
         subcommands = self._subcommands_action
         actions = subcommands.choices[subcommand]._actions if subcommands else []
         return did_you_mean(key, [action.dest for action in actions], ALIKE)

@@ -152,8 +152,9 @@ class AIRModule(AIR):
         rare = next((n for n, step in enumerate(steps, 1) if step < RARE), None)
         if rare is not None:
             rank_zero_warn(
-                f"model.count_prior makes {rare} objects {steps[rare - 1]:.1g} times as likely as {rare - 1}, and the data "
-                f"holds scenes of up to {largest}: they will be counted too low. Give a ratio, 0.3, or a list for this data"
+                f"model.count_prior makes {rare} objects {steps[rare - 1]:.1g} times as likely as {rare - 1}, and the "
+                f"data holds scenes of up to {largest}: they will be counted too low. Give a ratio, 0.3, or a list for "
+                "this data"
             )
 
     def validation_metrics(self, data: SceneDataModule) -> list[str]:

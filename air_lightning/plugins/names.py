@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+MEANT = ", did you mean "
+
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
     """What to say where no ``what`` has this name: the nearest of those known, and all of them."""
@@ -15,4 +17,4 @@ def did_you_mean(name: str, known: Sequence[str], alike: float = 0.6) -> str:
     The share is that of `difflib.SequenceMatcher.ratio`.
     """
     near = get_close_matches(name.lower(), [other.lower() for other in known], 1, alike)
-    return next((f", did you mean {other}?" for other in known if [other.lower()] == near), "")
+    return next((f"{MEANT}{other}?" for other in known if [other.lower()] == near), "")

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import _typehints
 
+from air_lightning.plugins.names import MEANT
 from air_lightning.plugins.short_names import UnknownName
 
 HINTS: Any = _typehints
@@ -42,7 +43,9 @@ _theirs: Callable[[Any, Any, list[Exception]], NoReturn] = HINTS.raise_union_une
 
 
 def _raise(subtypes: Any, val: Any, exceptions: list[Exception]) -> NoReturn:
-    own = [one for one in exceptions if not (isinstance(one, UnknownName) or OF_ANOTHER_TYPE.match(str(one)))]
+    unknown = [one for one in exceptions if isinstance(one, UnknownName)]
+    own = [one for one in exceptions if one not in unknown and not OF_ANOTHER_TYPE.match(str(one))]
+    own = own or [one for one in unknown if MEANT in str(one)]  # of one of the types there is a name that is near
     try:
         _theirs(subtypes, val, exceptions)
     except ValueError as error:
