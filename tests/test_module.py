@@ -531,8 +531,9 @@ def test_counts_that_the_prior_all_but_excludes_are_warned_of() -> None:
     text = "model.count_prior makes 3 objects 0.0003 times as likely as 2, and the data holds scenes of up to 3: they"
     with pytest.warns(UserWarning, match=re.escape(text)):
         module.check_data(data_for(module))
-    module = MODULE["discs"](count_prior=[1e-4, 1, 0.1, 0.01])
-    module.check_data(data_for(module))
+    for allowed in ([1e-4, 1, 0.1, 0.01], 0.01):  # the latter is the paper's
+        module = MODULE["discs"](count_prior=allowed)
+        module.check_data(data_for(module))
 
 
 def test_estimators_by_default() -> None:

@@ -30,7 +30,7 @@ from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
-RARE = 0.01
+RARE = 0.003
 """How much rarer than one object less a count may be a priori before data that holds it is warned of."""
 LOOKED_AT = 256
 """Of so many, the first by number, a background looks at most."""
