@@ -274,6 +274,7 @@ def test_an_unknown_command_is_told_all_there_are(capsys):
         (["--modle.bias=3"], ", did you mean --model.bias?"),
         (["--max_steps", "3"], ", did you mean --trainer.max_steps?"),  # its name's end
         (["--model.nothing", "3"], ""),
+        (["--model.slotz", "3"], ""),
         (["--name", "3"], ""),  # the end of several
     ],
 )

@@ -52,7 +52,7 @@ class Parser(ArgumentParser):
         option, subcommand, key = unknown.groups()
         if option:
             known = [name for action in self._actions for name in action.option_strings]
-            whole = ["--" + name for name in _with_ending(option[2:], [name[2:] for name in known])]
+            whole = [name for name in known if name.endswith(f".{option[2:]}")]
             return f"{MEANT}{whole[0]}?" if len(whole) == 1 else did_you_mean(option, known, ALIKE)
         subcommands = self._subcommands_action
         actions = subcommands.choices[subcommand]._actions if subcommands else []
@@ -92,11 +92,6 @@ def _of_class(path: str, said: str) -> str:
         return f"{path}: {said}"
     names = [name for name in inspect.signature(cls).parameters if name.isidentifier()]
     return unknown_name(f"argument of {cls.__name__}", option[1], names)
-
-
-def _with_ending(name: str, known: Sequence[str]) -> list[str]:
-    """The dotted names that end in this one."""
-    return [one for one in known if one.endswith(f".{name}")]
 
 
 def _is_optional(subtypes: str) -> bool:
