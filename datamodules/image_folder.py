@@ -60,6 +60,9 @@ class ImageFolder(ImagesWithTruth):
         intrinsics: a camera by which all images are seen, where their own (BOP's cam_K) differ: each is cropped, filled
             up with black and scaled to what that camera would have taken, and its boxes and masks with it. Images then
             have its image_size, unless ``resize`` says another.
+        channel_shuffle: show each training image with its channels in an order of its own (all six are as frequent):
+            where a colour says no more than another, few images then teach as much as six times as many. Not with
+            ``model.supervised``.
         stretch: of figures only: `asinh` shows the faint beside the bright. Models see linear values.
         batch_size, train_scenes, val_scenes, test_scenes, seed: see SceneDataModule; held-out splits have no more
             scenes than images.
@@ -85,6 +88,7 @@ class ImageFolder(ImagesWithTruth):
         identity: str | None = "kind",
         unit: float | Literal["metric"] | None = None,
         intrinsics: Intrinsics | None = None,
+        channel_shuffle: bool = False,
         batch_size: int = 64,
         train_scenes: int = 16_000,
         val_scenes: int = 512,
@@ -111,7 +115,7 @@ class ImageFolder(ImagesWithTruth):
         of_images = None
         if content is not None:
             of_images = FolderTruth(content, self.folder, held.places, np.array(held.sizes), identity, unit, view_of)
-        self.hold(held.pixels, of_images, (val_share, test_share), stretch)
+        self.hold(held.pixels, of_images, (val_share, test_share), stretch, channel_shuffle)
 
     def _paths(self, files: str | None, given: Truth | None) -> list[Path]:
         if not self.folder.is_dir():
