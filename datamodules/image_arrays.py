@@ -31,7 +31,7 @@ class ImageArrays(ImagesWithTruth):
         pose: names of arrays (N, K), each of a coordinate of the renderer, in its unit; none: positions are compared as
             the centres of boxes.
         truth: whether what the file tells is looked at.
-        resize, color, val_share, test_share, scale, offset, stretch, channel_shuffle: as of ImageFolder.
+        resize, color, val_share, test_share, scale, offset, stretch: as of ImageFolder.
         batch_size, train_scenes, val_scenes, test_scenes, seed: as of ImageFolder.
     Errors:
         ValueError for a file that cannot be read, arrays that are not there or of another shape, and as of ImageFolder.
@@ -55,7 +55,6 @@ class ImageArrays(ImagesWithTruth):
         scale: float | None = None,
         offset: float = 0.0,
         stretch: Stretch = "linear",
-        channel_shuffle: bool = False,
         batch_size: int = 64,
         train_scenes: int = 16_000,
         val_scenes: int = 512,
@@ -79,8 +78,7 @@ class ImageArrays(ImagesWithTruth):
                 return finish(_raw(pixels, row))
 
         first = read(0)  # numbers of which none is known to be white show here
-        images = ReadImages((pixels.shape[0], *first.shape), read)
-        self.hold(images, truths, (val_share, test_share), stretch, channel_shuffle)
+        self.hold(ReadImages((pixels.shape[0], *first.shape), read), truths, (val_share, test_share), stretch)
 
 
 def _raw(pixels: Rows, row: int) -> RawImage:

@@ -23,33 +23,16 @@ class ImagesWithTruth(StillModule):
     source: str
     """The argument that names the images' file or folder, as messages show it."""
 
-    channel_shuffle: bool
-    """Whether each training image shows its channels in an order of its own."""
-
-    def hold(
-        self,
-        images: Images,
-        truth: ImageTruth | None,
-        shares: tuple[float, float],
-        stretch: Stretch,
-        channel_shuffle: bool = False,
-    ) -> None:
+    def hold(self, images: Images, truth: ImageTruth | None, shares: tuple[float, float], stretch: Stretch) -> None:
         """Take images and truth.
 
         Args:
             images: (N, C, H, W). truth: of them; None: nothing is known.
             shares: of the images that are for validation and for test; a test share of 1 takes all of them.
             stretch: of figures.
-            channel_shuffle: whether each training image shows its channels in an order of its own.
         Raises:
-            ValueError: there are too few of them, or they have a single channel to shuffle.
+            ValueError: there are too few of them.
         """
-        if channel_shuffle and images.shape[1] == 1:
-            raise ValueError(
-                f"channel_shuffle orders the channels of colour images anew, and those of {self.source} are grey: set "
-                "color=true, or leave channel_shuffle out"
-            )
-        self.channel_shuffle = channel_shuffle
         self._pixels, self._truth, self.shares, self.stretch = images, truth, shares, stretch
         if shares[1] == 1:
             return
@@ -123,9 +106,7 @@ class ImagesWithTruth(StillModule):
         # written in this order, and a file of many images is read once through
         whole = split != "train" and len(rows) <= self.sizes[split]
         truth = self._truth_arrays()
-        shuffle = self.channel_shuffle and split == "train"
-        rows = np.sort(rows) if whole else rows
-        return Stills(self._pixels, truth, self.seed, split, rows, shuffled=not whole, channel_shuffle=shuffle)
+        return Stills(self._pixels, truth, self.seed, split, np.sort(rows) if whole else rows, shuffled=not whole)
 
     def displayed(self, images: Tensor) -> Tensor:
         return stretched(images, self.stretch)

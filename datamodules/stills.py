@@ -13,9 +13,6 @@ from datamodules.base import Batch, DataError, SceneDataModule, Scenes, stream
 from datamodules.image_files.levels import Pixels
 from datamodules.truth.arrays import TruthArrays
 
-CHANNELS = 1
-"""Purpose of the random numbers that order an image's channels."""
-
 
 class Images(Protocol):
     """N images (C, H, W) of one size, held in memory (an array) or read when they are wanted.
@@ -67,7 +64,6 @@ class Stills(Scenes):
             training, which never looks at them.
         seed, split: of the order.
         rows: (N,) which of the images, N at least 1. shuffled: whether each pass over them has an order of its own.
-        channel_shuffle: whether each image shows its channels in an order of its own, another in every pass.
     """
 
     def __init__(
@@ -78,11 +74,10 @@ class Stills(Scenes):
         split: str,
         rows: NDArray[np.int64],
         shuffled: bool = True,
-        channel_shuffle: bool = False,
     ) -> None:
         assert len(rows), split
         self.images, self.truth, self.seed, self.split, self.rows = images, truth, seed, split, rows
-        self.shuffled, self.channel_shuffle = shuffled, channel_shuffle
+        self.shuffled = shuffled
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -102,15 +97,9 @@ class Stills(Scenes):
             rows = self.rows[[place for _, place in passes]]
         images = torch.from_numpy(self.images[rows])
         images = images.float() / 255 if images.dtype == torch.uint8 else images
-        if self.channel_shuffle:
-            images = torch.stack([image[self._channels(index)] for image, index in zip(images, indices)])
         truth = self.truth.of(rows)
         count, what, where = (torch.from_numpy(part) for part in (truth.count, truth.what, truth.where))
         return Batch(images, count, what, where, *self._boxes_and_masks(truth))
-
-    def _channels(self, index: int) -> list[int]:
-        """The order in which an image shows its channels."""
-        return list(stream(self.seed, self.split, index, CHANNELS).permutation(self.images.shape[1]))
 
     def _boxes_and_masks(self, truth: TruthArrays) -> tuple[Tensor | None, Tensor | None]:
         """Boxes and masks."""

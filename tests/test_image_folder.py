@@ -211,27 +211,6 @@ def test_wrong_arguments(tmp_path: Path, arguments: dict[str, Any], message: str
         ImageFolder(fill(tmp_path), **arguments)
 
 
-def test_channels_in_an_order_of_their_own(tmp_path: Path) -> None:
-    for i in range(12):
-        Image.fromarray(flat((20 * i, 20 * i + 1, 20 * i + 2))).save(tmp_path / f"{i}.png")
-    module = ImageFolder(str(tmp_path), color=True, channel_shuffle=True)
-    plain = ImageFolder(str(tmp_path), color=True)
-    scenes, own = module.scenes("train"), plain.scenes("train")
-    numbers = list(range(60 * len(own)))
-    shown, as_is = ((255 * each.__getitems__(numbers).images[:, :, 0, 0]).round().int() for each in (scenes, own))
-    assert (shown.sort(1).values == as_is).all()
-    orders, often = (shown - shown.amin(1, keepdim=True)).unique(dim=0, return_counts=True)
-    assert len(orders) == 6 and (often > 0.12 * len(numbers)).all()  # each a sixth, 600 images or more
-    assert (scenes.__getitems__(numbers[7:9]).images[:, :, 0, 0] * 255 - shown[7:9]).abs().max() < 1e-3
-    for split in ("val", "test", "predict"):
-        assert torch.equal(module.scenes(split).__getitems__([0]).images, plain.scenes(split).__getitems__([0]).images)
-
-
-def test_no_channels_to_shuffle(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="those of folder='.*' are grey: set color=true, or leave channel_shuffle out"):
-        ImageFolder(fill(tmp_path), channel_shuffle=True)
-
-
 def test_folders_without_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder"):
         ImageFolder(str(tmp_path / "nowhere"))

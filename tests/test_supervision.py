@@ -1,21 +1,19 @@
 """Learning from labels: the network that AIR is compared with."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from renderers_for_tests import Discs
 
 from air_lightning.backgrounds import LearntBackground
 from air_lightning.estimators import NVILCount
 from air_lightning.inference import ResidualAttention
 from air_lightning.model import AIRModule
-from air_lightning.model.supervision import label_names, labelled
-from datamodules import ImageFolder, MultiSprites, SceneDataModule, Scenes3D
+from air_lightning.model.supervision import labelled
+from datamodules import MultiSprites, SceneDataModule, Scenes3D
 from datamodules.base import Batch
 from renderers import GlimpseRenderer, Renderer
 
@@ -97,11 +95,3 @@ def test_every_parameter_gets_a_gradient() -> None:
 def test_what_labels_cannot_teach_is_refused(renderer: Renderer, data: SceneDataModule, text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         pl.Trainer(max_steps=1, **QUIET).fit(small(renderer), datamodule=data)
-
-
-def test_labels_and_other_colours_than_they_tell_are_refused(tmp_path: Path) -> None:
-    for i in range(4):
-        Image.new("RGB", (8, 8), (60 * i, 0, 0)).save(tmp_path / f"{i}.png")
-    data = ImageFolder(str(tmp_path), color=True, channel_shuffle=True)
-    with pytest.raises(ValueError, match="data.channel_shuffle shows images in other colours than they have: leave"):
-        label_names(Discs(), data)

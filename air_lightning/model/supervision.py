@@ -24,11 +24,6 @@ def label_names(renderer: Renderer, data: SceneDataModule) -> tuple[str, ...]:
             f"model.supervised does not know coordinates of the scene, and {type(renderer).__name__} has "
             f"{', '.join(renderer.scene.names)}: leave model.supervised out, or fix them"
         )
-    if getattr(data, "channel_shuffle", False):
-        raise ValueError(
-            "model.supervised learns what labels tell, and data.channel_shuffle shows images in other colours than "
-            "they have: leave one of them out"
-        )
     names = data.coordinates(renderer) if data.has_truth else ()
     missing = [name for name in renderer.where.names if name not in names]
     if missing or not data.has_identities:
