@@ -48,7 +48,7 @@ class ImageFolder(ImagesWithTruth):
             must tell of every image. Where it tells poses they are in the renderer's coordinates; where it tells boxes
             or masks alone, positions are compared as the boxes' centres, in half images. Null: nothing is known.
         files: a pattern that the files' paths below the folder must match, `*/rgb/*`; null: all images there, but those
-            that belong to the truth (masks, depth).
+            that belong to the truth (masks, depth). What the truth tells of the others is not used.
         memory: GiB that the images may take in memory.
         identity: which of the attributes that the truth tells of an object is its identity, `color` of CLEVR's for
             example; `kind`: the format's own (COCO's category, CLEVR's shape, BOP's object); null: none is compared.
@@ -107,13 +107,16 @@ class ImageFolder(ImagesWithTruth):
         if intrinsics is not None:
             resize, view_of = resize or intrinsics.image_size, seen_by(intrinsics, content)
         levels, most = Levels(scale, offset), int(memory * GIB)
-        held = read(self._paths(files, content), levels, resize, color, most, self.source, view_of)
+        paths, left_out = self._paths(files, content)
+        held = read(paths, levels, resize, color, most, self.source, view_of)
         of_images = None
         if content is not None:
-            of_images = FolderTruth(content, self.folder, held.places, np.array(held.sizes), identity, unit, view_of)
+            sizes = np.array(held.sizes)
+            of_images = FolderTruth(content, self.folder, held.places, sizes, identity, unit, view_of, left_out)
         self.hold(held.pixels, of_images, (val_share, test_share), stretch)
 
-    def _paths(self, files: str | None, given: Truth | None) -> list[Path]:
+    def _paths(self, files: str | None, given: Truth | None) -> tuple[list[Path], list[Path]]:
+        """The images' files, and others in the folder that ``files`` leaves out."""
         if not self.folder.is_dir():
             raise ValueError(f"{self.source} is not a folder")
         inside = image_paths(self.folder)
@@ -126,7 +129,7 @@ class ImageFolder(ImagesWithTruth):
         if not paths:
             reason = f"matches files={files!r}" if files else f"is an image of truth={str(given and given.path)!r}"
             raise ValueError(f"none of the {len(inside)} files in {self.source} {reason} ({inside[0].name} first)")
-        return paths
+        return paths, sorted(set(inside).difference(paths)) if files else []
 
 
 def seen_by(intrinsics: Intrinsics, truth: Truth | None) -> ViewOf:

@@ -1,20 +1,23 @@
 """Search, on images whose truth is known: what a network doubles, misses or puts in between is repaired."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from greedy_for_tests import APART, SCALE, Greedy, drawn_images
 from slots_for_tests import observed
 from torch import Tensor
-from toy_renderers import Blobs, Slabs
+from toy_renderers import Blobs, Slabs, centres
 
 from air_lightning.distributions import count_log_prior
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.base import Proposal
 from air_lightning.model.arrangements import log_arrangements
 from air_lightning.model.calibration import Powers
+from air_lightning.model.descent import Descent
 from air_lightning.model.evidence import evidence, log_likelihoods
 from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.module import AIRModule
@@ -42,10 +45,16 @@ def blobs(renderer: Renderer, images: Tensor, *objects: Sequence[float]) -> Slot
     return Slots(presence, code, where, options, mean.unsqueeze(2), spread, looks, torch.zeros_like(options))
 
 
-def searched(images: Tensor, slots: Slots, search: Search) -> tuple[Slots, Tensor]:
+def searched(
+    images: Tensor,
+    slots: Slots,
+    search: Search,
+    sees: Callable[[Renderer], InferenceNetwork] | None = None,
+    renderer: Renderer | None = None,
+) -> tuple[Slots, Tensor]:
     """The slots found, and q(n)."""
-    renderer, observation = Blobs(), observed(images, SD)
-    network = Greedy(renderer, APART)
+    renderer, observation = renderer or Blobs(differentiable=search.descent is not None), observed(images, SD)
+    network = Greedy(renderer, APART) if sees is None else sees(renderer)
     found = search(renderer, network, observation, slots, LOG_PRIOR)
     module = AIRModule(
         renderer, lambda _: network, slots=SLOTS, count_prior=0.3, likelihood_sd=Constant(SD), search=search
@@ -180,6 +189,83 @@ class Blind(Elsewhere):
 
     def looked_at(self, state: Tensor) -> Tensor | None:
         return None
+
+
+class Framed(Blobs):
+    """Blobs in windows that hold all of them."""
+
+    def window(self, where: Tensor) -> Tensor:
+        return super().window(where) * torch.tensor([2.5, 2.5, 1.0])
+
+
+class Middling(Greedy):
+    """Takes all that is left for one object, in its middle and as wide."""
+
+    def propose(self, images: Tensor, canvas: Tensor, state: Tensor) -> tuple[Proposal, Tensor]:
+        proposal, state = super().propose(images, canvas, state)
+        left = (images - canvas)[:, 0].clamp_min(1e-6)
+        weight = left / left.sum((1, 2), keepdim=True)
+        x, y = (axis.to(left) for axis in centres(*left.shape[1:]))
+        middle = [(weight * axis).sum((1, 2)) for axis in (x, y)]
+        spread = [(weight * (axis - at[:, None, None]) ** 2).sum((1, 2)) for axis, at in zip((x, y), middle)]
+        scale = (sum(spread) / 2).sqrt().clamp(0.11, 0.59)
+        raw = [c.unconstrain(v) for c, v in zip(self.where_space.coordinates, (*middle, scale))]
+        return proposal._replace(mean=torch.stack(raw, -1).unsqueeze(1)), state
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_two_that_a_network_takes_for_one_are_found_by_halves(halves: bool) -> None:
+    images = drawn_images((-APART, APART))
+    slots = blobs(Blobs(), images, (0.8, 0.0, 0.0, 0.5))
+    search = Search(rounds=1, refit=0, halves=halves)
+    found, q = searched(images, slots, search, Middling, Framed())
+    assert (int(q.argmax()) == 2) == halves
+    if halves:
+        assert found.where[0, :2, 0].sort().values.tolist() == pytest.approx([-APART, APART], abs=0.03)
+        assert float(q[0, 2]) > 0.99
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_descent_fits_poses_and_codes_of_all_together(mode: Callable[[], Any]) -> None:
+    images = drawn_images((-APART, APART))
+    slots = blobs(Blobs(), images, (0.4, -0.3, 0.1, 0.25), (0.5, 0.3, -0.1, 0.15))
+    with mode():
+        found, q = searched(images, slots, Search(rounds=0, refit=0, descent=Descent(steps=60, rate=0.3)))
+    assert q.argmax(1).tolist() == [2]
+    nearer = found.where[0, :2][found.where[0, :2, 0].argsort()]
+    assert nearer.flatten().tolist() == pytest.approx([*LEFT, *RIGHT], abs=0.03)
+    assert found.what[0, :2, 0].tolist() == pytest.approx([1.0, 1.0], abs=0.05)
+    rest = blobs(Blobs(), images).where[0, 2]
+    torch.testing.assert_close(found.where[0, 2], rest)  # what is not there is left as it is
+
+
+def test_descent_finds_what_the_network_only_points_at() -> None:
+    images = drawn_images((-APART, APART))
+    slots = blobs(Blobs(), images, (1.0, *RIGHT))
+    beside = partial(Beside, by=0.2)
+    for descent, sure in ((None, False), (Descent(steps=40, rate=0.3), True)):
+        found, q = searched(images, slots, Search(rounds=1, refit=0, descent=descent), beside)
+        close = (found.where[0, :2, 0].sort().values - torch.tensor([-APART, APART])).abs().max() < 0.03
+        assert bool(close and q.argmax() == 2) == sure
+
+
+class Beside(Greedy):
+    """Puts an object beside the place that it looks at."""
+
+    def __init__(self, renderer: Renderer, by: float) -> None:
+        super().__init__(renderer, APART)
+        self.by = by
+
+    def propose(self, images: Tensor, canvas: Tensor, state: Tensor) -> tuple[Proposal, Tensor]:
+        proposal, state = super().propose(images, canvas, state)
+        x = self.where_space.coordinates[0]
+        at = x.unconstrain(x.constrain(proposal.mean[..., 0]) + self.by)
+        return proposal._replace(mean=torch.cat([at.unsqueeze(-1), proposal.mean[..., 1:]], -1)), state
+
+
+def test_descent_is_refused_where_there_is_no_gradient() -> None:
+    with pytest.raises(ValueError, match="Blobs is not differentiable, and descent is for differentiable renderers"):
+        AIRModule(Blobs(), search=Search(descent=Descent()))
 
 
 def test_no_rounds_drop_and_add_nothing() -> None:

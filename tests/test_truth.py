@@ -101,6 +101,16 @@ def test_images_are_named_by_the_end_of_their_paths(tmp_path: Path, named: str) 
     assert {grey: int(row[1]) for grey, row in by_grey(folder_with(tmp_path, told)).items()}[30] == 2
 
 
+def test_what_is_told_of_files_left_out_is_not_used(tmp_path: Path) -> None:
+    module = folder_with(tmp_path, SCENES, files="[ac].png")
+    batch = module.scenes("test").__getitems__([0, 1])
+    assert sorted(zip((255 * batch.images[:, 0, 0, 0]).round().tolist(), batch.count.tolist())) == [(10, 1), (40, 1)]
+    assert folder_with(tmp_path, COCO, files="below/*").largest_count == 2
+    told = without(lambda t: t["images"][1].update(file="d.png"))
+    with pytest.raises(ValueError, match=r"tells of d\.png, which is not in folder"):
+        folder_with(tmp_path, told, files="[ac].png")
+
+
 def test_ends_of_paths_are_of_one_image_alone(tmp_path: Path) -> None:
     fill(tmp_path / "images", ("x/below/d.png", "y/below/d.png"))
     told = without(lambda t: t["images"].append({"file": "below/d.png", "count": 1}))

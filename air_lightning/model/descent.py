@@ -65,6 +65,19 @@ class Descent:
         settle = partial(self.settled, renderer, observation)
         return infer(renderer, network, observation, slots.presence_logits.shape[1], sample=False, settle=settle)
 
+    @torch.no_grad()
+    def together(self, renderer: Renderer, observation: Observation, slots: Slots, count: Tensor) -> Slots:
+        """The first ``count`` (B,) slots of each image, moved all at once to where they explain it better together."""
+        mean, log_sd = slots.what_parameters.chunk(2, -1)
+        with torch.inference_mode(False), torch.enable_grad():
+            start = torch.cat([slots.where_mean[:, :, 0], mean], 2).clone()
+            behind = None if observation.background is None else observation.background.clone()
+            own = Observation(observation.images.clone(), _own(observation.loss), behind)
+            found = self._descended(partial(_cost_together, renderer, own, count.clone()), start, len(renderer.where))
+        pose, code = found[..., : len(renderer.where)], found[..., len(renderer.where) :]
+        shown = torch.arange(mean.shape[1], device=count.device) < count.unsqueeze(1)
+        return slots.where_true(~shown, _moved(renderer, slots, pose, code, log_sd))
+
     def settled(self, renderer: Renderer, observation: Observation, canvas: Tensor, slot: Slots) -> Slots:
         """One slot (``next_slot``), fitted to the images upon a canvas (B, C, H, W) of those before it."""
         mean, log_sd = slot.what_parameters.chunk(2, -1)
@@ -73,32 +86,37 @@ class Descent:
             cost = partial(_cost, renderer, _own(observation.loss), canvas.clone(), observation.images.clone())
             found = self._descended(cost, start, len(renderer.where))
         pose, code = found[:, : len(renderer.where)], found[:, len(renderer.where) :]
-        where = renderer.where.constrain(pose)
-        return slot._replace(
-            what=code,
-            where=where,
-            where_by_identity=where.unsqueeze(1),
-            where_mean=pose.unsqueeze(1),
-            what_parameters=torch.cat([code, log_sd], -1),
-        )
+        return _moved(renderer, slot, pose, code, log_sd)
 
     def _descended(self, cost: Callable[[Tensor], Tensor], start: Tensor, places: int) -> Tensor:
-        """Numbers (B, P + D), poses and codes, of less cost (B,)."""
+        """Numbers (B, ..., P + D), poses and codes, of less cost (B,)."""
         numbers, first, second = start, torch.zeros_like(start), torch.zeros_like(start)
         for step in range(self.steps):
             numbers.requires_grad_()
             (gradient,) = torch.autograd.grad(cost(numbers).sum(), numbers)
             square = gradient.square()
             # one scale for all of a code, or what says nothing would move as far as the rest
-            square[:, places:] = square[:, places:].mean(1, keepdim=True)
+            square[..., places:] = square[..., places:].mean(-1, keepdim=True)
             first, second = FIRST * first + (1 - FIRST) * gradient, SECOND * second + (1 - SECOND) * square
             unbiased = first / (1 - FIRST ** (step + 1)), second / (1 - SECOND ** (step + 1))
             move = self.rate * (1 - step / self.steps) * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
-            move[:, :places] *= POSE
+            move[..., :places] *= POSE
             numbers = numbers.detach() - move
         with torch.no_grad():
             better = cost(numbers) < cost(start)
-        return torch.where(better.unsqueeze(1), numbers, start.detach())
+        return torch.where(better.view(-1, *[1] * (start.dim() - 1)), numbers, start.detach())
+
+
+def _moved(renderer: Renderer, slots: Slots, pose: Tensor, code: Tensor, log_sd: Tensor) -> Slots:
+    """The slots with other means of poses (..., P), unconstrained, and codes (..., D), which they are drawn with."""
+    where = renderer.where.constrain(pose)
+    return slots._replace(
+        what=code,
+        where=where,
+        where_by_identity=where.unsqueeze(-2),
+        where_mean=pose.unsqueeze(-2),
+        what_parameters=torch.cat([code, log_sd], -1),
+    )
 
 
 def _own(loss: PixelLoss) -> PixelLoss:
@@ -112,3 +130,14 @@ def _cost(renderer: Renderer, loss: PixelLoss, canvas: Tensor, images: Tensor, n
     shown = renderer.render(code.unsqueeze(1), renderer.where.constrain(pose).unsqueeze(1), canvas)[:, 1]
     straight = pick(pose, renderer.where.straight)  # an angle's prior is uniform
     return loss.total(shown, images) + 0.5 * (straight.square().sum(1) + code.square().sum(1))
+
+
+def _cost_together(renderer: Renderer, observation: Observation, count: Tensor, numbers: Tensor) -> Tensor:
+    """Nats (B,), as ``_cost`` has them, of the numbers (B, N, P + D) of the first ``count`` (B,) slots."""
+    pose, code = numbers[..., : len(renderer.where)], numbers[..., len(renderer.where) :]
+    canvases = renderer.render(code, renderer.where.constrain(pose), observation.background)
+    shown = canvases[torch.arange(len(count), device=count.device), count]
+    straight = pick(pose, renderer.where.straight)
+    kl = 0.5 * (straight.square().sum(2) + code.square().sum(2))
+    there = torch.arange(kl.shape[1], device=count.device) < count.unsqueeze(1)
+    return observation.loss.total(shown, observation.images) + (kl * there).sum(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.heads import image_grid
 from air_lightning.model.arrangements import log_arrangements
+from air_lightning.model.descent import Descent
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
 from air_lightning.model.laplace import fitted_kl, settled, with_fitted_posterior
 from air_lightning.model.objective import given_shown
@@ -26,7 +27,7 @@ SETTLING = 3
 
 
 class Scene(NamedTuple):
-    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). solid, laplace: as Search has them."""
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). The rest as Search has it."""
 
     renderer: Renderer
     network: InferenceNetwork
@@ -34,6 +35,7 @@ class Scene(NamedTuple):
     log_prior: Tensor
     solid: bool = False
     laplace: bool = False
+    descent: Descent | None = None
 
     def kl(self, slots: Slots) -> Tensor:
         return (fitted_kl if self.laplace else slot_kl)(self.renderer, slots)
@@ -58,7 +60,8 @@ class Search:
     - one for two: of two that overlap (another pair in every round, the nearest first) both are taken away, and the
       network looks again at what the others leave; or the one that is missed less, and the other is fitted alone;
     - one afresh: that in whose window most is left unexplained (in the next round the second) is taken away, and the
-      network looks twice at what the others leave, so that one that stands for two is split.
+      network looks twice at what the others leave, so that one that stands for two is split. With ``halves`` twice
+      more: first one half of that window is hidden, left or right (in the next round the other), then upper or lower.
 
     An explanation is worth ``log sum_n p(n) A_n exp(power F_n - cost n)``, with F_n of the first n of its slots and A_n
     for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior of the count.
@@ -75,6 +78,9 @@ class Search:
         solid: no explanation has two objects that pass through one another (``Renderer.intersecting``).
         laplace: how sure a pose is, is taken from its fit (Laplace's approximation) and not from the network, which is
             less sure; a false object then costs what it must. For noise that the likelihood has right.
+        halves: look in one half of an object's window, too. For renderers whose code can draw two objects as one.
+        descent: fits poses and codes by gradient after each change, the new object's first, then all together; for
+            renderers that ``Descent`` is for. ``refit`` fits poses alone, and may then be 0.
     Errors:
         ValueError for values out of range.
     """
@@ -88,6 +94,8 @@ class Search:
         margin: float = 0.1,
         solid: bool = False,
         laplace: bool = False,
+        halves: bool = False,
+        descent: Descent | None = None,
     ) -> None:
         for name, number in (("rounds", rounds), ("refit", refit), ("cost", cost), ("margin", margin)):
             if not number >= 0:
@@ -95,7 +103,7 @@ class Search:
         if not 0 < power <= 1:
             raise ValueError(f"search's power must lie in (0, 1], got {power}: the count estimator's is right")
         self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
-        self.solid, self.laplace = solid, laplace
+        self.solid, self.laplace, self.halves, self.descent = solid, laplace, halves, descent
         self.refinement = Refinement(refit)
 
     def kl(self, renderer: Renderer, slots: Slots) -> Tensor:
@@ -138,14 +146,15 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
-        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace)
+        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace, self.descent)
         best = self._better(scene, self._sure(scene, slots), slots)
         passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
             best, passed = self._added(scene, best, passed, hide=k % 2 == 0)
             for alone in (False, True):
                 best = self._merged(scene, best, k, alone)
-            best = self._afresh(scene, best, k)
+            for axis in (None, 0, 1) if self.halves else (None,):
+                best = self._afresh(scene, best, k, axis)
         return best
 
     @torch.no_grad()
@@ -191,6 +200,9 @@ class Search:
     def _refitted(self, scene: Scene, slots: Slots) -> Slots:
         kl = scene.kl(slots)
         fitted = self.refinement(scene.renderer, scene.observation, slots, kl, scene.log_prior).with_poses_kept()
+        if self.descent is not None:
+            count = self._count(scene, fitted)
+            fitted = self.descent.together(scene.renderer, scene.observation, fitted, count)
         return self._sure(scene, fitted, SETTLING if self.refinement.iterations else 0)
 
     def _sure(self, scene: Scene, slots: Slots, steps: int = 0) -> Slots:
@@ -241,8 +253,11 @@ class Search:
 
         return self._tried(scene, slots, near > 0, merge)
 
-    def _afresh(self, scene: Scene, slots: Slots, k: int) -> Slots:
-        """One or two objects for the one that leaves the k-th most unexplained."""
+    def _afresh(self, scene: Scene, slots: Slots, k: int, axis: int | None) -> Slots:
+        """One or two objects for the one that leaves the k-th most unexplained.
+
+        ``axis``: along which a half of its window is hidden from the first look; None: none is.
+        """
         count = self._count(scene, slots)
         misfit = _misfit(scene, slots, count)
         if k >= misfit.shape[1]:
@@ -252,7 +267,9 @@ class Search:
         def again(part: Scene, here: Slots, rows: Tensor) -> Slots:
             indices = torch.arange(here.what.shape[1], device=rows.device)
             last = (indices == worst[rows].unsqueeze(1)).long() + 2 * (indices >= count[rows].unsqueeze(1))
-            once, _ = _extended(part, here.at(last.argsort(dim=1, stable=True)), count[rows] - 1)
+            hidden = None if axis is None else _half(part.renderer, here.where, worst[rows], axis, k % 2 == 1)
+            left = here.at(last.argsort(dim=1, stable=True))
+            once, _ = _extended(part, left, count[rows] - 1, passed=hidden)
             return _extended(part, once, count[rows])[0]
 
         return self._tried(scene, slots, value > 0, again)
@@ -347,7 +364,20 @@ def _extended(
         looked = torch.where(here.view(-1, 1, 1, 1), seen, looked)
         slots = found.where_true(here.unsqueeze(1) & (indices == k), slots)
         state = network.observe(state, slots.what[:, k], slots.where[:, k])
-    return slots, looked
+    return _settled(scene, slots, count), looked
+
+
+def _settled(scene: Scene, slots: Slots, place: Tensor) -> Slots:
+    """The slots, that at each image's ``place`` (B,) fitted upon those before it; a place beyond the last is none."""
+    if scene.descent is None:
+        return slots
+    indices = torch.arange(slots.what.shape[1], device=place.device)
+    rows, inside = torch.arange(len(place), device=place.device), place.clamp_max(len(indices) - 1)
+    before = scene.renderer.render(slots.what, slots.where, scene.observation.background)[rows, inside]
+    new = Slots(*(part[rows, inside] for part in slots))
+    new = scene.descent.settled(scene.renderer, scene.observation, before, new)
+    everywhere = Slots(*(part.unsqueeze(1).expand_as(all_) for part, all_ in zip(new, slots)))
+    return everywhere.where_true(indices == place.unsqueeze(1), slots)
 
 
 def _covered(renderer: Renderer, slots: Slots) -> Tensor:
@@ -364,6 +394,15 @@ def _inside(renderer: Renderer, windows: Tensor) -> Tensor:
     _, height, width = renderer.image_shape
     grid = image_grid(height, width, windows.device)
     return ((grid - middle[..., None, None]).abs() <= half[..., None, None]).all(1, keepdim=True)
+
+
+def _half(renderer: Renderer, where: Tensor, which: Tensor, axis: int, upper: bool) -> Tensor:
+    """Pixels (B, 1, H, W) in one half, along an axis of the image, of the window of a slot (B,) of poses (B, N, P)."""
+    windows = renderer.window(where)[torch.arange(len(which), device=which.device), which]
+    _, height, width = renderer.image_shape
+    grid = image_grid(height, width, windows.device)[axis]
+    middle = windows[:, axis, 2, None, None]
+    return _inside(renderer, windows) & ((grid > middle) if upper else (grid < middle)).unsqueeze(1)
 
 
 def _misfit(scene: Scene, slots: Slots, count: Tensor) -> Tensor:

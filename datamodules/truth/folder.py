@@ -34,6 +34,7 @@ class FolderTruth:
         unit: the length of the file's unit in the renderer's, which makes places in the file's world poses; `metric`:
             places in the camera's frame are made poses, by the renderer's camera and units; None: those are left alone.
         view_of: what models see of an image, by its file and its width and height.
+        left_out: image files in the folder of which no place is: what the truth tells of them is not used.
     Errors:
         ValueError for scenes of images that are not there, images of which there is no scene, masks that are not there,
         sizes and boxes that are not the images', and objects of which some are told more than others.
@@ -48,10 +49,11 @@ class FolderTruth:
         identity: str | None = "kind",
         unit: float | Literal["metric"] | None = None,
         view_of: ViewOf = whole,
+        left_out: Sequence[Path] = (),
     ) -> None:
         self.name, self.places, self.sizes = f"truth={str(truth.path)!r}", places, sizes
         self.periods, self.palette, self._materials = truth.periods, truth.palette, truth.materials
-        self.scenes = in_order(self.name, truth.scenes, folder, places)
+        self.scenes = in_order(self.name, truth.scenes, folder, places, left_out)
         self.views = [view_of(path, (int(w), int(h))) for (path, _), (w, h) in zip(places, sizes)]
         self.most = max(scene.count for scene in self.scenes)
         complete = [len(scene.objects) == scene.count for scene in self.scenes]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from datamodules.truth.record import TrueScene
@@ -12,25 +13,30 @@ ByName = dict[tuple[str, int], list[tuple[int, Path]]]
 """Rows and paths below the folder of the images, by their files' names and their numbers there."""
 
 
-def in_order(name: str, scenes: Sequence[TrueScene], folder: Path, places: Sequence[Place]) -> list[TrueScene]:
+def in_order(
+    name: str, scenes: Sequence[TrueScene], folder: Path, places: Sequence[Place], left_out: Sequence[Path] = ()
+) -> list[TrueScene]:
     """The scene of each image.
 
     A scene's file is a path below the folder, an absolute one, or the end of such a path that one image alone has, its
-    name for one: `images/a.png` where the folder is `images`.
+    name for one: `images/a.png` where the folder is `images`. What is told of files that are ``left_out`` is not used.
 
     Args:
         name: of the truth, for messages.
     Raises:
         ValueError: scenes and images are not one for one.
     """
-    rows = {(path.relative_to(folder).as_posix(), index): row for row, (path, index) in enumerate(places)}
+    rows, by_name = _known(folder, places)
+    aside = _known(folder, [(path, 0) for path in left_out])
     tops = (folder.resolve(), folder.absolute())
-    by_name: ByName = {}
-    for place, (path, index) in enumerate(places):
-        by_name.setdefault((path.name, index), []).append((place, path.relative_to(folder)))
     found: dict[int, TrueScene] = {}
     for scene in scenes:
+        file = replace(scene, index=0)
+        if _row(file, aside[0], {}, tops)[0] is not None:
+            continue
         row, reason = _row(scene, rows, by_name, tops)
+        if row is None and _row(file, *aside, tops)[0] is not None:
+            continue
         image = scene.file if not scene.index else f"{scene.file} (index {scene.index})"
         if row is None:
             raise ValueError(
@@ -46,6 +52,15 @@ def in_order(name: str, scenes: Sequence[TrueScene], folder: Path, places: Seque
             "first): tell of all of them, or move them out"
         )
     return [found[row] for row in range(len(places))]
+
+
+def _known(folder: Path, places: Sequence[Place]) -> tuple[dict[tuple[str, int], int], ByName]:
+    """Rows of images by their paths below the folder, and by their names."""
+    paths = [(path.relative_to(folder), index) for path, index in places]
+    by_name: ByName = {}
+    for row, (path, index) in enumerate(paths):
+        by_name.setdefault((path.name, index), []).append((row, path))
+    return {(path.as_posix(), index): row for row, (path, index) in enumerate(paths)}, by_name
 
 
 def _row(
