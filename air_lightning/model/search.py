@@ -376,7 +376,7 @@ def _settled(scene: Scene, slots: Slots, place: Tensor) -> Slots:
     before = scene.renderer.render(slots.what, slots.where, scene.observation.background)[rows, inside]
     new = Slots(*(part[rows, inside] for part in slots))
     new = scene.descent.settled(scene.renderer, scene.observation, before, new)
-    everywhere = Slots(*(part.unsqueeze(1).expand_as(all_) for part, all_ in zip(new, slots)))
+    everywhere = Slots(*(part.unsqueeze(1).expand_as(old) for part, old in zip(new, slots)))
     return everywhere.where_true(indices == place.unsqueeze(1), slots)
 
 
