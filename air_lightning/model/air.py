@@ -153,9 +153,10 @@ class AIR(pl.LightningModule):
             raise ValueError(f"balance must be positive, got {balance}: 0.1 suits images in [0, 1]")
         if reconsideration is not None:
             reconsideration.check(renderer)
-        for each in (descent, None if search is None else search.descent):
-            if each is not None:
-                each.check(renderer)
+        if descent is not None:
+            descent.check(renderer)
+        if search is not None and search.descent is not None:
+            search.descent.check(renderer, "model.search.descent")
         if adaptation is not None and renderer.shared is None:
             raise ValueError(
                 f"model.adaptation learns what all images share, and {type(renderer).__name__} names nothing: let it "

@@ -45,8 +45,8 @@ class Descent:
             raise ValueError(f"descent's rate must be positive, got {rate}: 0.15, for example")
         self.steps, self.rate = steps, rate
 
-    def check(self, renderer: Renderer) -> None:
-        """ValueError where slots of this renderer have no gradient to follow."""
+    def check(self, renderer: Renderer, argument: str = "model.descent") -> None:
+        """ValueError, which names the argument, where slots of this renderer have no gradient to follow."""
         reasons = {
             "is not differentiable": not renderer.differentiable,
             "has identities": not isinstance(renderer.what, Gaussian),
@@ -56,7 +56,7 @@ class Descent:
         if reason := next((reason for reason, true in reasons.items() if true), None):
             raise ValueError(
                 f"{type(renderer).__name__} {reason}, and descent is for differentiable renderers of a continuous "
-                "`what`, one slot upon another: leave model.descent out; model.refinement is for any renderer"
+                f"`what`, one slot upon another: leave {argument} out; model.refinement is for any renderer"
             )
 
     @torch.no_grad()
