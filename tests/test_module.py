@@ -480,7 +480,9 @@ def test_a_balance_that_leaves_slots_without_weight_is_warned_of() -> None:
     low = Geometric(1.0, 0.01, 10)
     with pytest.warns(UserWarning, match=re.escape(warned)):
         MODULE["discs"](likelihood_sd=low).on_fit_start()
-    for options in ({"likelihood_sd": low, "balance": 40.0}, {"likelihood_sd": Constant(0.1)}):
+    with pytest.warns(UserWarning, match="slots learn with 0.0003 of presence's weight"):
+        MODULE["discs"](likelihood_sd=Constant(0.05)).on_fit_start()
+    for options in ({"likelihood_sd": low, "balance": 40.0}, {"likelihood_sd": Constant(0.06)}):
         MODULE["discs"](**options).on_fit_start()
 
 

@@ -89,7 +89,7 @@ class AIR(pl.LightningModule):
         coarseness: factor on the renderer's finite-difference steps over training: large steps first,
             which see far. Null: always 1.
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
-            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.07 or
+            gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.06 or
             more; a warning says what suits less.
         sleep: train the network on scenes drawn from the prior besides, as a warm start; null: on the images alone.
         supervised: learn from the data's labels instead of the images, matched to the order in which the network finds
