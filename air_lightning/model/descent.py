@@ -73,23 +73,27 @@ class Descent:
             start = torch.cat([slots.where_mean[:, :, 0], mean], 2).clone()
             behind = None if observation.background is None else observation.background.clone()
             own = Observation(observation.images.clone(), _own(observation.loss), behind)
-            found = self._descended(partial(_cost_together, renderer, own, count.clone()), start, len(renderer.where))
+            found = self._descended(partial(_cost, renderer, own, count.clone()), start, len(renderer.where))
         pose, code = found[..., : len(renderer.where)], found[..., len(renderer.where) :]
-        shown = torch.arange(mean.shape[1], device=count.device) < count.unsqueeze(1)
-        return slots.where_true(~shown, _moved(renderer, slots, pose, code, log_sd))
+        where = renderer.where.constrain(pose)
+        moved = slots._replace(
+            what=code,
+            where=where,
+            where_by_identity=where.unsqueeze(2),
+            where_mean=pose.unsqueeze(2),
+            what_parameters=torch.cat([code, log_sd], 2),
+        )
+        return moved.where_true(torch.arange(mean.shape[1], device=count.device) < count.unsqueeze(1), slots)
 
     def settled(self, renderer: Renderer, observation: Observation, canvas: Tensor, slot: Slots) -> Slots:
         """One slot (``next_slot``), fitted to the images upon a canvas (B, C, H, W) of those before it."""
-        mean, log_sd = slot.what_parameters.chunk(2, -1)
-        with torch.inference_mode(False), torch.enable_grad():
-            start = torch.cat([slot.where_mean[:, 0], mean], 1).clone()
-            cost = partial(_cost, renderer, _own(observation.loss), canvas.clone(), observation.images.clone())
-            found = self._descended(cost, start, len(renderer.where))
-        pose, code = found[:, : len(renderer.where)], found[:, len(renderer.where) :]
-        return _moved(renderer, slot, pose, code, log_sd)
+        alone = Slots(*(part.unsqueeze(1) for part in slot))
+        one = torch.ones(len(canvas), dtype=torch.long, device=canvas.device)
+        found = self.together(renderer, observation._replace(background=canvas), alone, one)
+        return Slots(*(part.squeeze(1) for part in found))
 
     def _descended(self, cost: Callable[[Tensor], Tensor], start: Tensor, places: int) -> Tensor:
-        """Numbers (B, ..., P + D), poses and codes, of less cost (B,)."""
+        """Numbers (B, N, P + D), poses and codes, of less cost (B,)."""
         numbers, first, second = start, torch.zeros_like(start), torch.zeros_like(start)
         for step in range(self.steps):
             numbers.requires_grad_()
@@ -104,19 +108,7 @@ class Descent:
             numbers = numbers.detach() - move
         with torch.no_grad():
             better = cost(numbers) < cost(start)
-        return torch.where(better.view(-1, *[1] * (start.dim() - 1)), numbers, start.detach())
-
-
-def _moved(renderer: Renderer, slots: Slots, pose: Tensor, code: Tensor, log_sd: Tensor) -> Slots:
-    """The slots with other means of poses (..., P), unconstrained, and codes (..., D), which they are drawn with."""
-    where = renderer.where.constrain(pose)
-    return slots._replace(
-        what=code,
-        where=where,
-        where_by_identity=where.unsqueeze(-2),
-        where_mean=pose.unsqueeze(-2),
-        what_parameters=torch.cat([code, log_sd], -1),
-    )
+        return torch.where(better.view(-1, 1, 1), numbers, start.detach())
 
 
 def _own(loss: PixelLoss) -> PixelLoss:
@@ -124,20 +116,15 @@ def _own(loss: PixelLoss) -> PixelLoss:
     return replace(loss, scale=loss.scale.detach().clone()) if isinstance(loss.scale, Tensor) else loss
 
 
-def _cost(renderer: Renderer, loss: PixelLoss, canvas: Tensor, images: Tensor, numbers: Tensor) -> Tensor:
-    """Nats (B,) of a slot's numbers (B, P + D): the images' upon a canvas, and the KL's part that depends on means."""
-    pose, code = numbers[:, : len(renderer.where)], numbers[:, len(renderer.where) :]
-    shown = renderer.render(code.unsqueeze(1), renderer.where.constrain(pose).unsqueeze(1), canvas)[:, 1]
-    straight = pick(pose, renderer.where.straight)  # an angle's prior is uniform
-    return loss.total(shown, images) + 0.5 * (straight.square().sum(1) + code.square().sum(1))
+def _cost(renderer: Renderer, observation: Observation, count: Tensor, numbers: Tensor) -> Tensor:
+    """Nats (B,) of numbers (B, N, P + D), of which those of the first ``count`` (B,) slots are drawn.
 
-
-def _cost_together(renderer: Renderer, observation: Observation, count: Tensor, numbers: Tensor) -> Tensor:
-    """Nats (B,), as ``_cost`` has them, of the numbers (B, N, P + D) of the first ``count`` (B,) slots."""
+    They are the images' upon that canvas, and the part of these slots' KL that depends on means.
+    """
     pose, code = numbers[..., : len(renderer.where)], numbers[..., len(renderer.where) :]
     canvases = renderer.render(code, renderer.where.constrain(pose), observation.background)
     shown = canvases[torch.arange(len(count), device=count.device), count]
-    straight = pick(pose, renderer.where.straight)
+    straight = pick(pose, renderer.where.straight)  # an angle's prior is uniform
     kl = 0.5 * (straight.square().sum(2) + code.square().sum(2))
     there = torch.arange(kl.shape[1], device=count.device) < count.unsqueeze(1)
     return observation.loss.total(shown, observation.images) + (kl * there).sum(1)

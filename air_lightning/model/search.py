@@ -347,7 +347,7 @@ def _extended(
     are those by which it was drawn, (B, 1, H, W): where it has looked, and where the object is.
     """
     renderer, network, images = scene.renderer, scene.network.at(scene.renderer), scene.observation.images
-    canvases = renderer.render(slots.what, slots.where, scene.observation.background)
+    drawn = canvases = renderer.render(slots.what, slots.where, scene.observation.background)
     if hide:
         canvases = torch.where(_covered(renderer, slots), images.unsqueeze(1), canvases)
     if passed is not None:
@@ -364,16 +364,19 @@ def _extended(
         looked = torch.where(here.view(-1, 1, 1, 1), seen, looked)
         slots = found.where_true(here.unsqueeze(1) & (indices == k), slots)
         state = network.observe(state, slots.what[:, k], slots.where[:, k])
-    return _settled(scene, slots, count), looked
+    return _settled(scene, slots, count, drawn), looked
 
 
-def _settled(scene: Scene, slots: Slots, place: Tensor) -> Slots:
-    """The slots, that at each image's ``place`` (B,) fitted upon those before it; a place beyond the last is none."""
+def _settled(scene: Scene, slots: Slots, place: Tensor, canvases: Tensor) -> Slots:
+    """The slots, that at each image's ``place`` (B,) fitted upon the canvas of those before it; past the last is none.
+
+    canvases: (B, N + 1, C, H, W), of the first n slots.
+    """
     if scene.descent is None:
         return slots
     indices = torch.arange(slots.what.shape[1], device=place.device)
     rows, inside = torch.arange(len(place), device=place.device), place.clamp_max(len(indices) - 1)
-    before = scene.renderer.render(slots.what, slots.where, scene.observation.background)[rows, inside]
+    before = canvases[rows, inside]
     new = Slots(*(part[rows, inside] for part in slots))
     new = scene.descent.settled(scene.renderer, scene.observation, before, new)
     everywhere = Slots(*(part.unsqueeze(1).expand_as(old) for part, old in zip(new, slots)))

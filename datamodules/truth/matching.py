@@ -32,7 +32,7 @@ def in_order(
     found: dict[int, TrueScene] = {}
     for scene in scenes:
         file = replace(scene, index=0)
-        if _row(file, aside[0], {}, tops)[0] is not None:
+        if left_out and _row(file, aside[0], {}, tops)[0] is not None:
             continue
         row, reason = _row(scene, rows, by_name, tops)
         if row is None and _row(file, *aside, tops)[0] is not None:
