@@ -19,7 +19,7 @@ import torch
 import toy
 from PIL import Image
 
-from air_lightning.training.callbacks import Checkpoints, Figures, NonFiniteError, Progress, SceneCount
+from air_lightning.training.callbacks import Checkpoints, Figures, NonFiniteError, Progress, SceneCount, figures
 from air_lightning.training.callbacks.checkpoints import Best
 from air_lightning.training.callbacks.figures import spread, write_png
 from air_lightning.training.callbacks.progress import shorten
@@ -122,6 +122,24 @@ def test_figures_of_a_run_without_a_last_step_are_by_time_alone(tmp_path):
     assert drawn(tmp_path) == [0, cli.trainer.global_step]
 
 
+def test_figures_that_take_long_are_fewer(tmp_path, monkeypatch):
+    """Each takes 20 seconds by a clock that else stands still: start and end, and what the share allows between."""
+    now = [0.0]
+    image = toy.ToyModule.image
+
+    def slowly(self, batch):
+        now[0] += 20
+        return image(self, batch)
+
+    monkeypatch.setattr(toy.ToyModule, "image", slowly)
+    monkeypatch.setattr(figures, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    given = ["--figures.every_minutes", 60, "--figures.frames", 4]
+    toy.fit("--run_dir", tmp_path / "few", *given)
+    assert drawn(tmp_path / "few") == [0, 16]
+    toy.fit("--run_dir", tmp_path / "all", *given, "--figures.share", 1)
+    assert drawn(tmp_path / "all") == [0, 1, 4, 9, 16]
+
+
 def test_animation_of_a_resumed_run_keeps_its_earlier_frames(tmp_path):
     given = ["--run_dir", tmp_path, "--figures.every_minutes", 60, "--figures.frames", 4]
     toy.fit(*given, "--trainer.max_epochs", 1)
@@ -176,6 +194,8 @@ def test_figures_refuse_values_that_mean_nothing():
         Figures(scenes=0)
     with pytest.raises(ValueError, match=r"figures.frames must be at least 0 \(0 spreads none over training\), got -2"):
         Figures(frames=-2)
+    with pytest.raises(ValueError, match=r"figures.share must be in \[0, 1\], got 5"):
+        Figures(share=5)
 
 
 # ---- WeightAveraging

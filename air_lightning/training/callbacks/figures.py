@@ -17,6 +17,9 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from air_lightning.runs import FIGURES, figures_of
 
+FREE_SECONDS = 30.0
+"""What drawing may take of a fit's time however short the fit is."""
+
 
 @runtime_checkable
 class InfersInSteps(Protocol):
@@ -29,9 +32,10 @@ class InfersInSteps(Protocol):
 class Figures(Callback):
     """Draws the first scenes of the validation data at the start of fit, in between, and at its end.
 
-    In between is every few minutes, and at steps spread over training, denser at its start, where most changes. At
-    the end of fit `figures/training.gif` shows all images in the folder, those from before a break too, and
-    `figures/steps.gif` how some scenes are explained, for a module that `InfersInSteps`.
+    In between is every few minutes, and at steps spread over training, denser at its start, where most changes, as
+    far as ``share`` allows: where the module searches long for its best explanation, fewer are drawn. At the end of fit
+    `figures/training.gif` shows all images in the folder, those from before a break too, and `figures/steps.gif` how
+    some scenes are explained, for a module that `InfersInSteps`.
 
     The image is the module's: `pl_module.image(batch)` returns an array (H, W, 3) of uint8, the scenes
     beside their reconstructions with the inferred objects marked. It is called with the module in evaluation
@@ -39,15 +43,17 @@ class Figures(Callback):
     of training. Files are `figures/step-000123.png` in the run folder.
     """
 
-    def __init__(self, every_minutes: float = 3.0, scenes: int = 8, frames: int = 24) -> None:
+    def __init__(self, every_minutes: float = 3.0, scenes: int = 8, frames: int = 24, share: float = 0.05) -> None:
         """
         Args:
             every_minutes: wall-clock time between two images; 0 draws none at all.
             scenes: how many scenes of the first validation batch are shown.
             frames: images that are spread over training besides, where its last step is known; 0: none.
+            share: of the time since fit began, what drawing may take beyond the first 30 seconds of it. The images of
+                start and end are always drawn.
 
         Raises:
-            ValueError: `every_minutes` or `frames` is negative or `scenes` is not positive.
+            ValueError: `every_minutes` or `frames` is negative, `scenes` is not positive, or `share` is not in [0, 1].
         """
         if every_minutes < 0:
             raise ValueError(f"figures.every_minutes must be at least 0 (0 draws none), got {every_minutes}")
@@ -55,12 +61,17 @@ class Figures(Callback):
             raise ValueError(f"figures.scenes must be at least 1, got {scenes} (every_minutes 0 draws none)")
         if frames < 0:
             raise ValueError(f"figures.frames must be at least 0 (0 spreads none over training), got {frames}")
+        if not 0 <= share <= 1:
+            raise ValueError(f"figures.share must be in [0, 1], got {share}")
         self.every_minutes = every_minutes
         self.scenes = scenes
         self.frames = frames
+        self.share = share
         self._batch: Any = None
         self._planned: list[int] = []  # steps to draw at, the next one last
         self._drawn_at = (-1, 0.0)  # optimizer step, time in seconds
+        self._began = 0.0  # time in seconds
+        self._spent = self._last = 0.0  # seconds of drawing, all and the last one's
 
     def on_validation_batch_start(
         self,
@@ -76,6 +87,7 @@ class Figures(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The untrained model: an error in `image` shows now, not after minutes of training."""
+        self._began, self._spent = time.monotonic(), 0.0
         if self._batch is not None:
             planned = spread(trainer.estimated_stepping_batches, self.frames)
             self._planned = [step for step in reversed(planned) if step > trainer.global_step]
@@ -83,7 +95,7 @@ class Figures(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         due = self._due(trainer.global_step)
-        if due or time.monotonic() - self._drawn_at[1] >= 60 * self.every_minutes:
+        if (due or time.monotonic() - self._drawn_at[1] >= 60 * self.every_minutes) and self._affordable():
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -104,6 +116,10 @@ class Figures(Callback):
             self._planned.pop()
         return due
 
+    def _affordable(self) -> bool:
+        """Whether one more image, which takes as long as the last one, is within the share of the time."""
+        return self._spent + self._last <= FREE_SECONDS + self.share * (time.monotonic() - self._began)
+
     def _animate(self, folder: Path, pl_module: pl.LightningModule) -> None:
         from air_lightning.figures.images import write_gif  # brings Pillow, as in `write_png`
 
@@ -117,10 +133,13 @@ class Figures(Callback):
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._batch is None or self._drawn_at[0] == trainer.global_step:
             return
+        before = time.monotonic()
         path = Path(trainer.default_root_dir) / FIGURES / f"step-{trainer.global_step:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, np.asarray(isolated(pl_module, pl_module.image, self._batch)))  # type: ignore[arg-type]
         self._drawn_at = (trainer.global_step, time.monotonic())
+        self._last = self._drawn_at[1] - before
+        self._spent += self._last
 
 
 def spread(last: float, frames: int) -> list[int]:
