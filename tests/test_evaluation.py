@@ -20,7 +20,7 @@ def seed() -> None:
 
 
 SPRITES = {"counts": (0, 1, 2), "canvas": 32, "sizes": (8, 12), **SIZES}
-FLAT = {"box_ap", "box_ap50", "box_ap75", "foreground_ari"}
+FLAT = {"box_ap", "box_ap50", "box_ap75", "foreground_ari", "ari"}
 
 
 def sprites(**options: Any) -> AIRModule:
@@ -76,6 +76,7 @@ def test_boxes_and_segments_of_the_truth(monkeypatch: pytest.MonkeyPatch, apart:
     (tested,) = run.test(module, datamodule=data, verbose=False)
     # where the second is missed its pixels are background's, and apart from the first's all the same
     assert tested["test/foreground_ari"] == pytest.approx(1)
+    assert tested["test/ari"] == pytest.approx(1 if apart else 0.6181, abs=1e-3)  # all pixels: a missed one counts
     assert tested["test/box_ap50"] == pytest.approx(1 if apart else 51 / 101, abs=1e-5)
     (twos,) = module.figures_by_count
     assert (twos["count"], twos["scenes"], twos["count_accuracy"], twos["inferred_count"]) == (2, 4, 1, 2)

@@ -8,7 +8,7 @@ from renderers_for_tests import Discs
 from torch import Tensor
 from torchmetrics.functional.clustering import adjusted_rand_score
 
-from air_lightning.metrics import foreground_ari, segments
+from air_lightning.metrics import all_pixels_ari, foreground_ari, segments
 from renderers.compositing import Compositing, Layer
 
 
@@ -65,6 +65,22 @@ def test_torchmetrics_agrees() -> None:
     guess, truth = random_scenes()
     expected = [adjusted_rand_score(g[t > 0], t[t > 0]) for g, t in zip(guess, truth)]
     torch.testing.assert_close(foreground_ari(guess, masks_of(truth, 3)), torch.stack(expected), rtol=0, atol=1e-5)
+
+
+# torchmetrics' own use of torch
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_over_all_pixels_the_background_is_a_segment() -> None:
+    guess, truth = random_scenes()
+    truth[4] = 0
+    guess[4] = 0  # nothing there, nothing found
+    expected = [adjusted_rand_score(g.flatten(), t.flatten()) for g, t in zip(guess, truth)]
+    found = all_pixels_ari(guess, masks_of(truth, 3))
+    torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-5)
+    assert found[4] == 1
+    guess[4, 0, 0] = 1  # an object of one pixel where there is none
+    assert all_pixels_ari(guess, masks_of(truth, 3))[4] == 0
+    with pytest.raises(ValueError, match="true_masks must have shape"):
+        all_pixels_ari(guess[:, 1:], masks_of(truth, 3))
 
 
 def test_names_of_segments_do_not_matter() -> None:

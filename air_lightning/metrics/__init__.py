@@ -15,7 +15,7 @@ from air_lightning.metrics.counts import CountRates, count_confusion, count_rate
 from air_lightning.metrics.matching import Matching, match_objects
 from air_lightning.metrics.objects import Objects
 from air_lightning.metrics.scenes import SceneMetrics
-from air_lightning.metrics.segmentation import adjusted_rand_index, foreground_ari, segments
+from air_lightning.metrics.segmentation import adjusted_rand_index, all_pixels_ari, foreground_ari, segments
 
 __all__ = [
     "BoxPrecision",
@@ -31,6 +31,7 @@ __all__ = [
     "SceneMean",
     "SceneMetrics",
     "adjusted_rand_index",
+    "all_pixels_ari",
     "calibration_error",
     "central_mass",
     "compare_objects",

@@ -16,7 +16,7 @@ from air_lightning.metrics.matching import match_objects
 from air_lightning.metrics.objects import Objects
 from air_lightning.metrics.scene_coordinates import SceneCoordinateErrors
 from air_lightning.metrics.scenes import SceneMetrics
-from air_lightning.metrics.segmentation import foreground_ari, segments
+from air_lightning.metrics.segmentation import all_pixels_ari, foreground_ari, segments
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.constants import constant
@@ -86,9 +86,10 @@ class Evaluation(nn.Module):
 
     Counts, identities, positions and rotations (``SceneMetrics``), sizes, colours and metal (``AttributeErrors``), and
     how sure of them the model is (``Calibration``); where batches hold boxes their average precision
-    (``BoxPrecision``), every slot being a detection as sure as q(n >= i); where they hold masks ``foreground_ari``, the
-    mean over scenes. Where the truth tells no poses but boxes, positions are image coordinates: of the inferred pose
-    (``Renderer.project``) and of the box's centre. Where it tells neither, counts alone are measured.
+    (``BoxPrecision``), every slot being a detection as sure as q(n >= i); where they hold masks ``foreground_ari``, and
+    ``ari`` over all pixels, means over scenes. Where the truth tells no poses but boxes, positions are image
+    coordinates: of the inferred pose (``Renderer.project``) and of the box's centre. Where it tells neither, counts
+    alone are measured.
 
     Args:
         renderer: the model's. slots: N. data: what it is evaluated on.
@@ -112,6 +113,7 @@ class Evaluation(nn.Module):
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
         self.boxes, self.ari = BoxPrecision(), MeanByCount(self.scenes.true_slots)
+        self.whole_ari = MeanByCount(self.scenes.true_slots)
         # as of the last `compute`: scenes by true and inferred count; bins of confidence; what posteriors lack, and
         # figures by true count, where they were asked for
         self.confusion: Tensor | None = None
@@ -148,6 +150,7 @@ class Evaluation(nn.Module):
             layers = renderer.layers(seen.what, seen.where)
             found = segments(layers, seen.count, renderer.compositing, renderer.image_shape[1])
             self.ari.update(foreground_ari(found, batch.masks), batch.count[batch.masks.flatten(1).any(1)])
+            self.whole_ari.update(all_pixels_ari(found, batch.masks), batch.count)
 
     def compute(self, by_count: bool = False, fit: bool = False) -> dict[str, Tensor]:
         """Every figure by name, and a fresh start.
@@ -166,9 +169,17 @@ class Evaluation(nn.Module):
         if self.boxes.update_called:
             figures |= self.boxes.compute()
         if self.ari.update_called:
-            figures["foreground_ari"] = self.ari.compute()
+            figures |= {"foreground_ari": self.ari.compute(), "ari": self.whole_ari.compute()}
         self.by_count = self._by_count() if by_count else []
-        for metric in (self.scenes, self.attributes, self.views, self.calibration, self.boxes, self.ari):
+        for metric in (
+            self.scenes,
+            self.attributes,
+            self.views,
+            self.calibration,
+            self.boxes,
+            self.ari,
+            self.whole_ari,
+        ):
             metric.reset()
         return {name: value.float() for name, value in figures.items()}
 
@@ -271,7 +282,7 @@ def figure_names(renderer: Renderer, data: SceneDataModule) -> list[str]:
         "color_accuracy": bool(told.color and data.palette),
         **dict.fromkeys(("metal_error", "metal_accuracy"), bool(told.metal)),
         **dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), "boxes" in data.extras),
-        "foreground_ari": "masks" in data.extras,
+        **dict.fromkeys(("foreground_ari", "ari"), "masks" in data.extras),
     }
     views = [f"{name}_error" for name in data.scene_coordinates(renderer)] if _views_are_known(renderer, data) else []
     return [name for name, is_known in known.items() if is_known] + views

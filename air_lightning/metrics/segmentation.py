@@ -36,6 +36,21 @@ def foreground_ari(pred_segments: Tensor, true_masks: Tensor) -> Tensor:
     Raises:
         ValueError: shapes do not fit, or true objects share a pixel.
     """
+    table = _shared(pred_segments, true_masks)
+    return adjusted_rand_index(table[table.sum((1, 2)) > 0])
+
+
+def all_pixels_ari(pred_segments: Tensor, true_masks: Tensor) -> Tensor:
+    """Adjusted Rand index over all pixels, (B,): as ``foreground_ari``, the background being a segment, too.
+
+    The outlines of objects count, then, and large backgrounds count most. Defined where there is no object, too.
+    """
+    background = ~true_masks.any(1, keepdim=True)
+    return adjusted_rand_index(_shared(pred_segments, torch.cat([background, true_masks], 1)))
+
+
+def _shared(pred_segments: Tensor, true_masks: Tensor) -> Tensor:
+    """How many pixels each inferred segment has in common with each true one, (B, labels, T)."""
     batch, *size = pred_segments.shape
     if true_masks.dim() != 4 or (len(true_masks), *true_masks.shape[2:]) != (batch, *size):
         raise ValueError(
@@ -46,8 +61,7 @@ def foreground_ari(pred_segments: Tensor, true_masks: Tensor) -> Tensor:
         raise ValueError("true_masks must not overlap, got a pixel of two objects: give what one sees of each")
     labels = torch.arange(int(pred_segments.max()) + 1 if pred_segments.numel() else 0, device=pred_segments.device)
     guess = (pred_segments.flatten(1).unsqueeze(1) == labels[:, None]).float()
-    table = guess @ true_masks.flatten(2).float().transpose(1, 2)
-    return adjusted_rand_index(table[table.sum((1, 2)) > 0])
+    return guess @ true_masks.flatten(2).float().transpose(1, 2)
 
 
 def adjusted_rand_index(table: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ FIGURES = {
     "box_ap50": Figure("Box AP at 0.5", "average precision", True, "boxes that overlap by half"),
     "box_ap75": Figure("Box AP at 0.75", "average precision", True, "boxes that overlap by three quarters"),
     "foreground_ari": Figure("Foreground ARI", "adjusted Rand index", True, "segments, the background left out"),
+    "ari": Figure("ARI", "adjusted Rand index", True, "segments, the background being one"),
     "expected_count": Figure("Objects expected", "mean of scenes", True, "by the posterior over their number"),
     "true_count": Figure("Objects there", "mean of scenes", True, "which is what should be expected"),
     "count_log_loss": Figure("Log loss of the count", "nats a scene", False, "−log q(true number), mean over scenes"),
@@ -92,7 +93,7 @@ VALIDATION = (
     Plan(
         "Boxes and segments", "share", {
             "val/box_ap50": "box AP at 0.5", "val/box_ap75": "box AP at 0.75", "val/box_ap": "box AP",
-            "val/foreground_ari": "foreground ARI",
+            "val/foreground_ari": "foreground ARI", "val/ari": "ARI",
         },
     ),
     Plan("Position error", "renderer's units", {"val/position_error": "median", "val/position_error_mean": "mean"}),
