@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from air_lightning.distributions import presence_weights
 from air_lightning.metrics.attributes import AttributeErrors
-from air_lightning.metrics.averages import MeanByCount
+from air_lightning.metrics.averages import MeanByCount, SceneMean
 from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
 from air_lightning.metrics.counts import rates_by_count
@@ -112,8 +113,7 @@ class Evaluation(nn.Module):
         self.attributes = AttributeErrors(bool(told.size), bool(told.color), data.palette, bool(told.metal))
         self.calibration = Calibration(slots, limit, angles, self._has_identities)
         self.views = SceneCoordinateErrors(renderer.scene if _views_are_known(renderer, data) else None)
-        self.boxes, self.ari = BoxPrecision(), MeanByCount(self.scenes.true_slots)
-        self.whole_ari = MeanByCount(self.scenes.true_slots)
+        self.boxes, self.ari, self.whole_ari = BoxPrecision(), MeanByCount(self.scenes.true_slots), SceneMean()
         # as of the last `compute`: scenes by true and inferred count; bins of confidence; what posteriors lack, and
         # figures by true count, where they were asked for
         self.confusion: Tensor | None = None
@@ -150,7 +150,7 @@ class Evaluation(nn.Module):
             layers = renderer.layers(seen.what, seen.where)
             found = segments(layers, seen.count, renderer.compositing, renderer.image_shape[1])
             self.ari.update(foreground_ari(found, batch.masks), batch.count[batch.masks.flatten(1).any(1)])
-            self.whole_ari.update(all_pixels_ari(found, batch.masks), batch.count)
+            self.whole_ari.update(all_pixels_ari(found, batch.masks))
 
     def compute(self, by_count: bool = False, fit: bool = False) -> dict[str, Tensor]:
         """Every figure by name, and a fresh start.
@@ -171,16 +171,9 @@ class Evaluation(nn.Module):
         if self.ari.update_called:
             figures |= {"foreground_ari": self.ari.compute(), "ari": self.whole_ari.compute()}
         self.by_count = self._by_count() if by_count else []
-        for metric in (
-            self.scenes,
-            self.attributes,
-            self.views,
-            self.calibration,
-            self.boxes,
-            self.ari,
-            self.whole_ari,
-        ):
-            metric.reset()
+        for metric in self.children():
+            if isinstance(metric, Metric):
+                metric.reset()
         return {name: value.float() for name, value in figures.items()}
 
     def _by_count(self) -> list[dict[str, Any]]:
