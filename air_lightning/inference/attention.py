@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
+from air_lightning.inference.cells import Neighbourhood, neighbourhood
 from air_lightning.inference.heads import CodeLimits, PoseHead, by_pixels, crops, image_grid, look_size, zero
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
@@ -183,21 +184,22 @@ class ResidualAttention(InferenceNetwork):
 
     def propose(self, images: Tensor, canvas: Tensor, state: Glimpsed) -> tuple[Proposal, Glimpsed]:
         residual = self._stretched(state.residual(images, canvas))
-        cells = self.map[1:](by_pixels(state.image_map + self._cells(residual, self._first_weights[1])))
-        features = cells.permute(0, 2, 3, 1).flatten(1, 2)
         if self.covered < 1 and state.empty is None:
             state = state._replace(empty=canvas)
         energy = self._energy(self._counted(residual, canvas, state.empty))
-        saliency = F.linear(features, self.saliency.weight.flatten(1), self.saliency.bias).squeeze(2)
-        attention = self._attention(saliency.view_as(energy) + self.sharpness * (energy + 1e-3).log()).flatten(1)
-        center = attention @ self.grid.flatten(1).T
+        around, features = self._peak(state.image_map + self._cells(residual, self._first_weights[1]), energy)
+        features, energy = features.flatten(2), around.of(energy.unsqueeze(1)).flatten(2)
+        weight, bias = self._saliency_weights
+        saliency, inside = (weight @ features).squeeze(1) + bias, around.inside.flatten(1)
+        attention = (saliency + self._loudness(energy.squeeze(1))).masked_fill(~inside, -torch.inf).softmax(1)
+        center = (attention.unsqueeze(2) * self.grid[around.flat]).sum(1)
         half = torch.full_like(center[:, 0], self.glimpse_half)
         window = affine(half, half, center.detach())
         glimpse = crops((state.inputs, residual), window, self.glimpse)
         read = self.read(by_pixels(glimpse) if self.convolves else glimpse)
         hidden = self.mix(torch.cat([read, center.detach(), self.scene_seen(images)], 1))
-        here = attention.unsqueeze(1) @ torch.cat([features, energy.flatten(1).unsqueeze(2)], 2)
-        presence = self.presence(torch.cat([hidden, here.squeeze(1)], 1)).squeeze(1)
+        here = torch.cat([features, energy], 1) @ attention.unsqueeze(2)
+        presence = self.presence(torch.cat([hidden, here.squeeze(2)], 1)).squeeze(1)
         presence = presence + (attention.detach() * saliency).sum(1)
         return Proposal(presence, *self.pose(hidden, self._anchor(center))), state._replace(
             hidden=hidden, center=center
@@ -224,6 +226,12 @@ class ResidualAttention(InferenceNetwork):
         colors = self.image_shape[0]
         return torch.split(cast(nn.Conv2d, self.map[0]).weight, [colors, colors, 2], 1)
 
+    @property
+    def _saliency_weights(self) -> tuple[Tensor, Tensor]:
+        """Of features, (1, channels), and the bias (1,)."""
+        layer = self.saliency
+        return layer.weight.flatten(1), cast(Tensor, layer.bias)
+
     def _cells(self, images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         padded = F.pad(images, self.padding) if any(self.padding) else images
         if images.shape[1] > 1:
@@ -232,6 +240,42 @@ class ResidualAttention(InferenceNetwork):
         (down, across), cell = self.cells, self.cell
         pixels = padded.reshape(-1, down, cell, across, cell).transpose(2, 3).flatten(3)
         return F.linear(pixels, weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+    def _looks_again(self, first: Tensor) -> bool:
+        """Whether the peak is sought without a gradient, and the cells about it computed once more, with one.
+
+        No other cell has one, so that the backward pass then is theirs alone. (On a GPU it would be more launches, each
+        of less.)
+        """
+        return torch.is_grad_enabled() and first.device.type == "cpu"
+
+    def _peak(self, first: Tensor, energy: Tensor) -> tuple[Neighbourhood, Tensor]:
+        """The cells about the largest logit and their features (B, channels, side, side).
+
+        Args:
+            first: the first convolution, (B, channels, h, w). energy: of all cells, (B, h, w).
+        """
+        again = self._looks_again(first)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not again):
+            features = self.map[1:](by_pixels(first))
+        with torch.no_grad():
+            saliency = F.linear(features.permute(0, 2, 3, 1), *self._saliency_weights).squeeze(3)
+            best = (saliency + self._loudness(energy)).flatten(1).argmax(1)
+        around = neighbourhood(best, self.cells, self.window)
+        if not again:
+            return around, around.of(features)
+        further = [layer for layer in list(self.map)[1:] if isinstance(layer, nn.Conv2d)]
+        wide = neighbourhood(best, self.cells, self.window + len(further))
+        inside = wide.inside.unsqueeze(1)
+        cells = wide.of(first).relu() * inside
+        for layer in further:  # beyond the image are zeros, for every layer
+            inside = inside[..., 1:-1, 1:-1]
+            cells = F.conv2d(cells, layer.weight, layer.bias).relu() * inside
+        return around, cells
+
+    def _loudness(self, energy: Tensor) -> Tensor:
+        """What cells' energy (...) adds to their logits."""
+        return self.sharpness * (energy + 1e-3).log()
 
     def _stretched(self, images: Tensor) -> Tensor:
         """Images or residuals as the network looks at them."""
@@ -255,15 +299,6 @@ class ResidualAttention(InferenceNetwork):
             around = F.avg_pool2d(energy.unsqueeze(1), SURROUND, 1, SURROUND // 2).squeeze(1)
             energy = (energy - self.surround * around).clamp_min(0)
         return energy
-
-    def _attention(self, logits: Tensor) -> Tensor:
-        """Softmax over the neighbourhood of the largest logit, (B, h, w); zero elsewhere."""
-        batch, height, width = logits.shape
-        best = logits.flatten(1).argmax(1)
-        rows = (torch.arange(height, device=logits.device) - (best // width).unsqueeze(1)).abs() <= self.window
-        columns = (torch.arange(width, device=logits.device) - (best % width).unsqueeze(1)).abs() <= self.window
-        near = rows.unsqueeze(2) & columns.unsqueeze(1)
-        return logits.masked_fill(~near, -torch.inf).flatten(1).softmax(1).view(batch, height, width)
 
     def _anchor(self, center: Tensor) -> Tensor:
         """Unconstrained pose (B, P) of an object seen at ``center``; 0 for what the place does not determine."""
@@ -304,7 +339,7 @@ def _pooling(cells: int, cell: int, pixels: int, smoothing: int) -> Tensor:
 
 
 def _cell_grid(cells: tuple[int, int], cell: int, height: int, width: int) -> Tensor:
-    """Image coordinates (2, h, w) of the cells' centres in an image of height x width pixels."""
-    grid = image_grid(*cells)
-    scale = torch.tensor([cells[1] * cell / width, cells[0] * cell / height])[:, None, None]
+    """Image coordinates (h w, 2) of the cells' centres in an image of height x width pixels."""
+    grid = image_grid(*cells).flatten(1).T
+    scale = torch.tensor([cells[1] * cell / width, cells[0] * cell / height])
     return (grid + 1) * scale - 1
