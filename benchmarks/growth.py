@@ -46,7 +46,7 @@ def measured(world: str, size: str, slots: int, args: argparse.Namespace) -> Row
     """What a step with so many slots costs."""
     width, height = map(int, size.split("x"))
     counts = f"--data.counts={list(range(slots + 1))}"
-    scenes = [f"--data.batch_size={args.scenes}", f"--data.val_scenes={args.scenes}", "--figures.every_minutes=0"]
+    scenes = [f"--data.batch_size={args.scenes}", f"--data.val_scenes={args.scenes}"]
     more = [f"--model.slots={slots}", counts, *scenes, *WORLDS[world](slots, height, width)]
     with tempfile.TemporaryDirectory() as folder:
         fit = Fit(HERE.parent, world, args.steps, args.turns, args.threads, Path(folder), more)

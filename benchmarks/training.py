@@ -3,11 +3,11 @@
     python benchmarks/training.py [--configs scenes3d multi_mnist ...] [--steps 10] [--turns 5] [--threads 1]
                                   [--against DIR] [--json FILE]
 
-Every experiment is a `fit` of its own, of `10 + steps * turns` steps, and a short validation. With `--against` there is
-one from each checkout, and they take turns: one stands still while the other trains, so that both meet the same
-machine. Shown are medians over the turns, CPU milliseconds a step, and the ratio of this checkout to the other; peak
-memory is the whole fit's. CPU time, and not what a clock shows, because it does not count what other programs do. Not
-for Windows.
+Every experiment is a `fit` of its own, of `10 + steps * turns` steps without figures (a fit draws 25, however short it
+is), and a short validation. With `--against` there is one from each checkout, and they take turns: one stands still
+while the other trains, so that both meet the same machine. Shown are medians over the turns, CPU milliseconds a step,
+and the ratio of this checkout to the other; peak memory is the whole fit's. CPU time, and not what a clock shows,
+because it does not count what other programs do. Not for Windows.
 """
 
 import argparse
@@ -57,7 +57,8 @@ class Fit:
             "max_steps": WARM + steps * turns, "val_check_interval": "null", "limit_val_batches": 4,
             "accelerator": "cpu", "enable_progress_bar": "false", "callbacks+": "turns.Turns", "callbacks.steps": steps,
         }  # fmt: skip
-        given = {"run_dir": folder / "run"} | {f"trainer.{name}": value for name, value in options.items()}
+        given = {"run_dir": folder / "run", "figures.every_minutes": 0}
+        given |= {f"trainer.{name}": value for name, value in options.items()}
         started = process(checkout, config, threads, given)
         self._process = subprocess.Popen(
             [*started.pop("args"), *more],
