@@ -51,15 +51,17 @@ class NonFiniteGuard(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Gradients may be NaN where the loss is not: at the square root of 0, for one."""
-        gradients = {n: p.grad for n, p in pl_module.named_parameters() if p.grad is not None}
-        if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            gradients = {}  # mixed float16: bad ones are expected, and the scaler skips the step
+        # mixed float16: bad ones are expected, and the scaler skips the step
+        looked_at = getattr(trainer.precision_plugin, "scaler", None) is None
+        trained = chain.from_iterable(group["params"] for group in optimizer.param_groups if looked_at)
+        gradients = [p.grad for p in trained if p.grad is not None]
         finite = [outputs["loss"].isfinite().all() for outputs in self._outputs]
         if gradients:
-            finite.append(torch.nn.utils.get_total_norm(gradients.values()).isfinite())
+            finite.append(torch.nn.utils.get_total_norm(gradients).isfinite())
         fine = not finite or bool(torch.stack(finite).all())
         if not trainer.strategy.reduce_boolean_decision(fine):
-            raise NonFiniteError(_message(trainer, _culprits(self._outputs, gradients)))
+            named = {name: p.grad for name, p in pl_module.named_parameters() if looked_at}
+            raise NonFiniteError(_message(trainer, _culprits(self._outputs, named)))
         self._outputs.clear()
 
 
