@@ -9,14 +9,11 @@ from typing import Any, ClassVar, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from renderers.compositing import Compositing, Layer, blank, compose, coverage, downsample, each, extents, transmittance
+from renderers.compositing import Compositing, Layer, blank, boxes, compose, downsample, each, transmittance
 from renderers.finite_differences import central, differenced, perturb
 from renderers.frames import Frames
 from renderers.pixel_loss import PixelLoss, check_scale
 from renderers.spaces import FULL_TURN, Categorical, Coordinate, What, Where
-
-NOTHING = 1e-6
-"""A peak that is rounding and no object: real values have six digits."""
 
 
 class Renderer(nn.Module, ABC):
@@ -153,18 +150,15 @@ class Renderer(nn.Module, ABC):
         return affine(half, half, center)
 
     @torch.no_grad()
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         """Boxes (B, N, 4) of slots ``what`` (B, N, ...) at ``where`` (B, N, P), each drawn alone.
 
         x0, y0, x1, y1 in pixels from the upper left corner, ends excluded: the extent of the pixels that the object
-        covers by more than ``share`` of what it covers most (of additive layers: that it brightens by more than that
-        share of its own peak, however faint it is). An override may give more, up to the object's window. Zeros where
-        nothing of it is drawn.
+        covers by more than ``share`` of what it covers most; None: half, of additive layers a fifth of its own peak,
+        however faint it is. An override may give more, up to the object's window. Zeros where nothing of it is drawn.
         """
-        covered = coverage(self.layers(what, where), self.compositing)
-        peak = covered.amax((-2, -1), keepdim=True)
-        shown = (covered > share * peak) & (peak > NOTHING)
-        return extents(shown) * (self.image_shape[1] / shown.shape[-2])
+        layers = self.layers(what, where)
+        return boxes(layers, self.compositing, share) * (self.image_shape[1] / layers.color.shape[-2])
 
     def share(self, values: Tensor) -> None:
         """Draw with these values (S,) of what all images share, in their own units.

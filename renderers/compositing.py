@@ -9,6 +9,12 @@ from torch import Tensor
 
 Compositing = Literal["zbuffer", "additive", "over"]
 
+SHOWN: dict[Compositing, float] = {"zbuffer": 0.5, "over": 0.5, "additive": 0.2}
+"""How much of a pixel an object covers where it is taken to be; of additive layers, of its own peak."""
+
+NOTHING = 1e-6
+"""A peak that is rounding and no object: real values have six digits."""
+
 
 class Layer(NamedTuple):
     """Single objects drawn alone.
@@ -158,7 +164,7 @@ def masks(layers: Layer, present: Tensor, rule: Compositing, height: int) -> Ten
     nothing, it is as bright there as a fifth of its own peak at least.
     """
     shown = downsample(visible(layers, present, rule), height)
-    least = 0.2 * shown.amax((-2, -1), keepdim=True) if rule == "additive" else 0.5
+    least = SHOWN[rule] * (shown.amax((-2, -1), keepdim=True) if rule == "additive" else 1.0)
     first = torch.zeros_like(shown, dtype=torch.bool).scatter(1, shown.argmax(1, keepdim=True), True)
     return first & (shown >= least) & (shown > 0)
 
@@ -172,6 +178,16 @@ def shown_depth(layers: Layer, present: Tensor, rule: Compositing, height: int) 
     depth = torch.where(present[:, :, None, None], layers.depth, torch.inf)
     nearest = -F.max_pool2d(-depth, depth.shape[-2] // height)
     return nearest.gather(1, shown.argmax(1, keepdim=True)).squeeze(1)
+
+
+def boxes(layers: Layer, rule: Compositing, share: float | None = None) -> Tensor:
+    """Boxes (..., 4), in samples, of single objects: where each covers more than a share of what it covers most.
+
+    ``share``: None: as ``SHOWN`` says. Zeros where nothing is drawn.
+    """
+    covered = coverage(layers, rule)
+    peak = covered.amax((-2, -1), keepdim=True)
+    return extents((covered > (SHOWN[rule] if share is None else share) * peak) & (peak > NOTHING))
 
 
 def extents(shown: Tensor) -> Tensor:

@@ -283,17 +283,17 @@ class WindowsInverse(Discs):
 
 
 class BoxesInShares(Discs):
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         return super().boxes(what, where, share) / 32
 
 
 class BoxesOutside(Discs):
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         return super().boxes(what, where, share) + 1
 
 
 class BoxesFlat(Discs):
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         return super().boxes(what, where, share).flatten(0, 1)
 
 

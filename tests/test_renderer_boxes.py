@@ -35,7 +35,7 @@ class Stars(Renderer):
 class Windows(Stars):
     """Their boxes are their windows."""
 
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         center, half = self.project(where)
         sides = [(center + sign * half.unsqueeze(-1) + 1) * SIZE / 2 for sign in (-1, 1)]
         return torch.cat(sides, -1).clamp(0, SIZE)
@@ -44,7 +44,7 @@ class Windows(Stars):
 class Points(Stars):
     """Boxes of a pixel, which leave out most of a star."""
 
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         corner = ((where[..., :2] + 1) * SIZE / 2).floor().clamp(0, SIZE - 1)
         return torch.cat([corner, corner + 1], -1)
 
@@ -52,7 +52,7 @@ class Points(Stars):
 class Wide(Discs):
     """Boxes that reach beyond disc and window."""
 
-    def boxes(self, what: Tensor, where: Tensor, share: float = 0.2) -> Tensor:
+    def boxes(self, what: Tensor, where: Tensor, share: float | None = None) -> Tensor:
         found = super().boxes(what, where, share)
         return torch.cat([found[..., :2] - 4, found[..., 2:] + 4], -1).clamp(0, 32)
 
@@ -82,6 +82,21 @@ def test_opaque_objects_keep_all_that_they_cover() -> None:
     what, where = torch.tensor([[0, 2]]), torch.tensor([[[0.0, 0.0], [0.5, -0.5]]])
     expected = [[12, 12, 20, 20], [20, 4, 28, 12]]
     assert Discs().boxes(what, where)[0].tolist() == Discs().boxes(what, where, 0.5)[0].tolist() == expected
+
+
+def test_a_soft_shadow_is_no_part_of_what_lies_over_others() -> None:
+    """Glimpses 8 x 8 of an opaque square in a halo that covers a third; additive, of a third of the brightness."""
+    alpha = torch.full((8, 8), 0.33).logit()
+    alpha[2:6, 2:6] = 10.0
+    found = {}
+    for rule in ("over", "additive"):
+        renderer = GlimpseRenderer((1, 32, 32), what=1, glimpse=8, hidden=4, compositing=rule)  # type: ignore[arg-type]
+        last = renderer.decoder[-1]
+        torch.nn.init.zeros_(last.weight)
+        last.bias.data[-64:] = alpha.flatten()
+        found[rule] = renderer.boxes(torch.zeros(1, 1, 1), torch.tensor([[[0.5, 0.0, 0.0]]]))[0, 0].tolist()
+    assert found["over"] == [12, 12, 20, 20]
+    assert found["additive"][2] - found["additive"][0] > 14
 
 
 def test_a_faint_glimpse_has_the_box_of_a_strong_one() -> None:
