@@ -340,6 +340,6 @@ def _pooling(cells: int, cell: int, pixels: int, smoothing: int) -> Tensor:
 
 def _cell_grid(cells: tuple[int, int], cell: int, height: int, width: int) -> Tensor:
     """Image coordinates (h w, 2) of the cells' centres in an image of height x width pixels."""
-    grid = image_grid(*cells).flatten(1).T
+    grid = image_grid(*cells).flatten(1).T.contiguous()
     scale = torch.tensor([cells[1] * cell / width, cells[0] * cell / height])
     return (grid + 1) * scale - 1
