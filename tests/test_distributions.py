@@ -57,6 +57,12 @@ def test_count_posterior_sums_to_one_and_stays_finite(logit: float) -> None:
     torch.testing.assert_close(log_q.exp().sum(1), torch.ones(2))
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_count_posterior_of_few_bits_is_as_precise_as_of_many(precision: torch.dtype) -> None:
+    logits = torch.randn(4, 3).to(precision)
+    assert torch.equal(count_log_posterior(logits), count_log_posterior(logits.float()))
+
+
 @pytest.mark.parametrize("success", [0.01, 0.3, 1.0, 2.0, 1])
 def test_geometric_count_prior(success: float) -> None:
     weights = [success**n for n in range(5)]

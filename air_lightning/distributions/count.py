@@ -11,8 +11,10 @@ from torch import Tensor
 def count_log_posterior(presence_logits: Tensor) -> Tensor:
     """log q(n | x), (B, N + 1), of presence logits (B, N).
 
-    Presence is n ones, then a zero: ``q(n) = prod_{i <= n} pi_i (1 - pi_{n + 1})`` (AIR, section 2.2).
+    Presence is n ones, then a zero: ``q(n) = prod_{i <= n} pi_i (1 - pi_{n + 1})`` (AIR, section 2.2). In 32 bits at
+    least, also where a network computes in 16.
     """
+    presence_logits = presence_logits.to(torch.promote_types(presence_logits.dtype, torch.float32))
     on, off = F.logsigmoid(presence_logits), F.logsigmoid(-presence_logits)
     zero = torch.zeros_like(on[:, :1])
     return torch.cat([zero, on.cumsum(1)], 1) + torch.cat([off, zero], 1)
