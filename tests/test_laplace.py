@@ -142,3 +142,31 @@ def test_the_log_evidence_is_that_of_the_integral_over_poses(noise: float) -> No
     canvases = renderer.render(what.expand(4001, 1), grid)[:, 1:].movedim(1, 0)
     exact = log_likelihoods(canvases, observation)[0].logsumexp(0) - math.log(4001)
     assert float(here) == pytest.approx(float(exact), abs=0.12)
+
+
+class Mixed(Renderer):
+    """Two numbers that a matrix makes of the pose, whose posterior is then a Gaussian, correlated or not."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        coordinates = tuple(Coordinate(name, "", -20, 20, 0.01, "normal") for name in ("x", "y"))
+        super().__init__(Categorical(("pair",)), coordinates, (1, 1, 2), compositing="additive")
+        self.matrix = matrix
+
+    def draw(self, what: Tensor, where: Tensor) -> Layer:
+        return Layer((where @ self.matrix.T)[:, None, None, :], torch.ones(len(where), 1, 2))
+
+
+@pytest.mark.parametrize("matrix", [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [0.1, -0.1]]], ids=["apart", "correlated"])
+def test_the_log_evidence_of_a_gaussian_is_exact(matrix: list[list[float]]) -> None:
+    """Bishop 2006, equation 2.115: x = A z + noise has the covariance A A' + sd^2."""
+    a, seen = torch.tensor(matrix), torch.tensor([0.7, 0.05])
+    precision = a.T @ a / SD**2 + torch.eye(2)
+    where = (torch.linalg.solve(precision, a.T @ seen) / SD**2).view(1, 1, 2)
+    renderer, observation = Mixed(a), observed(seen.view(1, 1, 1, 2), SD)
+    given, what = of_the_last(1, 1), torch.zeros(1, 1, dtype=torch.long)
+    slots = with_fitted_posterior(renderer, observation, slots_at(renderer, what, where), given)
+    likelihood = log_likelihoods(renderer.render(what, where), observation)[0, 1]
+    exact = torch.distributions.MultivariateNormal(torch.zeros(2), a @ a.T + SD**2 * torch.eye(2)).log_prob(seen)
+    assert float(likelihood - fitted_kl(renderer, slots)[0, 0]) == pytest.approx(float(exact), abs=0.02)
+    reported = laplace_sd(renderer, observation, slots, given)[0, 0]
+    torch.testing.assert_close(reported, torch.linalg.inv(precision).diagonal().sqrt(), rtol=1e-2, atol=0)

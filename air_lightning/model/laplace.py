@@ -28,9 +28,13 @@ def laplace_sd(renderer: Renderer, observation: Observation, slots: Slots, weigh
         observation: the images and their noise.
         weights: (B, N, N + 1), of the canvases that show slot i, rows sum to one.
     """
+    return _covariance(renderer, observation, slots, weights).diagonal(dim1=-2, dim2=-1).sqrt()
+
+
+def _covariance(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Tensor:
+    """Posterior covariances (B, N, P, P) of the unconstrained poses, as ``laplace_sd`` has them."""
     _, likelihood, prior = _local(renderer, observation, slots, weights)
-    covariance = torch.linalg.inv(likelihood + torch.diag_embed(prior))
-    return covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+    return torch.linalg.inv(likelihood + torch.diag_embed(prior))
 
 
 @torch.no_grad()
@@ -92,9 +96,15 @@ def _losses(renderer: Renderer, observation: Observation, slots: Slots, moved: T
 
 
 def with_fitted_posterior(renderer: Renderer, observation: Observation, slots: Slots, weights: Tensor) -> Slots:
-    """The slots, the posterior of each one's pose being that of ``laplace_sd`` around where it is."""
-    sd = laplace_sd(renderer, observation, slots, weights)
-    return slots.with_pose_posterior(renderer.where.unconstrain(slots.where), sd)
+    """The slots, the posterior of each one's pose being Laplace's around where it is.
+
+    Slots have an sd for each coordinate and no correlations. These are all narrowed by one factor, so that the Gaussian
+    has the volume of that with correlations, which is what its evidence depends on (``fitted_kl``).
+    """
+    covariance = _covariance(renderer, observation, slots, weights)
+    sd = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+    narrowed = (0.5 * torch.logdet(covariance) - sd.log().sum(-1)) / sd.shape[-1]
+    return slots.with_pose_posterior(renderer.where.unconstrain(slots.where), sd * narrowed.exp().unsqueeze(-1))
 
 
 def fitted_kl(renderer: Renderer, slots: Slots) -> Tensor:
