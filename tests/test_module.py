@@ -340,6 +340,14 @@ def test_evaluation_metrics(kind: str) -> None:
     assert sum(rates) == pytest.approx(1) and all(0 <= rate <= 1 for rate in rates)
 
 
+def test_data_without_truth_is_not_held_against_that_of_the_data_before() -> None:
+    module = MODULE["bumps"]()
+    data = data_for(module)
+    trainer().fit(module, datamodule=data)
+    (tested,) = trainer().test(module, dataloaders=data.val_dataloader(), verbose=False)
+    assert "test/elbo" in tested and not any("count" in name for name in tested)
+
+
 @pytest.mark.parametrize("off", [0.0, 0.05])
 def test_the_truth_for_an_explanation_scores_perfectly(monkeypatch: pytest.MonkeyPatch, off: float) -> None:
     """The truth in place of inference, in another order; or moved and turned by a known amount."""

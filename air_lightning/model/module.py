@@ -166,6 +166,7 @@ class AIRModule(AIR):
         # What parallel training would send from the first process to the others before every step and in evaluations,
         # where processes need not have equally many batches. But buffers hold what is the same in all of them.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+        self.evaluation = None  # of other data
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SceneDataModule):
             return
