@@ -22,10 +22,10 @@ from air_lightning.model.evidence import evidence, log_likelihoods
 from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.module import AIRModule
 from air_lightning.model.objective import given_shown
-from air_lightning.model.search import Scene, Search, _covered, _without
+from air_lightning.model.search import Scene, Search, _covered, _nearness, _without
 from air_lightning.model.slots import Slots, infer
 from air_lightning.schedules import Constant
-from renderers import Categorical, Coordinate, Layer, Renderer
+from renderers import Categorical, Coordinate, GlimpseRenderer, Layer, Renderer
 from renderers.base import affine
 
 SD, SLOTS = 0.1, 3
@@ -417,3 +417,13 @@ def test_a_power_fitted_to_one_posterior_is_not_that_of_another() -> None:
 def test_values_out_of_range(options: dict[str, float], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         Search(**options)  # type: ignore[arg-type]
+
+
+def test_which_pairs_overlap_in_an_image_that_is_not_square() -> None:
+    """Windows of ten pixels in one of 20 x 80 touch at a distance of ten, side by side and one above the other."""
+    renderer = GlimpseRenderer((1, 20, 80), what=1, glimpse=4, hidden=4, scale=(0.1, 0.9))
+    x, y = (torch.tensor([0.0, 10.0, 40.0]) / 40, torch.tensor([0.0, 0.0, 10.0]) / 10)
+    where = torch.stack([torch.full((3,), 0.5), x, y], -1).unsqueeze(0)
+    slots = torch_slots(renderer, torch.zeros(1, 3, 1), where)
+    near, far, other = _nearness(renderer, slots, torch.tensor([3]))[0].tolist()
+    assert near == pytest.approx(1.0) and far == pytest.approx(17**0.5) and other > 3

@@ -424,9 +424,10 @@ def _misfit(scene: Scene, slots: Slots, count: Tensor) -> Tensor:
 
 def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:
     """Distances (B, N (N - 1) / 2) in the image of each pair among the first ``count``; 1 where they just touch."""
-    centre, half = renderer.project(slots.where)
+    windows = renderer.window(slots.where)
+    centre, half = windows[..., 2], windows[..., :2].abs().sum(-1)
     i, j = _pairs(half.shape[1], half.device)
-    ratio = (centre[:, i] - centre[:, j]).norm(dim=-1) / (half[:, i] + half[:, j]).clamp_min(1e-6)
+    ratio = ((centre[:, i] - centre[:, j]) / (half[:, i] + half[:, j]).clamp_min(1e-6)).norm(dim=-1)
     return torch.where(j < count.unsqueeze(1), ratio, torch.inf)
 
 
