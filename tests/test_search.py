@@ -114,7 +114,8 @@ def test_the_posterior_is_that_of_the_slots_reported() -> None:
     seen = model.infer(images)
     torch.testing.assert_close(seen.posterior.sum(1), torch.ones(3))
     assert seen.count.tolist() == [2, 1, 0] == seen.posterior.argmax(1).tolist()
-    log_evidence = Scene(model.renderer, model.network, model.observed(images), model.log_prior).evidence(seen.slots)
+    scene = Scene(search, model.renderer, model.network, model.observed(images), model.log_prior)
+    log_evidence = scene.evidence(seen.slots)
     worth = 0.5 * log_evidence - 2.0 * torch.arange(SLOTS + 1)
     expected = (worth + log_arrangements(worth.diff(dim=1)) + model.log_prior).softmax(1)
     torch.testing.assert_close(seen.posterior, expected)
@@ -179,7 +180,7 @@ def test_the_place_looked_at_is_passed_even_where_the_object_is_put_elsewhere() 
         scene = renderer, network, observed(images, SD)
         search = Search(rounds=4, cost=20.0)
         found = search(*scene, given, LOG_PRIOR)
-        log_evidence = Scene(*scene, LOG_PRIOR).evidence(found)
+        log_evidence = Scene(search, *scene, LOG_PRIOR).evidence(found)
         counts += search.log_posterior(renderer, found, log_evidence, LOG_PRIOR).argmax(1).tolist()
     assert counts == [2, 1]
 
@@ -304,7 +305,7 @@ def test_identities_that_hide_one_another(shown: int) -> None:
         slots = infer(renderer, network, observation, SLOTS, sample=False)
         search = Search()
         found = search(renderer, network, observation, slots, LOG_PRIOR)
-        scene = Scene(renderer, network, observation, LOG_PRIOR)
+        scene = Scene(search, renderer, network, observation, LOG_PRIOR)
         assert search.log_posterior(scene.renderer, found, scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [1]
         assert found.what[0, 0] == shown
 
@@ -365,7 +366,7 @@ def test_a_second_object_that_keeps_the_first_from_its_fit_is_taken_away() -> No
     for rounds, count in ((0, 2), (1, 1)):
         search = Search(rounds=rounds, laplace=True)
         found = search(renderer, network, observation, torch_slots(renderer, what, doubled), LOG_PRIOR)
-        terms = Scene(renderer, network, observation, LOG_PRIOR, laplace=True).evidence(found)
+        terms = Scene(search, renderer, network, observation, LOG_PRIOR).evidence(found)
         assert search.log_posterior(renderer, found, terms, LOG_PRIOR).argmax(1).tolist() == [count]
     torch.testing.assert_close(found.where[0, 0], true[0, 0], rtol=0, atol=0.05)
 
@@ -387,9 +388,9 @@ def test_layers_that_lie_over_one_another_keep_their_order() -> None:
     where = torch.tensor([[[0.0, 0.0, 1.0], [0.2, 0.0, 1.0], [-0.7, 0.7, 1.0]]])
     images = renderer.render(what, where)[:, 2]
     slots = torch_slots(renderer, what, where).at(torch.tensor([[2, 0, 1]]))
-    scene = Scene(renderer, TruthArrays(renderer, 0), observed(images, SD), LOG_PRIOR)
     search = Search(rounds=0, refit=0)
-    found = search(*scene[:3], slots, LOG_PRIOR)
+    scene = Scene(search, renderer, TruthArrays(renderer, 0), observed(images, SD), LOG_PRIOR)
+    found = search(*scene[1:4], slots, LOG_PRIOR)
     assert found.what[0].tolist() == [1, 0, 0]  # the large one below, the small one over it, then what is not there
     torch.testing.assert_close(found.where[0, :2], where[0, :2])
     assert search.log_posterior(scene.renderer, found, scene.evidence(found), LOG_PRIOR).argmax(1).tolist() == [2]

@@ -15,6 +15,7 @@ from air_lightning.likelihoods import Likelihood, NormalLikelihood
 from air_lightning.metrics import SceneMean
 from air_lightning.metrics.evaluation import Evaluation
 from air_lightning.model.adaptation import Adaptation, Fit
+from air_lightning.model.aggregate import AggregatePosterior
 from air_lightning.model.calibration import Powers
 from air_lightning.model.descent import Descent
 from air_lightning.model.evidence import (
@@ -101,6 +102,8 @@ class AIR(pl.LightningModule):
             for a continuous ``what``. Null: the network's own inferred.
         search: drop, merge and add objects by their evidence when evaluating; counts and their posterior are then those
             of what was found. Null: the network's own.
+        aggregate: gathers while training what the images' objects are like, for the search to go by in the place of the
+            prior: a patch of another object's misfit is often like none. Null: the prior.
         adaptation: learns what all images share (``Renderer.shared``, the light for example) while it trains, and what
             the command `adapt` does. Null: what the renderer starts from stays.
         evidence_samples: K of the importance-weighted bound on log p(x) that ``test`` reports as ``log_evidence``;
@@ -135,6 +138,7 @@ class AIR(pl.LightningModule):
         search: Search | None = None,
         adaptation: Adaptation | None = None,
         descent: Descent | None = None,
+        aggregate: AggregatePosterior | None = None,
         evidence_samples: int = 0,
         lr: float = 1e-3,
         baseline_lr: float | None = None,
@@ -185,7 +189,11 @@ class AIR(pl.LightningModule):
         check_positive("coarseness", self.coarseness, 1)
         self.sleep = None if sleep is None else sleep.prepared(slots)
         self.supervised = supervised
-        self.refinement, self.reconsideration, self.search = refinement, reconsideration, search
+        self.aggregate = aggregate
+        if aggregate is not None:
+            aggregate.prepare(renderer)
+        self.refinement, self.reconsideration = refinement, reconsideration
+        self.search = None if search is None else search.going_by(aggregate)
         self.descent = descent
         self.adaptation, self._adapted = adaptation, -1
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final

@@ -11,7 +11,18 @@ from air_lightning.metrics.calibration import corrected
 
 POWERS = "powers"
 """Where checkpoints keep them."""
-FITTED_WITH = ("likelihood", "likelihood_sd", "background", "count_prior", "reconsideration", "descent", "search")
+FITTED_WITH = (
+    "slots",
+    "likelihood",
+    "likelihood_sd",
+    "background",
+    "count_prior",
+    "reconsideration",
+    "descent",
+    "search",
+    "aggregate",
+    "refinement",
+)
 """Arguments of the model that posteriors depend on: powers hold for those that they were fitted with."""
 
 

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from air_lightning.backgrounds import NoBackground
 from air_lightning.backgrounds.base import RECORD, record, with_own
+from air_lightning.distributions import count_log_posterior
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
 from air_lightning.metrics.evaluation import Evaluation, InferredScenes, check_positions, figure_names
 from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
+from air_lightning.model.aggregate import with_gathered
 from air_lightning.model.air import AIR, Inference
 from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.model.objective import objective, warn_of_balance
@@ -60,6 +62,8 @@ class AIRModule(AIR):
             renderer, slots, observation, self.log_prior, self.count_estimator, self.identity_estimator,
             step, coarseness, self.balance * variance, self.angle,
         )  # fmt: skip
+        if self.aggregate is not None:
+            self.aggregate.gather(renderer, slots, count_log_posterior(slots.presence_logits))
         slept = self._slept(observation, step)
         loss = sum(slept.values(), result.loss)
         terms = {name: term.detach() for name, term in (result.terms | slept).items()}
@@ -230,6 +234,7 @@ class AIRModule(AIR):
         """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
         weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
         own = with_own(weights, self.background, checkpoint.get(RECORD))
+        own = with_gathered(own, self.aggregate)
         return with_shared(own, self.renderer, checkpoint.get(SHARED))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Search: objects dropped, merged and added by what they are worth, after the network's own explanation."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from air_lightning.inference import InferenceNetwork
 from air_lightning.inference.heads import image_grid
+from air_lightning.model.aggregate import AggregatePosterior
 from air_lightning.model.arrangements import log_arrangements
 from air_lightning.model.descent import Descent
 from air_lightning.model.evidence import evidence, log_likelihoods, slot_kl
@@ -27,24 +29,22 @@ SETTLING = 3
 
 
 class Scene(NamedTuple):
-    """What is to be explained, and what with. log_prior: log p(n), (N + 1,). The rest as Search has it."""
+    """What is to be explained, and what with. log_prior: log p(n), (N + 1,)."""
 
+    search: "Search"
     renderer: Renderer
     network: InferenceNetwork
     observation: Observation
     log_prior: Tensor
-    solid: bool = False
-    laplace: bool = False
-    descent: Descent | None = None
 
     def kl(self, slots: Slots) -> Tensor:
-        return (fitted_kl if self.laplace else slot_kl)(self.renderer, slots)
+        return self.search.kl(self.renderer, slots)
 
     def evidence(self, slots: Slots) -> Tensor:
         """F_n, (B, N + 1), of the slots as they stand."""
         canvases = self.renderer.render(slots.what, slots.where, self.observation.background)
         found = evidence(log_likelihoods(canvases, self.observation), self.kl(slots))
-        return possible(self.renderer, slots, found) if self.solid else found
+        return possible(self.renderer, slots, found) if self.search.solid else found
 
 
 class Search:
@@ -65,7 +65,9 @@ class Search:
 
     An explanation is worth ``log sum_n p(n) A_n exp(power F_n - cost n)``, with F_n of the first n of its slots and A_n
     for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior of the count.
-    What was looked at and does not pay stays among the last slots, and counts there. For any renderer and network.
+    What was looked at and does not pay stays among the last slots, and counts there. For any renderer and network. With
+    the model's ``aggregate`` F_n counts besides, in full, by how many nats its objects are nearer to those of the
+    training images than to the prior.
 
     Args:
         rounds: of adding and merging; 0 drops and reorders only.
@@ -105,10 +107,21 @@ class Search:
         self.rounds, self.power, self.cost, self.margin = rounds, power, cost, margin
         self.solid, self.laplace, self.halves, self.descent = solid, laplace, halves, descent
         self.refinement = Refinement(refit)
+        self.aggregate: AggregatePosterior | None = None
+
+    def going_by(self, aggregate: AggregatePosterior | None) -> "Search":
+        """The same search, that takes the aggregate posterior in the place of the prior of objects."""
+        search = copy(self)
+        search.aggregate = aggregate
+        return search
 
     def kl(self, renderer: Renderer, slots: Slots) -> Tensor:
-        """What each slot that a search has left takes off the evidence, (B, N) nats."""
-        return (fitted_kl if self.laplace else slot_kl)(renderer, slots)
+        """What each slot that a search has left takes off the evidence, (B, N) nats.
+
+        The evidence is to count ``power`` of its nats, and what the aggregate posterior says of an object all of them.
+        """
+        kl = (fitted_kl if self.laplace else slot_kl)(renderer, slots)
+        return kl if self.aggregate is None else kl - self.aggregate.gain(renderer, slots) / self.power
 
     def log_posterior(self, renderer: Renderer, slots: Slots, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log q(n | x), (B, N + 1), of the evidence (B, N + 1) of the first n slots.
@@ -146,7 +159,7 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """The best explanation found of the observed images, given the network's own. log_prior: (N + 1,)."""
-        scene = Scene(renderer, network, observation, log_prior, self.solid, self.laplace, self.descent)
+        scene = Scene(self, renderer, network, observation, log_prior)
         best = self._better(scene, self._sure(scene, slots), slots)
         passed = torch.zeros_like(observation.images[:, :1], dtype=torch.bool)
         for k in range(self.rounds):
@@ -167,7 +180,7 @@ class Search:
         log_prior: Tensor,
     ) -> Slots:
         """Slots whose poses have changed since they were searched, in order again, those that do not pay last."""
-        return self._ordered(Scene(renderer, network, observation, log_prior, self.solid, self.laplace), slots)
+        return self._ordered(Scene(self, renderer, network, observation, log_prior), slots)
 
     def _terms(self, renderer: Renderer, evidence: Tensor, log_prior: Tensor) -> Tensor:
         """log p(n, x), (B, N + 1), of F_n: what is worth as much in another order, or of other slots, counts too."""
@@ -298,7 +311,7 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
         own = here.what.unsqueeze(2), here.where.unsqueeze(2)
         losses = scene.renderer.swap_losses(images, here.what, here.where, *own, loss, background)
         gain = -losses[:, :, 0, -1] - kl.gather(1, left)
-        if scene.solid:
+        if scene.search.solid:
             gain = gain - IMPOSSIBLE * scene.renderer.intersecting(here.what, here.where).any(2)
         weakest = gain.argmin(1, keepdim=True)
         order.append(left.gather(1, weakest))
@@ -372,13 +385,13 @@ def _settled(scene: Scene, slots: Slots, place: Tensor, canvases: Tensor) -> Slo
 
     canvases: (B, N + 1, C, H, W), of the first n slots.
     """
-    if scene.descent is None:
+    if scene.search.descent is None:
         return slots
     indices = torch.arange(slots.what.shape[1], device=place.device)
     rows, inside = torch.arange(len(place), device=place.device), place.clamp_max(len(indices) - 1)
     before = canvases[rows, inside]
     new = Slots(*(part[rows, inside] for part in slots))
-    new = scene.descent.settled(scene.renderer, scene.observation, before, new)
+    new = scene.search.descent.settled(scene.renderer, scene.observation, before, new)
     everywhere = Slots(*(part.unsqueeze(1).expand_as(old) for part, old in zip(new, slots)))
     return everywhere.where_true(indices == place.unsqueeze(1), slots)
 
