@@ -200,6 +200,16 @@ def test_powers_hold_for_the_arguments_that_they_were_fitted_with(
         assert load_module(run).powers == Powers()
 
 
+@pytest.mark.parametrize("other", ["--model.slots=5", "--model.refinement.iterations=3"])
+def test_powers_are_of_so_many_slots_and_such_a_refinement(tmp_path: Path, other: str) -> None:
+    """A tilt grows with the count, and a doubt is spread over all of them: fitted to two slots they say 5 of 1."""
+    run = write_run(tmp_path / "run", MESHES, refinement=REFINED)
+    keep(run / "checkpoints" / "best.ckpt", Powers(0.5, tilt=1.0, doubt=0.125))
+    name = other.removeprefix("--model.").partition("=")[0].replace("refinement.", "refinement.init_args.")
+    with pytest.warns(UserWarning, match=rf"with other arguments than those in force \({name}\), so"):
+        assert load_module(run, options=[other]).powers == Powers()
+
+
 def test_what_powers_are_fitted_with_are_arguments_of_the_model() -> None:
     assert set(FITTED_WITH) <= set(inspect.signature(AIR).parameters)
 
