@@ -27,6 +27,7 @@ TINY = [
     "--model.inference=air_lightning.inference.RecurrentAIR",
     "--model.inference.lstm=16", "--model.inference.encoded=16", "--model.inference.predict=16",
     "--model.inference.glimpse=8", "--model.inference.what_hidden=16",
+    "--model.aggregate=air_lightning.model.AggregatePosterior",
     "--data.train_scenes=15", "--data.val_scenes=9", "--data.test_scenes=7",
     "--trainer.accelerator=cpu", "--trainer.max_epochs=9", "--trainer.max_steps=5", "--trainer.val_check_interval=4",
     "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",

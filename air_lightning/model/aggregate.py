@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from air_lightning.distributions import gaussian_kl, presence_weights
 from air_lightning.model.evidence import of_sample
 from air_lightning.model.slots import Slots
+from air_lightning.parallel import average
 from renderers.base import Renderer
 from renderers.constants import pick
 from renderers.spaces import Gaussian
@@ -28,6 +29,9 @@ class AggregatePosterior(nn.Module):
     While the model trains, mean and covariance are gathered from the network's posteriors, each object weighed by how
     sure it is to be there, as a running mean over steps. They are buffers, kept with the weights. Angles, whose prior
     is uniform, and identities are left out.
+
+    Attributes:
+        weight: objects an image. first, second: (D,) and (D, D), of them the sum, and that of the products.
 
     Args:
         memory: steps over which the running mean forgets.
@@ -54,15 +58,15 @@ class AggregatePosterior(nn.Module):
 
     @torch.no_grad()
     def gather(self, renderer: Renderer, slots: Slots, log_q: Tensor) -> None:
-        """Take in a training step's slots, of log q(n | x) (B, N + 1)."""
+        """Take in a training step's slots, of log q(n | x) (B, N + 1); all processes of a run together."""
         mean, sd = _gaussian(renderer, slots)
-        there = presence_weights(log_q.exp()).float().reshape(-1, 1)
-        mean, variance = mean.flatten(0, 1), sd.flatten(0, 1).square()
-        weighed = mean * there
+        there = presence_weights(log_q.exp()).unsqueeze(-1) / len(mean)
         # sums of products, which autocast leaves as precise as they are
-        second = (weighed.unsqueeze(2) * mean.unsqueeze(1)).sum(0) + (there * variance).sum(0).diag()
-        for kept, new in ((self.weight, there.sum()), (self.first, weighed.sum(0)), (self.second, second)):
-            kept.lerp_(new.to(kept), self.share)
+        squares = mean.unsqueeze(-1) * mean.unsqueeze(-2) + torch.diag_embed(sd.square())
+        sums = there.sum((0, 1)), (there * mean).sum((0, 1)), (there.unsqueeze(-1) * squares).sum((0, 1)).flatten()
+        new = average(torch.cat(sums)).to(self.weight).split([1, mean.shape[-1], mean.shape[-1] ** 2])
+        for kept, part in zip((self.weight, self.first, self.second), new):
+            kept.lerp_(part.view_as(kept), self.share)
 
     def gain(self, renderer: Renderer, slots: Slots) -> Tensor:
         """Nats by which each slot is nearer to the aggregate posterior than to the prior, (B, N).
