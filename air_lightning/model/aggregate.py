@@ -64,8 +64,9 @@ class AggregatePosterior(nn.Module):
         # sums of products, which autocast leaves as precise as they are
         squares = mean.unsqueeze(-1) * mean.unsqueeze(-2) + torch.diag_embed(sd.square())
         sums = there.sum((0, 1)), (there * mean).sum((0, 1)), (there.unsqueeze(-1) * squares).sum((0, 1)).flatten()
-        new = average(torch.cat(sums)).to(self.weight).split([1, mean.shape[-1], mean.shape[-1] ** 2])
-        for kept, part in zip((self.weight, self.first, self.second), new):
+        kept_sums = self.weight, self.first, self.second
+        new = torch.split(average(torch.cat(sums)).to(self.weight), [kept.numel() for kept in kept_sums])
+        for kept, part in zip(kept_sums, new):
             kept.lerp_(part.view_as(kept), self.share)
 
     def gain(self, renderer: Renderer, slots: Slots) -> Tensor:
