@@ -106,6 +106,11 @@ def test_images_do_not_disturb_one_another() -> None:
         torch.testing.assert_close(alone.where[0], together.where[i], rtol=0, atol=1e-4)
 
 
+def test_of_no_images_nothing_is_found() -> None:
+    model = AIRModule(Blobs(), Greedy, slots=SLOTS, likelihood_sd=Constant(SD), search=Search()).eval()
+    assert model.infer(EMPTY[:0]).slots.where.shape == (0, SLOTS, 3)
+
+
 def test_the_posterior_is_that_of_the_slots_reported() -> None:
     """A model's count, posterior and reconstruction: of the evidence, to its power, less what every object costs."""
     search = Search(power=0.5, cost=2.0)

@@ -317,7 +317,7 @@ def _elimination(scene: Scene, slots: Slots) -> tuple[Tensor, Tensor]:
         order.append(left.gather(1, weakest))
         gains.append(gain.gather(1, weakest))
         others = torch.arange(left.shape[1], device=kl.device) != weakest
-        left = left[others].view(len(left), -1)
+        left = left[others].view(len(left), left.shape[1] - 1)
     return torch.cat(order[::-1], 1), torch.cat(gains[::-1], 1)
 
 
