@@ -214,6 +214,36 @@ def test_lightnings_weight_averaging_leaves_buffers_of_whole_numbers_alone_and_r
     assert plain.model.losses == straight.model.losses and not same_weights(plain, straight)
 
 
+class Summing(toy.ToyModule):
+    """Keeps what its first input has added up to, and what that was when it was validated."""
+
+    def __init__(self, lr: float = 0.1) -> None:
+        super().__init__(lr)
+        self.register_buffer("total", torch.zeros(()))
+        self.expected, self.validated = 0.0, []
+
+    def training_step(self, batch, batch_idx):
+        self.total += batch["image"][0, 0]
+        self.expected = float(self.total)
+        return super().training_step(batch, batch_idx)
+
+    def validation_step(self, batch, batch_idx):
+        self.validated.append(float(self.total) - self.expected)
+        super().validation_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("given", [[], ["--trainer.callbacks.update_every_n_steps", 3]], ids=["each step", "some"])
+def test_weight_averaging_never_averages_buffers(tmp_path, monkeypatch, given):
+    monkeypatch.setattr(toy, "ToyModule", Summing)
+    averaging = ["--trainer.callbacks", "EMAWeightAveraging", "--trainer.callbacks.decay", 0.5, *given]
+    model = toy.fit("--run_dir", tmp_path, *averaging).model
+    assert float(model.total) == model.expected != 0
+    assert set(model.validated) == {0.0}
+    kept = load(tmp_path / "checkpoints" / "last.ckpt")
+    assert float(kept["state_dict"]["total"]) == float(kept["current_model_state"]["total"]) == model.expected
+    assert not torch.equal(kept["state_dict"]["line.weight"], kept["current_model_state"]["line.weight"])
+
+
 # ---- FinalValidation
 
 

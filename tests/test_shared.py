@@ -2,17 +2,23 @@
 
 import math
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from renderers_for_tests import IdentityBumps, grid
 from torch import Tensor
 
+from air_lightning.inference import ResidualAttention
 from air_lightning.model import Adaptation, AIRModule
 from air_lightning.model.adaptation import Explained, fit_shared
 from air_lightning.model.observation import Observation
+from air_lightning.training.callbacks import with_own_buffers
+from datamodules import Scenes3D
 from renderers import Categorical, Coordinate, Layer, MeshRenderer, Renderer
 from renderers.mesh import Light, Shadow
 from renderers.pixel_loss import Normal, PixelLoss, StudentT
@@ -125,6 +131,39 @@ def test_values_travel_in_checkpoints_by_name() -> None:
     plain = AIRModule(MeshRenderer(image_size=(24, 24)))
     plain.on_load_checkpoint(saved)
     plain.load_state_dict(saved["state_dict"])
+
+
+class Learns(Callback):
+    """Has the renderer draw in another light after a step, as an adaptation does."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        if trainer.global_step == 2:
+            pl_module.renderer.share(pl_module.renderer.shared_values + 0.1)
+            self.values = pl_module.renderer.shared_values.clone()
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available but not used.*")
+def test_averaged_weights_are_drawn_saved_and_loaded_with_the_light_that_was_learnt(tmp_path: Path) -> None:
+    def module() -> AIRModule:
+        renderer = MeshRenderer(image_size=(16, 16), shared=["light"])
+        return AIRModule(renderer, lambda r: ResidualAttention(r, channels=8, hidden=64, glimpse=12), slots=1)
+
+    model, learns = module(), Learns()
+    given = with_own_buffers([learns, EMAWeightAveraging(decay=0.9, update_every_n_steps=3)])
+    trainer = pl.Trainer(
+        max_steps=4, limit_val_batches=1, callbacks=given, accelerator="cpu", logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=Scenes3D(counts=[1], batch_size=2, train_scenes=8, val_scenes=2))
+    assert torch.equal(model.renderer.shared_values, learns.values)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = module()
+    kept = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    again.on_load_checkpoint(kept)
+    again.load_state_dict(kept["state_dict"])
+    assert torch.equal(again.renderer.shared_values, learns.values)
+    what, where = scenes(again.renderer, 2)
+    assert torch.equal(again.renderer.render(what, where), model.renderer.render(what, where))
 
 
 @pytest.mark.parametrize(

@@ -279,8 +279,8 @@ class AIRCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer, which writes to the run folder and has our callbacks besides the user's."""
         trainer = self._get(self.config_init, "trainer")
-        kwargs["callbacks"] = [*loggers.listed(trainer.get("callbacks")), *self._callbacks()]
-        callbacks.keep_whole_numbers(kwargs["callbacks"])
+        own = [*loggers.listed(trainer.get("callbacks")), *self._callbacks()]
+        kwargs["callbacks"] = callbacks.with_own_buffers(own)
         if self.run_dir is not None and self.subcommand == "fit":
             kwargs["default_root_dir"] = self.run_dir
             if trainer.get("logger") is not False:

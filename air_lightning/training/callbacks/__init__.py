@@ -3,7 +3,7 @@
 Every callback takes the run folder to be `trainer.default_root_dir` and is idle under `fast_dev_run`.
 """
 
-from air_lightning.training.callbacks.averaging import keep_whole_numbers
+from air_lightning.training.callbacks.averaging import with_own_buffers
 from air_lightning.training.callbacks.checkpoints import Checkpoints, MonitorError, NamesMetrics, check_monitors
 from air_lightning.training.callbacks.figures import Figures
 from air_lightning.training.callbacks.final_validation import FinalValidation
@@ -35,5 +35,5 @@ __all__ = [
     "Summary",
     "WandbMedia",
     "check_monitors",
-    "keep_whole_numbers",
+    "with_own_buffers",
 ]
