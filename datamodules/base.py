@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from renderers.base import Renderer
+from renderers.constants import constant
+from renderers.spaces import Categorical
 
 SPLITS = ("train", "val", "test", "predict")
 
@@ -28,7 +30,8 @@ class Batch(NamedTuple):
         images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
         count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
             renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training
-            does not look at them, unless it is asked to learn from labels. Where the truth is not known
+            does not look at them, unless it is asked to learn from labels. Identities are numbered as in the data's
+            ``identity_names``; a trainer's model is given them by its own numbers. Where the truth is not known
             (``SceneDataModule.has_truth``) ``count`` is -1; an identity that is not told is -1, and a rotation NaN.
         boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
@@ -220,6 +223,32 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         """The names of what ``what`` counts; None where they are those of the model's renderer, or nobody's."""
         return None
 
+    def identity_numbers(self, renderer: Renderer) -> tuple[int, ...] | None:
+        """The renderer's number of each of ``identity_names``, by name; None: they have its own, or none to compare.
+
+        Raises:
+            ValueError: the renderer does not draw one of them.
+        """
+        if not (self.has_identities and isinstance(renderer.what, Categorical)) or self.identity_names is None:
+            return None
+        names, mine = tuple(self.identity_names), renderer.what.names
+        if unknown := [name for name in names if name not in mine]:
+            raise ValueError(
+                f"{type(self).__name__} has objects of the identity {unknown[0]!r}, {type(renderer).__name__} draws "
+                f"{', '.join(mine)}: name identities alike in both, leave it out of the data, or choose a renderer "
+                "that draws it"
+            )
+        return None if names == mine[: len(names)] else tuple(mine.index(name) for name in names)
+
+    def renumbered(self, batch: Batch, renderer: Renderer) -> Batch:
+        """A batch whose identities have the renderer's numbers (``identity_numbers``); -1, not told, stays."""
+        numbers = self.identity_numbers(renderer)
+        if numbers is None:
+            return batch
+        there = torch.arange(batch.what.shape[1], device=batch.what.device) < batch.count.unsqueeze(1)
+        table = constant((*numbers, -1), batch.what.dtype, batch.what.device)
+        return batch._replace(what=table[batch.what.where(there, -1)])
+
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """(C, H, W) of the images; None where the model's renderer decides it."""
@@ -321,7 +350,9 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         if isinstance(batch, Batch):
             # what comes from the host's ordinary memory is copied at once, but the GPU's work is not waited for
             parts: list[Any] = [None if part is None else part.to(device, non_blocking=True) for part in batch]
-            return Batch(*parts)
+            renderer = getattr(getattr(self.trainer, "lightning_module", None), "renderer", None)
+            moved = Batch(*parts)
+            return self.renumbered(moved, renderer) if isinstance(renderer, Renderer) else moved
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 

@@ -28,7 +28,8 @@ class Scenes3D(SceneDataModule):
     Scene i of a split is a pure function of ``seed`` and i: nothing is stored and nothing repeats.
 
     Args:
-        renderer: draws the scenes; null: the model's own renderer.
+        renderer: draws the scenes; null: the model's own renderer. Another's identities must be among the model's, by
+            name.
         counts: the numbers of objects a scene may hold, equally likely; repeat one to make it likelier.
         apart: least distance between two objects' centres, in the unit of their position; times the mean of their
             sizes where the renderer's ``size`` is free.
@@ -83,7 +84,7 @@ class Scenes3D(SceneDataModule):
 
     @property
     def identity_names(self) -> tuple[str, ...] | None:
-        what = self._renderer().what
+        what = None if self.renderer is None else self.renderer.what
         return what.names if isinstance(what, Categorical) else None
 
     def scene_coordinates(self, renderer: Renderer) -> tuple[str, ...]:

@@ -28,6 +28,10 @@ WRONG = {
         ["--data.renderer", "MeshRenderer", "--data.renderer.image_size", "[32,32]"],
         "the data's images are (3, 32, 32) (channels, height, width), the renderer draws (3, 64, 64)",
     ),
+    "identities that the model lacks": (
+        ["--data.renderer", "MeshRenderer", "--data.renderer.identities", "[cube,cone]"],
+        "Scenes3D has objects of the identity 'cone', MeshRenderer draws cube, sphere, cylinder: name identities alike",
+    ),
     "no such metric": (
         ["--checkpoint.monitor", "val/box_ap50"],
         "checkpoint.monitor 'val/box_ap50' is not among the metrics logged in validation: choose one of "

@@ -127,7 +127,8 @@ class Evaluation(nn.Module):
 
         Args:
             renderer: the model's; not kept, for the model's state would then hold it twice.
-            seen: what was inferred. batch: the scenes and their truth.
+            seen: what was inferred. batch: the scenes and their truth, identities by the renderer's numbers
+                (``SceneDataModule.renumbered``).
         """
         if self._by_pose:
             inferred = self._objects(seen.count, seen.what, seen.where, self._inferred)

@@ -149,6 +149,7 @@ class AIRModule(AIR):
             )
         if data.has_truth:
             check_positions(self.renderer, data)
+            data.identity_numbers(self.renderer)
 
     def _warn_of_rare_counts(self, largest: int) -> None:
         """Where the count prior all but excludes one more object, and the data holds it."""

@@ -40,7 +40,7 @@ def explain(config: Path, seed: int, scenes: int, method: RandomStarts) -> tuple
         spread = torch.full_like(slots.where, SD)
         likely = posterior.argmax(1), posterior.log()
         found = InferredScenes(*likely, slots.what, slots.where, spread, slots.what_parameters)
-        evaluation.update(model.renderer, found, batch)
+        evaluation.update(model.renderer, found, data.renumbered(batch, model.renderer))
     return {name: float(value) for name, value in evaluation.compute().items()}, seconds / seen
 
 
