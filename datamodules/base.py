@@ -33,7 +33,8 @@ class Batch(NamedTuple):
             does not look at them, unless it is asked to learn from labels. Identities are numbered as in the data's
             ``identity_names``; a trainer's model is given them by its own numbers. Where the truth is not known
             (``SceneDataModule.has_truth``) ``count`` is -1; an identity that is not told is -1, and a rotation NaN.
-        boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded. Or None.
+        boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded; zeros
+            where nothing of one shows, which counts, but whose place is not asked for. Or None.
         masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
         scene: (B, S), the coordinates of each scene (``Renderer.scene``). Or None.
     """

@@ -56,6 +56,7 @@ CASES: dict[str, tuple[list[Scene], list[float]]] = {
         [(51 + 50 * 2 / 3) / 101] * 3,
     ),
     "nothing found": ([([], [SQUARE])], [0] * 3),
+    "nothing shows of one": ([([(SQUARE, 0.9)], [EMPTY, SQUARE]), ([], [EMPTY])], [1] * 3),
     "flat boxes are no detections": ([([([0, 5, 10, 5], 1.0), (SQUARE, 0.1)], [SQUARE])], [1] * 3),
 }
 
@@ -65,7 +66,11 @@ def test_hand_computed(scenes: list[Scene], expected: list[float]) -> None:
     assert measured(*scenes) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("scenes", [[([], [])], [([(SQUARE, 0.9)], []), ([], [])]], ids=["nothing", "no truth"])
+@pytest.mark.parametrize(
+    "scenes",
+    [[([], [])], [([(SQUARE, 0.9)], []), ([], [])], [([(SQUARE, 0.9)], [EMPTY])]],
+    ids=["nothing", "no truth", "nothing shows"],
+)
 def test_no_true_box_is_nan(scenes: list[Scene]) -> None:
     assert all(value != value for value in measured(*scenes))
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from air_lightning.cli import main
 from air_lightning.model import AIRModule
 from datamodules import ImageFolder, SceneDataModule, Scenes3D
 from datamodules.image_files.view import View
+from datamodules.truth.folder import FolderTruth
 from renderers import MeshRenderer
 from renderers.mesh import Intrinsics, MeshFile
 
@@ -183,6 +185,19 @@ def test_all_images_are_seen_by_one_camera(written: Path, wider: Path, files: di
         read(wider, unit="metric").coordinates(made(files))
     with pytest.raises(ValueError, match="nobody tells by which .*000000.npy was taken: give a truth in BOP's layout"):
         ImageFolder(str(wider / "test"), files="*/rgb/*", color=True, intrinsics=target)
+
+
+@pytest.mark.parametrize(
+    "box, seen",
+    [
+        ([0, 0, 0, 0], [0, 0, 0, 0]),  # nothing of it shows in the file's image
+        ([4, 1, 6, 4], [0, 0, 0, 0]),  # nor of this one in the view
+        ([2, 0, 5, 3], [4, 0, 6, 2]),
+    ],
+)
+def test_a_box_of_which_a_view_shows_nothing_is_zeros(box: list[float], seen: list[float]) -> None:
+    truth: Any = SimpleNamespace(views=[View(-2.0, 1.0, 6.0, 4.0, (6, 4))], sizes=[(6, 4)])
+    assert FolderTruth._box(truth, 0, np.array(box, np.float32), (4, 6)).tolist() == seen
 
 
 def test_a_view_beyond_the_image_is_black() -> None:

@@ -332,6 +332,49 @@ def test_what_is_known_is_measured(
             assert (figures["box_ap50"] == 1) == (count == 2)
 
 
+def hidden(tmp_path: Path, told: Callable[[int, Any], dict[str, Any]], place: int) -> ImageFolder:
+    """The scenes of ``drawn``, and an object of which nothing shows at this place in the list."""
+    drawn(tmp_path, told)
+    content = json.loads((tmp_path / "t.json").read_text())
+    for image in content["images"]:
+        image["count"] = 3
+        image["objects"].insert(place, told(1, [0, 0, 0, 0]))
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    return ImageFolder(str(tmp_path / "images"), truth=str(tmp_path / "t.json"), color=True, test_share=1.0)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda i, box: {"box": box},
+        lambda i, box: {"box": box, "kind": IDENTITIES[i]},
+        lambda i, box: {"box": box, "kind": IDENTITIES[i], "x": PLACES[i][0], "y": PLACES[i][1]},
+    ],
+    ids=["boxes", "identities", "poses"],
+)
+def test_what_does_not_show_counts_and_has_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Any, place: int
+) -> None:
+    renderer, data = Discs(), hidden(tmp_path, told, place)
+    monkeypatch.setattr(data, "_renderer", lambda: renderer)
+    evaluation, batch = Evaluation(renderer, 3, data), data.scenes("test").__getitems__([0, 1, 2])
+    what, where = torch.tensor([[2, 0, 1]] * 3), torch.tensor([[*PLACES, [0.6, -0.6]]] * 3)
+    sure = torch.nn.functional.one_hot(what, 3).float() * 9
+    for count in (2, 3):  # all that shows, and then one that does not
+        posterior = torch.eye(4)[[count] * 3].log()
+        seen = InferredScenes(torch.tensor([count] * 3), posterior, what, where, torch.full_like(where, 0.1), sure)
+        evaluation.update(renderer, seen, batch)
+        figures = evaluation.compute(by_count=True)
+        assert figures["recall"] == 1 and figures["true_count"] == 3
+        assert (figures["box_ap50"] == 1) == (count == 2)  # a box of nothing is as sure as the others
+        assert figures["precision"] == pytest.approx(2 / count)
+        assert figures["position_error_mean"] == pytest.approx(0, abs=1 / 32)
+        assert figures["count_accuracy"] == figures["scene_accuracy"] == (count == 3)
+        assert figures.get("identity_accuracy", 1) == 1
+        assert [(row["count"], row["box_ap50"]) for row in evaluation.by_count] == [(3, figures["box_ap50"])]
+
+
 def test_a_run_is_measured_on_a_folder_of_its_own(tmp_path: Path) -> None:
     data = drawn(tmp_path, lambda i, box: {"kind": IDENTITIES[i], "x": PLACES[i][0], "y": PLACES[i][1]})
     module = MODULE["discs"](slots=2)

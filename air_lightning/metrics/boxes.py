@@ -10,6 +10,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from air_lightning.metrics.averages import synced
+from air_lightning.metrics.objects import first
 
 NAN = float("nan")
 
@@ -53,7 +54,8 @@ class BoxPrecision(Metric):
         Args:
             boxes: (B, N, 4), x0, y0, x1, y1 in pixels; one without area is no detection.
             confidence: (B, N), how sure it is that the object is there.
-            true_boxes: (B, T, 4), of which the first `true_count` (B,) are there.
+            true_boxes: (B, T, 4), of which the first `true_count` (B,) are there; zeros: nothing of it shows, and it is
+                left out.
 
         Raises:
             ValueError: shapes do not fit, or N or T are not those of earlier batches.
@@ -115,7 +117,7 @@ def average_precision(boxes: Tensor, confidence: Tensor, true_boxes: Tensor, tru
     Args:
         as `BoxPrecision.update`.
     """
-    present = torch.arange(true_boxes.shape[1]) < true_count[:, None]
+    present = first(true_count, true_boxes.shape[1]) & true_boxes.any(-1)
     detected = ((boxes[..., 2:] - boxes[..., :2]) > 0).all(-1)
     if not present.any():
         return torch.full((10,), NAN)

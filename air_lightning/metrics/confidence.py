@@ -127,7 +127,7 @@ class Calibration(Metric):
         self.slots, self.limit, self.angles, self.identities = slots, float(limit), dict(angles), identities
         shapes = {
             "counts": (3,),  # scenes; objects expected, true
-            "found": (3,),  # objects reported; the sum of their confidence; those found
+            "found": (4,),  # objects reported; the sum of their confidence; those found; true ones to be found
             "presence": (3, bins),  # a Reliability
             "identity": (3, bins),
             "lost": (),  # nats
@@ -149,6 +149,7 @@ class Calibration(Metric):
         true_count: Tensor,
         poses: PoseGaps,
         identities: Identities | None = None,
+        placed: Tensor | None = None,
     ) -> None:
         """Take in B scenes.
 
@@ -156,6 +157,7 @@ class Calibration(Metric):
             log_posterior: (B, N + 1), log q(n | x). position: (B, N, D) of all slots, those held to be absent too.
             true_position: (B, T, D), of which the first `true_count` (B,) are there.
             poses: those of the matched objects. identities: where they are known.
+            placed: (B,), how many of the true objects, the first, are to be found; None: all.
 
         Raises:
             ValueError: shapes do not fit.
@@ -164,14 +166,15 @@ class Calibration(Metric):
         log_posterior = log_posterior.detach().float()
         posterior = log_posterior.exp()
         confidence = posterior.flip(1).cumsum(1).flip(1)[:, 1:].clamp(0, 1)
-        objects = objects_found(position, true_position, true_count, self.limit)
+        placed = true_count if placed is None else placed
+        objects = objects_found(position, true_position, placed, self.limit)
         reported = torch.arange(self.slots, device=objects.device) < log_posterior.argmax(1)[:, None]
         right = reported & (objects >= 0)
         numbers = torch.arange(self.slots + 1, device=posterior.device)
         expected, scenes = (posterior * numbers).sum(), torch.full_like(true_count, 1)
         # never in place: a state made in validation's inference mode could not be changed outside it
         self.counts = self.counts + torch.stack([scenes.sum(), expected, true_count.sum()])
-        self.found = self.found + torch.stack([reported.sum(), confidence[reported].sum(), right.sum()])
+        self.found = self.found + torch.stack([reported.sum(), confidence[reported].sum(), right.sum(), placed.sum()])
         self.presence = self.presence + self._bins(confidence, objects >= 0)
         least = math.log(torch.finfo(torch.float32).tiny)  # what is certain and wrong costs much, but not everything
         self.lost = self.lost - log_posterior.gather(1, true_count.long().unsqueeze(1)).clamp_min(least).sum()
@@ -186,14 +189,14 @@ class Calibration(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The table above, of everything since the last `reset`, over all processes."""
         scenes, expected, true = self.counts
-        reported, confidence, right = self.found
+        reported, confidence, right, placed = self.found
         figures = {
             "expected_count": expected / scenes,
             "true_count": true / scenes,
             "count_log_loss": self.lost / scenes,
             "stated_precision": confidence / reported,
             "precision": right / reported,
-            "recall": right / true,
+            "recall": right / placed,
             "calibration_error": calibration_error(Reliability(*self.presence)),
         }
         if self.identities:

@@ -14,7 +14,7 @@ from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.confidence import Calibration, Fit, Identities, PoseGaps
 from air_lightning.metrics.counts import rates_by_count
 from air_lightning.metrics.matching import match_objects
-from air_lightning.metrics.objects import Objects
+from air_lightning.metrics.objects import Objects, first
 from air_lightning.metrics.scene_coordinates import SceneCoordinateErrors
 from air_lightning.metrics.scenes import SceneMetrics
 from air_lightning.metrics.segmentation import all_pixels_ari, foreground_ari, segments
@@ -90,7 +90,8 @@ class Evaluation(nn.Module):
     (``BoxPrecision``), every slot being a detection as sure as q(n >= i); where they hold masks ``foreground_ari``, and
     ``ari`` over all pixels, means over scenes. Where the truth tells no poses but boxes, positions are image
     coordinates: of the inferred pose (``Renderer.project``) and of the box's centre. Where it tells neither, counts
-    alone are measured.
+    alone are measured. Objects whose box is zeros, for nothing of them shows, count, in ``scene_accuracy`` too; they
+    are matched with nothing, and what is measured of places and boxes leaves them out.
 
     Args:
         renderer: the model's. slots: N. data: what it is evaluated on.
@@ -130,16 +131,17 @@ class Evaluation(nn.Module):
             seen: what was inferred. batch: the scenes and their truth, identities by the renderer's numbers
                 (``SceneDataModule.renumbered``).
         """
+        batch, shown = _shown_first(batch)
         if self._by_pose:
             inferred = self._objects(seen.count, seen.what, seen.where, self._inferred)
-            truth = self._objects(batch.count, batch.what, batch.where, self._true)
+            truth = self._objects(shown, batch.what, batch.where, self._true)
         else:
             inferred = self._placed(seen.count, seen.what, renderer.project(seen.where)[0])
-            truth = self._placed(batch.count, batch.what, _centers(batch, renderer.image_shape))
-        self.scenes.update(inferred, truth)
+            truth = self._placed(shown, batch.what, _centers(batch, renderer.image_shape))
+        self.scenes.update(inferred, truth, batch.count)
         self.calibration.update(
             seen.log_posterior, inferred.position, truth.position, batch.count,
-            self._gaps(renderer, seen, batch, inferred, truth), self._identities(seen, batch),
+            self._gaps(renderer, seen, batch, inferred, truth), self._identities(seen, batch), shown,
         )  # fmt: skip
         if self.views.names and seen.scene is not None and batch.scene is not None:
             self.views.update(seen.scene, batch.scene)
@@ -220,6 +222,20 @@ class Evaluation(nn.Module):
             column = unconstrain(true[:, theirs_at]) - unconstrain(where[:, ours_at])
             gap = torch.cat([gap, column.unsqueeze(1)], 1)
         return PoseGaps(gap, seen.where_sd[ours][:, mine], period[:, mine])
+
+
+def _shown_first(batch: Batch) -> tuple[Batch, Tensor]:
+    """The batch, in each scene first the objects of which something shows, and how many these are, (B,).
+
+    Those whose box is zeros follow. Masks, which nobody tells apart by number, stay as they are.
+    """
+    if batch.boxes is None:
+        return batch, batch.count
+    shown = first(batch.count, batch.boxes.shape[1]) & batch.boxes.any(-1)
+    order = shown.int().argsort(dim=1, descending=True, stable=True)
+    rows = torch.arange(len(order), device=order.device).unsqueeze(1)
+    what, where, boxes = (part[rows, order] for part in (batch.what, batch.where, batch.boxes))
+    return batch._replace(what=what, where=where, boxes=boxes), shown.sum(1)
 
 
 def _centers(batch: Batch, image_shape: tuple[int, ...]) -> Tensor:

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 from air_lightning.metrics.averages import joined, median, synced
 from air_lightning.metrics.comparison import Comparison, check_periods, compare_objects, scene_right
 from air_lightning.metrics.counts import count_confusion, count_rates
-from air_lightning.metrics.objects import Objects
+from air_lightning.metrics.objects import Objects, check_count
 
 
 class SceneMetrics(Metric):
@@ -79,12 +79,14 @@ class SceneMetrics(Metric):
         self._check()
         self._add_states()
 
-    def update(self, inferred: Objects, truth: Objects) -> None:
+    def update(self, inferred: Objects, truth: Objects, true_count: Tensor | None = None) -> None:
         """Take in one batch.
 
         Args:
             inferred: records of B scenes in `slots` slots; of the count, the mode of its posterior.
             truth: records of the same scenes in `true_slots` slots.
+            true_count: (B,), the right number of objects, where there are others that are not to be matched; None:
+                those of `truth` are all.
 
         Raises:
             ValueError: a number of slots is not the constructor's, or as `compare_objects`. Nothing of the
@@ -94,8 +96,11 @@ class SceneMetrics(Metric):
             comparison = compare_objects(inferred, truth, self._periods_on(inferred.position.device))
             self._check_slots("slots", "inferred", inferred)
             self._check_slots("true_slots", "truth", truth)
+            number = truth.count if true_count is None else true_count
+            check_count("true_count", number, self.true_slots)
+            comparison = comparison._replace(count_right=inferred.count == number)
             # never in place: a state made in validation's inference mode could not be changed outside it
-            scenes = count_confusion(inferred.count, truth.count, self.slots, self.true_slots)
+            scenes = count_confusion(inferred.count, number, self.slots, self.true_slots)
             self.counts = self.counts + scenes
             self._take_scenes(comparison)
             self._take_errors(comparison)

@@ -175,12 +175,15 @@ class FolderTruth:
         return found if view is None else view.of_masks(found)
 
     def _box(self, row: int, box: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """A box in pixels of the file in those of what models see."""
+        """A box in pixels of the file in those of what models see; zeros where nothing of it shows."""
         view = self.views[row]
         if view is None or view.is_whole:
             return scaled(box, self.sizes[row], shape)
-        moved = box - np.array([view.left, view.top] * 2, np.float32)
-        return scaled(moved, (view.width, view.height), shape).clip(0, np.array(shape[::-1] * 2, np.float32))
+        moved = scaled(box - np.array([view.left, view.top] * 2, np.float32), (view.width, view.height), shape)
+        beyond = (moved[:2] >= shape[::-1]) | ((moved[:2] < 0) & (moved[2:] <= 0))
+        if beyond.any() or not box.any():
+            return np.zeros_like(box)
+        return moved.clip(0, np.array(shape[::-1] * 2, np.float32))
 
     def _in_pixels(self) -> NDArray[np.float32]:
         """The boxes of ``objects`` in the pixels of their files, (objects, 4); of none where none are told."""
