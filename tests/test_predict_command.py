@@ -18,6 +18,7 @@ from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
 import air_lightning
 from air_lightning.commands.predict import Model
 from air_lightning.commands.predict.command import input_files
+from air_lightning.commands.predict.output import check_output
 
 
 def fill(folder: Path, n: int = 3) -> Path:
@@ -161,6 +162,42 @@ def test_overwrite_replaces_all_that_was_predicted(discs: Path, tmp_path: Path) 
         "overlays", "overlays/000000_1.png", "predictions.jsonl",
     ]  # fmt: skip
     assert lines(out)[0]["overlay"] == "overlays/000000_1.png"
+
+
+@pytest.mark.parametrize("form, folder", [("masks", "masks/below"), ("masks", "overlays"), ("coco", "overlays")])
+def test_overwrite_spares_what_is_not_predicted(
+    discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, folder: str
+) -> None:
+    given, out = fill(tmp_path / "images"), tmp_path / "out"
+    arguments = ("--run_dir", discs, "--input", given, "--output", out, "--format", form, "--overlay", "--overwrite")
+    predict(*arguments)
+    own = out / folder / "000000_0 by hand.png"  # the name is one that a prediction could have
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("mine")
+    before = sorted(out.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        predict(*arguments)
+    assert stop.value.code == 2 and own.read_text() == "mine" and sorted(out.rglob("*")) == before
+    assert f"holds other things ({folder}/000000_0 by hand.png): name another folder" in capsys.readouterr().err
+    own.unlink()
+    predict(*arguments)
+
+
+def test_a_folder_of_masks_without_predictions_is_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "000000_000000.png").touch()
+    with pytest.raises(ValueError, match=r"holds other things \(masks/000000_000000.png\)"):
+        check_output(tmp_path, overwrite=True)
+
+
+def test_overlays_of_poses_are_known_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "000000_image.png").touch()
+    (tmp_path / "predictions.csv").touch()
+    check_output(tmp_path, overwrite=True)
+    (tmp_path / "overlays" / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"holds other things \(overlays/notes.txt\)"):
+        check_output(tmp_path, overwrite=True)
 
 
 def test_interrupted_it_leaves_nothing(

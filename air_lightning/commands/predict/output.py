@@ -6,14 +6,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
-from air_lightning.commands.predict.formats import FORMATS, Format, Source, picture_name
+from air_lightning.commands.predict.formats import FORMATS, OVERLAYS, Format, Source, picture_name
 from air_lightning.commands.predict.formats.base import Row
 from air_lightning.commands.predict.images import GivenImage
 from air_lightning.commands.predict.overlay import draw_overlay
 from air_lightning.commands.predict.records import Prediction
 
-OVERLAYS = "overlays"
-OURS = {OVERLAYS, *(name for form in FORMATS.values() for name in (form.file, *form.folders))}
+FILES = {form.file: form for form in FORMATS.values()}
+FOLDERS = (OVERLAYS, *(name for form in FORMATS.values() for name in form.folders))
+OURS = (*FILES, *FOLDERS)
 """All that predictions may be called."""
 
 
@@ -28,12 +29,32 @@ def check_output(folder: Path, overwrite: bool) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output {str(folder)!r} is a file: name a folder")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
-    others = names - OURS
-    if others:
-        raise ValueError(f"--output {str(folder)!r} holds other things ({min(others)}): name another folder")
-    if names and not overwrite:
+    if not folder.is_dir():
+        return
+    if other := next(_others(folder), None):
+        raise ValueError(f"--output {str(folder)!r} holds other things ({other}): name another folder")
+    if any(folder.iterdir()) and not overwrite:
         raise ValueError(f"--output {str(folder)!r} already holds predictions: add --overwrite, or name another folder")
+
+
+def _others(folder: Path) -> Iterator[str]:
+    """What lies there besides predictions, by its path in the folder."""
+    ours = set(_pictures(folder))
+    for path in sorted(folder.iterdir()):
+        if path.name in FOLDERS and path.is_dir():
+            inside = sorted(place for place in path.rglob("*") if place.is_symlink() or not place.is_dir())
+            names = (place.relative_to(folder).as_posix() for place in inside)
+            yield from (name for name in names if name not in ours)
+        elif path.name not in FILES or not path.is_file():
+            yield path.name
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    """The pictures of the predictions there."""
+    for name, form in FILES.items():
+        if (folder / name).is_file():
+            with suppress(Exception):  # what is not as we wrote it tells of no more pictures
+                yield from form.pictures(folder)
 
 
 class Writer:
@@ -91,7 +112,7 @@ def output(folder: Path, form: Format, overlay: bool) -> Iterator[Writer]:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     with suppress(FileNotFoundError):
         path.unlink()

@@ -1,7 +1,7 @@
 """What a format of predictions does."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,9 @@ from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 Row = dict[str, Any]
+OVERLAYS = "overlays"
+LONGEST = 60
+"""Characters of a file's name that its own pictures have too: file systems allow 255 bytes, four a character."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class Format(ABC):
         self.notes: list[str] = []
         """What users should know of the output."""
 
+    @staticmethod
+    @abstractmethod
+    def pictures(folder: Path) -> Iterable[str]:
+        """The pictures of the predictions that an earlier one has written there, by their paths in the folder."""
+
     @abstractmethod
     def open(self, folder: Path) -> None:
         """Begin, in an empty folder."""
@@ -65,3 +73,13 @@ class Format(ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what is written at the end."""
+
+
+def picture_name(number: int, source: Source) -> str:
+    """A name that no other image's pictures have."""
+    return f"{number:06d}_{source.file.stem[:LONGEST]}.png"
+
+
+def listed(rows: Iterable[Row]) -> Iterator[str]:
+    """The pictures that rows tell of."""
+    return (row[name] for row in rows for name in ("overlay", "mask") if name in row)

@@ -1,11 +1,12 @@
 """BOP's results (Hodan et al. 2018): a line for each object, with its pose in the camera's frame."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from air_lightning.commands.formats.world import World, flat, object_numbers
-from air_lightning.commands.predict.formats.base import Format, Row, Source
+from air_lightning.commands.predict.formats.base import OVERLAYS, Format, Row, Source
 from air_lightning.commands.predict.records import Prediction
 from renderers.base import Renderer
 
@@ -35,6 +36,11 @@ class BOP(Format):
                 "predictions.csv numbers the images in their order, from 0 on, in scene 0, for not all of them lie in "
                 "BOP's folders (000001/rgb/000005.png)"
             )
+
+    @staticmethod
+    def pictures(folder: Path) -> Iterator[str]:
+        names = (path.name for path in (folder / OVERLAYS).glob("*"))  # its file does not list them
+        return (f"{OVERLAYS}/{name}" for name in names if re.fullmatch(r"\d{6,}_.*\.png", name))
 
     def open(self, folder: Path) -> None:
         self._lines = (folder / self.file).open("w")

@@ -1,11 +1,11 @@
 """COCO's JSON: boxes with scores, and masks as run lengths."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from air_lightning.commands.formats import coco
-from air_lightning.commands.predict.formats.base import Format, Row, Source
+from air_lightning.commands.predict.formats.base import Format, Row, Source, listed
 from air_lightning.commands.predict.records import FoundObject, Prediction
 from renderers.base import Renderer
 
@@ -24,6 +24,10 @@ class COCO(Format):
         self._categories = coco.categories(self.identities)
         self._numbers = {category["name"]: category["id"] for category in self._categories}
         self._images, self._annotations = list[Row](), list[Row]()
+
+    @staticmethod
+    def pictures(folder: Path) -> Iterator[str]:
+        return listed(json.loads((folder / COCO.file).read_text())["images"])
 
     def open(self, folder: Path) -> None:
         self._path = folder / self.file

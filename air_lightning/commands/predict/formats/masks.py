@@ -5,13 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from air_lightning.commands.formats.pictures import save_labels
-from air_lightning.commands.predict.formats.base import Row, Source
+from air_lightning.commands.predict.formats.base import Row, Source, picture_name
 from air_lightning.commands.predict.formats.jsonl import JSONLines
 from air_lightning.commands.predict.records import Prediction, without_segmentations
 from datamodules.truth.run_lengths import decoded
-
-LONGEST = 60
-"""Characters of a file's name that its own pictures have too: file systems allow 255 bytes, four a character."""
 
 
 class Masks(JSONLines):
@@ -32,8 +29,3 @@ class Masks(JSONLines):
         empty = np.zeros((0, prediction.height, prediction.width), np.bool_)
         save_labels(self.folder / file, np.stack(given) if given else empty)
         super().add(number, source, row | {"mask": file}, without_segmentations(prediction))
-
-
-def picture_name(number: int, source: Source) -> str:
-    """A name that no other image's pictures have."""
-    return f"{number:06d}_{source.file.stem[:LONGEST]}.png"
