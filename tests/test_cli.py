@@ -77,6 +77,28 @@ def test_resume_needs_a_folder_with_a_run_and_a_last_checkpoint(run, tmp_path, c
     assert "--resume is for fit, not for test: leave it out" in refused(capsys, "test", "--run_dir", run, "--resume")
 
 
+def test_weights_alone_are_not_resumed(run, tmp_path, capsys):
+    last, best = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    saved = torch.load(best, weights_only=True)
+    torch.save({name: saved[name] for name in ("state_dict", "epoch", "global_step")}, best)
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    expected = (
+        f"checkpoint '{best}' holds weights only and cannot be resumed: `fit --start_from {best}` begins a new run "
+        "with them\n"
+    )
+    again = ("fit", "--resume", "--run_dir", run)
+    assert refused(capsys, *again, "--ckpt_path", "best", "--model.lr", 0.2) == expected
+    assert refused(capsys, *toy.FIT, "--run_dir", tmp_path / "new", "--ckpt_path", best) == expected
+    other = last.rename(last.with_name("other.ckpt"))
+    error = f"run_dir '{run}' has no checkpoints/last.ckpt: give one of ['other.ckpt'] as --ckpt_path\n"
+    assert refused(capsys, *again) == error
+    other.unlink()
+    assert refused(capsys, *again) == expected
+    left = {file for file in before if file != last}
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == {f: before[f] for f in left}
+    assert not (tmp_path / "new").exists()
+
+
 def test_trace_of_a_wrong_value_is_shown_on_demand(tmp_path, monkeypatch):
     monkeypatch.setenv("JSONARGPARSE_DEBUG", "true")
     with pytest.raises(ValueError, match="model.lr must be positive"):

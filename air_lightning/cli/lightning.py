@@ -194,7 +194,7 @@ class AIRCLI(LightningCLI):
         arguments = self._arguments
         loggers.check(arguments)
         self.run_dir = run_folders.fit_folder(arguments)
-        arguments.ckpt_path = run_folders.checkpoint(arguments, self.run_dir, "last" if arguments.resume else None)
+        arguments.ckpt_path = run_folders.training_checkpoint(arguments, self.run_dir)
         calibration.check(arguments, "fit", self.run_dir)
         if parallel.rank() != 0:
             return  # the first process has opened it

@@ -61,6 +61,38 @@ def checkpoint(arguments: Namespace, run_dir: Path | None, default: str | None) 
     return wanted
 
 
+def training_checkpoint(arguments: Namespace, run_dir: Path) -> str | None:
+    """The checkpoint with whose training a fit goes on; None where it begins anew.
+
+    Raises:
+        RunError: it is not there, or holds weights alone.
+    """
+    if arguments.resume and arguments.ckpt_path is None:
+        _check_saved(run_dir)
+    path = checkpoint(arguments, run_dir, "last" if arguments.resume else None)
+    if path is not None and Path(path).is_file():
+        runs.check_resumable(Path(path))
+    return path
+
+
+def _check_saved(run_dir: Path) -> None:
+    """RunError where a run has other checkpoints than its last one: those are named of which one can be resumed."""
+    saved = sorted((run_dir / runs.CHECKPOINTS).glob("*.ckpt"))
+    if not saved or "last.ckpt" in [path.name for path in saved]:
+        return
+    usable = [path.name for path in saved if _may_be_resumed(path)]
+    if not usable:
+        runs.check_resumable(saved[0])
+    raise RunError(f"run_dir {str(run_dir)!r} has no {runs.CHECKPOINTS}/last.ckpt: give one of {usable} as --ckpt_path")
+
+
+def _may_be_resumed(checkpoint: Path) -> bool:
+    try:
+        return runs.is_resumable(checkpoint)
+    except RunError:  # damaged
+        return False
+
+
 def _unnamed_folder(arguments: Namespace) -> Path:
     first = parallel.rank() == 0
     folder = runs.default_folder(_name(arguments)) if first else parallel.told_folder()

@@ -28,8 +28,10 @@ from air_lightning.runs.layout import (
     in_use,
 )
 from air_lightning.runs.reading import (
+    check_resumable,
     check_weights,
     differences,
+    is_resumable,
     read_arguments,
     read_checkpoint,
     read_config,
@@ -48,6 +50,7 @@ __all__ = [
     "RunError",
     "RunFolder",
     "amend_checkpoint",
+    "check_resumable",
     "check_weights",
     "checkpoint_of",
     "config_of",
@@ -57,6 +60,7 @@ __all__ = [
     "figures_of",
     "holds_run",
     "in_use",
+    "is_resumable",
     "read_arguments",
     "read_checkpoint",
     "read_config",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -64,6 +65,24 @@ def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
             f"checkpoint {str(path)!r} holds no weights, it is not one of `fit`: name another as --ckpt_path"
         )
     return saved
+
+
+def check_resumable(checkpoint: Path) -> None:
+    """RunError unless a fit can go on with a checkpoint: one that is for others has the weights alone."""
+    if not is_resumable(checkpoint):
+        raise RunError(
+            f"checkpoint {str(checkpoint)!r} holds weights only and cannot be resumed: "
+            f"`fit --start_from {shlex.quote(str(checkpoint))}` begins a new run with them"
+        )
+
+
+def is_resumable(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds the state of the training.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    return "optimizer_states" in read_checkpoint(checkpoint, mmap=True)
 
 
 def _code_in(path: Path) -> str:
