@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from renderers.base import Renderer
 from renderers.constants import constant
-from renderers.spaces import Categorical
+from renderers.spaces import Categorical, Coordinate
 
 SPLITS = ("train", "val", "test", "predict")
 
@@ -359,3 +359,8 @@ class SceneDataModule(pl.LightningDataModule, ABC):
 
 def _as_is(batch: Any) -> Any:
     return batch
+
+
+def width(places: Sequence[Coordinate]) -> float:
+    """Of the region that these positions are in; the image's where they are in half images, whatever they span."""
+    return max((2.0 if place.unit == "half images" else place.high - place.low for place in places), default=1.0)

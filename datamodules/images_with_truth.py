@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.base import width
 from datamodules.image_files.finishing import Stretch, stretched
 from datamodules.stills import Images, StillModule, Stills
 from datamodules.truth.arrays import POSITION, ImageTruth, TruthArrays, nothing
@@ -64,7 +65,7 @@ class ImagesWithTruth(StillModule):
         renderer = self._renderer()
         if renderer is None or not self.coordinates(renderer):
             return super().extent
-        return max(c.high - c.low for c in renderer.where.coordinates if c.name in POSITION)
+        return width([coordinate for coordinate in renderer.where.coordinates if coordinate.name in POSITION])
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -73,8 +74,14 @@ class ImagesWithTruth(StillModule):
         known = {"boxes": self._truth.has_boxes, "masks": self._truth.has_masks}
         return tuple(name for name, is_known in known.items() if is_known)
 
-    def coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        return super().coordinates(renderer) if self._truth is None else self._truth.known_coordinates(renderer)
+    @property
+    def identity_names(self) -> tuple[str, ...] | None:
+        return self._truth.names(self._renderer()) if self._truth is not None and self.has_identities else None
+
+    def coordinates(self, renderer: Renderer | None) -> tuple[str, ...]:
+        if self._truth is not None:
+            return self._truth.known_coordinates(renderer)
+        return () if renderer is None else super().coordinates(renderer)
 
     def periods(self, renderer: Renderer) -> Mapping[str, float]:
         return {} if self._truth is None else self._truth.periods

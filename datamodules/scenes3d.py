@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream
+from datamodules.base import Batch, SceneDataModule, Scenes, checked_counts, stream, width
 from renderers.base import Renderer
 from renderers.compositing import masks, shown_depth
 from renderers.mesh.attributes import ATTRIBUTES
@@ -64,7 +64,7 @@ class Scenes3D(SceneDataModule):
     @property
     def extent(self) -> float:
         coordinates = self._renderer().where.coordinates
-        return max((coordinates[j].high - coordinates[j].low for j in places(coordinates)), default=1.0)
+        return width([coordinates[j] for j in places(coordinates)])
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:

@@ -283,6 +283,7 @@ def test_flat_scenes_read_back_to_the_same_figures(form: str) -> None:
     figures = evaluated(model, back)
     assert {"test/box_ap", "test/foreground_ari"} <= figures.keys() & drawn.keys()
     same(figures, drawn)
+    assert back.extent == 2.0  # half images, whatever the renderer's reach
 
 
 # ---- stopped, and gone on with
@@ -428,6 +429,41 @@ def test_scenes_of_a_package_of_which_boxes_alone_are_told() -> None:
     assert pixels_of(out / "images" / "000000.png").shape == (8, 8)
     back = ImageFolder(str(out / "images"), truth=str(out / "annotations.json"), test_share=1.0)
     assert torch.equal(back.scenes("test").__getitems__([0, 9]).images, DotScenes(True, 1).__getitems__([0, 9]).images)
+
+
+@pytest.mark.parametrize("form", ["coco", "hdf5"])
+def test_scenes_of_images_are_written_without_poses_where_the_truth_has_none(form: str) -> None:
+    first = scenes(*SPRITES, "--format", form, "--bits", 32)
+    again = ("--data.test_share", 1.0, "--data.color", "true", "--format", form, "--bits", 32)
+    if form == "coco":
+        data = ("--data", "ImageFolder", "--data.folder", first / "images", "--data.truth", first / "annotations.json")
+    else:
+        data = ("--data", "ImageArrays", "--data.file", first / "scenes.hdf5", "--data.identity", "identity")
+    second = scenes(*data, *again, out="again")
+    if form == "coco":
+        told, retold = (json.loads((out / "annotations.json").read_text()) for out in (first, second))
+        assert identities(told) == identities(retold) and "pose" in told["annotations"][0]
+        assert not any("pose" in mark for mark in retold["annotations"])
+        assert [mark["bbox"] for mark in retold["annotations"]] == [mark["bbox"] for mark in told["annotations"]]
+    else:
+        with h5py.File(first / "scenes.hdf5") as told, h5py.File(second / "scenes.hdf5") as retold:
+            assert all(np.array_equal(told[name][:], retold[name][:]) for name in ("image", "mask"))
+            assert {"x", "y"} <= told.keys() and not {"x", "y"} & retold.keys()
+
+
+def identities(content: dict[str, Any]) -> list[str]:
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    return [names[mark["category_id"]] for mark in content["annotations"]]
+
+
+def test_poses_of_images_need_a_renderer(capsys: pytest.CaptureFixture[str]) -> None:
+    png, hdf5 = scenes(*SPRITES), scenes(*SPRITES, "--format", "hdf5", out="hdf5")
+    said = "gives poses in the coordinates of the model's renderer, and there is none: give a --config with a model, or"
+    folder = ("--data", "ImageFolder", "--data.folder", png / "images", "--data.truth", png / "scenes.json")
+    arrays = ("--data", "ImageArrays", "--data.file", hdf5 / "scenes.hdf5", "--data.pose", "[x, y]")
+    for data in (folder, arrays):
+        assert said in refused(capsys, *data, "--data.test_share", 1.0, "--data.color", "true", out="again")
+    assert not Path("again").exists()
 
 
 def test_scenes_of_which_the_count_alone_is_told() -> None:

@@ -329,7 +329,7 @@ def test_without_a_renderer_the_model_lends_its_own(renderer: MeshRenderer) -> N
 
 def test_its_own_renderer_comes_first(renderer: MeshRenderer) -> None:
     data = attached(Scenes3D(Discs()), Model(renderer))
-    assert data.extent == pytest.approx(1.4)
+    assert data.extent == 2.0  # half images
 
 
 # ---- errors

@@ -88,8 +88,14 @@ class ImageTruth(Protocol):
     @property
     def palette(self) -> Mapping[str, tuple[float, ...]]: ...
 
-    def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
-        """The coordinates told, by the renderer's own order; ValueError where the truth is of another world."""
+    def names(self, renderer: Renderer | None) -> tuple[str, ...]:
+        """Of the identities, in the order by which ``what`` counts them."""
+
+    def known_coordinates(self, renderer: Renderer | None) -> tuple[str, ...]:
+        """The coordinates told, by the renderer's own order; ValueError where the truth is of another world.
+
+        Without a renderer there are none: poses that are told then are a ValueError, too.
+        """
 
     def arrays(self, renderer: Renderer | None, shape: tuple[int, int]) -> TruthArrays:
         """As arrays, for images of ``shape`` (H, W); identities by the renderer's order, or by their names'."""
@@ -116,6 +122,20 @@ def own_coordinates(name: str, given: Sequence[str], renderer: Renderer) -> tupl
             "coordinates, in its units, or none (boxes and counts do without)"
         )
     return tuple(coordinate for coordinate in mine if coordinate in given)
+
+
+def without_renderer(name: str, gives_poses: bool) -> tuple[str, ...]:
+    """The coordinates that are known without a renderer, none; ``name``: of what tells of the images.
+
+    Raises:
+        ValueError: it gives poses.
+    """
+    if gives_poses:
+        raise ValueError(
+            f"{name} gives poses in the coordinates of the model's renderer, and there is none: give a --config with a "
+            "model, or --model.renderer"
+        )
+    return ()
 
 
 def scaled(boxes: NDArray[np.float32], size: Any, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.image_files.store import ViewOf, whole
-from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
+from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled, without_renderer
 from datamodules.truth.camera_frame import COORDINATES, check_cameras, poses
 from datamodules.truth.matching import Place, in_order
 from datamodules.truth.plausible import check_inside, check_poses, image_scale
@@ -74,13 +74,15 @@ class FolderTruth:
                     f"{', '.join(pose) or 'nothing'}: give all objects the same coordinates"
                 )
 
-    def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+    def known_coordinates(self, renderer: Renderer | None) -> tuple[str, ...]:
         """The coordinates told, by the renderer's own order.
 
         Raises:
-            ValueError: an identity or a coordinate is not the renderer's, a position is told in part, or a pose is
-                plainly in another unit.
+            ValueError: an identity or a coordinate is not the renderer's, a position is told in part, a pose is
+                plainly in another unit, or poses are told and there is no renderer.
         """
+        if renderer is None:
+            return without_renderer(self.name, bool(self.coordinates) or self._is_metric)
         name = type(renderer).__name__
         if isinstance(renderer.what, Categorical) and self.has_identities:
             unknown = sorted(set(map(str, self._identities)) - set(renderer.what.names))

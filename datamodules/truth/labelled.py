@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.array_files import ArrayFile, Rows
-from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled
+from datamodules.truth.arrays import POSITION, MaskRows, TruthArrays, own_coordinates, scaled, without_renderer
 from datamodules.truth.masks import of_labels
 from datamodules.truth.plausible import bounds, foreign
 from renderers.base import Renderer
@@ -53,8 +53,10 @@ class LabelledTruth:
         self._identities = None if names.identity is None else self._identified(names.identity)
         self.has_identities = self._identities is not None
 
-    def known_coordinates(self, renderer: Renderer) -> tuple[str, ...]:
+    def known_coordinates(self, renderer: Renderer | None) -> tuple[str, ...]:
         """Those that ``pose`` names. ValueError for what is not the renderer's: a coordinate, its unit, an identity."""
+        if renderer is None:
+            return without_renderer(f"file={str(self.file.path)!r}", bool(self.names_of.pose))
         if isinstance(renderer.what, Categorical) and self._identities is not None:
             unknown = sorted(set(np.unique(self._identities[self.present]).tolist()) - set(renderer.what.names))
             if unknown:
@@ -75,21 +77,27 @@ class LabelledTruth:
         rows, entities = self.present.nonzero()
         slots = (self.present.cumsum(1) - 1)[rows, entities]
         if self._identities is not None:
-            identities = self._identities[rows, entities]
-            names, numbers = np.unique(identities, return_inverse=True)
-            order = self._order(renderer, names.tolist())
+            order = self.names(renderer)
+            names, numbers = np.unique(self._identities[rows, entities], return_inverse=True)
             what[:] = 0
             what[rows, slots] = np.array([order.index(name) for name in names.tolist()], np.int64)[numbers]
         masks = MaskRows(self.masks, np.arange(self.n), shape, most) if self.mask is not None else None
-        order = self.names_of.pose if renderer is None else self.known_coordinates(renderer)
-        where = np.zeros((self.n, most, len(order)), np.float32)
-        for place, coordinate in enumerate(order):
+        coordinates = self.names_of.pose if renderer is None else self.known_coordinates(renderer)
+        where = np.zeros((self.n, most, len(coordinates)), np.float32)
+        for place, coordinate in enumerate(coordinates):
             where[rows, slots, place] = self._poses[coordinate][rows, entities]
         boxes = None
         if self._boxes is not None:
             boxes = np.zeros((self.n, most, 4), np.float32)
             boxes[rows, slots] = scaled(self._boxes[rows, entities], self.size[::-1], shape)
         return TruthArrays(self.present.sum(1), what, where, boxes, masks)
+
+    def names(self, renderer: Renderer | None) -> tuple[str, ...]:
+        """Of the identities, in the order by which ``what`` counts them."""
+        if renderer is not None and isinstance(renderer.what, Categorical):
+            return renderer.what.names
+        assert self._identities is not None
+        return tuple(np.unique(self._identities[self.present]).tolist())
 
     def masks(self, row: int) -> NDArray[np.bool_]:
         """(objects, H, W) of an image."""
@@ -251,9 +259,6 @@ class LabelledTruth:
     def _check(self, name: str, array: Any, expected: str, axes: int) -> None:
         if len(array.shape) != axes or array.shape[0] != self.n:
             raise ValueError(f"{self._title(name)} must be {expected}, of {self.n} images, found {tuple(array.shape)}")
-
-    def _order(self, renderer: Renderer | None, names: list[str]) -> Sequence[str]:
-        return renderer.what.names if renderer is not None and isinstance(renderer.what, Categorical) else names
 
     def _title(self, name: str | None) -> str:
         return f"the array {name!r} of file={str(self.file.path)!r}"
