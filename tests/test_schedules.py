@@ -1,11 +1,16 @@
 """Schedules: their ends, the law between them, and what they refuse."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
+from runs_for_tests import DISCS, write_run
 
+from air_lightning.runs.loading import load_module
 from air_lightning.schedules import Constant, Geometric, Linear, Schedule
 
+GEOMETRIC = {"class_path": "air_lightning.schedules.Geometric", "init_args": {"start": 1.0, "end": 0.3, "steps": 9}}
 MOVING = [Linear, Geometric]
 
 
@@ -27,6 +32,23 @@ def test_monotone(kind: type[Schedule], start: float, end: float) -> None:
     values = [kind(start, end, 50)(step) for step in range(60)]  # type: ignore[call-arg]
     assert values == sorted(values, reverse=start > end)
     assert len(set(values)) == 51
+
+
+@pytest.mark.parametrize("own", [{}, {"likelihood_sd": 0.3, "coarseness": 1}, {"likelihood_sd": GEOMETRIC}])
+def test_a_number_is_a_schedule_that_never_moves(tmp_path: Path, own: dict[str, Any]) -> None:
+    run = write_run(tmp_path / "run", DISCS, **own)
+    module = load_module(run, options=["--model.likelihood_sd", "0.2", "--model.coarseness", "2"])
+    assert isinstance(module.likelihood.scale, Schedule) and isinstance(module.coarseness, Schedule)
+    assert [module.likelihood.scale(0), module.likelihood.scale.last] == [0.2, 0.2]
+    assert [module.coarseness(0), module.coarseness.last] == [2.0, 2.0]
+    assert module.overrides == {"likelihood_sd": 0.2}
+
+
+def test_numbers_of_a_run_give_way_to_schedules(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", DISCS, likelihood_sd=0.3)
+    given = ["Geometric", "--model.likelihood_sd.start", "1", "--model.likelihood_sd.end", "0.2"]
+    module = load_module(run, options=["--model.likelihood_sd", *given, "--model.likelihood_sd.steps", "9"])
+    assert isinstance(module.likelihood.scale, Geometric) and module.likelihood.scale.last == pytest.approx(0.2)
 
 
 def test_linear_has_equal_differences() -> None:

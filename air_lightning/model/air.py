@@ -85,10 +85,10 @@ class AIR(pl.LightningModule):
         count_prior: ratio of a truncated geometric prior, or N + 1 probabilities.
         background: what lies behind all objects; null: the renderer's own background.
         likelihood: of an image's numbers given a canvas; null: normal, of ``likelihood_sd``.
-        likelihood_sd: standard deviation of the normal likelihood over training; evaluation uses its last value.
-            Null: always 0.3.
-        coarseness: factor on the renderer's finite-difference steps over training: large steps first,
-            which see far. Null: always 1.
+        likelihood_sd: standard deviation of the normal likelihood, a number or a schedule over training; evaluation
+            uses its last value. Null: always 0.3.
+        coarseness: factor on the renderer's finite-difference steps, a number or a schedule over training: large steps
+            first, which see far. Null: always 1.
         balance: weight of the slots' terms against presence and identity, times the likelihood's variance. The pose's
             gradient grows with 1 / sd^2; unbalanced it drowns identity's in what they share. 0.1 suits noise of 0.06 or
             more; a warning says what suits less.
@@ -128,8 +128,8 @@ class AIR(pl.LightningModule):
         count_prior: float | list[float] = 0.3,
         background: Background | None = None,
         likelihood: Likelihood | None = None,
-        likelihood_sd: Schedule | None = None,
-        coarseness: Schedule | None = None,
+        likelihood_sd: float | Schedule | None = None,
+        coarseness: float | Schedule | None = None,
         balance: float = 0.1,
         sleep: Sleep | None = None,
         supervised: bool = False,
@@ -185,7 +185,8 @@ class AIR(pl.LightningModule):
             background.prepare(renderer)
         self.likelihood = _likelihood(likelihood, likelihood_sd)
         self.likelihood.prepare(renderer.image_shape)
-        self.coarseness = coarseness if coarseness is not None else Constant(1.0)
+        fixed = 1.0 if coarseness is None else coarseness
+        self.coarseness = fixed if isinstance(fixed, Schedule) else Constant(fixed)
         check_positive("coarseness", self.coarseness, 1)
         self.sleep = None if sleep is None else sleep.prepared(slots)
         self.supervised = supervised
@@ -375,7 +376,7 @@ class AIR(pl.LightningModule):
             self.train(training)
 
 
-def _likelihood(likelihood: Likelihood | None, sd: Schedule | None) -> Likelihood:
+def _likelihood(likelihood: Likelihood | None, sd: float | Schedule | None) -> Likelihood:
     if likelihood is None:
         return NormalLikelihood(sd if sd is not None else 0.3)
     if sd is not None:
