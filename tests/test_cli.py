@@ -77,6 +77,19 @@ def test_resume_needs_a_folder_with_a_run_and_a_last_checkpoint(run, tmp_path, c
     assert "--resume is for fit, not for test: leave it out" in refused(capsys, "test", "--run_dir", run, "--resume")
 
 
+def test_a_checkpoint_of_before_a_resumption_is_known_to_be_trained_with_other_arguments(run, capsys):
+    first = shutil.copy(run / "checkpoints" / "last.ckpt", run / "checkpoints" / "first.ckpt")
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 3, "--model.lr", 0.2)
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 4, "--model.lr", 0.3)
+    capsys.readouterr()
+    for checkpoint, other in ((first, True), ("last", False)):
+        toy.run("test", "--run_dir", run, "--ckpt_path", checkpoint)
+        note = "first.ckpt was trained with other arguments; now in force: model.lr 0.3\n"
+        assert (note in capsys.readouterr().err) == other
+    toy.run("test", "--run_dir", run, "--ckpt_path", first, "--model.lr", 0.1)
+    assert "other arguments" not in capsys.readouterr().err
+
+
 def test_weights_alone_are_not_resumed(run, tmp_path, capsys):
     last, best = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
     saved = torch.load(best, weights_only=True)

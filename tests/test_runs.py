@@ -16,6 +16,7 @@ import pytest
 
 from air_lightning import runs
 from air_lightning.runs import MetricsFile, RunError, RunFolder, differences
+from air_lightning.runs.layout import config_at
 
 ROOT = Path(__file__).parent.parent
 
@@ -128,6 +129,11 @@ def test_replaced_config_is_kept_with_the_step_up_to_which_it_held(tmp_path):
     folder.write_config("lr: 2\n", step=7)
     assert (tmp_path / "config.yaml").read_text() == "lr: 2\n"
     assert (tmp_path / "config.until-step-000007.yaml").read_text() == "lr: 1\n"
+    folder.write_config("lr: 3\n", step=7)  # the second trained nothing, or from there on
+    folder.write_config("lr: 4\n", step=1234567)
+    in_force = {0: "lr: 1\n", 7: "lr: 1\n", 8: "lr: 3\n", 1234567: "lr: 3\n", 1234568: "lr: 4\n"}
+    assert {step: config_at(tmp_path, step).read_text() for step in in_force} == in_force
+    assert {path.read_text() for path in tmp_path.glob("config.*")} == {f"lr: {n}\n" for n in range(1, 5)}
     folder.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from air_lightning.runs.layout import CHECKPOINTS, CONFIG, LOCK, RunError, config_of, holds_run
+from air_lightning.runs.layout import CHECKPOINTS, CONFIG, LOCK, RunError, config_of, earlier_config, holds_run
 from air_lightning.runs.writing import write_atomically
 
 
@@ -92,13 +92,14 @@ class RunFolder:
         """Write `config.yaml`, atomically.
 
         A config that a resumed run replaces is kept as `config.until-step-000123.yaml`: the arguments in
-        force up to optimizer step `step`.
+        force up to optimizer step `step`. One of another resumption at that step has a number behind.
         """
         path = self.path / CONFIG
         if path.exists():
             if path.read_text() == text:
                 return
-            shutil.copy2(path, self.path / f"config.until-step-{step or 0:06d}.yaml")
+            names = _numbered(earlier_config(self.path, step or 0))
+            shutil.copy2(path, next(name for name in names if not name.exists()))
         else:
             self._made_config = True
         write_atomically(path, text)

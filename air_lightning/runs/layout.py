@@ -55,6 +55,18 @@ def config_of(folder: Path) -> Path:
     return folder / CONFIG
 
 
+def earlier_config(folder: Path, step: int) -> Path:
+    """The name under which a config is kept that a run has had until an optimizer step."""
+    return folder / f"config.until-step-{step:06d}.yaml"
+
+
+def config_at(folder: Path, step: int) -> Path:
+    """The config of the arguments that a run has had at an optimizer step: one that was kept, or the last."""
+    kept = [(re.fullmatch(r"config\.until-step-(\d+)\.yaml", path.name), path) for path in folder.glob("config.*")]
+    later = [(int(match[1]), path) for match, path in kept if match is not None and int(match[1]) >= step]
+    return min(later)[1] if later else folder / CONFIG
+
+
 def checkpoint_of(folder: Path, name: str) -> Path:
     """`folder/checkpoints/<name>.ckpt` of an existing run, `name` one of `best` and `last`.
 

@@ -14,7 +14,7 @@ import yaml
 from torch import Tensor
 
 from air_lightning.moved import renamed, renamed_weights
-from air_lightning.runs.layout import CONFIG, RunError, config_of
+from air_lightning.runs.layout import CONFIG, RunError, config_at, config_of
 
 
 def read_arguments(path: Path, name: str) -> tuple[str, dict[str, Any]]:
@@ -110,9 +110,10 @@ def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
 
 
 def trained_with(checkpoint: Path) -> dict[str, Any]:
-    """The model's arguments as the config beside a checkpoint has them, or else the checkpoint itself."""
-    config = checkpoint.absolute().parent.parent / CONFIG
-    if config.is_file():
+    """The model's arguments as the config beside a checkpoint had them at its step, or else the checkpoint itself."""
+    folder = checkpoint.absolute().parent.parent
+    if (folder / CONFIG).is_file():
+        config = config_at(folder, step_of(checkpoint) or 0)
         return dict(read_arguments(config, "the config beside the checkpoint")[1]["model"])
     return dict(read_checkpoint(checkpoint, mmap=True).get("hyper_parameters", {}))
 
