@@ -47,8 +47,9 @@ class ImageFolder(ImagesWithTruth):
             (``datamodules.truth.scenes_json``), COCO's or CLEVR's, a CSV of counts, or a folder in BOP's layout. It
             must tell of every image. Where it tells poses they are in the renderer's coordinates; where it tells boxes
             or masks alone, positions are compared as the boxes' centres, in half images. Null: nothing is known.
-        files: a pattern that the files' paths below the folder must match, `*/rgb/*`; null: all images there, but those
-            that belong to the truth (masks, depth). What the truth tells of the others is not used.
+        files: a pattern that the files' paths below the folder must match, `*/rgb/*`; null: all images there, but
+            what is known of them (masks, depth: `masks/`, `depth/` beside `images/`, those of BOP's folders, and the
+            truth's own). What the truth tells of the others is not used.
         memory: GiB that the images may take in memory.
         identity: which of the attributes that the truth tells of an object is its identity, `color` of CLEVR's for
             example; `kind`: the format's own (COCO's category, CLEVR's shape, BOP's object); null: none is compared.
@@ -119,7 +120,8 @@ class ImageFolder(ImagesWithTruth):
         """The images' files, and others in the folder that ``files`` leaves out."""
         if not self.folder.is_dir():
             raise ValueError(f"{self.source} is not a folder")
-        inside = image_paths(self.folder)
+        found = image_paths(self.folder)
+        inside = found.images if files is None else sorted(found.images + found.aside)
         if not inside:
             raise ValueError(f"{self.source} holds no images: expected {', '.join(SUFFIXES)} files")
         if files is not None:

@@ -139,6 +139,16 @@ def test_masks_beside_images_are_no_images(tmp_path: Path) -> None:
     assert torch.equal(all_images(ImageFolder(str(tmp_path))), without)
 
 
+def test_hidden_files_and_folders_of_masks_and_depth_are_no_images(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        for place in (f"rgb/{name}.png", f"depth/{name}.png", f"mask/{name}_000000.png", f"rgb/._{name}.png"):
+            (tmp_path / place).parent.mkdir(exist_ok=True)
+            Image.fromarray(flat(50 if place.startswith("rgb/") else 255)).save(tmp_path / place)
+    (tmp_path / "rgb" / "._a.png").write_bytes(b"of macOS")
+    assert all_images(ImageFolder(str(tmp_path))).shape[0] == 3
+    assert all_images(ImageFolder(str(tmp_path), files="depth/*")).shape[0] == 3  # who asks for them has them
+
+
 def test_resize_is_height_by_width_and_averages(tmp_path: Path) -> None:
     folder = fill(tmp_path, 2)
     stripes = flat(0, (30, 40))

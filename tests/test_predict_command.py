@@ -59,6 +59,23 @@ def test_a_file_is_read_once_by_whatever_path(tmp_path: Path) -> None:
     assert input_files(paths) == [given / "0.png", tmp_path / "linked" / "1.png", tmp_path / "linked" / "2.png"]
 
 
+def test_what_is_known_of_images_is_no_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = (
+        "0.png", "0.mask.png", ".hidden.png", "._0.png", ".thumbnails/0.png", "png/images/000000.png",
+        "png/masks/000000.mask.png", "png/depth/000000.npy", "bop/000001/rgb/000000.png", "bop/000001/depth/000000.png",
+        "bop/000001/mask/000000_000000.png", "bop/000001/mask_visib/000000_000000.png", "masks/carnival.png",
+    )  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    images = ["0.png", "bop/000001/rgb/000000.png", "masks/carnival.png", "png/images/000000.png"]
+    assert input_files([tmp_path]) == [tmp_path / name for name in images]
+    assert capsys.readouterr().err == "note: 6 files of masks or depth left out\n"
+    wanted = [tmp_path / "png" / "masks", tmp_path / "bop" / "000001" / "depth", tmp_path / ".hidden.png"]
+    assert [path.name for path in input_files(wanted)] == ["000000.mask.png", "000000.png", ".hidden.png"]
+    assert capsys.readouterr().err == ""
+
+
 def test_broken_files_are_said_and_the_rest_is_done(
     discs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,10 +4,10 @@ A format is added by its suffix in ``READERS``.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from datamodules.image_files import fits, npy, raster
 from datamodules.image_files.record import RawImage, RawImages
@@ -21,6 +21,8 @@ READERS: dict[str, Callable[[Path], RawImages]] = {
 SUFFIXES = tuple(READERS)
 MASK = ".mask.png"
 """How the name of an image's mask ends, after that of the image without its suffix."""
+BESIDE_IMAGES, BESIDE_RGB = ("masks", "depth"), ("depth", "mask", "mask_visib")
+"""Folders of what is known of images: beside `images/`, under the images' names, and beside BOP's `rgb/` or `gray/`."""
 
 
 def is_image(path: Path) -> bool:
@@ -28,20 +30,54 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def image_paths(folder: Path) -> list[Path]:
-    """The images' files in a folder and those below it, in the order of their names.
+class ImagePaths(NamedTuple):
+    """The files in a folder, in the order of their names.
 
-    Pipes and devices are left out, and NAME.mask.png beside an image NAME, which is that image's mask. Links that lead
-    nowhere are among them, to be named when they are read.
+    Attributes:
+        images: the images'. masks: NAME.mask.png beside an image NAME. aside: masks and depth of images, in folders of
+            their own.
+    """
+
+    images: list[Path]
+    masks: list[Path]
+    aside: list[Path]
+
+
+def image_paths(folder: Path) -> ImagePaths:
+    """The images' files in a folder and those below it, and the files that tell something of them.
+
+    Pipes and devices are left out, and what is hidden: names that begin with a dot. Links that lead nowhere are among
+    them, to be named when they are read.
 
     Errors:
         ValueError, with the path, for a folder that cannot be read.
     """
     with reading(folder):
-        paths = [Path(place, name) for place, _, names in os.walk(folder, onerror=_refuse) for name in names]
-        images = sorted(p for p in paths if is_image(p) and (p.is_file() or not p.exists()))
-    named = {path.with_suffix("") for path in images}
-    return [p for p in images if not (p.name.endswith(MASK) and p.with_name(p.name.removesuffix(MASK)) in named)]
+        found = sorted(p for p in _files(folder) if is_image(p) and (p.is_file() or not p.exists()))
+    named, folders = {path.with_suffix("") for path in found}, {path.parent for path in found}
+    masks = [p for p in found if p.name.endswith(MASK) and p.with_name(p.name.removesuffix(MASK)) in named]
+    aside = [p for p in found if _is_aside(p, named, folders)]
+    return ImagePaths(sorted(set(found).difference(masks, aside)), masks, aside)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files that are not hidden."""
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _is_aside(path: Path, named: Set[Path], folders: Set[Path]) -> bool:
+    """Whether it tells something of an image in another folder.
+
+    Args:
+        named: all files, without their suffixes. folders: that hold them.
+    """
+    kind, above = path.parent.name, path.parent.parent
+    if kind in BESIDE_RGB and (above / "rgb" in folders or above / "gray" in folders):
+        return True
+    stem = path.name.removesuffix(MASK) if path.name.endswith(MASK) else path.with_suffix("").name
+    return kind in BESIDE_IMAGES and above / "images" / stem in named
 
 
 def raw_images(path: Path) -> RawImages:

@@ -111,19 +111,20 @@ def arguments() -> argparse.ArgumentParser:
 def input_files(given: Sequence[Path]) -> list[Path]:
     """The files to read, each once, by whatever path it is given: those given, and those in the folders given.
 
-    Links of other names are files of their own.
+    Links of other names are files of their own. Masks and depth of images in a folder are left out, and that is said.
 
     Raises:
         ValueError: one is not there, or is no image; or a folder holds none, or cannot be read.
     """
-    files: dict[Path, Path] = {}
+    files, left_out = dict[Path, Path](), set[Path]()
     home = lru_cache(maxsize=None)(Path.resolve)
     for path in given:
         if os.path.isdir(path):
             inside = image_paths(path)
-            if not inside:
+            if not inside.images:
                 raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
-            found = inside
+            found = inside.images
+            left_out.update(home(file.parent) / file.name for file in (*inside.masks, *inside.aside))
         elif not os.path.isfile(path):
             raise ValueError(f"--input {str(path)!r} does not exist: give images, or folders of them")
         elif not is_image(path):
@@ -132,6 +133,11 @@ def input_files(given: Sequence[Path]) -> list[Path]:
             found = [path]
         for file in found:
             files.setdefault(home(file.parent) / file.name, file)
+    if aside := len(left_out.difference(files)):
+        print(
+            f"note: {aside} {'file' if aside == 1 else 'files'} of masks or depth left out",
+            file=sys.stderr,
+        )
     return list(files.values())
 
 
