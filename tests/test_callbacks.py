@@ -516,6 +516,10 @@ def test_summary_says_what_was_reached_and_where_it_lies(tmp_path, capsys):
     assert "best      val/scene_accuracy 0." in out and "at step 16" in out
     assert "last      val/position_error 0." in out
     assert f"run       {tmp_path}/  config.yaml, metrics.csv, checkpoints/best.ckpt, checkpoints/last.ckpt" in out
+    for epochs, said in ((3, "trained   8 steps, "), (3, "trained   0 steps, ")):
+        toy.run("fit", "--resume", "--run_dir", tmp_path, "--trainer.max_epochs", epochs)
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trained")]
+        assert line.startswith(said) and line.endswith("(h:mm:ss) in this session, 24 steps in all")
 
 
 @pytest.mark.parametrize("where", ["test 1", "test 2", "val 0"])  # 2: the last batch
