@@ -70,9 +70,10 @@ class AggregatePosterior(nn.Module):
             kept.lerp_(part.view_as(kept), self.share)
 
     def gain(self, renderer: Renderer, slots: Slots) -> Tensor:
-        """Nats by which each slot is nearer to the aggregate posterior than to the prior, (B, N).
+        """Nats (B, N) by which each slot is nearer to the aggregate posterior than to the prior, as against usual ones.
 
-        ``KL(q || p) - KL(q || aggregate)`` of its posterior q. 0 while nothing has been gathered.
+        ``KL(q || p) - KL(q || aggregate)`` of its posterior q, less ``KL(aggregate || p)``, its mean over the objects
+        that were gathered: how typical they are on the whole is no reason for one more. 0 while nothing has been.
         """
         mean, sd = _gaussian(renderer, slots)
         if not self.weight > 0:
@@ -87,7 +88,8 @@ class AggregatePosterior(nn.Module):
         spread = (squares * precision).sum((-2, -1))
         entropy = sd.log().sum(-1) + 0.5 * mean.shape[-1]
         to_aggregate = 0.5 * (spread + variances.log().sum()) - entropy
-        return gaussian_kl(mean, sd).sum(-1) - to_aggregate
+        usual = 0.5 * (center.square().sum() + (variances - 1 - variances.log()).sum())
+        return gaussian_kl(mean, sd).sum(-1) - to_aggregate - usual
 
 
 PREFIX = "aggregate."
