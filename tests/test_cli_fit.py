@@ -301,7 +301,7 @@ def test_process_stopped_by_sigterm_has_status_143_and_can_be_resumed(tmp_path):
     assert "stopped by SIGTERM after step" in text
     resume = command("fit", "--resume", "--run_dir", run, "--model.seconds", 0, "--trainer.max_steps", step + 2)
     ended = subprocess.run(resume, env=environment(), capture_output=True, text=True, timeout=120, check=True)
-    assert f"trained   {step + 2} steps" in ended.stdout
+    assert "trained   2 steps, " in ended.stdout and f"in this session, {step + 2} steps in all\n" in ended.stdout
     assert "UserWarning" not in ended.stderr and "Tip" not in ended.stderr
 
 
