@@ -16,6 +16,8 @@ from renderers.spaces import Gaussian
 
 NARROWEST = 1e-4
 """Variance below which no direction of the aggregate posterior is taken to be; the prior's is 1."""
+PREFIX = "aggregate."
+"""Of the names of its buffers among a model's weights."""
 
 
 class AggregatePosterior(nn.Module):
@@ -90,10 +92,6 @@ class AggregatePosterior(nn.Module):
         to_aggregate = 0.5 * (spread + variances.log().sum()) - entropy
         usual = 0.5 * (center.square().sum() + (variances - 1 - variances.log()).sum())
         return gaussian_kl(mean, sd).sum(-1) - to_aggregate - usual
-
-
-PREFIX = "aggregate."
-"""Of the names of its buffers among a model's weights."""
 
 
 def with_gathered(weights: Mapping[str, Tensor], aggregate: AggregatePosterior | None) -> dict[str, Tensor]:

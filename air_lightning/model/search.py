@@ -67,7 +67,7 @@ class Search:
     for their other orders and other slots (``log_arrangements``), and that sum's terms are the posterior of the count.
     What was looked at and does not pay stays among the last slots, and counts there. For any renderer and network. With
     the model's ``aggregate`` F_n counts besides, in full, by how many nats its objects are nearer to those of the
-    training images than to the prior.
+    training images than to the prior, less their mean.
 
     Args:
         rounds: of adding and merging; 0 drops and reorders only.
@@ -404,9 +404,14 @@ def _covered(renderer: Renderer, slots: Slots) -> Tensor:
     return F.pad(shown.cummax(1).values, (0, 0, 0, 0, 1, 0)).unsqueeze(2) > 0
 
 
+def _spans(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Middles and half sides (..., 2) of upright rectangles about windows (..., 2, 3)."""
+    return windows[..., 2], windows[..., :2].abs().sum(-1)
+
+
 def _inside(renderer: Renderer, windows: Tensor) -> Tensor:
     """Pixels (B, 1, H, W) in windows (B, 2, 3)."""
-    middle, half = windows[..., 2], windows[..., :2].abs().sum(-1)
+    middle, half = _spans(windows)
     _, height, width = renderer.image_shape
     grid = image_grid(height, width, windows.device)
     return ((grid - middle[..., None, None]).abs() <= half[..., None, None]).all(1, keepdim=True)
@@ -437,8 +442,7 @@ def _misfit(scene: Scene, slots: Slots, count: Tensor) -> Tensor:
 
 def _nearness(renderer: Renderer, slots: Slots, count: Tensor) -> Tensor:
     """Distances (B, N (N - 1) / 2) in the image of each pair among the first ``count``; 1 where they just touch."""
-    windows = renderer.window(slots.where)
-    centre, half = windows[..., 2], windows[..., :2].abs().sum(-1)
+    centre, half = _spans(renderer.window(slots.where))
     i, j = _pairs(half.shape[1], half.device)
     ratio = ((centre[:, i] - centre[:, j]) / (half[:, i] + half[:, j]).clamp_min(1e-6)).norm(dim=-1)
     return torch.where(j < count.unsqueeze(1), ratio, torch.inf)
