@@ -119,7 +119,7 @@ class ImageFolder(ImagesWithTruth):
     def _paths(self, files: str | None, given: Truth | None) -> tuple[list[Path], list[Path]]:
         """The images' files, and others in the folder that ``files`` leaves out."""
         if not self.folder.is_dir():
-            raise ValueError(f"{self.source} is not a folder")
+            raise ValueError(f"{self.source} is not a folder: name the one that holds the images")
         found = image_paths(self.folder)
         inside = found.images if files is None else sorted(found.images + found.aside)
         if not inside:

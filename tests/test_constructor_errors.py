@@ -81,9 +81,25 @@ MALFORMED = {
         ["--data.count", "[1]"],
         "data: no argument of Scenes3D is called 'count', did you mean counts? There are renderer, counts, apart, ",
     ),
-    "module that is not there": (
+    "class that its module has not": (
         ["--data.renderer", "renderers.Mesh"],
-        "data.renderer: renderers.Mesh: module 'renderers' has no attribute 'Mesh'",
+        "data.renderer: renderers.Mesh: module 'renderers' has no attribute 'Mesh', did you mean mesh?",
+    ),
+    "class that its module has nearly": (
+        ["--model.inference", "air_lightning.inference.ResidualAtention"],
+        "model.inference: module 'air_lightning.inference' has no attribute 'ResidualAtention', did you mean ResidualAttention?",
+    ),
+    "module that is not there but nearly": (
+        ["--model.inference", "air_lightning.inferense.ResidualAttention"],
+        "model.inference: module 'air_lightning' has no attribute 'inferense', did you mean inference?",
+    ),
+    "class unlike any of its module": (
+        ["--model.inference", "air_lightning.inference.Xyz"],
+        "model.inference: module 'air_lightning.inference' has no attribute 'Xyz'",
+    ),
+    "package that is not there": (
+        ["--model.inference", "nowhere.Network"],
+        "model.inference: No module named 'nowhere'",
     ),
 }
 

@@ -222,7 +222,7 @@ def test_wrong_arguments(tmp_path: Path, arguments: dict[str, Any], message: str
 
 
 def test_folders_without_images(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder"):
+    with pytest.raises(ValueError, match="folder='.*nowhere' is not a folder: name the one"):
         ImageFolder(str(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(

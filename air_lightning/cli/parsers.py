@@ -3,7 +3,9 @@
 import inspect
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
+from pkgutil import iter_modules
 from pydoc import locate
 from typing import NoReturn
 
@@ -19,6 +21,7 @@ from air_lightning.runs import RunError
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+MISSING = re.compile(r"module '([^']+)' has no attribute '([^']+)'")
 OPTION = re.compile(r"Option '([^']+)' is not accepted")
 UNKNOWN = re.compile(r"unrecognized arguments: (--[^\s=]+)|Subcommand '(\w+)' does not accept option '([^']+)'")
 ALIKE = 0.85
@@ -80,10 +83,21 @@ def one_line(error: BaseException | None) -> str | None:
     if not key:
         return None
     said = " ".join(str(chain[-1]).split())
+    said += _nearest_in_module(said)
     if places[-1].re is CLASS:  # the error is about the class, not about one of its arguments
         said = _of_class(places[-1][1], said)
     within = next((one.within for one in chain if isinstance(one, ClassError) and one.within), None)
     return f"{key}: {said}" + (f", in {within}" if within else "")
+
+
+def _nearest_in_module(said: str) -> str:
+    """What to ask behind a message about a class path whose module lacks what it names."""
+    lacks = MISSING.fullmatch(said)
+    if lacks is None or lacks[1] not in sys.modules:
+        return ""
+    module = sys.modules[lacks[1]]
+    inside = [one.name for one in iter_modules(getattr(module, "__path__", []))]
+    return did_you_mean(lacks[2], [*getattr(module, "__all__", vars(module)), *inside])
 
 
 def _of_class(path: str, said: str) -> str:
