@@ -87,7 +87,8 @@ MALFORMED = {
     ),
     "class that its module has nearly": (
         ["--model.inference", "air_lightning.inference.ResidualAtention"],
-        "model.inference: module 'air_lightning.inference' has no attribute 'ResidualAtention', did you mean ResidualAttention?",
+        "model.inference: module 'air_lightning.inference' has no attribute 'ResidualAtention', did you mean "
+        "ResidualAttention?",
     ),
     "module that is not there but nearly": (
         ["--model.inference", "air_lightning.inferense.ResidualAttention"],

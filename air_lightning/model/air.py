@@ -113,6 +113,8 @@ class AIR(pl.LightningModule):
         lr_warmup: steps of linear growth.
         lr_final: share left at the last step, reached by a cosine over the trainer's steps (constant if it has no
             last step).
+        relative_clip: largest norm of each tensor's gradient, as a multiple of its usual one (``clip_to_usual``):
+            against spikes of the loss, which undo what was learnt. 2 leaves most steps alone; null: no such limit.
     """
 
     log_prior: Tensor
@@ -144,6 +146,7 @@ class AIR(pl.LightningModule):
         baseline_lr: float | None = None,
         lr_warmup: int = 100,
         lr_final: float = 0.05,
+        relative_clip: float | None = None,
     ) -> None:
         super().__init__()
         if slots < 1:
@@ -151,6 +154,10 @@ class AIR(pl.LightningModule):
         for name, rate in (("lr", lr), ("baseline_lr", baseline_lr)):
             if rate is not None and not rate > 0:
                 raise ValueError(f"{name} must be positive, got {rate}: 0.001 is a good start")
+        if relative_clip is not None and not relative_clip > 1:
+            raise ValueError(
+                f"relative_clip must be greater than 1, got {relative_clip}: 2 is usual, null clips nothing"
+            )
         if evidence_samples < 0:
             raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
         if not balance > 0:
@@ -198,6 +205,7 @@ class AIR(pl.LightningModule):
         self.descent = descent
         self.adaptation, self._adapted = adaptation, -1
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
+        self.relative_clip = relative_clip
         self.evidence_samples = evidence_samples
         self.evaluation: Evaluation | None = None
         self.powers = Powers()

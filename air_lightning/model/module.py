@@ -23,6 +23,7 @@ from air_lightning.model.air import AIR, Inference
 from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.model.objective import objective, warn_of_balance
 from air_lightning.model.observation import Observation
+from air_lightning.model.relative_clipping import clip_to_usual
 from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import sleep_loss
 from air_lightning.model.slots import infer
@@ -109,6 +110,16 @@ class AIRModule(AIR):
         optimizer = torch.optim.Adam(groups, lr=self.lr, fused=self.device.type == "cpu")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, self._last(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if self.relative_clip is not None:
+            clip_to_usual(cast(torch.optim.Adam, optimizer), self.relative_clip)
 
     def _rates(self) -> dict[str, float]:
         """The learning rate of every parameter group, as `configure_optimizers` orders them."""
