@@ -25,4 +25,4 @@ def clip_to_usual(optimizer: torch.optim.Adam, largest: float) -> None:
                 continue
             usual = (state["exp_avg_sq"].sum() / (1 - decay ** state["step"].to(parameter.device))).sqrt()
             share = largest * usual / parameter.grad.norm()
-            parameter.grad.mul_(torch.where(usual > 0, share.clamp_max(1.0), 1.0).nan_to_num(1.0))
+            parameter.grad.mul_(torch.where(usual > 0, share.clamp_max(1.0), 1.0))
