@@ -117,7 +117,7 @@ class AIRModule(AIR):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         if self.relative_clip is not None:
             clip_to_usual(cast(torch.optim.Adam, optimizer), self.relative_clip)
 

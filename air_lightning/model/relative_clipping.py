@@ -23,6 +23,6 @@ def clip_to_usual(optimizer: torch.optim.Adam, largest: float) -> None:
             state = optimizer.state.get(parameter)
             if parameter.grad is None or not state:  # the first step has nothing to compare with
                 continue
-            usual = (state["exp_avg_sq"].sum() / (1 - decay ** state["step"].to(parameter.device))).sqrt()
+            usual = (state["exp_avg_sq"].sum() / (1 - decay ** state["step"])).sqrt()
             share = largest * usual / parameter.grad.norm()
             parameter.grad.mul_(torch.where(usual > 0, share.clamp_max(1.0), 1.0))
