@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from pytorch_lightning.utilities import rank_zero_only
 
 RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
 """Where the processes that Lightning starts find the folder of the first one."""
@@ -25,6 +24,8 @@ T = TypeVar("T")
 
 def rank() -> int:
     """This process's number among those of the run, as far as known before the trainer is there."""
+    from pytorch_lightning.utilities import rank_zero_only  # what this asks of, who asks has imported
+
     number = int(getattr(rank_zero_only, "rank", 0))
     return number or int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
 
@@ -47,6 +48,8 @@ def forget_launches(nodes: int) -> None:
         return
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"):
         os.environ.pop(name, None)
+    from pytorch_lightning.utilities import rank_zero_only
+
     setattr(rank_zero_only, "rank", 0)  # noqa: B010  # where Lightning keeps it
     if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         os.environ["SLURM_JOB_NAME"] = "bash"  # by which Lightning knows a shell

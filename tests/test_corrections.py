@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from air_lightning.metrics.calibration import Correction, corrected, fit_correction
+from air_lightning.distributions import corrected
+from air_lightning.metrics.calibration import Correction, fit_correction
 
 NONE = Correction()
 NUMBERS = 8

@@ -13,6 +13,7 @@ from test_module import pytestmark as pytestmark
 from torch import Tensor
 
 from air_lightning.model import module as model_module
+from air_lightning.model.data_checks import check_data
 from air_lightning.model.module import AIRModule
 from datamodules import Batch, Scenes3D
 from renderers import Categorical, GlimpseRenderer, MeshRenderer
@@ -93,6 +94,6 @@ def test_names_that_the_model_lacks_are_refused_before_training(theirs: tuple[st
     assert isinstance(model.renderer.what, Categorical)
     text = "Scenes3D has objects of the identity 'cone', MeshRenderer draws cube, sphere, cylinder: name identities"
     with pytest.raises(ValueError, match=re.escape(text)):
-        model.check_data(scenes(theirs))
+        check_data(model, scenes(theirs))
     with pytest.raises(ValueError, match=re.escape(text)):
         trainer().fit(model, datamodule=scenes(theirs))

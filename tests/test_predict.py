@@ -24,6 +24,24 @@ from air_lightning.runs.loading import load_module, shipped
 from datamodules import Scenes3D
 from renderers.mesh import Shadow
 
+# ---- who explains images does not wait for what trains models
+
+
+def test_explaining_images_imports_no_lightning(tmp_path: Path) -> None:
+    run, image = write_run(tmp_path / "run", DISCS, sure=0.3), tmp_path / "image.png"
+    Image.fromarray(disc(16, 16)).save(image)
+    arguments = ["predict", "--run_dir", str(run), "--input", str(image), "--output", str(tmp_path / "out")]
+    told = (
+        f"import sys; from air_lightning.cli import main; main({arguments!r}); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), 'torch._dynamo' in sys.modules)"
+    )
+    place = Path(__file__).parent  # where the renderer is
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, cwd=place)
+    *imported, compiles = done.stdout.split()
+    assert "torch" in imported and not {"pytorch_lightning", "lightning_fabric", "torchmetrics"} & {*imported}
+    assert compiles == "False"
+
+
 # ---- what is said of an image
 
 

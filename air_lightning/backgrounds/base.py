@@ -13,6 +13,8 @@ PREFIX = "background."
 """Beginning of the names of a model's weights that are its background's."""
 RECORD = "background"
 """Where checkpoints say whose background they hold."""
+LOOKED_AT = 256
+"""Of so many images, the first by number, a background looks at most."""
 
 
 class NoBackground(ValueError):

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.backgrounds.base import Backdrop, Background, NoBackground
 from datamodules.image_files import raw_images
 from datamodules.image_files.levels import Levels
 from renderers.base import Renderer
+from renderers.first_process import warn
 
 
 class ImageFileBackground(Background):
@@ -52,7 +52,7 @@ class ImageFileBackground(Background):
 
     def adopted(self, kept: Any) -> None:
         if self._digest and self._digest != kept:
-            rank_zero_warn(
+            warn(
                 f"the background {str(self.path)!r} is not what it was in training: the checkpoint's image is used; to "
                 "use the file as it is now, give it another name"
             )

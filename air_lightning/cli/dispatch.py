@@ -30,10 +30,11 @@ def run(args: Sequence[str] | None = None) -> None:
         return
     _check_command(argv)
     from air_lightning.cli.lightning import AIRCLI  # seconds, for those who mistyped the command
+    from air_lightning.model.data_checks import check_data
     from air_lightning.model.module import AIRModule
     from datamodules.base import SceneDataModule
 
-    AIRCLI(AIRModule, SceneDataModule, args, AIRModule.check_data)
+    AIRCLI(AIRModule, SceneDataModule, args, check_data)
 
 
 def _check_command(argv: Sequence[str]) -> None:

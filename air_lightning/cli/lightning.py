@@ -27,9 +27,10 @@ from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
-from air_lightning.runs import MetricsFile, RunError, RunFolder
+from air_lightning.runs import RunError, RunFolder
 from air_lightning.runs.loading import restore, starting_weights
 from air_lightning.runs.machine import describe
+from air_lightning.runs.metrics_file import MetricsFile
 from air_lightning.training import callbacks, wandb
 from air_lightning.version import __version__
 from datamodules.base import DataError, SceneDataModule

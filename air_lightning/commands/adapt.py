@@ -27,12 +27,13 @@ import yaml
 from torch import Tensor
 
 from air_lightning import runs
+from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.model.adaptation import say
+from air_lightning.model.air import AIR
 from air_lightning.model.calibration import Powers
-from air_lightning.model.module import LOOKED_AT, AIRModule
 from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore
 from datamodules.image_folder import ImageFolder
 
@@ -112,7 +113,7 @@ def for_other_images(model: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def learn(model: AIRModule, data: ImageFolder) -> None:
+def learn(model: AIR, data: ImageFolder) -> None:
     """Show the model the images, and say what was found."""
     images = some_images(data)
     if model.background is not None and model.background.waits:
@@ -132,19 +133,19 @@ def some_images(data: ImageFolder) -> Tensor:
     return found
 
 
-def data_arguments(folder: Path, model: AIRModule) -> dict[str, Any]:
+def data_arguments(folder: Path, model: AIR) -> dict[str, Any]:
     """Those of the images, as the model wants them."""
     channels, *size = model.renderer.image_shape
     given = {"folder": str(folder), "resize": size, "color": channels == 3}
     return {"class_path": "datamodules.ImageFolder", "init_args": given}
 
 
-def checkpoint_of(model: AIRModule, weights: Path) -> dict[str, Any]:
+def checkpoint_of(model: AIR, weights: Path) -> dict[str, Any]:
     """What a checkpoint of the model holds, as of a fit that ended where the weights are from."""
     old = runs.read_checkpoint(weights)
     kept = {name: old[name] for name in ("epoch", "global_step", "pytorch-lightning_version") if name in old}
     checkpoint = kept | {"state_dict": model.state_dict()}
-    model.on_save_checkpoint(checkpoint)
+    model.write_to(checkpoint)
     return checkpoint
 
 

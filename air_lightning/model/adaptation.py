@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from torch import Tensor
 
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
+from renderers.first_process import is_first_process, warn
 from renderers.spaces import Coordinate, Where
 
 MOST_STEPS, SMALL = 6, 0.01
@@ -129,15 +129,15 @@ def _starts_around(space: Where, values: Tensor) -> Iterator[Tensor]:
         yield other
 
 
-@rank_zero_only
 def say(renderer: Renderer, fit: Fit) -> None:
     """Print what was found, and warn where it is not to be trusted."""
     assert renderer.shared is not None
     found = (_in_words(coordinate, fit.values[coordinate.name]) for coordinate in renderer.shared.coordinates)
-    print(f"learnt of all images: {', '.join(found)}; misfit {fit.misfit:.2f}, before {fit.before:.2f}")
+    if is_first_process():
+        print(f"learnt of all images: {', '.join(found)}; misfit {fit.misfit:.2f}, before {fit.before:.2f}")
     if fit.poor:
         reason = f"only {fit.pixels} of their pixels are no background" if fit.pixels < FEW else "much is left of them"
-        rank_zero_warn(
+        warn(
             f"what all images share is not well known, {reason} (misfit {fit.misfit:.2f} times the noise): give more "
             "images, a background that is theirs, or a start nearer to what they show"
         )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from air_lightning.distributions import gaussian_kl, presence_weights
@@ -12,6 +11,7 @@ from air_lightning.model.slots import Slots
 from air_lightning.parallel import average
 from renderers.base import Renderer
 from renderers.constants import pick
+from renderers.first_process import warn
 from renderers.spaces import Gaussian
 
 NARROWEST = 1e-4
@@ -101,7 +101,7 @@ def with_gathered(weights: Mapping[str, Tensor], aggregate: AggregatePosterior |
         return others
     if len(others) < len(weights):
         return dict(weights)
-    rank_zero_warn(
+    warn(
         "model.aggregate: the checkpoint was trained without one, so that nothing is known of what objects are like, "
         "and a search goes by the prior: train with it, or leave it out (--model.aggregate null)"
     )

@@ -1,22 +1,23 @@
-"""AIR: a renderer, an inference network and what trains and improves them; what the model infers of images."""
+"""AIR: a renderer, an inference network and what trains and improves them; what the model infers of images.
+
+Nothing here knows Lightning: who explains images with a trained model does not wait for what trains one.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from air_lightning.backgrounds import Background
+from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.likelihoods import Likelihood, NormalLikelihood
-from air_lightning.metrics import SceneMean
-from air_lightning.metrics.evaluation import Evaluation
 from air_lightning.model.adaptation import Adaptation, Fit
-from air_lightning.model.aggregate import AggregatePosterior
-from air_lightning.model.calibration import Powers
+from air_lightning.model.aggregate import AggregatePosterior, with_gathered
+from air_lightning.model.calibration import POWERS, Powers
 from air_lightning.model.descent import Descent
 from air_lightning.model.evidence import (
     bound,
@@ -35,10 +36,13 @@ from air_lightning.model.reconsideration import Reconsideration
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.scene import guess, refine_scene
 from air_lightning.model.search import Search
+from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import Sleep
 from air_lightning.model.slots import Slots, infer
+from air_lightning.moved import renamed_weights
 from air_lightning.schedules import Constant, Schedule, check_positive
 from renderers.base import Renderer
+from renderers.first_process import warn
 from renderers.spaces import Categorical
 
 
@@ -72,7 +76,7 @@ class Inference(NamedTuple):
         return self.log_posterior.exp()
 
 
-class AIR(pl.LightningModule):
+class AIR(nn.Module):
     """Attend, Infer, Repeat (Eslami et al. 2016) with any renderer.
 
     Args:
@@ -207,14 +211,16 @@ class AIR(pl.LightningModule):
         self.lr, self.baseline_lr, self.lr_warmup, self.lr_final = lr, baseline_lr, lr_warmup, lr_final
         self.relative_clip = relative_clip
         self.evidence_samples = evidence_samples
-        self.evaluation: Evaluation | None = None
         self.powers = Powers()
         # whether evaluations fit powers, of posteriors as they were learnt: a checkpoint's are not taken then
         self.calibrating = False
         # of FITTED_WITH, the arguments that are not those of the checkpoint's run, by dotted name
         self.overrides: Mapping[str, Any] = {}
-        self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
-        self.mean_before, self.mean_after = SceneMean(), SceneMean()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.log_prior.device
 
     def _identity(self, identity: IdentityEstimator | None) -> IdentityEstimator | None:
         if isinstance(self.renderer.what, Categorical):
@@ -382,6 +388,57 @@ class AIR(pl.LightningModule):
             return self.adaptation(self.renderer, self.eval().observed(images), self.explained)
         finally:
             self.train(training)
+
+    # ---- checkpoints
+
+    def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+        """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
+        weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
+        own = with_own(weights, self.background, checkpoint.get(RECORD))
+        own = with_gathered(own, self.aggregate)
+        return with_shared(own, self.renderer, checkpoint.get(SHARED))
+
+    def write_to(self, checkpoint: dict[str, Any]) -> None:
+        """Write into a checkpoint what its weights do not say: powers, and where the others are from."""
+        if self.background is not None:
+            checkpoint[RECORD] = record(self.background)
+        if self.renderer.shared is not None:
+            checkpoint[SHARED] = values_by_name(self.renderer)
+        if self.renderer.digests:
+            checkpoint["renderer_digests"] = self.renderer.digests
+        if self.powers != Powers():
+            checkpoint[POWERS] = self.powers.state()
+
+    def read_from(self, checkpoint: dict[str, Any]) -> None:
+        """Take a checkpoint's background and powers, and give its weights, which are yet to be loaded, present names.
+
+        Warns where the renderer draws other than it was trained on.
+        """
+        checkpoint["state_dict"] = self.weights_of(checkpoint)
+        kept = checkpoint.get(RECORD)
+        if self.background is not None and kept is not None and kept["source"] == self.background.source:
+            self.background.adopted(kept["state"])
+        self.powers = self._taken(Powers(**checkpoint.get(POWERS, {})))
+        trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
+        changed = [name for name in now if trained.get(name, now[name]) != now[name]]
+        if changed:
+            warn(
+                f"not what the checkpoint was trained on: {', '.join(changed)}. The file, or how it is read, was "
+                "changed since then; all that follows is with the new one"
+            )
+
+    def _taken(self, kept: Powers) -> Powers:
+        """A checkpoint's powers, if others are not to be fitted and these hold for the arguments in force."""
+        if self.calibrating or kept.are_none:
+            return Powers()
+        others = kept.other_arguments(self.overrides)
+        if not others:
+            return kept
+        warn(
+            f"the checkpoint's powers were fitted with other arguments than those in force ({', '.join(others)}), so "
+            "posteriors are as they were learnt: `validate --calibrate` with the same arguments fits others"
+        )
+        return Powers()
 
 
 def _likelihood(likelihood: Likelihood | None, sd: float | Schedule | None) -> Likelihood:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from air_lightning.metrics.calibration import corrected
+from air_lightning.distributions import corrected
 
 POWERS = "powers"
 """Where checkpoints keep them."""

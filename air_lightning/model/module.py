@@ -1,50 +1,50 @@
 """AIRModule: the LightningModule that trains and evaluates AIR, keeps it in checkpoints, and draws its figures."""
 
 import math
-from collections.abc import Mapping
 from typing import Any, cast
 
+import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.backgrounds import NoBackground
-from air_lightning.backgrounds.base import RECORD, record, with_own
+from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.distributions import count_log_posterior
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
-from air_lightning.metrics.evaluation import Evaluation, InferredScenes, check_positions, figure_names
+from air_lightning.metrics import SceneMean
+from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
-from air_lightning.model.aggregate import with_gathered
 from air_lightning.model.air import AIR, Inference
-from air_lightning.model.calibration import POWERS, Powers
+from air_lightning.model.calibration import Powers
+from air_lightning.model.data_checks import check_data
 from air_lightning.model.objective import objective, warn_of_balance
 from air_lightning.model.observation import Observation
 from air_lightning.model.relative_clipping import clip_to_usual
-from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import sleep_loss
 from air_lightning.model.slots import infer
 from air_lightning.model.supervision import label_names, labelled
-from air_lightning.moved import renamed_weights
 from datamodules.base import Batch, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
-RARE = 0.003
-"""How much rarer than one object less a count may be a priori before data that holds it is warned of."""
-LOOKED_AT = 256
-"""Of so many, the first by number, a background looks at most."""
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
 
 
-class AIRModule(AIR):
+class AIRModule(AIR, pl.LightningModule):
     """Attend, Infer, Repeat (Eslami et al. 2016) with any renderer.
 
     As Lightning trains, evaluates and keeps it; ``AIR`` has the arguments.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.evaluation: Evaluation | None = None
+        self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
+        self.mean_before, self.mean_after = SceneMean(), SceneMean()
 
     # ---- training
 
@@ -144,35 +144,6 @@ class AIRModule(AIR):
 
     # ---- evaluation
 
-    def check_data(self, data: SceneDataModule) -> None:
-        """ValueError where the model cannot explain this data."""
-        if data.largest_count > self.slots:
-            raise ValueError(
-                f"the model has {self.slots} slots and the data holds scenes of up to {data.largest_count} objects: "
-                f"raise model.slots to at least {data.largest_count}, or lower the data's counts"
-            )
-        self._warn_of_rare_counts(data.largest_count)
-        shape = data.image_shape
-        if shape is not None and tuple(shape) != tuple(self.renderer.image_shape):
-            raise ValueError(
-                f"the data's images are {tuple(shape)} (channels, height, width), the renderer draws "
-                f"{tuple(self.renderer.image_shape)}: give both the same size"
-            )
-        if data.has_truth:
-            check_positions(self.renderer, data)
-            data.identity_numbers(self.renderer)
-
-    def _warn_of_rare_counts(self, largest: int) -> None:
-        """Where the count prior all but excludes one more object, and the data holds it."""
-        steps = self.log_prior[: largest + 1].diff().exp().tolist()
-        rare = next((n for n, step in enumerate(steps, 1) if step < RARE), None)
-        if rare is not None:
-            rank_zero_warn(
-                f"model.count_prior makes {rare} objects {steps[rare - 1]:.1g} times as likely as {rare - 1}, and the "
-                f"data holds scenes of up to {largest}: they will be counted too low. Give a ratio, 0.3, or a list for "
-                "this data"
-            )
-
     def validation_metrics(self, data: SceneDataModule) -> list[str]:
         """The names of what a validation on this data may log."""
         figures = figure_names(self.renderer, data) if data.has_truth else []
@@ -186,7 +157,7 @@ class AIRModule(AIR):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SceneDataModule):
             return
-        self.check_data(data)
+        check_data(self, data)
         if stage == "fit" and self.supervised:
             self._label_names = label_names(self.renderer, data)
         if not data.has_truth:
@@ -242,50 +213,11 @@ class AIRModule(AIR):
     def on_train_start(self) -> None:
         self.powers = Powers()  # of other weights than those that are learnt from now on
 
-    def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-        """A checkpoint's weights by their present names, the background's own where it is another than the model's."""
-        weights = renamed_weights(checkpoint["state_dict"], self.state_dict())
-        own = with_own(weights, self.background, checkpoint.get(RECORD))
-        own = with_gathered(own, self.aggregate)
-        return with_shared(own, self.renderer, checkpoint.get(SHARED))
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.background is not None:
-            checkpoint[RECORD] = record(self.background)
-        if self.renderer.shared is not None:
-            checkpoint[SHARED] = values_by_name(self.renderer)
-        if self.renderer.digests:
-            checkpoint["renderer_digests"] = self.renderer.digests
-        if self.powers != Powers():
-            checkpoint[POWERS] = self.powers.state()
+        self.write_to(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take older names of weights, and the powers; warn where the renderer draws other than it was trained on."""
-        checkpoint["state_dict"] = self.weights_of(checkpoint)
-        kept = checkpoint.get(RECORD)
-        if self.background is not None and kept is not None and kept["source"] == self.background.source:
-            self.background.adopted(kept["state"])
-        self.powers = self._taken(Powers(**checkpoint.get(POWERS, {})))
-        trained, now = checkpoint.get("renderer_digests", {}), self.renderer.digests
-        changed = [name for name in now if trained.get(name, now[name]) != now[name]]
-        if changed:
-            rank_zero_warn(
-                f"not what the checkpoint was trained on: {', '.join(changed)}. The file, or how it is read, was "
-                "changed since then; all that follows is with the new one"
-            )
-
-    def _taken(self, kept: Powers) -> Powers:
-        """A checkpoint's powers, if others are not to be fitted and these hold for the arguments in force."""
-        if self.calibrating or kept.are_none:
-            return Powers()
-        others = kept.other_arguments(self.overrides)
-        if not others:
-            return kept
-        rank_zero_warn(
-            f"the checkpoint's powers were fitted with other arguments than those in force ({', '.join(others)}), so "
-            "posteriors are as they were learnt: `validate --calibrate` with the same arguments fits others"
-        )
-        return Powers()
+        self.read_from(checkpoint)
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         if self.evaluation is not None:

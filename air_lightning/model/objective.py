@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, presence_weights
@@ -14,6 +13,7 @@ from air_lightning.model.evidence import bound, evidence, log_likelihoods, of_sa
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of, where_kl
 from renderers.base import Renderer
+from renderers.first_process import warn
 from renderers.pixel_loss import PixelLoss
 from renderers.spaces import Categorical
 
@@ -104,7 +104,7 @@ def warn_of_balance(balance: float, loss: PixelLoss, canvas: Tensor) -> None:
     variance = float(torch.as_tensor(loss.sd(canvas)).detach().square().mean())
     weight = balance * variance
     if weight < LEAST_WEIGHT:
-        rank_zero_warn(
+        warn(
             f"model.balance is {balance:g} and the noise's variance {variance:.2g}: slots learn with {weight:.1g} of "
             f"presence's weight, and hardly. Set it from {0.004 / variance:.2g} (what 0.1 is at a scale of 0.2) to "
             f"{1 / variance:.2g} (their weight in the bound)"

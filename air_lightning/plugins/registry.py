@@ -41,6 +41,11 @@ class Family(NamedTuple):
         """The abstract classes."""
         return tuple(getattr(import_module(self.home), base) for base in self.bases)
 
+    def holds(self, cls: type) -> bool:
+        """Whether a class is one of the abstract classes or a subclass, found out without importing them."""
+        above = ((base.__name__, f"{base.__module__}.") for base in cls.__mro__)
+        return any(name in self.bases and module.startswith(f"{self.home}.") for name, module in above)
+
 
 FAMILIES = (
     Family("renderers", "renderers", ("Renderer",)),
@@ -70,7 +75,7 @@ def family_of(cls: object) -> Family | None:
     """The family that a class belongs to, abstract or not; None for anything else."""
     if not inspect.isclass(cls):
         return None
-    return next((family for family in FAMILIES if issubclass(cls, family.classes())), None)
+    return next((family for family in FAMILIES if family.holds(cls)), None)
 
 
 def find(family: Family, name: str) -> Plugin | None:

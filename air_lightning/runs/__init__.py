@@ -11,6 +11,8 @@
 They know folders, files and locks, and nothing of the command line.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from air_lightning.runs.folder import RunFolder
 from air_lightning.runs.layout import (
     CHECKPOINTS,
@@ -38,7 +40,10 @@ from air_lightning.runs.reading import (
     step_of,
     trained_with,
 )
-from air_lightning.runs.writing import MetricsFile, amend_checkpoint, write_atomically, write_json
+from air_lightning.runs.writing import amend_checkpoint, write_atomically, write_json
+
+if TYPE_CHECKING:
+    from air_lightning.runs.metrics_file import MetricsFile
 
 __all__ = [
     "CHECKPOINTS",
@@ -69,3 +74,11 @@ __all__ = [
     "write_atomically",
     "write_json",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MetricsFile":
+        from air_lightning.runs.metrics_file import MetricsFile  # Lightning, for those who train
+
+        return MetricsFile
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from air_lightning import runs
 from air_lightning.backgrounds import NoBackground
+from air_lightning.model.air import AIR
 from air_lightning.model.calibration import FITTED_WITH
-from air_lightning.model.module import AIRModule
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.plugins.nested_values import keep_nested_values
 from air_lightning.plugins.union_errors import tell_of_named_classes
@@ -59,7 +59,7 @@ def run_folder(name: str) -> Path:
 
 def load_module(
     run_dir: Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
-) -> AIRModule:
+) -> AIR:
     """The trained model of a run, frozen.
 
     Args:
@@ -86,12 +86,12 @@ def load_module(
         given = f" with {' '.join(options)}" if options else ""
         raise ValueError(
             f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}{given}: "
-            + named_message(error, config, {"model": AIRModule})
+            + named_message(error, config, {"model": AIR})
         ) from error
     return model.to(device).eval().requires_grad_(False)
 
 
-def restore(module: AIRModule, checkpoint: Path) -> None:
+def restore(module: AIR, checkpoint: Path) -> None:
     """Give a model the weights of a checkpoint; as in training, renderers that draw other things now are named.
 
     Raises:
@@ -100,7 +100,7 @@ def restore(module: AIRModule, checkpoint: Path) -> None:
         ValueError: its weights are another model's, or not finite.
     """
     saved = runs.read_checkpoint(checkpoint)
-    module.on_load_checkpoint(saved)
+    module.read_from(saved)
     if module.background is not None:
         module.background.check()  # before its placeholder is taken for damage
     weights = saved["state_dict"]
@@ -110,14 +110,14 @@ def restore(module: AIRModule, checkpoint: Path) -> None:
     module.load_state_dict(weights)
 
 
-def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIRModule:
+def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIR:
     """The model of these arguments, as the ``model`` section of a config has them; what it raises is theirs.
 
     options: ``--model.NAME VALUE``, which win.
     """
     parser, given = _parsed(arguments, options)
     with without_deprecations():
-        module: AIRModule = parser.instantiate_classes(given).model
+        module: AIR = parser.instantiate_classes(given).model
     return module
 
 
@@ -139,7 +139,7 @@ def overridden(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
 def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     tell_of_named_classes()
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AIRModule, "model")
+    parser.add_class_arguments(AIR, "model")
     with without_deprecations():
         if not options:
             return parser, parser.parse_object({"model": arguments})

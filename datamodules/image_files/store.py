@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from datamodules.image_files import raw_images, reading
@@ -14,6 +13,7 @@ from datamodules.image_files.finishing import shaped_image
 from datamodules.image_files.levels import Levels, Peaks, Pixels
 from datamodules.image_files.record import RawImage
 from datamodules.image_files.view import View
+from renderers.first_process import warn
 
 ViewOf = Callable[[Path, tuple[int, int]], View | None]
 GIB = 2**30
@@ -98,7 +98,7 @@ def read(
                 images.append(pixels)
                 images = images if pixels.nbytes * len(images) <= memory else None
     if note := walk.peaks.note("data.scale"):
-        rank_zero_warn(f"{name}: {note}")
+        warn(f"{name}: {note}")
     if images is not None:
         return StoredImages(stacked(images), walk.places, walk.sizes)
     shape = (len(walk.places), *walk.shape)

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.truth.entries import each, entry, has_any, numbers
 from datamodules.truth.masks import LabelImage
 from datamodules.truth.record import Placed, TrueObject, TrueScene, Truth
 from datamodules.truth.source import Source
+from renderers.first_process import warn
 from renderers.mesh.srgb import encoded
 
 COLORS = {
@@ -53,7 +53,7 @@ def _if_known(source: Source, things: Sequence[TrueObject], name: str, known: Ma
         return known
     if any(name in thing.attributes for thing in things):
         value = unknown[0].attributes.get(name)
-        rank_zero_warn(
+        warn(
             f"truth={str(source.path)!r}: {unknown[0].title} has {f'the {name} {value!r}' if value else f'no {name}'}, "
             f"CLEVR has {', '.join(known)}: what is inferred of the objects' {name} is not measured"
         )

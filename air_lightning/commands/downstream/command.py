@@ -25,7 +25,8 @@ from air_lightning.commands.downstream.chart import draw_chart
 from air_lightning.commands.downstream.latents import check_model
 from air_lightning.commands.downstream.study import Result, compare, material
 from air_lightning.commands.downstream.tasks import OBJECTS, Task
-from air_lightning.model.module import AIRModule
+from air_lightning.model.air import AIR
+from air_lightning.model.data_checks import check_data
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs.hub import is_shared
 from air_lightning.runs.loading import best_device, load_module, run_folder
@@ -92,10 +93,10 @@ def check_output(config: Namespace, run_dir: Path) -> None:
         raise ValueError(f"{str(record)!r} is there already: give --overwrite to replace it, or another --out")
 
 
-def check(model: AIRModule, data: SceneDataModule, config: Namespace) -> None:
+def check(model: AIR, data: SceneDataModule, config: Namespace) -> None:
     """ValueError where model, data and numbers of labels do not go together."""
     check_model(model)
-    model.check_data(data)
+    check_data(model, data)
     counts = getattr(data, "counts", None)
     if counts is None or {*counts, *getattr(data, "test_counts", counts)} != {OBJECTS}:
         raise ValueError(
@@ -105,7 +106,7 @@ def check(model: AIRModule, data: SceneDataModule, config: Namespace) -> None:
         raise ValueError(f"labels must be at least 10, got {min(config.labels)}: a fifth of them is held out")
 
 
-def run(config: Namespace, run_dir: Path, model: AIRModule, data: SceneDataModule) -> dict[str, Any]:
+def run(config: Namespace, run_dir: Path, model: AIR, data: SceneDataModule) -> dict[str, Any]:
     """Compute the record that is written."""
     start, task = time.monotonic(), config.task
     train_on = material(model, data, task, "train", max(config.labels))

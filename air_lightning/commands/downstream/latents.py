@@ -7,7 +7,7 @@ from torch import Tensor
 
 from air_lightning.commands.downstream.tasks import OBJECTS
 from air_lightning.distributions import presence_weights
-from air_lightning.model.module import AIRModule
+from air_lightning.model.air import AIR
 from renderers.spaces import Gaussian
 
 
@@ -25,7 +25,7 @@ class Latents(NamedTuple):
     place: Tensor
 
 
-def check_model(module: AIRModule) -> None:
+def check_model(module: AIR) -> None:
     """ValueError where the model's latents are not what the classifier reads."""
     if not isinstance(module.renderer.what, Gaussian):
         raise ValueError(
@@ -37,7 +37,7 @@ def check_model(module: AIRModule) -> None:
 
 
 @torch.no_grad()
-def infer(module: AIRModule, images: Tensor) -> Latents:
+def infer(module: AIR, images: Tensor) -> Latents:
     """Latents of images (B, C, H, W): the first two slots' posterior, its mode where slots build on one another."""
     inferred = module.infer(images)
     slots = inferred.slots

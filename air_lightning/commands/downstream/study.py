@@ -11,7 +11,7 @@ from air_lightning.commands.downstream.classifiers import PairClassifier, PixelC
 from air_lightning.commands.downstream.latents import Latents, infer
 from air_lightning.commands.downstream.tasks import CLASSES, Task, labels
 from air_lightning.commands.downstream.training import PAIRS, PIXELS, Plan, accuracy, held_out, train
-from air_lightning.model.module import AIRModule
+from air_lightning.model.air import AIR
 from datamodules.base import SceneDataModule
 
 BATCH = 500
@@ -39,7 +39,7 @@ class Result(NamedTuple):
     pixels_seconds: float
 
 
-def material(module: AIRModule, data: SceneDataModule, task: Task, split: str, scenes: int) -> Material:
+def material(module: AIR, data: SceneDataModule, task: Task, split: str, scenes: int) -> Material:
     """The first scenes of a split, on the module's device."""
     source, parts = data.scenes(split), list[Material]()
     for start in range(0, scenes, BATCH):

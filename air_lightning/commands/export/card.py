@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from air_lightning import runs
-from air_lightning.model.module import AIRModule
+from air_lightning.model.air import AIR
 from renderers.spaces import Categorical
 
 CARD = "README.md"
@@ -17,7 +17,7 @@ IMAGE = "scenes.png"
 VERSION = re.compile(r"^# (.+==.+)$", re.MULTILINE)
 
 
-def write_card(folder: Path, run_dir: Path, module: AIRModule, name: str, licence: str | None) -> None:
+def write_card(folder: Path, run_dir: Path, module: AIR, name: str, licence: str | None) -> None:
     """Write ``folder/README.md``, and an image of scenes beside their reconstructions where the run has one."""
     text, config = runs.read_config(run_dir)
     figures = runs.figures_of(run_dir / runs.FIGURES)
@@ -54,7 +54,7 @@ def _head(name: str, data: str, measured: Mapping[str, Any], licence: str | None
     return head
 
 
-def _what(module: AIRModule, data: str) -> str:
+def _what(module: AIR, data: str) -> str:
     channels, height, width = module.renderer.image_shape
     what = module.renderer.what
     objects = f"of {', '.join(what.names)}" if isinstance(what, Categorical) else "with codes of appearance"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from air_lightning.distributions import count_log_posterior
-from air_lightning.model.module import AIRModule
+from air_lightning.model.air import AIR
 from air_lightning.model.prior import images_from_prior
 from air_lightning.model.slots import infer
 from air_lightning.version import __version__
@@ -40,7 +40,7 @@ class Inference(nn.Module):
 
     log_prior: Tensor
 
-    def __init__(self, module: AIRModule, renderer: Renderer) -> None:
+    def __init__(self, module: AIR, renderer: Renderer) -> None:
         super().__init__()
         self.network, self.renderer, self.slots = module.network, renderer, module.slots
         self.likelihood, self.background = module.likelihood, module.background
@@ -59,7 +59,7 @@ class Inference(nn.Module):
         return self.powers.of_count(count_log_posterior(slots.presence_logits)).exp(), what, slots.where
 
 
-def trace(module: AIRModule) -> ExportedProgram:
+def trace(module: AIR) -> ExportedProgram:
     """The model's inference by ``torch.export``, for batches of any size.
 
     Errors:
@@ -84,7 +84,7 @@ def trace(module: AIRModule) -> ExportedProgram:
         ) from error
 
 
-def metadata(module: AIRModule) -> dict[str, str]:
+def metadata(module: AIR) -> dict[str, str]:
     """What a user of the program needs to know of it, as text by name; all but ``description`` is JSON."""
     renderer = module.renderer
     identities = list(renderer.what.names) if isinstance(renderer.what, Categorical) else None
@@ -112,7 +112,7 @@ def metadata(module: AIRModule) -> dict[str, str]:
     return {"description": description} | {name: json.dumps(fact) for name, fact in facts.items()}
 
 
-def differences(program: Program, module: AIRModule, seed: int = 0) -> Tensor:
+def differences(program: Program, module: AIR, seed: int = 0) -> Tensor:
     """For each of some images, the largest difference of any number from the original's; infinite for nan.
 
     Half of the images are noise, half scenes that the model's renderer draws.

@@ -9,8 +9,8 @@ import torch
 from air_lightning import runs
 from air_lightning.backgrounds.base import RECORD
 from air_lightning.commands.export.card import write_card
+from air_lightning.model.air import AIR
 from air_lightning.model.calibration import POWERS
-from air_lightning.model.module import AIRModule
 from air_lightning.model.shared import SHARED
 from air_lightning.runs.checksums import write_sums
 from air_lightning.runs.loading import find_checkpoint
@@ -19,7 +19,7 @@ KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version", "rend
 """Of a checkpoint: without the states of optimizer, schedules, loops, callbacks, loaders and random numbers."""
 
 
-def write_weights(run_dir: Path, checkpoint: str, folder: Path, module: AIRModule, licence: str | None = None) -> Path:
+def write_weights(run_dir: Path, checkpoint: str, folder: Path, module: AIR, licence: str | None = None) -> Path:
     """Write a run folder with a card and checksums, all of it or nothing; the weights' path, in `checkpoints/`.
 
     Args:

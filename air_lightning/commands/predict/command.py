@@ -31,6 +31,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from air_lightning.backgrounds import MedianBackground
+from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
@@ -39,7 +40,6 @@ from air_lightning.commands.predict.formats import FORMATS, OVERLAYS, Source
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_file
 from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import check_output, output
-from air_lightning.model.module import LOOKED_AT
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, image_paths, is_image
 from datamodules.image_files.levels import Levels, Peaks

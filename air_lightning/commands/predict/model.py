@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from air_lightning.backgrounds import Background
@@ -13,14 +12,15 @@ from air_lightning.commands.predict.cameras import in_original_image
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
+from air_lightning.model.air import AIR
 from air_lightning.model.calibration import Powers
-from air_lightning.model.module import AIRModule
 from air_lightning.runs.hub import is_shared
 from air_lightning.runs.loading import load_module, named_run, shipped
 from air_lightning.runs.reading import read_config
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
 from datamodules.image_files.store import ViewOf, whole
+from renderers.first_process import warn
 from renderers.spaces import Categorical
 
 
@@ -35,7 +35,7 @@ class Model:
         ValueError for a renderer of neither grey nor RGB images, of which there are no files.
     """
 
-    def __init__(self, module: AIRModule, levels: Levels = Levels(), stretch: Stretch = "linear") -> None:
+    def __init__(self, module: AIR, levels: Levels = Levels(), stretch: Stretch = "linear") -> None:
         if module.renderer.image_shape[0] not in (1, 3):
             raise ValueError(
                 f"the model's images have {module.renderer.image_shape[0]} channels: predictions are of grey (1) and "
@@ -104,7 +104,7 @@ class Model:
         """
         background.prepare(self.module.renderer)
         if not self.module.powers.are_none:
-            rank_zero_warn(
+            warn(
                 f"the model's powers were fitted with another background than {type(background).__name__}, so "
                 "posteriors are as they were learnt"
             )

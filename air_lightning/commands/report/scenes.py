@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from air_lightning.commands.report.record import Run
 from air_lightning.figures.gallery import Box, BoxedScene, gallery
 from air_lightning.model.air import Inference
+from air_lightning.model.data_checks import check_data
 from air_lightning.model.module import AIRModule, drawn
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs.loading import overridden, restore
@@ -105,7 +106,7 @@ def load(run: Run) -> tuple[AIRModule, SceneDataModule]:
         given = yaml.safe_load(parser.dump(arguments, skip_none=False, skip_validation=True))
         built.model.overrides = overridden(run.config["model"], given["model"])  # which powers may not hold for
         restore(built.model, run.checkpoint)
-        built.model.check_data(built.data)
+        check_data(built.model, built.data)
         built.data.prepare_data()
     except Exception as error:  # jsonargparse, constructors, torch and downloads all have their own
         own = root_cause(error)
