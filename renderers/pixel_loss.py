@@ -7,17 +7,16 @@ slot otherwise adds up only the pixels that change.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from renderers.half_squares import half_squares
 
 # What kernels know. The inner product with a gradient and the sum of squares are no losses, but scored alike.
 LINEAR, SQUARED, NORMAL, STUDENT_T, MIXTURE, POISSON_GAUSSIAN = range(6)
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
-CACHED = 2**16
-"""Numbers of a tensor that a processor's cache holds besides others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +82,7 @@ class Normal(PixelLoss):
             return super().total(canvas, image)
         numbers = canvas.shape[-3:].numel()
         scale = self.scale.flatten()[0] if isinstance(self.scale, Tensor) else self.scale
-        half: Tensor = _HalfSquares.apply(canvas, image)  # type: ignore[no-untyped-call]
-        return half / scale**2 + numbers * (_log(scale) + HALF_LOG_TWO_PI)
+        return half_squares(canvas, image) / scale**2 + numbers * (_log(scale) + HALF_LOG_TWO_PI)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,46 +180,6 @@ class PoissonGaussian(PixelLoss):
 
     def _variance(self, canvas: Tensor) -> Tensor:
         return self.gain * canvas.clamp_min(0) + self.scale**2
-
-
-class _HalfSquares(torch.autograd.Function):
-    """Half the sum of squared differences (...) of canvases and images (..., C, H, W), in one pass over them each way.
-
-    Autograd by itself passes over numbers of N + 1 canvases a dozen times, a quarter of a training step, and keeps
-    more of them. On the CPU the differences are those of some images at a time, which its cache holds.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, canvas: Tensor, image: Tensor) -> Tensor:
-        ctx.save_for_backward(canvas, image)
-        norms = [torch.linalg.vector_norm(a - b, dim=(-3, -2, -1)) for a, b in _portions(canvas, image)]
-        return 0.5 * (norms[0] if len(norms) == 1 else torch.cat(norms)) ** 2
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        canvas, image = ctx.saved_tensors
-        scale = incoming[..., None, None, None]
-        shape = torch.broadcast_shapes(canvas.shape, image.shape)  # type: ignore[no-untyped-call]
-        gradient = canvas.new_empty(shape)
-        for out, a, b, by in _portions(gradient, canvas, image, scale):
-            torch.sub(a, b, out=out).mul_(by)
-        of_canvas = gradient.sum_to_size(canvas.shape) if ctx.needs_input_grad[0] else None
-        return of_canvas, -gradient.sum_to_size(image.shape) if ctx.needs_input_grad[1] else None
-
-
-def _portions(*parts: Tensor) -> list[tuple[Tensor, ...]]:
-    """Tensors (B, ...) some rows at a time, so that all of a portion is in a processor's cache; on a GPU, all at once.
-
-    All at once, too, where not all have the same B.
-    """
-    if torch.compiler.is_compiling():  # a trace holds for any number of rows
-        return [parts]
-    first, rows = parts[0], parts[0].shape[0]
-    size = max(1, CACHED // max(1, first[:1].numel()))
-    if first.device.type != "cpu" or size >= rows or any(part.shape[:1] != first.shape[:1] for part in parts):
-        return [parts]
-    return list(zip(*(torch.split(part, size) for part in parts)))
 
 
 def check_scale(loss: PixelLoss, image_shape: tuple[int, ...]) -> None:

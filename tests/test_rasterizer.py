@@ -15,7 +15,7 @@ from slow_rasterizer import Array, Sight, look
 from renderers.mesh import Camera, Light, Mesh, projection, rasterizer
 from renderers.mesh.scenery import pack
 from renderers.mesh.shapes import SOLID_COLORS, SOLIDS
-from renderers.mesh.threads import deal
+from renderers.threads import deal
 
 LIGHTS = [Light(), Light((-1.0, 0.2, -3.0), 0.1, 0.9)]
 CAMERAS = [Camera(), Camera((2.0, 1.0, 3.0), (0.0, 0.5, -0.5), 60.0), Camera((0.1, 9.0, 1.0), (0.0, 0.0, 0.0), 30.0)]

@@ -11,8 +11,8 @@ from torch import Tensor
 from renderers.mesh import rasterizer, swaps
 from renderers.mesh.backends.base import Backend, Scoring
 from renderers.mesh.projection import Scenery
-from renderers.mesh.threads import deal
 from renderers.pixel_loss import PixelLoss
+from renderers.threads import deal
 
 if TYPE_CHECKING:
     from renderers.mesh.backends.cuda import Triton
