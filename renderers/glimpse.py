@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from renderers.base import Renderer, affine
 from renderers.compositing import Layer
 from renderers.constants import constant
+from renderers.placing import add, kernels_know, place
 from renderers.spaces import Coordinate, Gaussian
 
 Range = tuple[float, float]
@@ -93,14 +94,26 @@ class GlimpseRenderer(Renderer):
 
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         glimpses, window = self.decode(what), self.window(where)
-        planes = self._placed(glimpses, window) if self.turns else self._placed_upright(glimpses, window)
+        planes = self._placed(glimpses, window) if self.turns else place(glimpses, window, self._size)
         depth = torch.ones_like(planes[:, 0])
         if self.compositing == "additive":
             return Layer(planes, depth)
         return Layer(planes[:, :-1], depth, planes[:, -1])
 
+    def render(self, what: Tensor, where: Tensor, background: Tensor | None = None) -> Tensor:
+        ground = self.ground(where.shape[0], background)
+        if self.turns or self.compositing != "additive" or not kernels_know(what, where, ground, self.empty):
+            return super().render(what, where, background)
+        glimpses = self.decode(what.flatten(0, 1))
+        return add(glimpses.view(*what.shape[:2], *glimpses.shape[1:]), self.window(where), ground)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of images."""
+        return self.image_shape[1], self.image_shape[2]
+
     def window(self, where: Tensor) -> Tensor:
-        _, height, width = self.image_shape
+        height, width = self._size
         across, down = (self._scale(where, name) for name in ("scale_x", "scale_y"))
         turn = self._column(where, "rotation") if self.turns else None
         center = torch.stack([self._column(where, "x"), self._column(where, "y")], -1)
@@ -124,25 +137,9 @@ class GlimpseRenderer(Renderer):
         size = [*glimpses.shape[:2], *self.image_shape[1:]]
         return F.grid_sample(glimpses, F.affine_grid(theta, size, align_corners=False), align_corners=False)
 
-    def _placed_upright(self, glimpses: Tensor, window: Tensor) -> Tensor:
-        """The same where nothing turns: bilinear sampling is then two matrix products, and faster."""
-        _, height, width = self.image_shape
-        down = _weights(window[:, 1, 1], window[:, 1, 2], height, self.glimpse)
-        across = _weights(window[:, 0, 0], window[:, 0, 2], width, self.glimpse)
-        return down.unsqueeze(1) @ (glimpses @ across.transpose(1, 2).unsqueeze(1))
-
 
 def _inverse(linear: Tensor) -> Tensor:
     """Of matrices (..., 2, 2), in closed form: ONNX has no operation for it."""
     (a, b), (c, d) = linear[..., 0, :].unbind(-1), linear[..., 1, :].unbind(-1)
     adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
     return adjugate / (a * d - b * c)[..., None, None]
-
-
-def _weights(scale: Tensor, center: Tensor, pixels: int, samples: int) -> Tensor:
-    """(M, pixels, samples): share of each of a glimpse's samples in each pixel along one direction."""
-    pixel = (torch.arange(pixels, device=scale.device, dtype=scale.dtype) + 0.5) * 2 / pixels - 1
-    # where in the glimpse the pixel's centre lies, in samples
-    place = ((pixel - center.unsqueeze(1)) / scale.unsqueeze(1) + 1) * (samples / 2) - 0.5
-    distance = place.unsqueeze(2) - torch.arange(samples, device=scale.device, dtype=scale.dtype)
-    return (1 - distance.abs()).clamp_min(0)

@@ -14,6 +14,7 @@ from air_lightning.model.module import AIRModule
 from air_lightning.schedules import Constant
 from datamodules import MultiSprites
 from renderers import GlimpseRenderer
+from renderers.placing import place
 
 
 def white(renderer: GlimpseRenderer) -> GlimpseRenderer:
@@ -93,7 +94,7 @@ def test_upright_placement_is_grid_sampling() -> None:
     renderer = GlimpseRenderer((2, 30, 40), what=2, glimpse=9)
     where = renderer.where.constrain(torch.randn(5, 3))
     glimpses, window = torch.rand(5, 2, 9, 9), renderer.window(where)
-    torch.testing.assert_close(renderer._placed_upright(glimpses, window), renderer._placed(glimpses, window))
+    torch.testing.assert_close(place(glimpses, window, (30, 40)), renderer._placed(glimpses, window))
 
 
 def test_over_lets_later_slots_hide_earlier_ones() -> None:
