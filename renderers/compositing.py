@@ -85,7 +85,7 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
 def joined(before: Layer, after: Layer, rule: Compositing) -> Layer:
     """Two layers as one, the second a later slot's: over any background they compose to the same canvas."""
     shade = None if before.shade is None or after.shade is None else before.shade * after.shade
-    depth = torch.minimum(before.depth, after.depth)
+    depth = torch.minimum(before.depth, after.depth) if rule == "zbuffer" else before.depth
     if rule == "additive":
         return Layer(before.color + after.color, depth, shade=shade)
     if rule == "zbuffer":
@@ -100,9 +100,9 @@ def joined(before: Layer, after: Layer, rule: Compositing) -> Layer:
 
 def let_through(layer: Layer, rule: Compositing) -> Tensor:
     """The share (..., H, W) of the background that is seen behind one layer, or behind several that were ``joined``."""
-    through = torch.ones_like(layer.depth).to(layer.color)
+    through = layer.color.new_ones(()).expand_as(layer.depth)
     if rule == "zbuffer":
-        through = layer.depth.isinf().to(layer.color)
+        through = (layer.depth == torch.inf).to(layer.color)
     elif rule == "over" and layer.alpha is not None:
         through = 1 - layer.alpha
     return through if layer.shade is None else through * layer.shade

@@ -95,7 +95,7 @@ class GlimpseRenderer(Renderer):
     def draw(self, what: Tensor, where: Tensor) -> Layer:
         glimpses, window = self.decode(what), self.window(where)
         planes = self._placed(glimpses, window) if self.turns else place(glimpses, window, self._size)
-        depth = torch.ones_like(planes[:, 0])
+        depth = planes.new_ones(()).expand_as(planes[:, 0])
         if self.compositing == "additive":
             return Layer(planes, depth)
         return Layer(planes[:, :-1], depth, planes[:, -1])

@@ -7,6 +7,7 @@ centres at half integers.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -114,8 +115,13 @@ class Camera:
 
     def _frame(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Rotation (3, 3) and eye (3,), of ``like``'s type and device."""
-        rows = tuple(map(tuple, self.rotation().tolist()))
-        return constant(rows, like.dtype, like.device), constant(tuple(self.eye), like.dtype, like.device)
+        rotation, eye = self._numbers
+        return constant(rotation, like.dtype, like.device), constant(eye, like.dtype, like.device)
+
+    @cached_property
+    def _numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
+        """Rows of the rotation, and the eye; poses are asked for in every step, several times."""
+        return tuple(map(tuple, self.rotation().tolist())), tuple(self.eye)
 
     def unproject(
         self, image: Tensor, height: float, aspect: float = 1.0, frame: tuple[Tensor, Tensor] | None = None
