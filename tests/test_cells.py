@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from air_lightning.inference import ResidualAttention
+from air_lightning.inference.attention import SURROUND, _averaging
 from air_lightning.inference.cells import neighbourhood
 from renderers import GlimpseRenderer
 
@@ -50,3 +52,9 @@ def test_cells_about_the_peak_have_all_of_the_gradient(reader: int, monkeypatch:
     torch.testing.assert_close(values, by_all)
     torch.testing.assert_close(gradients, expected)
     assert all(gradients[f"map.{n}.weight"].abs().max() > 1e-3 for n in (0, 2, 4)), gradients.keys()
+
+
+def test_what_surrounds_a_cell_is_a_mean_over_cells_and_zeros_beyond() -> None:
+    energy = torch.rand(3, 13, 17)
+    expected = F.avg_pool2d(energy, SURROUND, 1, SURROUND // 2)
+    torch.testing.assert_close(_averaging(13, SURROUND) @ energy @ _averaging(17, SURROUND), expected)

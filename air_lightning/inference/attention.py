@@ -92,6 +92,8 @@ class ResidualAttention(InferenceNetwork):
     grid: Tensor
     pool_down: Tensor
     pool_across: Tensor
+    around_down: Tensor
+    around_across: Tensor
 
     def __init__(
         self,
@@ -171,6 +173,8 @@ class ResidualAttention(InferenceNetwork):
         self.register_buffer("grid", _cell_grid(self.cells, cell, height, width), persistent=False)
         for name, cells, pixels in zip(("pool_down", "pool_across"), self.cells, (height, width)):
             self.register_buffer(name, _pooling(cells, cell, pixels, smoothing), persistent=False)
+        for name, cells in zip(("around_down", "around_across"), self.cells):
+            self.register_buffer(name, _averaging(cells, SURROUND), persistent=False)
 
     def initial(self, images: Tensor) -> Glimpsed:
         return self.start(images, None)
@@ -296,7 +300,7 @@ class ResidualAttention(InferenceNetwork):
         smooth = self.pool_down @ ((residual if self.signed else residual.abs()) @ self.pool_across.T)
         energy = (smooth.clamp_min(0) if self.bright else smooth.abs()).mean(1)
         if self.surround:
-            around = F.avg_pool2d(energy.unsqueeze(1), SURROUND, 1, SURROUND // 2).squeeze(1)
+            around = self.around_down @ (energy @ self.around_across)
             energy = (energy - self.surround * around).clamp_min(0)
         return energy
 
@@ -333,9 +337,13 @@ def _pooling(cells: int, cell: int, pixels: int, smoothing: int) -> Tensor:
     """
     mean = torch.zeros(cells, pixels)
     mean[torch.arange(pixels) // cell, torch.arange(pixels)] = 1 / cell
+    return torch.linalg.matrix_power(_averaging(cells, 3), smoothing) @ mean
+
+
+def _averaging(cells: int, near: int) -> Tensor:
+    """(cells, cells): the mean over so many cells about each, in one direction; beyond the image are zeros."""
     place = torch.arange(cells)
-    near = ((place.unsqueeze(1) - place).abs() <= 1) / 3
-    return torch.linalg.matrix_power(near, smoothing) @ mean
+    return ((place.unsqueeze(1) - place).abs() <= near // 2) / near
 
 
 def _cell_grid(cells: tuple[int, int], cell: int, height: int, width: int) -> Tensor:
