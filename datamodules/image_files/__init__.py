@@ -81,10 +81,11 @@ def _is_aside(path: Path, named: Set[Path], folders: Set[Path]) -> bool:
 
 
 def raw_images(path: Path) -> RawImages:
-    """The images of one file, at least one, each read when it is asked for.
+    """The images of one file, at least one, each read when it is asked for, or before.
 
     Errors:
-        ValueError, with the path, for a file that cannot be read; for an image that cannot, when it is asked for.
+        ValueError, with the path, for a file that cannot be read; for an image that cannot, when it is asked for at the
+        latest.
     """
     with reading(path):
         images = next(read for suffix, read in READERS.items() if path.name.lower().endswith(suffix))(path)

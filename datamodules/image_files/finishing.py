@@ -38,10 +38,12 @@ def displayed(pixels: Pixels, stretch: Stretch) -> Image.Image:
 
 
 def _eight_bits(pixels: Pixels, resize: tuple[int, int] | None, color: bool) -> Pixels:
-    image = Image.fromarray(pixels).convert("RGB" if color else "L")
-    if resize is not None:
-        image = image.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)
-    values = np.asarray(image)
+    values = pixels
+    if color != (pixels.ndim == 3) or resize not in (None, pixels.shape[:2]):
+        image = Image.fromarray(pixels).convert("RGB" if color else "L")
+        if resize is not None:
+            image = image.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)
+        values = np.asarray(image)
     return values.transpose(2, 0, 1) if color else values[None]
 
 

@@ -1,12 +1,13 @@
 """PNG, JPEG, TIFF and WebP files, and images of Pillow."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from datamodules.image_files import deep_color, tiff
 from datamodules.image_files.record import RawImage, RawImages, without_alpha
@@ -16,7 +17,7 @@ STEPS = {"L;2": 85, "L;4": 17}
 
 
 def read(path: Path) -> RawImages:
-    """The image of a file, or the pages of a TIFF, turned as the camera says.
+    """The image of a file, or the pages of a TIFF, turned as the camera says. What is a single image is read at once.
 
     Errors:
         ValueError for a TIFF that Pillow reads wrongly, and for a WebP of several images; and what Pillow raises of
@@ -26,6 +27,9 @@ def read(path: Path) -> RawImages:
         frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "WEBP") else 1
         if image.format == "WEBP" and frames > 1:
             raise ValueError(f"it is an animation of {frames} images: save each as a file")
+        if image.format != "TIFF":
+            raw = _raw(image, partial(_opened, path, 0))
+            return RawImages(1, lambda number: raw)
     return RawImages(frames, partial(_page, path))
 
 
@@ -33,7 +37,7 @@ def from_pillow(image: Image.Image) -> RawImage:
     """An image of Pillow, of any mode. A transparent value or palette entry becomes alpha."""
     step = STEPS.get(deep_color.raw_mode(image), 1)
     key = image.info.get("transparency")
-    turned = ImageOps.exif_transpose(image)
+    turned = _turned(image)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (image.mode == "P" and key is not None):
         return without_alpha(np.asarray(turned.convert("RGBA")), 255)
     values = _values(turned)
@@ -41,14 +45,17 @@ def from_pillow(image: Image.Image) -> RawImage:
 
 
 def _page(path: Path, number: int) -> RawImage:
+    """A page of a TIFF."""
     with _opened(path, number) as image:
-        unsigned = image.format == "TIFF" and tiff.is_unsigned(image)
-        if image.format == "TIFF":
-            tiff.check(image)
-        if deep_color.applies(image):
-            return deep_color.decoded(partial(_opened, path, number))
-        raw = from_pillow(image)
+        unsigned = tiff.is_unsigned(image)
+        tiff.check(image)
+        raw = _raw(image, partial(_opened, path, number))
         return raw._replace(values=raw.values.view(np.uint32)) if unsigned else raw
+
+
+def _raw(image: Image.Image, opened: Callable[[], Image.Image]) -> RawImage:
+    """An image of a file. ``opened``: opens it anew."""
+    return deep_color.decoded(opened) if deep_color.applies(image) else from_pillow(image)
 
 
 def _opened(path: Path, number: int) -> Image.Image:
@@ -58,13 +65,21 @@ def _opened(path: Path, number: int) -> Image.Image:
     return image
 
 
+def _turned(image: Image.Image) -> Image.Image:
+    """The image as the camera says; itself, and no copy, where that is as it lies."""
+    image.load()  # of a PNG, what the camera says may come last
+    lies_right = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return image if lies_right else ImageOps.exif_transpose(image)
+
+
 def _values(image: Image.Image) -> NDArray[Any]:
     """(H, W) or (H, W, 3)."""
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
     if image.mode in ("I", "F"):
         return np.asarray(image)
-    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _opaque(values: NDArray[Any], key: NDArray[Any]) -> NDArray[np.float32]:

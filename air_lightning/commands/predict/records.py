@@ -1,6 +1,6 @@
 """What a model says of one image, as records that go to JSON as they are."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Prediction:
     def record(self) -> dict[str, Any]:
         """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for, and ``scene``
         and ``frames`` where there are none."""
-        record: dict[str, Any] = _without_none(asdict(self), "slots", "segmentation", "scene", "scene_sd", "frames")
+        record: dict[str, Any] = _without_none(self, "slots", "segmentation", "scene", "scene_sd", "frames")
         return record
 
 
@@ -122,21 +122,23 @@ def predictions(
     identities = renderer.what.names if isinstance(renderer.what, Categorical) else None
     renderer = renderer.at(seen.scene)
     scenes = _scenes(renderer, seen)
-    columns = _columns(renderer, seen, sizes)
+    columns = [part.tolist() for part in _columns(renderer, seen, sizes)]
+    periods = renderer.where.periods(renderer.identity_count, seen.slots.where).tolist()
     masks = _masks(renderer, seen) if segmented else None
     frames = _frames(renderer, seen)
+    posterior, counts = seen.posterior.tolist(), seen.count.tolist()
     results = []
     for b, (width, height) in enumerate(sizes):
         row = [column[b] for column in columns]
-        count = int(seen.count[b])
+        count = counts[b]
         listed = seen.slots.where.shape[1] if all_slots else count
-        slots = tuple(_object(renderer, identities, *(part[i] for part in row)) for i in range(listed))
+        slots = tuple(_object(renderer, identities, periods, *(part[i] for part in row)) for i in range(listed))
         if masks is not None:
             slots = tuple(replace(s, segmentation=_scaled(mask, width, height)) for s, mask in zip(slots, masks[b]))
         if frames is not None:
             slots = tuple(replace(s, frames=_placements(frames, (b, i))) for i, s in enumerate(slots))
         told = slots if all_slots else None
-        results.append(Prediction(width, height, count, _numbers(seen.posterior[b]), slots[:count], told, *scenes[b]))
+        results.append(Prediction(width, height, count, _numbers(posterior[b]), slots[:count], told, *scenes[b]))
     return results
 
 
@@ -157,7 +159,7 @@ def _placements(frames: Frames, place: tuple[int, int]) -> dict[str, Any]:
     """Of one object, as JSON has them."""
     told: dict[str, Any] = {"unit": frames.unit}
     for name, (rotation, translation) in (("world", frames.world), ("camera", frames.camera)):
-        told[name] = {"R": _numbers(rotation[place].flatten()), "t": _numbers(translation[place])}
+        told[name] = {"R": _numbers(rotation[place].flatten().tolist()), "t": _numbers(translation[place].tolist())}
     return told
 
 
@@ -167,13 +169,13 @@ def _scenes(renderer: Renderer, seen: Inference) -> list[tuple[dict[str, float] 
     if space is None or seen.scene is None or seen.scene_sd is None:
         return [(None, None)] * len(seen.count)
     spread = space.spreads(space.unconstrain(seen.scene), seen.scene_sd)
-    rows = zip(seen.scene.cpu(), spread.cpu())
+    rows = zip(seen.scene.tolist(), spread.tolist())
     return [(dict(zip(space.names, _numbers(a))), dict(zip(space.names, _numbers(b)))) for a, b in rows]
 
 
 def _columns(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """(B, N, ...) of what and its parameters, where and its sd, windows and boxes in the images' own pixels,
-    confidence; on the CPU."""
+    """(B, N, ...) of what and its probabilities or mean, where and its sd, windows and boxes in the images'
+    own pixels, confidence."""
     what, where = seen.slots.what, seen.slots.where
     size = torch.tensor(sizes, dtype=torch.float32, device=where.device)
     window = (renderer.window(where) @ CORNERS.to(where) + 1) * (size[:, None, :, None] / 2)
@@ -181,33 +183,35 @@ def _columns(renderer: Renderer, seen: Inference, sizes: list[tuple[int, int]]) 
     boxes = renderer.boxes(what, where) * shown_at.repeat(1, 2).unsqueeze(1)
     space = renderer.where
     where_sd = space.spreads(space.unconstrain(where), seen.where_sd)
-    parts = (
+    parameters = seen.slots.what_parameters
+    told = parameters.softmax(-1) if isinstance(renderer.what, Categorical) else parameters.chunk(2, -1)[0]
+    return [
         what,
-        seen.slots.what_parameters,
+        told,
         where,
         where_sd,
         window.transpose(2, 3),
         boxes,
         presence_weights(seen.posterior),
-    )
-    return [part.cpu() for part in parts]
+    ]
 
 
 def _object(
-    renderer: Renderer, identities: tuple[str, ...] | None, what: Tensor, what_parameters: Tensor, where: Tensor,
-    where_sd: Tensor, window: Tensor, box: Tensor, confidence: Tensor,
+    renderer: Renderer, identities: tuple[str, ...] | None, periods: list[list[float]], what: Any, told: list[float],
+    where: list[float], where_sd: list[float], window: list[list[float]], box: list[float], confidence: float,
 ) -> FoundObject:  # fmt: skip
+    """periods: of every identity's coordinates, (K, P); then one object's of ``_columns``, as lists."""
     x0, y0, x1, y1 = _numbers(box)
-    pose = _pose(renderer, 0 if identities is None else int(what), where)
+    pose = _pose(renderer, periods[0 if identities is None else what], where)
     return FoundObject(
-        kind=None if identities is None else identities[int(what)],
-        kind_probabilities=None if identities is None else dict(zip(identities, _numbers(what_parameters.softmax(-1)))),
-        code=None if identities is not None else _numbers(what_parameters.chunk(2, -1)[0]),
+        kind=None if identities is None else identities[what],
+        kind_probabilities=None if identities is None else dict(zip(identities, _numbers(told))),
+        code=None if identities is not None else _numbers(told),
         pose=pose,
         pose_sd={name: None if pose[name] is None else sd for name, sd in zip(pose, _numbers(where_sd))},
-        window=tuple((x, y) for x, y in (_numbers(corner) for corner in window)),
+        window=tuple((rounded(x), rounded(y)) for x, y in window),
         box=(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None,
-        confidence=_numbers(confidence.unsqueeze(0))[0],
+        confidence=rounded(confidence),
     )
 
 
@@ -231,16 +235,17 @@ def _scaled(mask: NDArray[np.bool_], width: int, height: int) -> Segmentation:
 
 
 def _without_none(value: Any, *names: str) -> Any:
-    """The same without entries of these names that are None, however deep."""
+    """Records and what they hold as dicts and lists, without entries of these names that are None, however deep."""
+    if isinstance(value, (Prediction, FoundObject)):
+        value = vars(value)
     if isinstance(value, dict):
         return {k: _without_none(v, *names) for k, v in value.items() if not (k in names and v is None)}
     return [_without_none(part, *names) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def _pose(renderer: Renderer, identity: int, where: Tensor) -> dict[str, float | None]:
-    periods = renderer.where.periods(renderer.identity_count, where)[identity]
+def _pose(renderer: Renderer, periods: list[float], where: list[float]) -> dict[str, float | None]:
     pose: dict[str, float | None] = {}
-    for coordinate, value, period in zip(renderer.where.coordinates, _numbers(where), periods.tolist()):
+    for coordinate, value, period in zip(renderer.where.coordinates, _numbers(where), periods):
         if not coordinate.circular:
             pose[coordinate.name] = value
         else:
@@ -248,8 +253,8 @@ def _pose(renderer: Renderer, identity: int, where: Tensor) -> dict[str, float |
     return pose
 
 
-def _numbers(values: Tensor) -> tuple[float, ...]:
-    return tuple(rounded(value) for value in values.tolist())
+def _numbers(values: list[float]) -> tuple[float, ...]:
+    return tuple(map(rounded, values))
 
 
 def rounded(value: float) -> float:
