@@ -185,6 +185,8 @@ def boxes(layers: Layer, rule: Compositing, share: float | None = None) -> Tenso
 
     ``share``: None: as ``SHOWN`` says. Zeros where nothing is drawn.
     """
+    if rule == "zbuffer":  # which covers all of a sample, or nothing
+        return extents(layers.depth.isfinite())
     covered = coverage(layers, rule)
     peak = covered.amax((-2, -1), keepdim=True)
     return extents((covered > (SHOWN[rule] if share is None else share) * peak) & (peak > NOTHING))
@@ -200,7 +202,7 @@ def extents(shown: Tensor) -> Tensor:
         sides.append((first, last))
     (x0, x1), (y0, y1) = sides
     box = torch.stack([x0, y0, x1, y1], -1)
-    return (box * shown.flatten(-2).any(-1, keepdim=True)).float()
+    return (box * line.any(-1, keepdim=True)).float()
 
 
 def downsample(canvases: Tensor, height: int) -> Tensor:

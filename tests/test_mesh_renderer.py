@@ -11,6 +11,7 @@ from torch import Tensor
 
 from renderers import MeshRenderer
 from renderers.mesh import Camera, Light, Table
+from renderers.mesh.scenery import Shadow
 from renderers.mesh.shapes import SOLID_COLORS, SOLIDS, Mesh
 from renderers.pixel_loss import Normal
 
@@ -195,3 +196,18 @@ def test_a_gradient_that_is_no_number_is_passed_on(supersample: int) -> None:
 
 def test_it_has_no_state() -> None:
     assert MeshRenderer(image_size=(16, 16)).state_dict() == {}
+
+
+@pytest.mark.parametrize("shadow", [None, Shadow()])
+def test_alternatives_count_alike_whether_they_are_repeated_or_the_slot_itself(shadow: Shadow | None) -> None:
+    renderer = MeshRenderer(light=Light(shadow=shadow))
+    what, where = torch.tensor([[0, 1]]), torch.tensor([[[0.1, 0.2, 0.3], [0.6, -0.4, 1.0]]])
+    moves = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0, 0, 0.5], [0.1, 0, 0], [0, 0, 0], [0, 0.1, 0]])
+    others = where.unsqueeze(2) + moves
+    kinds = what.unsqueeze(2).expand(others.shape[:3])
+    images = renderer.render(torch.tensor([[2, 1]]), where + 0.1)[:, -1]
+    together = renderer.swap_losses(images, what, where, kinds, others, Normal(0.1))
+    for m in range(len(moves)):
+        alone = renderer.swap_losses(images, what, where, kinds[:, :, m : m + 1], others[:, :, m : m + 1], Normal(0.1))
+        torch.testing.assert_close(together[:, :, m], alone[:, :, 0], rtol=1e-4, atol=1e-2)
+    assert torch.equal(together[:, :, 1], together[:, :, 3])

@@ -118,6 +118,20 @@ def rows(window: Any, box: Any) -> Any:
 
 
 @inner
+def _shine(s: Any, pose: Any, normal: Any, sight: Any, light: Any, up: Any, strength: Any, lit: Any) -> Any:
+    """The factors on a face's colours of any object in any light. Apart, for a power in ``draw`` would slow it down."""
+    (red, green, blue), share = tint(pose), metal(pose)
+    if share == 0:
+        return red * face_light(s, 0, lit), green * face_light(s, 1, lit), blue * face_light(s, 2, lit)
+    glow, lamp = mirrored(s, normal, sight, light, up, strength)
+    return (
+        red * metal_light(s, 0, share, lit, glow, lamp),
+        green * metal_light(s, 1, share, lit, glow, lamp),
+        blue * metal_light(s, 2, share, lit, glow, lamp),
+    )
+
+
+@inner
 def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any, box: Any) -> None:
     """One object into a ``buffer`` of ``window``; ``box`` becomes its bounds.
 
@@ -125,8 +139,9 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
     """
     count = project(s, identity, pose, screen)
     bound(screen, count, window, s.supersample, box)
-    nearness = buffer[3]
-    for p in range(*rows(window, box)):
+    start, stop = rows(window, box)
+    nearness = buffer[3, start:stop]
+    for p in range(stop - start):
         nearness[p] = ZERO
     a0, a1, a2, b0, b1, b2, c0, c1, c2, size = turning(pose)
     lx, ly, lz, strength = towards_light(s, pose)
@@ -134,9 +149,9 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
     x, y, z = s.eye[0] - pose[0], s.eye[1] - pose[1], s.eye[2] - pose[2]
     x, y, z = a0 * x + c0 * z + b0 * y, a1 * x + c1 * z + b1 * y, a2 * x + c2 * z + b2 * y
     red, green, blue = tint(pose)
-    share, away = metal(pose), ONE / max(LEAST_AREA, np.sqrt(x * x + y * y + z * z))
+    away = ONE / max(LEAST_AREA, np.sqrt(x * x + y * y + z * z))
     sight, light, up = (away * x, away * y, away * z), (lx, ly, lz), (b0, b1, b2)
-    flat, closed = s.flat[identity], s.closed[identity]
+    flat, closed, plain = s.flat[identity], s.closed[identity], metal(pose) == 0 and s.gamma == ONE
     for face in range(s.face_start[identity], s.face_start[identity + 1] if box[2] else 0):
         nx, ny, nz = s.planes[0, face], s.planes[1, face], s.planes[2, face]
         outside = nx * x + ny * y + nz * z > size * s.planes[3, face]
@@ -144,15 +159,14 @@ def draw(s: Any, identity: int, pose: Any, window: Any, screen: Any, buffer: Any
             continue
         facing = nx * lx + ny * ly + nz * lz
         lit = strength * max(ZERO, facing if outside else -facing)
-        if share == 0:
-            shade = red * face_light(s, 0, lit), green * face_light(s, 1, lit), blue * face_light(s, 2, lit)
-        else:
-            glow, lamp = mirrored(s, (nx, ny, nz), sight, light, up, strength)
+        if plain:
             shade = (
-                red * metal_light(s, 0, share, lit, glow, lamp),
-                green * metal_light(s, 1, share, lit, glow, lamp),
-                blue * metal_light(s, 2, share, lit, glow, lamp),
+                red * (s.ambient[0] + s.diffuse[0] * lit),
+                green * (s.ambient[1] + s.diffuse[1] * lit),
+                blue * (s.ambient[2] + s.diffuse[2] * lit),
             )
+        else:
+            shade = _shine(s, pose, (nx, ny, nz), sight, light, up, strength, lit)
         i, j, k = s.faces[0, face], s.faces[1, face], s.faces[2, face]
         _fill(screen, i, j, k, s.colors[face], flat, shade, buffer, window, box)
 
@@ -334,12 +348,14 @@ def draw_layers(start: int, stop: int, s: Any, identities: Any, poses: Any, laye
 def overlay(source: Any, source_width: int, box: Any, window: Any, buffer: Any) -> None:
     """Put the ``box`` of a whole buffer over the ``buffer`` of ``window`` where it is nearer."""
     width = window[2] - window[0]
+    left, across = max(box[0], window[0]), min(box[2], window[2]) - max(box[0], window[0])
     for y in range(max(box[1], window[1]), min(box[3], window[3])):
-        for x in range(max(box[0], window[0]), min(box[2], window[2])):
-            p, q = y * source_width + x, (y - window[1]) * width + x - window[0]
-            if source[3, p] > buffer[3, q]:
-                for c in range(4):
-                    buffer[c, q] = source[c, p]
+        p, q = y * source_width + left, (y - window[1]) * width + left - window[0]
+        own, other = source[:, p : p + across], buffer[:, q : q + across]
+        for x in range(across):
+            nearer = own[3, x] > other[3, x]
+            for c in range(4):
+                other[c, x] = own[c, x] if nearer else other[c, x]
 
 
 @inner

@@ -280,6 +280,35 @@ def _effects(
             scores[n + 1] -= _effect_in(factor, buffer, shade, window, part, old[before], aim[before], scoring, goal)
 
 
+@inlined
+def _alike(identity: int, pose: Any, other_identity: int, other_pose: Any) -> bool:
+    """Whether two objects are the same in every number; one whose pose has a NaN is like no other."""
+    same = identity == other_identity
+    for j in range(pose.shape[0]):
+        same = same and pose[j] == other_pose[j]
+    return bool(same)
+
+
+@inner
+def _first_like(identities: Any, poses: Any, m: int) -> int:
+    """The first of identities (M,) and poses (M, P) that is like the m-th; m itself where none before it is."""
+    for n in range(m):
+        if _alike(identities[n], poses[n], identities[m], poses[m]):
+            return n
+    return m
+
+
+@inner
+def _take(layer: Any, layer_width: int, bounds: Any, window: Any, buffer: Any, box: Any) -> None:
+    """What was drawn into a whole ``layer``, within ``bounds``, into a ``buffer`` of ``window``, as ``draw`` has it."""
+    width = window[2] - window[0]
+    copy(bounds, box)
+    for c in range(4):
+        for y in range(box[1], box[3]):
+            start = (y - window[1]) * width
+            copy(layer[c, y * layer_width + window[0] :], buffer[c, start : start + width])
+
+
 @outer
 def score_swaps(
     start: int, stop: int, s: Any, grounds: Any, slots: Any, others: Any, target: Any, scoring: Any, scores: Any
@@ -319,19 +348,28 @@ def score_swaps(
         for i in range(count):
             surround(t, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
             _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal, like, reach)
+            drawn = -1
             for m in range(choices):
                 identity, pose = other_identities[b, i, m], other_poses[b, i, m]
+                twin = _first_like(other_identities[b, i], other_poses[b, i], m)
+                if twin < m:
+                    copy(scores[b, i, twin], scores[b, i, m])
+                    continue
                 if shaded:
                     buffer[3, : (window[2] - window[0]) * (window[3] - window[1])] = ZERO
-                draw(t, identity, pose, window, screen, buffer, box)
+                if _alike(identity, pose, identities[b, i], poses[b, i]):
+                    _take(layers[i], s.width, boxes[i], window, buffer, box)
+                else:
+                    draw(t, identity, pose, window, screen, buffer, box)
                 if shaded:
-                    if m == 0 or identity != other_identities[b, i, m - 1] or moved(pose, other_poses[b, i, m - 1]):
+                    if drawn < 0 or identity != other_identities[b, i, drawn] or moved(pose, other_poses[b, i, drawn]):
                         shadow(t, identity, pose, window, dark, screen, part, shade, cast)
                     widen(box, cast)
                 _effects(
                     s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, like, reach, common,
                     scores[b, i, m],
                 )  # fmt: skip
+                drawn = m
 
 
 renew_cache(score_swaps, projection.__file__, rasterizer.__file__, pixel_loss.__file__)
