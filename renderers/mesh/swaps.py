@@ -157,11 +157,13 @@ def _effect(buffer: Any, old: Any, slope: Any, squared: bool, start: int, stop: 
 
     With d the change of a pixel it is slope . d, and where the objective is a squared error d . d more.
     """
-    red, green, blue, nearness = buffer[0], buffer[1], buffer[2], buffer[3]
-    old_red, old_green, old_blue, nearest = old[0], old[1], old[2], old[3]
-    slope_red, slope_green, slope_blue = slope[0], slope[1], slope[2]
+    # slices of their own: the loop below is vectorised only over arrays that start at index 0
+    red, green, blue = buffer[0, start:stop], buffer[1, start:stop], buffer[2, start:stop]
+    old_red, old_green, old_blue = old[0, start:stop], old[1, start:stop], old[2, start:stop]
+    slope_red, slope_green, slope_blue = slope[0, start:stop], slope[1, start:stop], slope[2, start:stop]
+    nearness, nearest = buffer[3, start:stop], old[3, start:stop]
     bend, total = ONE if squared else ZERO, ZERO
-    for p in range(start, stop):
+    for p in range(stop - start):
         shown = nearness[p] > nearest[p]
         r = red[p] - old_red[p] if shown else ZERO
         g = green[p] - old_green[p] if shown else ZERO
