@@ -18,6 +18,7 @@ from runs_for_tests import DISCS, write_run
 import air_lightning
 from air_lightning.cli import main
 from air_lightning.model import AIRModule
+from air_lightning.runs.loading import load_module
 from datamodules import ImageFolder, SceneDataModule, Scenes3D
 from datamodules.image_files.view import View
 from datamodules.truth.folder import FolderTruth
@@ -136,7 +137,8 @@ def test_bop_has_models_and_poses_as_the_files_have_them(written: Path, files: d
 
 
 def test_scenes_read_back_to_the_same_figures(written: Path, run: Path, files: dict[str, MeshFile]) -> None:
-    model = air_lightning.load(run).module
+    model = load_module(run, kind=AIRModule)
+    assert isinstance(model, AIRModule)
     drawn = evaluated(model, Scenes3D(made(files), counts=[0, 1, 2], apart=7.0, seed=3, test_scenes=12))
     assert drawn["test/position_error"] > 0 and drawn["test/rotation_error"] > 0
     for unit in ("metric", 0.1):

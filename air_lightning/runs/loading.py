@@ -58,13 +58,18 @@ def run_folder(name: str) -> Path:
 
 
 def load_module(
-    run_dir: Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
+    run_dir: Path,
+    checkpoint: str | Path = "best",
+    device: str = "cpu",
+    options: Sequence[str] = (),
+    kind: type[AIR] = AIR,
 ) -> AIR:
     """The trained model of a run, frozen.
 
     Args:
         run_dir: folder of a fit. checkpoint: ``best`` or ``last`` of it, or a file. device: where it is to lie.
         options: arguments ``--model.NAME VALUE`` that win over the run's, as on the command line of `test`.
+        kind: ``AIR``, or ``AIRModule``, which Lightning's trainers take.
 
     Raises:
         RunError: there is no such run, or no such checkpoint; or the run's config holds no model.
@@ -76,7 +81,7 @@ def load_module(
         raise RunError(f"run_dir {str(run_dir)!r}: its {runs.CONFIG} has no `model`: it must be as `fit` wrote it")
     weights = find_checkpoint(run_dir, checkpoint)
     try:
-        model = build_module(config["model"], options)
+        model = build_module(config["model"], options, kind)
         if options:
             model.overrides = overridden(config["model"], complete_arguments(config["model"], options))
         restore(model, weights)
@@ -110,12 +115,16 @@ def restore(module: AIR, checkpoint: Path) -> None:
     module.load_state_dict(weights)
 
 
-def build_module(arguments: dict[str, Any], options: Sequence[str] = ()) -> AIR:
+def build_module(
+    arguments: dict[str, Any],
+    options: Sequence[str] = (),
+    kind: type[AIR] = AIR,
+) -> AIR:
     """The model of these arguments, as the ``model`` section of a config has them; what it raises is theirs.
 
     options: ``--model.NAME VALUE``, which win.
     """
-    parser, given = _parsed(arguments, options)
+    parser, given = _parsed(arguments, options, kind)
     with without_deprecations():
         module: AIR = parser.instantiate_classes(given).model
     return module
@@ -136,10 +145,12 @@ def overridden(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     return runs.differences(before, now)
 
 
-def _parsed(arguments: dict[str, Any], options: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
+def _parsed(
+    arguments: dict[str, Any], options: Sequence[str], kind: type[AIR] = AIR
+) -> tuple[ArgumentParser, Namespace]:
     tell_of_named_classes()
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AIR, "model")
+    parser.add_class_arguments(kind, "model")
     with without_deprecations():
         if not options:
             return parser, parser.parse_object({"model": arguments})
