@@ -37,9 +37,9 @@ def add(glimpses: Tensor, window: Tensor, ground: Tensor) -> Tensor:
 
 
 def kernels_know(*parts: Tensor) -> bool:
-    """Whether these are on the CPU, float32, and not traced."""
+    """Whether these are on the CPU, float32, and neither traced nor computed with in another precision."""
     known = all(part.device.type == "cpu" and part.dtype == torch.float32 for part in parts)
-    return known and not torch.compiler.is_compiling()
+    return known and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
 
 
 def _weights(scale: Tensor, center: Tensor, pixels: int, samples: int) -> Tensor:

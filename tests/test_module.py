@@ -553,3 +553,12 @@ def test_estimators_by_default() -> None:
     assert isinstance(module.identity_estimator, ExactIdentity)
     assert type(module.count_estimator).__name__ == "PosteriorCount"
     assert isinstance(module.likelihood, NormalLikelihood) and module.refinement is None
+
+
+@over_modules
+def test_mixed_precision_trains_with_clipped_gradients(kind: str) -> None:
+    module = MODULE[kind]()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    trainer(precision="bf16-mixed", gradient_clip_val=1.0).fit(module, datamodule=data_for(module))
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
+    assert any(not torch.equal(old, new) for old, new in zip(before, module.parameters()))

@@ -53,3 +53,14 @@ def test_a_window_that_is_no_number_shows() -> None:
     window[1, 0, 2] = torch.nan
     images = place(torch.rand(3, 1, 4, 4), window, (6, 6))
     assert images.isnan().flatten(1).all(1).tolist() == [False, True, False]
+
+
+def test_in_mixed_precision_glimpses_are_drawn_and_learn() -> None:
+    renderer = GlimpseRenderer((1, 9, 12), what=3, glimpse=4, hidden=8)
+    what, pose = torch.randn(5, 3, 3), renderer.where.constrain(torch.randn(5, 3, 3))
+    expected = renderer.canvases(what, pose)
+    with torch.autocast("cpu", torch.bfloat16):
+        canvases = renderer.canvases(what, pose)
+    torch.testing.assert_close(canvases.float(), expected, rtol=0.02, atol=0.02)
+    (gradient,) = torch.autograd.grad(canvases.float().sum(), [renderer.decoder[0].weight])
+    assert gradient.isfinite().all() and gradient.any()

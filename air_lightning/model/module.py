@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor
 
 from air_lightning.backgrounds import NoBackground
@@ -106,8 +107,9 @@ class AIRModule(AIR, pl.LightningModule):
         groups: list[dict[str, Any]] = [{"params": [p for p in learning if id(p) not in baselines]}]
         if baselines:
             groups.append({"params": [p for p in learning if id(p) in baselines], "lr": self.baseline_lr or self.lr})
-        # in one pass over all parameters; on a GPU Lightning would not clip such an optimizer's gradients in float16
-        optimizer = torch.optim.Adam(groups, lr=self.lr, fused=self.device.type == "cpu")
+        # in one pass over all parameters; in mixed precision Lightning would not clip such an optimizer's gradients
+        mixed = self._trainer is not None and isinstance(self._trainer.precision_plugin, MixedPrecision)
+        optimizer = torch.optim.Adam(groups, lr=self.lr, fused=self.device.type == "cpu" and not mixed)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, self._last(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
