@@ -15,6 +15,7 @@ from torch import Tensor
 import air_lightning
 from air_lightning.cli import main
 from air_lightning.commands.export.formats import quantile
+from air_lightning.commands.export.program import largest_gaps
 from air_lightning.runs.loading import load_module
 from renderers import Layer, MeshRenderer, Renderer
 from renderers.mesh import Lamp, Light, Shadow
@@ -166,6 +167,16 @@ class Numpy(MeshRenderer):
 
     def traceable(self) -> Renderer:
         return self
+
+
+def test_of_noise_slots_that_are_no_objects_count_where_they_are_no_numbers() -> None:
+    count = torch.tensor([[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    what, where = torch.zeros(2, 2, 3), torch.zeros(2, 2, 4)
+    for change, of_objects in ((0.5, [0.0, 0.5]), (torch.nan, [torch.inf, torch.inf])):
+        other = where.clone()
+        other[:, 1, 2] = change
+        for objects_alone, gaps in ((True, of_objects), (False, [of_objects[1]] * 2)):
+            assert largest_gaps((count, what, other), (count, what, where), objects_alone).tolist() == gaps
 
 
 def test_what_differs_from_the_original_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

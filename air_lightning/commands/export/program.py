@@ -113,9 +113,10 @@ def metadata(module: AIR) -> dict[str, str]:
 
 
 def differences(program: Program, module: AIR, seed: int = 0) -> Tensor:
-    """For each of some images, the largest difference of any number from the original's; infinite for nan.
+    """For each of some images, the largest difference from the original's of any number that counts; infinite for nan.
 
-    Half of the images are noise, half scenes that the model's renderer draws.
+    Half of the images are noise, half scenes that the model's renderer draws. Of noise only the slots count that are
+    objects, as the original has it: the others look at what a pixel's rounding leaves.
 
     Errors:
         ValueError where the program's answers have other shapes.
@@ -124,17 +125,30 @@ def differences(program: Program, module: AIR, seed: int = 0) -> Tensor:
     found = []
     for size in CHECKED:
         noise = torch.rand(size, *module.renderer.image_shape, generator=random)
-        for images in (noise, images_from_prior(module.renderer, size, module.slots, random)):
+        drawn = images_from_prior(module.renderer, size, module.slots, random)
+        for images, objects_alone in ((noise, True), (drawn, False)):
             with torch.no_grad():
                 expected = original(images)
                 answer = program(images)
-            gaps = []
-            for mine, theirs in zip(answer, expected):
-                if mine.shape != theirs.shape:
-                    raise ValueError(f"the exported program gives {tuple(mine.shape)} instead of {tuple(theirs.shape)}")
-                gaps.append((mine - theirs).abs().flatten(1).amax(1))
-            found.append(torch.stack(gaps).amax(0).nan_to_num(float("inf")))
+            found.append(largest_gaps(answer, expected, objects_alone))
     return torch.cat(found)
+
+
+def largest_gaps(answer: tuple[Tensor, ...], expected: tuple[Tensor, ...], objects_alone: bool) -> Tensor:
+    """(B,), see ``differences``, of two answers as ``OUTPUTS`` has them.
+
+    objects_alone: leave out the slots that are no objects by what is expected, unless one of the two is no number.
+    """
+    count, gaps = expected[0].argmax(1, keepdim=True), []
+    for mine, theirs in zip(answer, expected):
+        if mine.shape != theirs.shape:
+            raise ValueError(f"the exported program gives {tuple(mine.shape)} instead of {tuple(theirs.shape)}")
+        gap = (mine - theirs).abs().nan_to_num(torch.inf)
+        if gap.dim() > 2 and objects_alone:
+            absent = (torch.arange(gap.shape[1]) >= count).unsqueeze(2)
+            gap = gap.masked_fill(absent & gap.isfinite(), 0.0)
+        gaps.append(gap.flatten(1).amax(1))
+    return torch.stack(gaps).amax(0)
 
 
 def agrees(gaps: Tensor) -> bool:
