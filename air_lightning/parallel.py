@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def rank() -> int:
     """This process's number among those of the run, as far as known before the trainer is there."""
-    from pytorch_lightning.utilities import rank_zero_only  # what this asks of, who asks has imported
+    from pytorch_lightning.utilities import rank_zero_only  # here, for who explains images has not imported it
 
     number = int(getattr(rank_zero_only, "rank", 0))
     return number or int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))

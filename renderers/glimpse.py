@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from renderers.base import Renderer, affine
 from renderers.compositing import Layer
 from renderers.constants import constant
-from renderers.placing import add, kernels_know, place
+from renderers.half_squares import kernels_know
+from renderers.placing import add, place
 from renderers.spaces import Coordinate, Gaussian
 
 Range = tuple[float, float]

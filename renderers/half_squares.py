@@ -49,12 +49,15 @@ class _HalfSquares(torch.autograd.Function):
         return of_canvas, -gradient.sum_to_size(image.shape) if ctx.needs_input_grad[1] else None
 
 
+def kernels_know(*parts: Tensor) -> bool:
+    """Whether these are on the CPU, float32, and neither traced nor computed with in another precision."""
+    known = all(part.device.type == "cpu" and part.dtype == torch.float32 for part in parts)
+    return known and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+
+
 def _kernels_know(canvas: Tensor, image: Tensor) -> bool:
-    """Whether these are canvases (B, N, C, H, W) and images (B, 1, C, H, W) on the CPU, float32, and not traced."""
-    if torch.compiler.is_compiling() or any(part.device.type != "cpu" for part in (canvas, image)):
-        return False
-    shapes = canvas.dim() == 5 and image.shape == (len(canvas), 1, *canvas.shape[2:])
-    return shapes and canvas.dtype == image.dtype == torch.float32
+    """Whether these are canvases (B, N, C, H, W) and images (B, 1, C, H, W) that ``kernels_know``."""
+    return kernels_know(canvas, image) and canvas.dim() == 5 and image.shape == (len(canvas), 1, *canvas.shape[2:])
 
 
 def _array(tensor: Tensor) -> Any:

@@ -8,7 +8,7 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from renderers.half_squares import FAST
+from renderers.half_squares import FAST, kernels_know
 from renderers.threads import deal
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
@@ -34,12 +34,6 @@ def add(glimpses: Tensor, window: Tensor, ground: Tensor) -> Tensor:
     Glimpses (B, N, C, side, side) and windows (B, N, 2, 3) as ``place`` has them; for those that ``kernels_know``.
     """
     return _placed(glimpses, window, (ground.shape[-2], ground.shape[-1]), ground)
-
-
-def kernels_know(*parts: Tensor) -> bool:
-    """Whether these are on the CPU, float32, and neither traced nor computed with in another precision."""
-    known = all(part.device.type == "cpu" and part.dtype == torch.float32 for part in parts)
-    return known and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
 
 
 def _weights(scale: Tensor, center: Tensor, pixels: int, samples: int) -> Tensor:
