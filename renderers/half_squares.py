@@ -16,7 +16,9 @@ from renderers.threads import deal
 
 # as renderers.mesh.projection's: numbers may be NaN or infinite
 FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "nsz"}, "nogil": True, "cache": True}
-HALF = np.float32(0.5)
+ZERO, HALF = np.float32(0), np.float32(0.5)
+NEGLIGIBLE = np.float32(2.0**-24)
+"""Of the image's largest incoming gradient: what is lost in rounding beside it."""
 
 
 def half_squares(canvas: Tensor, image: Tensor) -> Tensor:
@@ -79,9 +81,15 @@ def _sum(start: int, stop: int, canvases: Any, images: Any, sums: Any) -> None:
 
 @njit(**FAST)
 def _slope(start: int, stop: int, canvases: Any, images: Any, incoming: Any, gradient: Any) -> None:
-    """``gradient`` (B, N, K) in the canvases, of sums' ``incoming`` one (B, N)."""
+    """``gradient`` (B, N, K) in the canvases, of sums' ``incoming`` one (B, N); zeros where that is negligible."""
     for b in range(start, stop):
+        least = ZERO
+        for n in range(canvases.shape[1]):
+            least = max(least, NEGLIGIBLE * abs(incoming[b, n]))
         for n in range(canvases.shape[1]):
             canvas, image, out, factor = canvases[b, n], images[b, 0], gradient[b, n], incoming[b, n]
+            if abs(factor) < least:
+                out[:] = ZERO
+                continue
             for k in range(canvas.shape[0]):
                 out[k] = factor * (canvas[k] - image[k])

@@ -28,3 +28,11 @@ def test_what_is_no_number_stays_so() -> None:
     canvas = torch.zeros(2, 3, 1, 4, 4)
     canvas[1, 2, 0, 3, 3] = torch.nan
     assert half_squares(canvas, torch.zeros(2, 1, 1, 4, 4)).isnan().nonzero().tolist() == [[1, 2]]
+
+
+def test_canvases_that_weigh_next_to_nothing_have_no_gradient() -> None:
+    canvas, image = torch.rand(2, 3, 1, 4, 4, requires_grad=True), torch.zeros(2, 1, 1, 4, 4)
+    weights = torch.tensor([[1.0, 1e-7, 1e-8], [1e-8, 0.0, 1e-15]])  # of each image's largest
+    gradient = torch.autograd.grad((weights * half_squares(canvas, image)).sum(), canvas)[0]
+    kept = torch.tensor([[1, 1, 0], [1, 0, 1]]).view(2, 3, 1, 1, 1)
+    torch.testing.assert_close(gradient, weights[..., None, None, None] * canvas.detach() * kept)

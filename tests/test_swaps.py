@@ -172,6 +172,17 @@ def test_swap_losses_of_slots_far_apart() -> None:
     assert all(close(*pair) for pair in by_brute_force(renderer, s, losses(renderer)))
 
 
+@pytest.mark.parametrize("dead", [(3,), (1, 3), (0, 1), (1, 2), (1, 2, 3)], ids=str)
+def test_canvases_without_a_gradient_change_nothing(renderer: Renderer, dead: tuple[int, ...]) -> None:
+    s = scenes(renderer)
+    target = s.incoming.clone()
+    target[1:, list(dead)] = 0
+    slots, others = (s.what, s.where), (s.other_what, s.other_where)
+    expected = renderer.swap_scores(*slots, *others, s.incoming)
+    expected[1:, ..., list(dead)] = 0
+    torch.testing.assert_close(renderer.swap_scores(*slots, *others, target), expected, rtol=0, atol=0)
+
+
 def test_swap_losses_are_squared_errors() -> None:
     renderer = Slabs(supersample=2)
     s = scenes(renderer)

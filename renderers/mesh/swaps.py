@@ -97,6 +97,31 @@ def _area(box: Any) -> int:
     return int((box[2] - box[0]) * (box[3] - box[1]))
 
 
+@inlined
+def _last(live: Any) -> int:
+    """The last that is ``live`` (N,); -1 where none is."""
+    last = -1
+    for n in range(live.shape[0]):
+        if live[n]:
+            last = n
+    return last
+
+
+@inner
+def _enliven(target: Any, scoring: Any, live: Any) -> None:
+    """``live`` (N,): of canvases 1 to N, those by which the objective changes at all; of ``target`` see below."""
+    for n in range(live.shape[0]):
+        live[n] = scoring[0] != LINEAR
+        for c in range(0 if live[n] else 3):
+            for y in range(target.shape[2]):
+                row, total = target[n + 1, c, y], ZERO
+                for x in range(row.shape[0]):
+                    total += abs(row[x])
+                if total != 0:
+                    live[n] = True
+                    break
+
+
 @inner
 def _stage(
     s: Any,
@@ -114,11 +139,13 @@ def _stage(
     goal: Any,
     like: Any,
     reach: Any,
+    live: Any,
 ) -> None:
     """What alternatives of slot i are drawn over: ``old[like[n]]``, n >= i, is canvas n + 1 less slot i in ``window``.
 
     There, ``aim[like[n]]`` is its slope or loss, and ``goal`` (2, 3, ...) image and scale, where the objective has
-    them. A canvas whose last slot does not reach into the window is like the one before it.
+    them. A canvas whose last slot does not reach into the window is like the one before it. Those that are not
+    ``live`` (N,) are drawn on, and not kept.
     """
     width, height = window[2] - window[0], window[3] - window[1]
     linear = scoring[0] == LINEAR
@@ -126,29 +153,33 @@ def _stage(
         _crop(target[0], window, s.supersample, goal[0])
     if scoring[0] > SQUARED:
         _crop(scoring[2], window, s.supersample, goal[1])
-    for j in range(layers.shape[0]):
+    for j in range(_last(live) + 1):
         n = max(i, j)
         like[n] = n
-        if j > i and not linear and not _meet(reach[j], window):
+        if j > i and not linear and live[n - 1] and not _meet(reach[j], window):
             like[n] = like[n - 1]
             continue
+        if j > i and not live[n - 1]:
+            like[n] = like[n - 1]
         if j == 0:
             old[n, 3, : width * height] = ZERO
             for c in range(3):
                 for y in range(height):
                     start = (window[1] + y) * s.width + window[0]
                     copy(ground[c, start : start + width], old[n, c, y * width : (y + 1) * width])
-        elif j > i:
+        elif like[n] == n and j > i:
             for c in range(4):
                 copy(old[like[n - 1], c], old[n, c, : width * height])
         if j != i:
-            overlay(layers[j], s.width, boxes[j], window, old[n])
+            overlay(layers[j], s.width, boxes[j], window, old[like[n]])
             if s.leans.shape[0]:
-                dim(shades[j], s.width, casts[j], window, old[n])
-        if n == j and linear:
-            _crop(target[n + 1], window, s.supersample, aim[n])
-        elif n == j:
-            _aim(old[n], scoring, goal[0], goal[1], window, s.supersample, aim[n])
+                dim(shades[j], s.width, casts[j], window, old[like[n]])
+        if n > j or not live[n]:
+            continue
+        if linear:
+            _crop(target[n + 1], window, s.supersample, aim[like[n]])
+        else:
+            _aim(old[like[n]], scoring, goal[0], goal[1], window, s.supersample, aim[like[n]])
 
 
 @inner
@@ -263,16 +294,19 @@ def _effects(
     goal: Any,
     like: Any,
     reach: Any,
+    live: Any,
     part: Any,
     scores: Any,
 ) -> None:
-    """``scores`` (N + 1,) of an alternative of slot i: the changes of the canvases that show it.
+    """``scores`` (N + 1,) of an alternative of slot i: the changes of the ``live`` canvases that show it.
 
     Where the next slot does not ``reach`` (N, 4) the next canvas changes as much. ``part`` is a box to work in.
     """
     for n in range(i, old.shape[0] if box[2] else 0):
+        if not live[n]:
+            continue
         now, before = like[n], like[max(i, n - 1)]
-        _cut(box, reach[n] if n > i and scoring[0] != LINEAR else box, part)
+        _cut(box, reach[n] if n > i and live[n - 1] and scoring[0] != LINEAR else box, part)
         if 2 * _area(part) > _area(box):
             scores[n + 1] = _effect_in(factor, buffer, shade, window, box, old[now], aim[now], scoring, goal)
             continue
@@ -336,20 +370,25 @@ def score_swaps(
     dark, part = darkroom(s)
     shade, shades, casts = np.empty_like(dark[0]), np.empty((count, dark.shape[1]), np.float32), np.empty_like(boxes)
     shaded, cast, common = s.leans.shape[0] > 0, part.copy(), part.copy()
-    like, reach = np.empty(count, np.int64), np.empty_like(boxes)
+    like, reach, live = np.empty(count, np.int64), np.empty_like(boxes), np.empty(count, np.bool_)
     for b in range(start, stop):
         ground = grounds[b if grounds.shape[0] > 1 else 0]
         scores[b], t = ZERO, scenery_of(s, b)
-        for j in range(count):
+        _enliven(target[b], scoring, live)
+        shown = _last(live) + 1
+        for j in range(shown):
             draw(t, identities[b, j], poses[b, j], whole, screen, layers[j], boxes[j])
             if shaded:
                 shadow(t, identities[b, j], poses[b, j], whole, dark, screen, part, shades[j], casts[j])
             reach[j] = boxes[j]
             if shaded:
                 widen(reach[j], casts[j])
-        for i in range(count):
+        for i in range(shown):
             surround(t, other_identities[b, i], other_poses[b, i], whole, screen, box, window)
-            _stage(s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal, like, reach)
+            _stage(
+                s, ground, i, layers, boxes, shades, casts, target[b], scoring, window, old, aim, goal, like, reach,
+                live,
+            )  # fmt: skip
             drawn = -1
             for m in range(choices):
                 identity, pose = other_identities[b, i, m], other_poses[b, i, m]
@@ -368,7 +407,7 @@ def score_swaps(
                         shadow(t, identity, pose, window, dark, screen, part, shade, cast)
                     widen(box, cast)
                 _effects(
-                    s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, like, reach, common,
+                    s.supersample, buffer, shade, window, box, i, old, aim, scoring, goal, like, reach, live, common,
                     scores[b, i, m],
                 )  # fmt: skip
                 drawn = m
