@@ -62,50 +62,34 @@ def compose(layers: Layer, background: Tensor, rule: Compositing) -> Tensor:
         front = compose(layers._replace(shade=None), torch.zeros_like(background), rule)
         return front + transmittance(layers, rule).unsqueeze(-3) * background.unsqueeze(-4)
     color, depth, alpha, _ = layers
-    start = background.expand(*color.shape[:-4], *color.shape[-3:])
-    canvases, colors = [start], color.unbind(-4)  # unbound: what is indexed has a gradient of the whole's size each
-    if rule == "additive":
-        for own in colors:
-            canvases.append(canvases[-1] + own)
-        return torch.stack(canvases, -4)
-    if rule == "over":
-        if alpha is None:
-            raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
-        for own, share in zip(colors, alpha.unbind(-3)):
-            canvases.append(own + (1 - share.unsqueeze(-3)) * canvases[-1])
-        return torch.stack(canvases, -4)
-    nearest = depth.new_full((*depth.shape[:-3], *depth.shape[-2:]), torch.inf)
-    for own, distance in zip(colors, depth.unbind(-3)):
-        closer = distance < nearest
-        nearest = torch.where(closer, distance, nearest)
-        canvases.append(torch.where(closer.unsqueeze(-3), own, canvases[-1]))
+    canvas, nearest = background.expand(*color.shape[:-4], *color.shape[-3:]), None
+    canvases = [canvas]
+    # unbound: what is indexed has a gradient of the whole's size each
+    shares = [None] * color.shape[-4] if alpha is None else alpha.unbind(-3)
+    for layer in zip(color.unbind(-4), depth.unbind(-3), shares):
+        canvas, nearest = laid(canvas, nearest, Layer(*layer), rule)
+        canvases.append(canvas)
     return torch.stack(canvases, -4)
 
 
-def joined(before: Layer, after: Layer, rule: Compositing) -> Layer:
-    """Two layers as one, the second a later slot's: over any background they compose to the same canvas."""
-    shade = None if before.shade is None or after.shade is None else before.shade * after.shade
-    depth = torch.minimum(before.depth, after.depth) if rule == "zbuffer" else before.depth
+def laid(canvas: Tensor, nearest: Tensor | None, layer: Layer, rule: Compositing) -> tuple[Tensor, Tensor | None]:
+    """One layer more upon a canvas (..., C, H, W): the canvas then, and the depth (..., H, W) of what it shows.
+
+    Args:
+        nearest: the depth of what the canvas shows; None: of nothing, or a rule that does not look at it.
+        layer: its shade is left out.
+    Errors:
+        ValueError for ``over`` and a layer without alpha.
+    """
     if rule == "additive":
-        return Layer(before.color + after.color, depth, shade=shade)
-    if rule == "zbuffer":
-        closer = (after.depth < before.depth).unsqueeze(-3)
-        return Layer(torch.where(closer, after.color, before.color), depth, shade=shade)
-    if before.alpha is None or after.alpha is None:
-        raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
-    through = 1 - after.alpha
-    alpha = 1 - (1 - before.alpha) * through
-    return Layer(after.color + through.unsqueeze(-3) * before.color, depth, alpha, shade)
-
-
-def let_through(layer: Layer, rule: Compositing) -> Tensor:
-    """The share (..., H, W) of the background that is seen behind one layer, or behind several that were ``joined``."""
-    through = layer.color.new_ones(()).expand_as(layer.depth)
-    if rule == "zbuffer":
-        through = (layer.depth == torch.inf).to(layer.color)
-    elif rule == "over" and layer.alpha is not None:
-        through = 1 - layer.alpha
-    return through if layer.shade is None else through * layer.shade
+        return canvas + layer.color, None
+    if rule == "over":
+        if layer.alpha is None:
+            raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
+        return layer.color + (1 - layer.alpha.unsqueeze(-3)) * canvas, None
+    closer = (layer.depth < (torch.inf if nearest is None else nearest)).to(canvas).unsqueeze(-3)
+    nearest = layer.depth if nearest is None else torch.minimum(nearest, layer.depth)
+    return torch.lerp(canvas, layer.color, closer), nearest  # of weights 0 and 1 exact, and faster than torch.where
 
 
 def transmittance(layers: Layer, rule: Compositing) -> Tensor:

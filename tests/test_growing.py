@@ -10,7 +10,7 @@ from torch import Tensor
 
 from renderers import GlimpseRenderer, MeshRenderer
 from renderers.base import Renderer
-from renderers.compositing import Layer, joined
+from renderers.compositing import Layer, laid
 from renderers.growing import GrowingCanvas
 from renderers.mesh import Light, Shadow
 
@@ -77,4 +77,4 @@ def test_each_slot_is_drawn_once(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_layers_without_alpha_cannot_lie_over_one_another() -> None:
     layer = Layer(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2))
     with pytest.raises(ValueError, match=re.escape("compositing `over` needs layers with alpha, got None")):
-        joined(layer, layer, "over")
+        laid(layer.color, None, layer, "over")
