@@ -2,10 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -123,7 +124,7 @@ class CanvasScenes(Scenes):
             count[row] = len(patches)
             for slot, (patch, box) in enumerate(zip(patches, places)):
                 what[row, slot], boxes[row, slot] = patch.label, box
-                _paste(images[row], patch, box)
+                _paste(images, row, patch.color, patch.alpha, box[0], box[1])
                 if masks is not None:
                     _cover(masks[row], slot, patch.alpha, box)
             if self.degradation != CLEAN:
@@ -209,8 +210,7 @@ def _crowded(count: int, canvas: int, occlusion: float) -> ValueError:
 def _candidates(shape: tuple[int, ...], side: int, random: np.random.Generator) -> Iterator[Box]:
     height, width = shape
     across, down = side - width + 1, side - height + 1
-    numbers = random.random(2 * TRIES).tolist()
-    for u, v in zip(numbers[::2], numbers[1::2]):
+    for u, v in random.random((TRIES, 2)):
         x, y = int(u * across), int(v * down)
         yield x, y, x + width, y + height
 
@@ -236,11 +236,20 @@ def _allowed(
     return True
 
 
-def _paste(image: NDArray[np.float32], patch: Patch, box: Box) -> None:
-    """Lay an object over what is there."""
-    x0, y0, x1, y1 = box
-    region = image[:, y0:y1, x0:x1]
-    region += patch.alpha * (patch.color[:, None, None] - region)
+def whole_numbers(random: np.random.Generator, start: int, stop: int, n: int) -> list[int]:
+    """n random numbers, those of ``random.integers(start, stop, size=n)``, which takes longer for a few."""
+    return [int(random.integers(start, stop)) for _ in range(n)]
+
+
+@njit(nogil=True, cache=True)
+def _paste(images: Any, row: int, color: Any, alpha: Any, left: int, top: int) -> None:
+    """Lay an object, colour (C,) and coverage (h, w), over what an image of (B, C, H, W) shows there."""
+    height, width = alpha.shape
+    for c in range(color.shape[0]):
+        for y in range(height):
+            for x in range(width):
+                there = images[row, c, top + y, left + x]
+                images[row, c, top + y, left + x] = there + alpha[y, x] * (color[c] - there)
 
 
 def _cover(masks: NDArray[np.bool_], slot: int, alpha: NDArray[np.float32], box: Box) -> None:

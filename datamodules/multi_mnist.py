@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from datamodules import files, mnist_files
-from datamodules.canvas import CanvasModule, CanvasScenes, Patch, Range
+from datamodules.canvas import CanvasModule, CanvasScenes, Patch, Range, whole_numbers
 from datamodules.degradation import Degradation
 from datamodules.mnist_files import SIDE, SOURCE, Digits
 
 # MNIST's digits fill 20 of their 28 pixels, in the longer direction.
 INK = 20 / 28
-FAINTEST = 1 / 255
+FAINTEST = np.float32(1 / 255)
+ONE = np.float32(1)
+SHARES = np.arange(256, dtype=np.float32) / 255
 WHITE = np.ones(1, np.float32)
 
 
@@ -107,8 +111,8 @@ class DigitScenes(CanvasScenes):
         self.digits, self.frames = digits, module.frames
 
     def patches(self, random: np.random.Generator, n: int) -> list[Patch]:
-        rows = random.integers(len(self.digits.labels), size=n).tolist()
-        sizes = random.integers(self.frames[0], self.frames[1] + 1, size=n).tolist()
+        rows = whole_numbers(random, 0, len(self.digits.labels), n)
+        sizes = whole_numbers(random, self.frames[0], self.frames[1] + 1, n)
         return [
             Patch(int(self.digits.labels[row]), WHITE, inked(self.digits.images[row], size))
             for row, size in zip(rows, sizes)
@@ -118,11 +122,27 @@ class DigitScenes(CanvasScenes):
 def inked(digit: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     """A digit (28, 28) scaled to ``size`` x ``size`` and cut to the box of its ink, in [0, 1]."""
     weights = scaling(size)
-    scaled = weights @ np.divide(digit, 255, dtype=np.float32) @ weights.T
-    bright = scaled >= FAINTEST
-    down, across = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
-    cut = scaled[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
-    return np.minimum(cut, 1, dtype=np.float32)  # rounding may go beyond
+    scaled = weights.dot(SHARES.take(digit)).dot(weights.T)  # for so small ones twice as fast as @
+    top, bottom, left, right = _ink(scaled)
+    if not bottom:
+        raise ValueError(
+            f"a digit whose brightest pixel is {digit.max()} of 255 is black when scaled to {size}x{size} pixels: "
+            "leave it out of MNIST's files, or raise `sizes`"
+        )
+    return scaled[top:bottom, left:right]
+
+
+@njit(nogil=True, cache=True)
+def _ink(scaled: Any) -> tuple[int, int, int, int]:
+    """The box of what is not black, ends excluded; and nothing is brighter than 1 then, which rounding may make it."""
+    top, bottom, left, right = scaled.shape[0], 0, scaled.shape[1], 0
+    for y in range(scaled.shape[0]):
+        for x in range(scaled.shape[1]):
+            if scaled[y, x] >= FAINTEST:
+                top, bottom = min(top, y), y + 1
+                left, right = min(left, x), max(right, x + 1)
+            scaled[y, x] = min(scaled[y, x], ONE)
+    return top, bottom, left, right
 
 
 @lru_cache

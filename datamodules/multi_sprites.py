@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.canvas import CanvasModule, CanvasScenes, Patch, Range
+from datamodules.canvas import CanvasModule, CanvasScenes, Patch, Range, whole_numbers
 
 SUPERSAMPLE = 4
 
@@ -92,9 +92,9 @@ class SpriteScenes(CanvasScenes):
         self.colors = [np.array(COLORS[name], np.float32) for name in module.colors]
 
     def patches(self, random: np.random.Generator, n: int) -> list[Patch]:
-        identities = random.integers(len(self.shapes), size=n).tolist()
-        colors = random.integers(len(self.colors), size=n).tolist()
-        sides = random.integers(self.sides[0], self.sides[1] + 1, size=n).tolist()
+        identities = whole_numbers(random, 0, len(self.shapes), n)
+        colors = whole_numbers(random, 0, len(self.colors), n)
+        sides = whole_numbers(random, self.sides[0], self.sides[1] + 1, n)
         return [
             Patch(k, self.colors[c], coverage(self.shapes[k], side)) for k, c, side in zip(identities, colors, sides)
         ]

@@ -160,6 +160,23 @@ def test_a_digit_at_its_own_size_is_cut_to_its_ink() -> None:
     np.testing.assert_allclose(inked(image, 28), np.ones((20, 4)), atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [8, 20, 28, 35])
+def test_a_digit_is_cut_to_the_box_of_what_is_not_black(size: int) -> None:
+    random, image = np.random.default_rng(size), np.zeros((28, 28), np.uint8)
+    image[5:22, 9:17] = random.integers(0, 256, (17, 8)) * (random.random((17, 8)) < 0.5)
+    scaled = scaling(size) @ np.divide(image, 255, dtype=np.float32) @ scaling(size).T
+    down, across = (np.flatnonzero((scaled >= 1 / 255).any(axis)) for axis in (1, 0))
+    cut = scaled[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    np.testing.assert_allclose(inked(image, size), np.minimum(cut, 1), atol=1e-6)
+
+
+def test_a_digit_that_vanishes_says_so() -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[10, 10] = 1
+    with pytest.raises(ValueError, match="whose brightest pixel is 1 of 255 is black when scaled to 8x8 pixels"):
+        inked(image, 8)
+
+
 # ---- wrong arguments
 
 

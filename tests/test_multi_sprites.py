@@ -9,7 +9,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import Batch, MultiSprites, SceneDataModule
-from datamodules.canvas import check_room
+from datamodules.canvas import check_room, whole_numbers
 from datamodules.multi_sprites import COLORS, SHAPES, coverage
 
 ALL = tuple(SHAPES)
@@ -34,6 +34,13 @@ def test_a_scene_is_a_function_of_its_number() -> None:
         if whole is not None and one is not None:
             torch.testing.assert_close(whole[2:], one)
     assert together.masks is not None and together.boxes is not None
+
+
+def test_whole_numbers_are_those_of_one_call() -> None:
+    one_by_one, at_once = np.random.default_rng(3), np.random.default_rng(3)
+    for start, stop, n in ((0, 55_000, 1), (20, 29, 5), (0, 1, 2), (0, 10, 0), (-4, 4, 3)):
+        assert whole_numbers(one_by_one, start, stop, n) == at_once.integers(start, stop, size=n).tolist()
+    assert one_by_one.random() == at_once.random()
 
 
 def test_images() -> None:
