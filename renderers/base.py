@@ -482,9 +482,12 @@ class Renderer(nn.Module, ABC):
 
 def affine(across: Tensor, down: Tensor, center: Tensor, turn: Tensor | None = None) -> Tensor:
     """Maps (..., 2, 3) that scale by ``across`` and ``down`` (...), turn by ``turn`` and shift to ``center``."""
-    cos = torch.ones_like(across) if turn is None else turn.cos()
-    sin = torch.zeros_like(across) if turn is None else turn.sin()
-    linear = torch.stack([across * cos, -down * sin, across * sin, down * cos], -1)
+    if turn is None:
+        zero = torch.zeros_like(across)
+        linear = torch.stack([across, zero, zero, down], -1)
+    else:
+        cos, sin = turn.cos(), turn.sin()
+        linear = torch.stack([across * cos, -down * sin, across * sin, down * cos], -1)
     return torch.cat([linear.view(*linear.shape[:-1], 2, 2), center.unsqueeze(-1)], -1)
 
 

@@ -116,11 +116,11 @@ class GlimpseRenderer(Renderer):
     def window(self, where: Tensor) -> Tensor:
         height, width = self._size
         across, down = (self._scale(where, name) for name in ("scale_x", "scale_y"))
-        turn = self._column(where, "rotation") if self.turns else None
-        center = torch.stack([self._column(where, "x"), self._column(where, "y")], -1)
+        center, short = torch.stack([self._column(where, "x"), self._column(where, "y")], -1), min(height, width)
+        if not self.turns:
+            return affine(across * (short / width), down * (short / height), center)
         # turned where both directions have the same unit, then to image coordinates
-        short = min(height, width)
-        linear = affine(across, down, torch.zeros_like(center), turn)[..., :2]
+        linear = affine(across, down, torch.zeros_like(center), self._column(where, "rotation"))[..., :2]
         unit = constant(((short / width,), (short / height,)), where.dtype, where.device)
         return torch.cat([linear * unit, center.unsqueeze(-1)], -1)
 

@@ -167,6 +167,10 @@ class Where:
     def constrain(self, u: Tensor) -> Tensor:
         """u (..., P) to where (..., P), coordinate by coordinate."""
         self.check(u)
+        if all(c.prior == "uniform" and not c.circular for c in self.coordinates):  # all at once
+            ends = tuple((c.low, c.high - c.low) for c in self.coordinates)
+            low, width = constant(ends, u.dtype, u.device).unbind(-1)
+            return low + width * torch.special.ndtr(u)
         return torch.stack([c.constrain(x) for c, x in zip(self.coordinates, u.unbind(-1))], -1)
 
     def unconstrain(self, where: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from air_lightning.inference import ResidualAttention
 from air_lightning.inference.attention import SURROUND, _averaging
-from air_lightning.inference.cells import neighbourhood
+from air_lightning.inference.cells import Neighbourhoods
 from renderers import GlimpseRenderer
 
 
 def test_cells_about_one_of_them() -> None:
     maps = torch.arange(24.0).view(1, 1, 4, 6).expand(3, 1, 4, 6)
-    around = neighbourhood(torch.tensor([0, 9, 23]), (4, 6), 1)  # a corner, the second row's fourth, the other corner
+    around = Neighbourhoods((4, 6), 1)(torch.tensor([0, 9, 23]))  # a corner, the second row's fourth, the other corner
     assert around.of(maps)[1, 0].tolist() == [[2, 3, 4], [8, 9, 10], [14, 15, 16]]
     assert around.inside[0].tolist() == [[False] * 3, [False, True, True], [False, True, True]]
     assert around.inside[1].all() and around.inside[2].sum() == 4

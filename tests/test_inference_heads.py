@@ -9,7 +9,7 @@ from torch import Tensor
 
 from air_lightning.inference import PoseHead, crop, image_grid
 from air_lightning.inference.heads import ANGLE_LIMITS as ANGLE
-from air_lightning.inference.heads import CODE_LIMITS, CodeLimits, bounded_sd, pose_features
+from air_lightning.inference.heads import CODE_LIMITS, CodeLimits, bounded_log_sd, pose_features, sd_curve
 from air_lightning.inference.heads import STRAIGHT_LIMITS as STRAIGHT
 from renderers import Coordinate, Where
 from renderers.base import affine
@@ -63,17 +63,18 @@ def test_crop_beyond_the_corner_shows_the_corner(far: float) -> None:
 def test_sd_starts_where_asked_with_unit_slope_and_stays_within_limits() -> None:
     first, low, high = torch.tensor([0.3, 0.9, 0.02]), torch.tensor(0.01), torch.tensor(1.5)
     raw = torch.zeros(3, requires_grad=True)
-    sd = bounded_sd(raw, first, low, high)
+    curve = sd_curve(first, low.expand(3), high.expand(3))
+    sd = bounded_log_sd(raw, curve).exp()
     torch.testing.assert_close(sd, first)
     sd.log().sum().backward()
     torch.testing.assert_close(raw.grad, torch.ones(3))
-    torch.testing.assert_close(bounded_sd(torch.full((3,), 1e4), first, low, high), high.expand(3))
-    torch.testing.assert_close(bounded_sd(torch.full((3,), -1e4), first, low, high), low.expand(3))
+    torch.testing.assert_close(bounded_log_sd(torch.full((3,), 1e4), curve).exp(), high.expand(3))
+    torch.testing.assert_close(bounded_log_sd(torch.full((3,), -1e4), curve).exp(), low.expand(3))
 
 
 def test_sd_at_its_limit_can_come_back() -> None:
     raw = torch.tensor([4.0, -8.0], requires_grad=True)
-    bounded_sd(raw, torch.tensor(0.2), torch.tensor(0.01), torch.tensor(0.35)).log().sum().backward()
+    bounded_log_sd(raw, sd_curve(torch.tensor(0.2), torch.tensor(0.01), torch.tensor(0.35))).sum().backward()
     assert raw.grad is not None and bool((raw.grad > 0).all())
 
 

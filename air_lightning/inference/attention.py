@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from air_lightning.inference.base import InferenceNetwork, Proposal
-from air_lightning.inference.cells import Neighbourhood, neighbourhood
+from air_lightning.inference.cells import Neighbourhood, Neighbourhoods
 from air_lightning.inference.heads import CodeLimits, PoseHead, by_pixels, crops, image_grid, look_size, zero
 from renderers.base import Renderer, affine
 from renderers.spaces import Gaussian
@@ -151,6 +151,9 @@ class ResidualAttention(InferenceNetwork):
             nn.Conv2d(channels, channels, 3, 1, 1),
             nn.ReLU(),
         )
+        self.around = Neighbourhoods(self.cells, window)
+        further = sum(isinstance(layer, nn.Conv2d) for layer in list(self.map)[1:])
+        self.around_further = Neighbourhoods(self.cells, window + further)
         self.saliency = zero(nn.Conv2d(channels, 1, 1))
         self.sharpness = nn.Parameter(torch.tensor(2.0))
         self.convolves = reader > 0
@@ -265,11 +268,11 @@ class ResidualAttention(InferenceNetwork):
         with torch.no_grad():
             saliency = F.linear(features.permute(0, 2, 3, 1), *self._saliency_weights).squeeze(3)
             best = (saliency + self._loudness(energy)).flatten(1).argmax(1)
-        around = neighbourhood(best, self.cells, self.window)
+        around = self.around(best)
         if not again:
             return around, around.of(features)
         further = [layer for layer in list(self.map)[1:] if isinstance(layer, nn.Conv2d)]
-        wide = neighbourhood(best, self.cells, self.window + len(further))
+        wide = self.around_further(best)
         inside = wide.inside.unsqueeze(1)
         cells = wide.of(first).relu() * inside
         for layer in further:  # beyond the image are zeros, for every layer

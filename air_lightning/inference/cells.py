@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Neighbourhood(NamedTuple):
@@ -23,7 +23,22 @@ class Neighbourhood(NamedTuple):
         return maps.flatten(2).gather(2, index).view(*maps.shape[:2], *self.inside.shape[1:])
 
 
-def neighbourhood(center: Tensor, cells: tuple[int, int], reach: int) -> Neighbourhood:
+class Neighbourhoods(nn.Module):
+    """Those of all (h, w) ``cells``, found once: up to ``reach`` to each side of centers (B,), counted row by row."""
+
+    flat: Tensor
+    inside: Tensor
+
+    def __init__(self, cells: tuple[int, int], reach: int) -> None:
+        super().__init__()
+        for name, part in _neighbourhood(torch.arange(cells[0] * cells[1]), cells, reach)._asdict().items():
+            self.register_buffer(name, part, persistent=False)
+
+    def forward(self, center: Tensor) -> Neighbourhood:
+        return Neighbourhood(self.flat[center], self.inside[center])
+
+
+def _neighbourhood(center: Tensor, cells: tuple[int, int], reach: int) -> Neighbourhood:
     """The cells up to ``reach`` to each side of a center (B,), which is counted row by row among (h, w) ``cells``."""
     offsets = torch.arange(-reach, reach + 1, device=center.device)
     places, inside = [], []

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderers.constants import constant
+from air_lightning.inference.cropping import cut, kernels_cut
 from renderers.spaces import FULL_TURN, Gaussian, What, Where
 
 LayerT = TypeVar("LayerT", bound=nn.Module)
@@ -47,6 +47,8 @@ def crop(image: Tensor, window: Tensor, size: int) -> Tensor:
 
 def crops(images: Sequence[Tensor], window: Tensor, size: int) -> Tensor:
     """The same windows of several images, their channels joined."""
+    if kernels_cut(images, window):
+        return cut(images, window, size)
     axes = image_grid(size, size, window.device).to(window.dtype).flatten(1)
     places = torch.cat([axes, torch.ones_like(axes[:1])])
     grid = (window.flatten(0, 1) @ places).view(-1, 2, size, size).permute(0, 2, 3, 1)
@@ -54,15 +56,24 @@ def crops(images: Sequence[Tensor], window: Tensor, size: int) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def bounded_sd(raw: Tensor, first: Tensor, narrowest: Tensor, widest: Tensor) -> Tensor:
-    """Positive sd between ``narrowest`` and ``widest``: ``first`` at raw = 0, where d log sd / d raw = 1.
+def sd_curve(first: Tensor, narrowest: Tensor, widest: Tensor) -> Tensor:
+    """The sigmoid in log sd between ``narrowest`` and ``widest`` that has ``first``, and a slope of 1, at 0.
 
-    A sigmoid in log sd. Its slope is nowhere zero, so an sd pushed to a limit (as annealing does) comes back;
-    clamped there, it would not.
+    Returns:
+        (4, ...): the lowest log sd, the span from it to the highest, the sigmoid's argument at 0, its factor there.
     """
     span = (widest / narrowest).log()
     share = (first / narrowest).log() / span
-    return narrowest * (span * torch.sigmoid(share.logit() + raw / (span * share * (1 - share)))).exp()
+    return torch.stack([narrowest.log(), span, share.logit(), 1 / (span * share * (1 - share))])
+
+
+def bounded_log_sd(raw: Tensor, curve: Sequence[Tensor | float]) -> Tensor:
+    """Log sd of what a network says of it, on an ``sd_curve``.
+
+    Its slope is nowhere zero, so an sd pushed to a limit (as annealing does) comes back; clamped there, it would not.
+    """
+    lowest, span, start, factor = curve
+    return lowest + span * torch.sigmoid(start + factor * raw)
 
 
 def _hold(raw: Tensor, share: Tensor) -> None:
@@ -88,8 +99,10 @@ class CodeLimits(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         mean, log_sd = raw.chunk(2, -1)
-        first, narrowest, widest = constant((1.0, *CODE_LIMITS), raw.dtype, raw.device)
-        return torch.cat([mean, bounded_sd(log_sd, first, narrowest, widest).log()], -1)
+        return torch.cat([mean, bounded_log_sd(log_sd, CODE_CURVE)], -1)
+
+
+CODE_CURVE = sd_curve(*torch.tensor([1.0, *CODE_LIMITS], dtype=torch.float64)).tolist()
 
 
 def pose_features(space: Where, where: Tensor, periods: Tensor) -> Tensor:
@@ -138,8 +151,7 @@ class PoseHead(nn.Module):
 
     circular: Tensor
     periods: Tensor
-    first: Tensor
-    narrowest: Tensor
+    curve: Tensor
     widest: Tensor
 
     def __init__(
@@ -159,8 +171,9 @@ class PoseHead(nn.Module):
         # An angle that cannot be seen (period 0) still needs a positive sd, any.
         unit = torch.where(circular, periods.clamp_min(0.1), 1.0)
         limits = zip((position_sd, *STRAIGHT_LIMITS), (angle_sd, *ANGLE_LIMITS))
-        for name, (straight, angle) in zip(("first", "narrowest", "widest"), limits):
-            self.register_buffer(name, torch.where(circular, angle, straight) * unit, persistent=False)
+        first, narrowest, widest = (torch.where(circular, angle, straight) * unit for straight, angle in limits)
+        self.register_buffer("curve", sd_curve(first, narrowest, widest), persistent=False)
+        self.register_buffer("widest", widest, persistent=False)
 
     def forward(self, features: Tensor, anchor: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and sd (B, K, P). ``anchor`` (B, P): unconstrained pose to start from, of angles that to count from."""
@@ -177,7 +190,7 @@ class PoseHead(nn.Module):
             raw_turn = self.turn_sd(features).view(-1, self.identity_count, self.places)
             raw_sd = torch.where(self.circular, raw_turn, raw_sd)
         mean, raw_sd = (part.expand(-1, self.identity_count, -1) for part in (mean, raw_sd))
-        sd = bounded_sd(raw_sd, self.first, self.narrowest, self.widest)
+        sd = bounded_log_sd(raw_sd, self.curve.unbind()).exp()
         if raw_turn is not None:
             _hold(raw_turn, sd.detach() / self.widest)
         return mean, sd
