@@ -116,7 +116,7 @@ class GlimpseRenderer(Renderer):
     def window(self, where: Tensor) -> Tensor:
         height, width = self._size
         across, down = (self._scale(where, name) for name in ("scale_x", "scale_y"))
-        center, short = torch.stack([self._column(where, "x"), self._column(where, "y")], -1), min(height, width)
+        center, short = self._center(where), min(height, width)
         if not self.turns:
             return affine(across * (short / width), down * (short / height), center)
         # turned where both directions have the same unit, then to image coordinates
@@ -125,8 +125,11 @@ class GlimpseRenderer(Renderer):
         return torch.cat([linear * unit, center.unsqueeze(-1)], -1)
 
     def project(self, where: Tensor) -> tuple[Tensor, Tensor]:
-        center = torch.stack([self._column(where, "x"), self._column(where, "y")], -1)
-        return center, torch.maximum(self._scale(where, "scale_x"), self._scale(where, "scale_y"))
+        return self._center(where), torch.maximum(self._scale(where, "scale_x"), self._scale(where, "scale_y"))
+
+    def _center(self, where: Tensor) -> Tensor:
+        first = self.where.names.index("x")  # y is next to it
+        return where[..., first : first + 2]
 
     def _scale(self, where: Tensor, name: str) -> Tensor:
         return self._column(where, name if name in self.where.names else "scale")

@@ -1,6 +1,7 @@
 """Upright windows cut out of images, bilinearly, by kernels that look only at the pixels that windows cover."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ def kernels_cut(images: Sequence[Tensor], window: Tensor) -> bool:
     """Whether ``cut`` takes these: what kernels know, windows that are not turned, images that ask for no gradient."""
     if not kernels_know(window, *images) or any(image.requires_grad for image in images):
         return False
-    turned = _array(window)[:, (0, 1), (1, 0)]
-    return not turned.any()
+    matrices = _array(window)
+    return not (matrices[:, 0, 1].any() or matrices[:, 1, 0].any())
 
 
 def cut(images: Sequence[Tensor], window: Tensor, size: int) -> Tensor:
@@ -37,8 +38,9 @@ class _Cut(torch.autograd.Function):
     def forward(ctx: Any, window: Tensor, size: int, *images: Tensor) -> Tensor:
         ctx.save_for_backward(window, *images)
         windows = torch.empty(len(window), sum(image.shape[1] for image in images), size, size)
+        parts = _array(window), windows.numpy()
         for first, image in _placed(images):
-            deal(_sample, len(window), _array(image), _array(window), windows.numpy(), first)
+            deal(_sample, len(window), _array(image), *parts, first)
         return windows
 
     @staticmethod
@@ -46,16 +48,15 @@ class _Cut(torch.autograd.Function):
     def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
         window, *images = ctx.saved_tensors
         gradient = torch.zeros(window.shape)
+        parts = _array(window), _array(incoming), gradient.numpy()
         for first, image in _placed(images):
-            parts = _array(image), _array(window), _array(incoming)
-            deal(_contract, len(window), *parts, gradient.numpy(), first)
+            deal(_contract, len(window), _array(image), *parts, first)
         return gradient, None, *[None for _ in images]
 
 
 def _placed(images: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
     """Each of them with the first of its channels among those of all."""
-    firsts = np.cumsum([0, *(image.shape[1] for image in images)]).tolist()
-    return list(zip(firsts, images))
+    return list(zip(accumulate((image.shape[1] for image in images), initial=0), images))
 
 
 def _array(tensor: Tensor) -> Any:
