@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from air_lightning.cli.collector import uncollected
 from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
 from air_lightning.cli.exit_status import exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
@@ -26,13 +27,16 @@ def run(args: Sequence[str] | None = None) -> None:
     if argv and argv[0] in COMMANDS:
         module, _ = COMMANDS[argv[0]]
         with sigterm_interrupts():  # as Ctrl-C: drafts are removed
-            import_module(module).main(argv[1:])
+            with uncollected():
+                command = import_module(module)
+            command.main(argv[1:])
         return
     _check_command(argv)
-    from air_lightning.cli.lightning import AIRCLI  # seconds, for those who mistyped the command
-    from air_lightning.model.data_checks import check_data
-    from air_lightning.model.module import AIRModule
-    from datamodules.base import SceneDataModule
+    with uncollected():  # seconds, for those who mistyped the command
+        from air_lightning.cli.lightning import AIRCLI
+        from air_lightning.model.data_checks import check_data
+        from air_lightning.model.module import AIRModule
+        from datamodules.base import SceneDataModule
 
     AIRCLI(AIRModule, SceneDataModule, args, check_data)
 
