@@ -3,7 +3,7 @@
 Nothing here knows Lightning: who explains images with a trained model does not wait for what trains one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.inference import InferenceNetwork, ResidualAttention
 from air_lightning.likelihoods import Likelihood, NormalLikelihood
+from air_lightning.model.absence import by_slots, possible_slots
 from air_lightning.model.adaptation import Adaptation, Fit
 from air_lightning.model.aggregate import AggregatePosterior, with_gathered
 from air_lightning.model.calibration import POWERS, Powers
@@ -55,7 +56,7 @@ class Inference(NamedTuple):
         slots: the inferred objects; those from ``count`` on are not there.
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
-            renderer's curvature around them (``laplace_sd``); to the model's powers.
+            renderer's curvature around them (``laplace_sd``), surely absent slots apart; to the model's powers.
         background: behind the objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
         scene: (B, S), the inferred coordinates of the scenes (``Renderer.scene``), in their own units, and
             scene_sd, the posterior sd of the unconstrained ones. None: the renderer has none.
@@ -302,14 +303,49 @@ class AIR(nn.Module):
         if self.search is not None:
             slots = self.search(renderer, self.network, observation, slots, self.log_prior)
         if self.refinement is not None:
-            kl = slot_kl(renderer, slots)
-            slots = self.refinement(renderer, observation, slots, kl, self.log_prior)
-            if observation.scene is not None:
-                observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, self.log_prior)
-            slots = self.refinement.exchanged(self._at(observation), observation, slots, kl, self.log_prior)
-            if self.search is not None:
-                slots = self.search.ordered(self._at(observation), self.network, observation, slots, self.log_prior)
+            observation, slots = self._refined(observation, slots)
         return observation, slots
+
+    def _refined(self, observation: Observation, slots: Slots) -> tuple[Observation, Slots]:
+        """Scenes and slots refined; slots that are surely absent stay as they are."""
+        log_evidence = None
+        if self.search is None:
+            log_evidence = self._evidence(observation, slots, slot_kl(self.renderer, slots))
+        for count, images in self._by_slots(observation, slots, log_evidence):
+            seen, part = self._refined_all(observation.of(images), slots.leading(images, count))
+            slots = slots.with_leading(images, part)
+            if observation.scene is not None and seen.scene is not None:
+                observation = observation._replace(scene=observation.scene.with_those(images, seen.scene))
+        return observation, slots
+
+    def _refined_all(self, observation: Observation, slots: Slots) -> tuple[Observation, Slots]:
+        """Scenes and slots refined, all of these slots."""
+        assert self.refinement is not None
+        renderer, kl, log_prior = (
+            self._at(observation),
+            slot_kl(self.renderer, slots),
+            self.log_prior[: slots.what.shape[1] + 1],
+        )
+        slots = self.refinement(renderer, observation, slots, kl, log_prior)
+        if observation.scene is not None:
+            observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, log_prior)
+        slots = self.refinement.exchanged(self._at(observation), observation, slots, kl, log_prior)
+        if self.search is not None:
+            slots = self.search.ordered(self._at(observation), self.network, observation, slots, log_prior)
+        return observation, slots
+
+    def _by_slots(
+        self, observation: Observation, slots: Slots, log_evidence: Tensor | None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Images, (M,) indices, by how many of their first slots may be there, by the network or by F_n (B, N + 1).
+
+        With a search, which looks at all slots, that is all. Scenes' coordinates are told by one slot at least.
+        """
+        if self.search is not None or log_evidence is None:
+            return by_slots(torch.full_like(slots.presence_logits[:, 0], self.slots, dtype=torch.long))
+        told = self.powers.of_count(self._log_count(slots, log_evidence)).exp()
+        possible = possible_slots(told, (log_evidence + self.log_prior).softmax(1))
+        return by_slots(possible if observation.scene is None else possible.clamp_min(1))
 
     def _log_count(self, slots: Slots, log_evidence: Tensor | None) -> Tensor:
         """log q(n | x), (B, N + 1): the network's, or that of what a search has found, of F_n (B, N + 1)."""
@@ -329,10 +365,12 @@ class AIR(nn.Module):
 
     def _where_sd(self, observation: Observation, slots: Slots, log_evidence: Tensor | None) -> Tensor:
         """See ``Inference``. log_evidence: F_n, (B, N + 1), where poses are other than the network's own."""
-        sd = of_sample(slots.where_sd, slots.what)
+        sd = of_sample(slots.where_sd, slots.what).clone()
         if log_evidence is not None:
-            weights = given_shown((log_evidence + self.log_prior).softmax(1))
-            sd = laplace_sd(self._at(observation), observation, slots, weights)
+            for count, images in self._by_slots(observation, slots, log_evidence):
+                weights = given_shown((log_evidence + self.log_prior)[images, : count + 1].softmax(1))
+                seen, part = observation.of(images), slots.leading(images, count)
+                sd[images, :count] = laplace_sd(self._at(seen), seen, part, weights)
         return self.powers.of_pose(self.renderer.where.names, sd, log_evidence is not None)
 
     @torch.no_grad()

@@ -24,6 +24,10 @@ class SceneGuess(NamedTuple):
         """Those of some of the images, (M,) indices."""
         return SceneGuess(*(part[images] for part in self))
 
+    def with_those(self, images: Tensor, other: "SceneGuess") -> "SceneGuess":
+        """The same, those of some of the images, (M,) indices, being others."""
+        return SceneGuess(*(part.index_put((images,), new) for part, new in zip(self, other)))
+
 
 class Observation(NamedTuple):
     """B images and how they are held against canvases.

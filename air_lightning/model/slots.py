@@ -47,6 +47,15 @@ class Slots(NamedTuple):
         """Those of some of the images, (M,) indices."""
         return Slots(*(part[images] for part in self))
 
+    def leading(self, images: Tensor, slots: int) -> "Slots":
+        """The first ``slots`` of some of the images, (M,) indices."""
+        return Slots(*(part[images, :slots] for part in self))
+
+    def with_leading(self, images: Tensor, other: "Slots") -> "Slots":
+        """The same, the first slots of some of the images, (M,) indices, being others."""
+        rows = images.unsqueeze(1), torch.arange(other.what.shape[1], device=images.device)
+        return Slots(*(part.index_put(rows, new) for part, new in zip(self, other)))
+
     def where_true(self, mask: Tensor, other: "Slots") -> "Slots":
         """These where a mask (B,) or (B, N) is true, others elsewhere."""
         pairs = ((a, b, mask.view(*mask.shape, *[1] * (a.dim() - mask.dim()))) for a, b in zip(self, other))
