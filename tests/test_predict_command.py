@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from predict_for_tests import discs as discs
 from predict_for_tests import glimpses as glimpses
@@ -16,8 +17,10 @@ from predict_for_tests import model as model
 from runs_for_tests import DISCS, GLIMPSES, MESHES, REFINED, write_run
 
 import air_lightning
-from air_lightning.commands.predict import Model
+from air_lightning.commands.predict import Model, command
 from air_lightning.commands.predict.command import input_files
+from air_lightning.commands.predict.formats import Source
+from air_lightning.commands.predict.images import GivenImage
 from air_lightning.commands.predict.output import check_output
 
 
@@ -362,3 +365,14 @@ def test_all_slots_are_listed_with_their_presence(tmp_path: Path) -> None:
         assert [slot["confidence"] for slot in row["slots"]] == pytest.approx([1 - q[0], q[2]], abs=1e-5)
     coco = json.loads((tmp_path / "coco" / "predictions.json").read_text())
     assert len(coco["annotations"]) == sum(slot["box"] is not None for row in rows for slot in row["slots"])
+
+
+def test_large_images_are_read_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "MOST_PIXELS", 200)
+    read = [(Source(Path(f"{side}.png"), 0, 1), image_of(side)) for side in (5, 5, 5, 5, 15, 10, 10, 5)]
+    sizes = [[image.size[0] for _, image in batch] for batch in command.batches(read, 3)]
+    assert sizes == [[5, 5, 5], [5, 15], [10, 10], [5]]
+
+
+def image_of(side: int) -> GivenImage:
+    return GivenImage(torch.zeros(1, 4, 4), np.zeros((side, side), np.uint8), "linear")

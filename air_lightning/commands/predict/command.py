@@ -22,10 +22,10 @@ then nothing was written.
 """
 
 import argparse
-import itertools
+import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +44,8 @@ from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, image_paths, is_image
 from datamodules.image_files.levels import Levels, Peaks
 
+MOST_PIXELS = 2**26
+"""Of the images that are read before they are explained, as they were given: 200 MB of colours."""
 PROG = "python -m air_lightning predict"
 
 
@@ -103,7 +105,9 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--all_slots", action="store_true", help="list all slots too, with their presence probability")
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that OUT holds")
-    parser.add_argument("--batch_size", type=positive, default=64, help="images at a time (default: 64)")
+    parser.add_argument(
+        "--batch_size", type=positive, help="images at a time (default: a million pixels of the model's, 256 at most)"
+    )
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
     return parser
 
@@ -161,8 +165,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
     in_camera = options.format == "bop" or getattr(model.module.renderer, "units", None) is not None
     reader = Reader(files, model.input_format, cameras if in_camera else None)
     with output(options.output, form, options.overlay) as writer:
-        images = iter(reader)
-        while batch := list(itertools.islice(images, options.batch_size)):
+        for batch in batches(reader, options.batch_size or model.usual_batch):
             seen = model.infer_batch([image for _, image in batch], options.all_slots, form.segmented)
             for (source, image), prediction in zip(batch, seen):
                 writer.add(source, image, prediction)
@@ -191,6 +194,19 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
     return reader.unread
 
 
+def batches(read: Iterable[tuple[Source, GivenImage]], size: int) -> Iterator[list[tuple[Source, GivenImage]]]:
+    """As many images at a time, fewer where they are large: of photographs no more than fits in memory is held."""
+    batch, pixels = [], 0
+    for source, image in read:
+        batch.append((source, image))
+        pixels += math.prod(image.size)
+        if len(batch) == size or pixels >= MOST_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
 class Reader:
     """The images of files, each with its source; a file that cannot be read is said and left out.
 
@@ -217,9 +233,9 @@ class Reader:
             self.peaks.add(file, peak)
             for index, image in enumerate(images):
                 if self.cameras is not None:
-                    self.cameras.check(file, image.original.size)
+                    self.cameras.check(file, image.size)
                 if image.view is None:
-                    self._count(image.original.size)
+                    self._count(image.size)
                 yield Source(file, index, len(images)), image
 
     def _count(self, size: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules.image_files import raw_images, reading
 from datamodules.image_files.finishing import Stretch, displayed, shaped_image
-from datamodules.image_files.levels import Levels
+from datamodules.image_files.levels import Levels, Pixels
 from datamodules.image_files.npy import images_of
 from datamodules.image_files.raster import from_pillow
 from datamodules.image_files.record import RawImage
@@ -26,13 +26,24 @@ class GivenImage(NamedTuple):
     """An image.
 
     Attributes:
-        image: (C, H, W) as the model wants it. original: as it was given, for a screen, in 8 bits, grey or RGB.
+        image: (C, H, W) as the model wants it. pixels: as it was given, (H, W) or (H, W, 3). stretch: for a screen.
         view: what of it the model sees; None: all of it.
     """
 
     image: Tensor
-    original: Image.Image
+    pixels: Pixels
+    stretch: Stretch
     view: View | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as it was given."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def original(self) -> Image.Image:
+        """As it was given, for a screen, in 8 bits, grey or RGB."""
+        return displayed(self.pixels, self.stretch)
 
 
 class InputFormat(NamedTuple):
@@ -60,7 +71,8 @@ class InputFormat(NamedTuple):
         image = np.array(shaped_image(shown, size, color=self.shape[0] == 3), np.float32)
         return GivenImage(
             torch.from_numpy(image / np.float32(255) if pixels.dtype == np.uint8 else image),
-            displayed(pixels, self.stretch),
+            pixels,
+            self.stretch,
             view,
         )
 

@@ -71,6 +71,12 @@ class Model:
         return colors, height, width
 
     @property
+    def usual_batch(self) -> int:
+        """Images computed at a time unless another number is asked for: a million pixels, 256 images at most."""
+        _, height, width = self.image_shape
+        return min(256, max(1, 2**20 // (height * width)))
+
+    @property
     def slots(self) -> int:
         """The most objects it finds."""
         return self.module.slots
@@ -131,7 +137,7 @@ class Model:
         self.module.background.fit(torch.stack(given).to(self.module.device))
 
     def infer(
-        self, images: Any, batch_size: int = 64, all_slots: bool = False, segmented: bool = False
+        self, images: Any, batch_size: int | None = None, all_slots: bool = False, segmented: bool = False
     ) -> list[Prediction]:
         """Explain images; the answer has one record for each, whatever they are given with.
 
@@ -142,7 +148,7 @@ class Model:
                 stated, as they are by the data of a run that was trained with a ``scale``. Other sizes than the
                 model's are scaled to it whatever their proportions, grey is made of colour and colour of grey,
                 transparent parts become black.
-            batch_size: images computed at a time.
+            batch_size: images computed at a time; None: ``usual_batch``.
             all_slots: also list the slots that are likelier absent (``Prediction.slots``).
             segmented: also say which pixels show each object (``FoundObject.segmentation``).
         A background that waits for images (a median in a model that was trained without) looks at these first.
@@ -150,8 +156,9 @@ class Model:
         Errors:
             ValueError for anything else, with its shape and type.
         """
+        batch_size = self.usual_batch if batch_size is None else batch_size
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}: 64 is usual")
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}: {self.usual_batch} is usual")
         images = from_given(images, self.input_format)
         if self.waits:
             self.fit_background(images)
@@ -164,7 +171,7 @@ class Model:
         """Explain one batch of images that are as the model wants them."""
         if self.overlap is not None:
             return [self._tiled(given, self.overlap, all_slots, segmented) for given in batch]
-        sizes = [given.original.size if given.view is None else given.view.shape[::-1] for given in batch]
+        sizes = [given.size if given.view is None else given.view.shape[::-1] for given in batch]
         seen = self._batch_predictions(torch.stack([given.image for given in batch]), sizes, all_slots, segmented)
         return [s if given.view is None else in_original_image(s, given.view) for s, given in zip(seen, batch)]
 

@@ -85,8 +85,10 @@ class Prediction:
     def record(self) -> dict[str, Any]:
         """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for, and ``scene``
         and ``frames`` where there are none."""
-        record: dict[str, Any] = _without_none(self, "slots", "segmentation", "scene", "scene_sd", "frames")
-        return record
+        told = _without_none(self, "slots", "scene", "scene_sd")
+        for name in told.keys() & {"objects", "slots"}:
+            told[name] = [_without_none(found, "segmentation", "frames") for found in told[name]]
+        return told
 
 
 def without_segmentations(prediction: Prediction) -> Prediction:
@@ -234,13 +236,9 @@ def _scaled(mask: NDArray[np.bool_], width: int, height: int) -> Segmentation:
     return rle(mask[rows[:, None], columns])
 
 
-def _without_none(value: Any, *names: str) -> Any:
-    """Records and what they hold as dicts and lists, without entries of these names that are None, however deep."""
-    if isinstance(value, (Prediction, FoundObject)):
-        value = vars(value)
-    if isinstance(value, dict):
-        return {k: _without_none(v, *names) for k, v in value.items() if not (k in names and v is None)}
-    return [_without_none(part, *names) for part in value] if isinstance(value, (list, tuple)) else value
+def _without_none(record: "Prediction | FoundObject", *names: str) -> dict[str, Any]:
+    """The fields of a record, without those of these names that are None."""
+    return {name: value for name, value in vars(record).items() if value is not None or name not in names}
 
 
 def _pose(renderer: Renderer, periods: list[float], where: list[float]) -> dict[str, float | None]:
