@@ -321,11 +321,8 @@ class AIR(nn.Module):
     def _refined_all(self, observation: Observation, slots: Slots) -> tuple[Observation, Slots]:
         """Scenes and slots refined, all of these slots."""
         assert self.refinement is not None
-        renderer, kl, log_prior = (
-            self._at(observation),
-            slot_kl(self.renderer, slots),
-            self.log_prior[: slots.what.shape[1] + 1],
-        )
+        renderer, kl = self._at(observation), slot_kl(self.renderer, slots)
+        log_prior = self.log_prior[: kl.shape[1] + 1]
         slots = self.refinement(renderer, observation, slots, kl, log_prior)
         if observation.scene is not None:
             observation, slots = refine_scene(self.refinement, renderer, observation, slots, kl, log_prior)
