@@ -219,6 +219,18 @@ def test_resume_of_a_finished_run_changes_nothing(run):
     assert names(run) == ["checkpoints", "config.yaml", "metrics.csv"]
 
 
+def test_resume_to_fewer_steps_than_were_trained_is_refused(run, capsys):
+    before = (run / "config.yaml").read_text()
+    error = refused(capsys, "fit", "--resume", "--run_dir", run, "--trainer.max_steps", 10)
+    last = run / "checkpoints" / "last.ckpt"
+    assert error == (
+        f"trainer.max_steps 10 is less than the 16 steps that {str(last)!r} has been trained for: give "
+        "--trainer.max_steps more than 16, or an earlier checkpoint as --ckpt_path\n"
+    )
+    assert (run / "config.yaml").read_text() == before
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_steps", 16)  # what is done, is done
+
+
 def test_resume_from_another_checkpoint(run, capsys):
     cli = toy.run("fit", "--resume", "--run_dir", run, "--ckpt_path", "best", "--model.lr", 0.2)
     assert cli.trainer.global_step == 16

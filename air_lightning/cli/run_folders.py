@@ -65,14 +65,25 @@ def training_checkpoint(arguments: Namespace, run_dir: Path) -> str | None:
     """The checkpoint with whose training a fit goes on; None where it begins anew.
 
     Raises:
-        RunError: it is not there, or holds weights alone.
+        RunError: it is not there, or holds weights alone, or has been trained for longer than is asked for.
     """
     if arguments.resume and arguments.ckpt_path is None:
         _check_saved(run_dir)
     path = checkpoint(arguments, run_dir, "last" if arguments.resume else None)
     if path is not None and Path(path).is_file():
         runs.check_resumable(Path(path))
+        _check_steps(arguments.trainer.max_steps, path)
     return path
+
+
+def _check_steps(most: int, path: str) -> None:
+    """RunError where a checkpoint has more steps than are asked for: the run's config would say the fewer."""
+    step = runs.step_of(path)
+    if 0 <= most < (step or 0):
+        raise RunError(
+            f"trainer.max_steps {most} is less than the {step} steps that {path!r} has been trained for: "
+            f"give --trainer.max_steps more than {step}, or an earlier checkpoint as --ckpt_path"
+        )
 
 
 def _check_saved(run_dir: Path) -> None:
