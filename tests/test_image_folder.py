@@ -284,9 +284,14 @@ def test_webp(tmp_path: Path, lossless: bool) -> None:
     Image.fromarray(flat((200, 0, 0, 255))).save(tmp_path / "a.webp", lossless=lossless, quality=100)
     shown = all_images(ImageFolder(str(tmp_path), color=True))[-1]
     torch.testing.assert_close(shown[:, 0, 0], torch.tensor([200, 0, 0]) / 255, atol=4 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["b.webp", "b.png"])
+def test_an_animation_is_refused(tmp_path: Path, name: str) -> None:
+    fill(tmp_path, 2)
     frames = [Image.fromarray(flat(value)) for value in (0, 255)]
-    frames[0].save(tmp_path / "b.webp", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     with pytest.raises(
-        ValueError, match=r"could not read .*b\.webp: it is an animation of 2 images: save each as a file"
+        ValueError, match=rf"could not read .*{name}: it is an animation of 2 images: save each as a file"
     ):
         ImageFolder(str(tmp_path))

@@ -12,6 +12,9 @@ from PIL import ExifTags, Image, ImageOps
 from datamodules.image_files import deep_color, tiff
 from datamodules.image_files.record import RawImage, RawImages, without_alpha
 
+ANIMATED = ("PNG", "WEBP")
+"""Formats whose files may hold an animation. (A JPEG of several images has previews behind the first one.)"""
+
 STEPS = {"L;2": 85, "L;4": 17}
 """Pillow widens greys of 2 and 4 bits to 8, and leaves the transparent value as it was."""
 
@@ -20,12 +23,12 @@ def read(path: Path) -> RawImages:
     """The image of a file, or the pages of a TIFF, turned as the camera says. What is a single image is read at once.
 
     Errors:
-        ValueError for a TIFF that Pillow reads wrongly, and for a WebP of several images; and what Pillow raises of
-        damaged files.
+        ValueError for a TIFF that Pillow reads wrongly, and for a PNG or WebP of several images; and what Pillow
+        raises of damaged files.
     """
     with Image.open(path) as image:
-        frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "WEBP") else 1
-        if image.format == "WEBP" and frames > 1:
+        frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", *ANIMATED) else 1
+        if image.format in ANIMATED and frames > 1:
             raise ValueError(f"it is an animation of {frames} images: save each as a file")
         if image.format != "TIFF":
             raw = _raw(image, partial(_opened, path, 0))
