@@ -17,7 +17,7 @@ import torch
 import toy
 from cli_for_tests import config, names, refused
 from cli_for_tests import run as run
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
 from air_lightning.runs import MetricsFile, RunFolder
@@ -196,6 +196,14 @@ def test_sigterm_before_the_first_step_leaves_no_folder(tmp_path, capsys):
         toy.fit(*given)
     assert stop.value.code == 143 and not (tmp_path / "run").exists()
     assert "stopped by SIGTERM before the first step; nothing was written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_progress_bar_of_the_user_takes_our_own_ones_place(tmp_path, given):
+    own = ["--trainer.callbacks+=TQDMProgressBar"] if given else []
+    cli = toy.fit("--run_dir", tmp_path / "run", "--trainer.enable_progress_bar", "true", *own)
+    bars = [type(callback).__name__ for callback in cli.trainer.callbacks if isinstance(callback, ProgressBar)]
+    assert bars == ["TQDMProgressBar" if given else "Progress"]
 
 
 # ---- fit: resuming

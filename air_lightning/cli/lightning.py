@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import yaml
 from jsonargparse import ActionYesNo, Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -280,8 +280,8 @@ class AIRCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer, which writes to the run folder and has our callbacks besides the user's."""
         trainer = self._get(self.config_init, "trainer")
-        own = [*loggers.listed(trainer.get("callbacks")), *self._callbacks()]
-        kwargs["callbacks"] = callbacks.with_own_buffers(own)
+        given = loggers.listed(trainer.get("callbacks"))
+        kwargs["callbacks"] = callbacks.with_own_buffers([*given, *self._callbacks(given)])
         if self.run_dir is not None and self.subcommand == "fit":
             kwargs["default_root_dir"] = self.run_dir
             if trainer.get("logger") is not False:
@@ -292,8 +292,8 @@ class AIRCLI(LightningCLI):
         except TypeError as error:  # how Lightning says that a device's name is wrong
             raise MisconfigurationException(str(error)).with_traceback(error.__traceback__) from None
 
-    def _callbacks(self) -> list[Callback]:
-        """Those that have no arguments; Lightning adds the others."""
+    def _callbacks(self, given: Sequence[Callback]) -> list[Callback]:
+        """Those that have no arguments; Lightning adds the others. A given progress bar takes our own one's place."""
         always: list[Callback] = [
             callbacks.Resumption(),
             callbacks.RandomState(),
@@ -305,7 +305,8 @@ class AIRCLI(LightningCLI):
             callbacks.Summary(),
             callbacks.WandbMedia(),
         ]
-        wants_bar = self._arguments.trainer.enable_progress_bar is not False
+        has_bar = any(isinstance(callback, ProgressBar) for callback in given)
+        wants_bar = self._arguments.trainer.enable_progress_bar is not False and not has_bar
         return [callbacks.Progress(), *always] if wants_bar else always
 
     # ---- the subcommands
