@@ -66,7 +66,7 @@ def test_a_renderer_that_names_nothing_gets_the_rest(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--input", "nowhere"], "error: folder='nowhere' is not a folder"),
+        (["--input", "nowhere"], "error: --input 'nowhere' is not a folder"),
         (["--output", "."], "error: --output '.' exists: name another"),
         (["--model", "nobody"], "error: no model 'nobody' comes with the package: choose one of"),
         (["--model.slots", "0"], "slots must be at least 1, got 0"),

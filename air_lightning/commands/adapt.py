@@ -84,6 +84,8 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     """Adapt and write. Errors: ValueError for what does not go together, before anything is written."""
     if options.output.exists():
         raise ValueError(f"--output {str(options.output)!r} exists: name another")
+    if not options.input.is_dir():
+        raise ValueError(f"--input {str(options.input)!r} is not a folder: name the one that holds the images")
     check_writable("--output", options.output.parent)
     source = chosen_run(options)
     weights, (_, config) = find_checkpoint(source, options.ckpt_path), runs.read_config(source)
