@@ -4,8 +4,10 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from runs_for_tests import GLIMPSES, write_run
 
@@ -50,6 +52,22 @@ def test_a_shipped_model_learns_another_light_and_other_commands_take_it(
     of_images = ["--data.truth", str(tmp_path / "truth.json"), "--data.test_share", "1.0", "--data.test_scenes", "4"]
     main(["test", "--run_dir", str(out), *of_images, "--trainer.logger", "false"])
     assert json.loads((out / "test_metrics.json").read_text())["metrics"]["test/count_accuracy"] >= 0.75
+
+
+def test_black_and_white_are_those_of_the_run_or_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"class_path": "datamodules.ImageFolder", "init_args": {"scale": 4095.0, "offset": 10.0, "stretch": "asinh"}}
+    run, images = write_run(tmp_path / "run", GLIMPSES), tmp_path / "images"
+    with (run / "config.yaml").open("a") as config:
+        yaml.safe_dump({"data": data}, config)
+    images.mkdir()
+    for i in range(4):
+        Image.fromarray(np.full((20, 24), 500 * i, np.uint16)).save(images / f"{i}.png")
+    for name, given, told in (("of the run", [], (4095.0, 10.0)), ("given", ["--scale", "2000"], (2000.0, 10.0))):
+        main(["adapt", "--run_dir", str(run), "--input", str(images), "--output", str(tmp_path / name), *given])
+        arguments = yaml.safe_load((tmp_path / name / "config.yaml").read_text())["data"]["init_args"]
+        assert (arguments["scale"], arguments["offset"], arguments["stretch"]) == (*told, "asinh")
+        levels = load(tmp_path / name).levels  # which `predict` takes then
+        assert (levels.scale, levels.offset) == told
 
 
 def test_a_renderer_that_names_nothing_gets_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

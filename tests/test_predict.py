@@ -226,6 +226,10 @@ def test_importing_the_package_loads_no_torch() -> None:
 def test_runs_that_cannot_be_loaded(discs: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'.*nowhere' does not exist"):
         air_lightning.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="'scene3d' does not exist: .* package, clevr, multi_mnist, scenes3d"):
+        air_lightning.load("scene3d")
+    with pytest.raises(ValueError, match="there is no device 'foo': give 'cpu', or 'cuda'"):
+        air_lightning.load(discs, device="foo")
     with pytest.raises(ValueError, match=r"has no checkpoints/last.ckpt: give one of \['best.ckpt'\]"):
         air_lightning.load(discs, "last")
     with pytest.raises(ValueError, match="'x.ckpt' is not a file: give one, or `best` or `last`"):

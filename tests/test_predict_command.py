@@ -48,9 +48,7 @@ def test_lines_are_what_infer_returns(discs: Path, tmp_path: Path, capsys: pytes
     assert rows == [json.loads(json.dumps(prediction.record())) for prediction in expected]
     shown = capsys.readouterr()
     assert f"wrote {out}/  predictions.jsonl (7 images)\n" in shown.out
-    assert shown.err == "note: 1 image was scaled and changed in their proportions to the model's 32x32 " + (
-        "(width x height)\n"
-    )
+    assert shown.err == "note: 1 image was scaled, proportions not kept, to the model's 32x32 " + ("(width x height)\n")
     assert [path.name for path in out.iterdir()] == ["predictions.jsonl"] and len(list(out.parent.iterdir())) == 1
 
 

@@ -7,7 +7,8 @@ OUT is a run folder for test, predict, report and export, as if it had been trai
 (outliers are none of the objects' business), the background (each pixel's median), a search for the objects by their
 evidence, and what all images share and nobody knows: where the light comes from, how near, strong and coloured it is,
 and how dark and soft shadows are. That is learnt from the images, without labels, and said. Arguments of the model win
-over all of this.
+over all of this. Raw numbers become x = (raw - offset) / scale: --scale and --offset are those that the model's run was
+trained with, unless given.
 
 Exit status: 0 done; 2 wrong arguments, or images of which nothing can be learnt, and then nothing was written; 130
 (Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written.
@@ -30,10 +31,12 @@ from air_lightning import runs
 from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import exit_with, interrupt_status
+from air_lightning.cli.levels import add_level_arguments, given_levels
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import Powers
+from air_lightning.runs.levels import levels_of
 from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore
 from datamodules.image_folder import ImageFolder
 
@@ -76,6 +79,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     add_model_arguments(parser)
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="images, of one camera and light")
+    add_level_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to make")
     return parser
 
@@ -93,11 +97,10 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     model = build_module(given, of_model)
     restore(model, weights)
     model.requires_grad_(False).powers = Powers()
-    channels, height, width = model.renderer.image_shape
-    data = ImageFolder(str(options.input), resize=(height, width), color=channels == 3)
-    learn(model, data)
+    of_images = image_arguments(options, source, model)
+    learn(model, ImageFolder(**of_images))
     config["model"] = complete_arguments(given, of_model)
-    config["data"] = data_arguments(options.input, model)
+    config["data"] = {"class_path": "datamodules.ImageFolder", "init_args": of_images}
     write(options.output, config, checkpoint_of(model, weights))
 
 
@@ -135,11 +138,13 @@ def some_images(data: ImageFolder) -> Tensor:
     return found
 
 
-def data_arguments(folder: Path, model: AIR) -> dict[str, Any]:
-    """Those of the images, as the model wants them."""
+def image_arguments(options: argparse.Namespace, run: Path, model: AIR) -> dict[str, Any]:
+    """ImageFolder's, as the model wants the images; black and white are those of its run unless they are given."""
+    trained, stretch = levels_of(run)
+    levels = given_levels(trained, options)
     channels, *size = model.renderer.image_shape
-    given = {"folder": str(folder), "resize": size, "color": channels == 3}
-    return {"class_path": "datamodules.ImageFolder", "init_args": given}
+    shape = {"folder": str(options.input), "resize": size, "color": channels == 3}
+    return shape | {"scale": levels.scale, "offset": levels.offset, "stretch": stretch}
 
 
 def checkpoint_of(model: AIR, weights: Path) -> dict[str, Any]:

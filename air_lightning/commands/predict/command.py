@@ -34,6 +34,7 @@ from air_lightning.backgrounds import MedianBackground
 from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.cli.checks import check_writable, positive
 from air_lightning.cli.exit_status import exit_with, interrupt_status
+from air_lightning.cli.levels import add_level_arguments, given_levels
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.commands.predict.cameras import Cameras
 from air_lightning.commands.predict.formats import FORMATS, OVERLAYS, Source
@@ -42,7 +43,7 @@ from air_lightning.commands.predict.model import Model
 from air_lightning.commands.predict.output import check_output, output
 from air_lightning.runs.loading import best_device
 from datamodules.image_files import SUFFIXES, image_paths, is_image
-from datamodules.image_files.levels import Levels, Peaks
+from datamodules.image_files.levels import Peaks
 
 MOST_PIXELS = 2**26
 """Of the images that are read before they are explained, as they were given: 200 MB of colours."""
@@ -62,7 +63,7 @@ def main(args: Sequence[str]) -> None:
         check_writable("--output", options.output)
         files = input_files(options.input)
         model = Model.load(chosen_run(options), options.ckpt_path, _device(options.accelerator), of_model)
-        model.levels = _levels(model.levels, options)
+        model.levels = given_levels(model.levels, options)
         model.stretch = options.stretch or model.stretch
         if options.background == "median":
             model.replace_background(MedianBackground())
@@ -91,8 +92,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder to write to")
     parser.add_argument("--format", choices=list(FORMATS), default="jsonl", help="of the predictions (default: jsonl)")
     parser.add_argument("--overlay", action="store_true", help="draw the images with their objects marked, too")
-    parser.add_argument("--scale", type=float, help="raw numbers from black to white (4095: 12 bits stored in 16)")
-    parser.add_argument("--offset", type=float, help="the raw number that is black")
+    add_level_arguments(parser)
     parser.add_argument("--stretch", choices=("linear", "asinh"), help="of overlays: asinh shows the faint, too")
     parser.add_argument("--background", choices=("median",), help="behind the objects: the given images' median")
     parser.add_argument(
@@ -173,7 +173,7 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
             raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
     size = f"the model's {width}x{height} (width x height)"
-    for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled and changed in their proportions")):
+    for count, what in ((reader.scaled, "scaled"), (reader.stretched, "scaled, proportions not kept,")):
         if count:
             print(f"note: {count} {'image was' if count == 1 else 'images were'} {what} to {size}", file=sys.stderr)
     for note in form.notes:
@@ -188,7 +188,9 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
         print(f"warning: {warning}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
     folders = "".join(f", {name}/" for name in form.folders)
-    print(f"wrote {options.output}/  {form.file} ({writer.written} images){folders}{overlays}")
+    print(
+        f"wrote {options.output}/  {form.file} ({writer.written} image{'s' * (writer.written != 1)}){folders}{overlays}"
+    )
     if reader.unread:
         print(f"{reader.unread} of {len(files)} files could not be read and were left out", file=sys.stderr)
     return reader.unread
@@ -246,12 +248,6 @@ class Reader:
             self.scaled += 1
         else:
             self.stretched += 1
-
-
-def _levels(trained: Levels, options: argparse.Namespace) -> Levels:
-    """Those given, and for what is not given those of the run."""
-    scale = trained.scale if options.scale is None else options.scale
-    return Levels(scale, trained.offset if options.offset is None else options.offset)
 
 
 def _device(accelerator: str) -> str:

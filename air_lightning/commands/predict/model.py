@@ -15,8 +15,8 @@ from air_lightning.commands.predict.tiles import check_tiles, cut, merged
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import Powers
 from air_lightning.runs.hub import is_shared
+from air_lightning.runs.levels import levels_of
 from air_lightning.runs.loading import load_module, named_run, shipped
-from air_lightning.runs.reading import read_config
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
 from datamodules.image_files.store import ViewOf, whole
@@ -54,8 +54,12 @@ class Model:
         folder = Path(run)
         if is_shared(str(run)) or (not folder.exists() and str(run) in shipped()):
             folder = named_run(str(run))
-        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device {device!r} cannot be had, torch sees no CUDA GPU: give 'cpu'")
+        elif not folder.exists():
+            raise ValueError(
+                f"run_dir {str(run)!r} does not exist: give the folder that `fit --run_dir DIR` wrote, or one of the "
+                f"models that come with the package, {', '.join(shipped())}"
+            )
+        _check_device(device)
         module = load_module(folder, checkpoint, device, options)
         return cls(module, *levels_of(folder))
 
@@ -190,11 +194,11 @@ class Model:
         return merged(tiles, seen, overlap, all_slots)
 
 
-def levels_of(run: Path) -> tuple[Levels, Stretch]:
-    """The levels and the stretch that a run's data state; the usual ones where they state none."""
-    _, config = read_config(run)
-    data = config.get("data")
-    stated = data.get("init_args") if isinstance(data, dict) else None
-    if not isinstance(stated, dict) or not {"scale", "offset", "stretch"} <= stated.keys():
-        return Levels(), "linear"
-    return Levels(stated["scale"], stated["offset"]), stated["stretch"]
+def _check_device(name: str) -> None:
+    """ValueError where torch has no such device, or not here."""
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise ValueError(f"there is no device {name!r}: give 'cpu', or 'cuda' where there is a GPU") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} cannot be had, torch sees no CUDA GPU: give 'cpu'")
