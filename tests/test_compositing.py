@@ -35,6 +35,18 @@ def test_zbuffer_shows_the_nearest_so_far(seed: int) -> None:
         assert torch.equal(canvases[b, n, :, y, x], nearest_by_hand(layers, background, b, n, y, x))
 
 
+@pytest.mark.parametrize("rule", ["zbuffer", "additive", "over"])
+@pytest.mark.parametrize("layers_are", [torch.float32, torch.float64])
+def test_layers_and_background_may_differ_in_precision(rule: str, layers_are: torch.dtype) -> None:
+    background_is = torch.float32 if layers_are == torch.float64 else torch.float64
+    layers, background = random_layers(0), torch.rand(3, 5, 6).to(background_is)
+    layers = layers._replace(color=layers.color.to(layers_are), alpha=torch.rand(2, 4, 5, 6).to(layers_are))
+    expected = compose(layers._replace(color=layers.color.double()), background.double(), rule)  # type: ignore[arg-type]
+    found = compose(layers, background, rule)  # type: ignore[arg-type]
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_additive_is_a_prefix_sum() -> None:
     layers, background = random_layers(0), torch.rand(3, 5, 6, dtype=torch.float64)
     canvases = compose(layers, background, "additive")
