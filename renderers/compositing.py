@@ -87,8 +87,8 @@ def laid(canvas: Tensor, nearest: Tensor | None, layer: Layer, rule: Compositing
         if layer.alpha is None:
             raise ValueError("compositing `over` needs layers with alpha, got None: give Layer(color, depth, alpha)")
         return layer.color + (1 - layer.alpha.unsqueeze(-3)) * canvas, None
-    closer = (layer.depth < (torch.inf if nearest is None else nearest)).unsqueeze(-3)
-    nearest = layer.depth if nearest is None else torch.minimum(nearest, layer.depth)
+    nearest = torch.full_like(layer.depth, torch.inf) if nearest is None else nearest
+    closer, nearest = (layer.depth < nearest).unsqueeze(-3), torch.fmin(nearest, layer.depth)  # nan is nowhere
     kind = torch.result_type(canvas, layer.color)
     # of weights 0 and 1 exact, and faster than torch.where
     return torch.lerp(canvas.to(kind), layer.color.to(kind), closer.to(kind)), nearest

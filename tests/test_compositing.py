@@ -47,6 +47,15 @@ def test_layers_and_background_may_differ_in_precision(rule: str, layers_are: to
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("slot", [0, 1])
+def test_what_has_no_depth_hides_nothing(slot: int) -> None:
+    layers, background = random_layers(0), torch.rand(3, 5, 6, dtype=torch.float64)
+    lost, empty = layers.depth.clone(), layers.depth.clone()
+    lost[:, slot], empty[:, slot] = math.nan, math.inf
+    found, expected = (compose(layers._replace(depth=depth), background, "zbuffer") for depth in (lost, empty))
+    assert torch.equal(found, expected)
+
+
 def test_additive_is_a_prefix_sum() -> None:
     layers, background = random_layers(0), torch.rand(3, 5, 6, dtype=torch.float64)
     canvases = compose(layers, background, "additive")
