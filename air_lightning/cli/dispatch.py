@@ -8,6 +8,7 @@ from importlib import import_module
 
 from air_lightning.cli.collector import uncollected
 from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
+from air_lightning.cli.compiling import tell_of_compiling
 from air_lightning.cli.exit_status import exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
@@ -29,6 +30,7 @@ def run(args: Sequence[str] | None = None) -> None:
         with sigterm_interrupts():  # as Ctrl-C: drafts are removed
             with uncollected():
                 command = import_module(module)
+            _tell_of_compiling()
             command.main(argv[1:])
         return
     _check_command(argv)
@@ -38,7 +40,14 @@ def run(args: Sequence[str] | None = None) -> None:
         from air_lightning.model.module import AIRModule
         from datamodules.base import SceneDataModule
 
+    _tell_of_compiling()
     AIRCLI(AIRModule, SceneDataModule, args, check_data)
+
+
+def _tell_of_compiling() -> None:
+    """Where there is something to compile: not every command draws."""
+    if "numba" in sys.modules:
+        tell_of_compiling()
 
 
 def _check_command(argv: Sequence[str]) -> None:
