@@ -227,6 +227,15 @@ def test_resume_of_a_finished_run_changes_nothing(run):
     assert names(run) == ["checkpoints", "config.yaml", "metrics.csv"]
 
 
+@pytest.mark.parametrize("end", [(), ("--trainer.max_steps", 16)])
+def test_resume_of_a_finished_run_with_other_arguments_says_that_they_do_not_hold(run, capsys, end):
+    before = (run / "config.yaml").read_text()
+    toy.run("fit", "--resume", "--run_dir", run, "--model.lr", 0.2, *end)
+    assert "note: no step was left to train, so config.yaml is as it was before" in capsys.readouterr().err
+    assert (run / "config.yaml").read_text() == before
+    assert names(run) == ["checkpoints", "config.yaml", "metrics.csv"]
+
+
 def test_resume_to_fewer_steps_than_were_trained_is_refused(run, capsys):
     before = (run / "config.yaml").read_text()
     error = refused(capsys, "fit", "--resume", "--run_dir", run, "--trainer.max_steps", 10)

@@ -341,6 +341,7 @@ class AIRCLI(LightningCLI):
 
     def _train(self, **kwargs: Any) -> None:
         """Fit; one that ends before its first step, for whatever reason, leaves no folder in the way of the next."""
+        first = runs.step_of(self._arguments.ckpt_path)
         try:
             self.trainer.fit(**kwargs)
             self._heed_sigterm()
@@ -348,6 +349,13 @@ class AIRCLI(LightningCLI):
             if self.trainer.global_step == 0 and self.folder is not None:
                 self.folder.discard()
             raise
+        done = self.trainer.global_step == first
+        if done and self.folder is not None and self.folder.restore_config():
+            print(
+                "note: no step was left to train, so config.yaml is as it was before: for other arguments to hold give "
+                "more steps, too, with --trainer.max_steps",
+                file=sys.stderr,
+            )
 
     def validate(self, **kwargs: Any) -> None:
         """Validate, and write `validate_metrics.json`; with `--calibrate` keep powers in the checkpoint."""

@@ -28,6 +28,7 @@ class RunFolder:
         """
         self.path = path
         self._made, self._made_config = _missing(path), False
+        self._replaced: Path | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -99,10 +100,19 @@ class RunFolder:
             if path.read_text() == text:
                 return
             names = _numbered(earlier_config(self.path, step or 0))
-            shutil.copy2(path, next(name for name in names if not name.exists()))
+            self._replaced = next(name for name in names if not name.exists())
+            shutil.copy2(path, self._replaced)
         else:
             self._made_config = True
         write_atomically(path, text)
+
+    def restore_config(self) -> bool:
+        """Put the config back that ``write_config`` has replaced; whether it had."""
+        if self._replaced is None:
+            return False
+        self._replaced.replace(self.path / CONFIG)
+        self._replaced = None
+        return True
 
     def close(self) -> None:
         """Give the lock back."""
