@@ -52,8 +52,8 @@ class Scenes3D(SceneDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, train_scenes, val_scenes, test_scenes, seed)
-        if apart < 0 or noise < 0:
-            raise ValueError(f"apart and noise must not be negative, got apart={apart}, noise={noise}")
+        if not (0 <= apart < math.inf and 0 <= noise < math.inf):
+            raise ValueError(f"apart and noise must be finite and not negative, got apart={apart}, noise={noise}")
         self.counts, self.apart, self.noise = checked_counts(counts), apart, noise
         self.renderer = renderer
 

@@ -286,6 +286,14 @@ def test_a_resumed_run_without_time_left_says_so(tmp_path, capsys):
 # ---- NonFiniteGuard
 
 
+def test_not_finite_before_anything_was_saved_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        toy.fit("--run_dir", tmp_path / "bad", "--model.bad_step", 3)
+    error = capsys.readouterr().err
+    assert "The step was not applied and no checkpoint has been saved yet: look at these terms or lower" in error
+    assert "and start again" in error and "--resume" not in error
+
+
 @pytest.mark.parametrize(
     "argument, message",
     [

@@ -24,12 +24,12 @@ WRONG = {
     "estimator": (["--model.identity.spread", "-1"], "model.identity.spread must be positive, got -1.0: null leaves"),
     "schedule": (
         ["--model.likelihood_sd.start", "-1"],
-        "model.likelihood_sd: a geometric schedule needs positive ends, got start=-1.0 and end=0.2",
+        "model.likelihood_sd: a geometric schedule needs positive and finite ends, got start=-1.0 and end=0.2",
     ),
     "one of two schedules of a class": (
         ["--model.coarseness", "Geometric", "--model.coarseness.start", "3", "--model.coarseness.end", "-2",
          "--model.coarseness.steps", "10"],
-        "model.coarseness: a geometric schedule needs positive ends, got start=3.0 and end=-2.0",
+        "model.coarseness: a geometric schedule needs positive and finite ends, got start=3.0 and end=-2.0",
     ),
     "learnt scale, where a number will do": (
         [*SCALE, "LearntScale", "--model.likelihood.scale.floor", "0"],
@@ -38,7 +38,7 @@ WRONG = {
     "schedule, where a number will do": (
         [*SCALE, "Geometric", "--model.likelihood.scale.start", "1", "--model.likelihood.scale.steps", "9",
          "--model.likelihood.scale.end", "0"],
-        "model.likelihood.scale: a geometric schedule needs positive ends, got start=1.0 and end=0.0",
+        "model.likelihood.scale: a geometric schedule needs positive and finite ends, got start=1.0 and end=0.0",
     ),
     "schedule, where null will do, too": (
         [*SLEEP, "Linear", "--model.sleep.weight.start", "1", "--model.sleep.weight.end", "0",

@@ -270,10 +270,19 @@ def test_delay_lets_presence_wait(make: Callable[..., CountEstimator]) -> None:
     [
         (lambda: VIMCOCount(samples=1), "they need at least 2 samples, got 1"),
         (lambda: ReweightedWakeSleepCount(samples=0), "they need at least 2 samples, got 0"),
-        (lambda: ConcreteCount(temperature=0.0), "temperature must be positive, got 0.0: 0.5 is a good start"),
-        (lambda: ConcreteCount(Constant(-1.0)), "temperature must be positive, got -1.0: 0.5 is a good start"),
-        (lambda: ConcreteCount(Linear(0.5, 0.0, 10)), "temperature must be positive, got 0.0: 0.5 is a good start"),
-        (lambda: ConcreteCount(float("nan")), "temperature must be positive, got nan: 0.5 is a good start"),
+        (
+            lambda: ConcreteCount(temperature=0.0),
+            "temperature must be positive and finite, got 0.0: 0.5 is a good start",
+        ),
+        (
+            lambda: ConcreteCount(Constant(-1.0)),
+            "temperature must be positive and finite, got -1.0: 0.5 is a good start",
+        ),
+        (
+            lambda: ConcreteCount(Linear(0.5, 0.0, 10)),
+            "temperature must be positive and finite, got 0.0: 0.5 is a good start",
+        ),
+        (lambda: ConcreteCount(float("nan")), "temperature must be positive and finite, got nan: 0.5 is a good start"),
         (lambda: VIMCOCount(warmup=-1), "warmup must not be negative, got -1: 0 switches it off"),
         (lambda: ConcreteCount(power=0.0), "power must lie in (0, 1], got 0.0: 1 leaves the evidence as it is"),
         (lambda: PosteriorCount(power=1.5), "power must lie in (0, 1], got 1.5: 1 leaves the evidence as it is"),

@@ -397,6 +397,17 @@ def test_options_that_mean_nothing(options: dict[str, Any], said: str) -> None:
         MeshFile("mug.glb", **options)
 
 
+def test_a_mapping_names_a_file_and_how_to_read_it() -> None:
+    by_mapping, by_file = (
+        MeshRenderer(identities=["box"], meshes={"box": file}).drawn_meshes[0].vertices
+        for file in ({"path": "cube", "symmetry": 1}, MeshFile("cube", symmetry=1))
+    )
+    assert (by_mapping == by_file).all()
+    for wrong in ({"path": "cube", "colour": 1}, {"up": "z"}, 3):
+        with pytest.raises(ValueError, match=r"meshes\['box'\] must be a mesh file's path, a built-in shape's name"):
+            MeshRenderer(identities=["box"], meshes={"box": wrong})
+
+
 def test_read_mesh_takes_a_color_and_says_what_ply_does_not(tmp_path: Path) -> None:
     trimesh.creation.box([1, 1, 2]).export(tmp_path / "box.ply")
     with pytest.warns(

@@ -211,8 +211,16 @@ def test_what_is_no_image(model: Model, images: Any, message: str) -> None:
 
 
 def test_wrong_batch_sizes(model: Model) -> None:
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        model.infer(disc(9, 9), batch_size=0)
+    for size in (0, 2.5):
+        with pytest.raises(ValueError, match=f"batch_size must be a whole number of at least 1, got {size}"):
+            model.infer(disc(9, 9), batch_size=size)  # type: ignore[arg-type]
+
+
+def test_no_images_are_explained_by_nothing(model: Model) -> None:
+    for none in ([], np.zeros((0, 9, 9, 3), np.uint8), torch.zeros(0, 3, 9, 9)):
+        assert model.infer(none) == []
+    with pytest.raises(ValueError, match=r"an array of shape \(0, 9, 3\) holds no pixels"):
+        model.infer(np.zeros((0, 9, 3), np.uint8))
 
 
 # ---- loading

@@ -278,8 +278,8 @@ def test_continuous_what() -> None:
         ({"scan": -2}, "refinement's scan must be at least 0, got -2"),
         ({"identities": 0}, "refinement's identities must be at least 1, got 0"),
         ({"exchange": -1}, "refinement's exchange must be at least 0, got -1"),
-        ({"coarseness": 0.0}, "refinement's coarseness must be positive, got 0.0: 2 starts"),
-        ({"coarseness": -1.0}, "refinement's coarseness must be positive, got -1.0: 2 starts"),
+        ({"coarseness": 0.0}, "refinement's coarseness must be positive and finite, got 0.0: 2 starts"),
+        ({"coarseness": -1.0}, "refinement's coarseness must be positive and finite, got -1.0: 2 starts"),
     ],
 )
 def test_errors(options: dict[str, float], text: str) -> None:

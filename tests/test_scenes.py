@@ -115,6 +115,7 @@ def test_digits_have_masks_where_they_are_asked_for(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 def test_coco_is_read_by_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
     out, batch = scenes(*SPRITES, "--format", "coco"), all_of(MultiSprites(canvas=48, occlusion=0.3, counts=[0, 3]))
+    assert sorted(path.name for path in out.iterdir()) == ["annotations.json", "images", "source.json"]
     coco = COCO(str(out / "annotations.json"))
     assert coco.dataset["info"]["description"] == f"{COUNT} scenes of MultiSprites, test split"
     names = [category["name"] for category in coco.loadCats(coco.getCatIds())]

@@ -71,6 +71,6 @@ def test_a_schedule_needs_steps(kind: type[Schedule], steps: int) -> None:
 
 @pytest.mark.parametrize("start, end", [(0.0, 1.0), (1.0, 0.0), (-1.0, -2.0), (math.nan, 1.0)])
 def test_geometric_needs_positive_ends(start: float, end: float) -> None:
-    text = f"a geometric schedule needs positive ends, got start={start} and end={end}"
+    text = f"a geometric schedule needs positive and finite ends, got start={start} and end={end}"
     with pytest.raises(ValueError, match=text):
         Geometric(start, end, 5)

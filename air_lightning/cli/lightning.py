@@ -25,7 +25,7 @@ from air_lightning.cli.commands import SUBCOMMANDS
 from air_lightning.cli.exit_status import INTERRUPTED, exit_with
 from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
-from air_lightning.cli.precision import check_precision
+from air_lightning.cli.precision import check_clipping, check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import RunError, RunFolder
 from air_lightning.runs.loading import restore, starting_weights
@@ -219,6 +219,7 @@ class AIRCLI(LightningCLI):
             super().instantiate_classes()
             parallel.check_world(self.trainer.world_size)
             check_precision(self.trainer)
+            check_clipping(self.trainer)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
             calibration.check_truth(self._arguments, self.datamodule)

@@ -3,6 +3,7 @@
 Nothing here knows Lightning: who explains images with a trained model does not wait for what trains one.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -157,16 +158,18 @@ class AIR(nn.Module):
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
         for name, rate in (("lr", lr), ("baseline_lr", baseline_lr)):
-            if rate is not None and not rate > 0:
-                raise ValueError(f"{name} must be positive, got {rate}: 0.001 is a good start")
+            if rate is not None and not 0 < rate < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {rate}: 0.001 is a good start")
+        if not 0 <= lr_final < math.inf:
+            raise ValueError(f"lr_final must be a share of lr, finite and not negative, got {lr_final}: 0.05 is usual")
         if relative_clip is not None and not relative_clip > 1:
             raise ValueError(
                 f"relative_clip must be greater than 1, got {relative_clip}: 2 is usual, null clips nothing"
             )
         if evidence_samples < 0:
             raise ValueError(f"evidence_samples must not be negative, got {evidence_samples}: 0 leaves the bound out")
-        if not balance > 0:
-            raise ValueError(f"balance must be positive, got {balance}: 0.1 suits images in [0, 1]")
+        if not 0 < balance < math.inf:
+            raise ValueError(f"balance must be positive and finite, got {balance}: 0.1 suits images in [0, 1]")
         if reconsideration is not None:
             reconsideration.check(renderer)
         if descent is not None:

@@ -1,5 +1,6 @@
 """Descent: each slot fitted to what is left of the image, before the next one is looked for."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -41,8 +42,8 @@ class Descent:
     def __init__(self, steps: int = 10, rate: float = 0.15) -> None:
         if steps < 1:
             raise ValueError(f"descent's steps must be at least 1, got {steps}: 10, or leave model.descent out")
-        if not rate > 0:
-            raise ValueError(f"descent's rate must be positive, got {rate}: 0.15, for example")
+        if not 0 < rate < math.inf:
+            raise ValueError(f"descent's rate must be positive and finite, got {rate}: 0.15, for example")
         self.steps, self.rate = steps, rate
 
     def check(self, renderer: Renderer, argument: str = "model.descent") -> None:

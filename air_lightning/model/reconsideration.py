@@ -33,7 +33,7 @@ class Reconsideration:
     def __init__(self, power: float = 0.1, margin: float = 0.5, ordered: bool = False) -> None:
         if not 0 < power <= 1:
             raise ValueError(f"reconsideration's power must lie in (0, 1], got {power}: the count estimator's is right")
-        if margin < 0:
+        if not margin >= 0:
             raise ValueError(f"reconsideration's margin must not be negative, got {margin}: 0.5, for example")
         self.power, self.margin, self.ordered = power, margin, ordered
 

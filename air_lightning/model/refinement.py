@@ -1,5 +1,6 @@
 """Refinement: a few finite-difference steps on each slot's pose through the renderer, after the network's guess."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -102,8 +103,10 @@ class Refinement:
         for name, (value, least) in numbers.items():
             if value < least:
                 raise ValueError(f"refinement's {name} must be at least {least}, got {value}")
-        if not coarseness > 0:
-            raise ValueError(f"refinement's coarseness must be positive, got {coarseness}: 2 starts with double steps")
+        if not 0 < coarseness < math.inf:
+            raise ValueError(
+                f"refinement's coarseness must be positive and finite, got {coarseness}: 2 starts with double steps"
+            )
         self.iterations, self.scan, self.identities, self.coarseness = iterations, scan, identities, coarseness
         self.starts, self.samples, self.exchange = starts, samples, exchange
 

@@ -1,5 +1,6 @@
 """What a schedule is."""
 
+import math
 from abc import ABC, abstractmethod
 
 
@@ -18,8 +19,8 @@ class Schedule(ABC):
 def check_positive(name: str, schedule: Schedule, good: float) -> None:
     """ValueError where a schedule's first or last value is not positive."""
     for value in (schedule(0), schedule.last):
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}: {good:g} is a good start")
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}: {good:g} is a good start")
 
 
 def check_steps(steps: int) -> None:

@@ -1,5 +1,7 @@
 """Equal ratios."""
 
+import math
+
 from air_lightning.schedules.base import Schedule, check_steps
 
 
@@ -7,8 +9,8 @@ class Geometric(Schedule):
     """From ``start`` to ``end`` in equal ratios over ``steps``, then ``end``."""
 
     def __init__(self, start: float, end: float, steps: int) -> None:
-        if not (start > 0 and end > 0):
-            raise ValueError(f"a geometric schedule needs positive ends, got start={start} and end={end}")
+        if not (0 < start < math.inf and 0 < end < math.inf):
+            raise ValueError(f"a geometric schedule needs positive and finite ends, got start={start} and end={end}")
         check_steps(steps)
         self.start, self.end, self.steps = start, end, steps
 

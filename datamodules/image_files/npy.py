@@ -32,7 +32,9 @@ def images_of(array: NDArray[Any]) -> RawImages:
     """
     single = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
     stack = array[None] if single else array
-    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[-1] not in (1, 3, 4)) or 0 in stack.shape:
+    if 0 in stack.shape:
+        raise ValueError(f"an array of shape {array.shape} holds no pixels")
+    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[-1] not in (1, 3, 4)):
         raise ValueError(f"expected an array (N, H, W), (N, H, W, C), (H, W) or (H, W, C), found {array.shape}")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"expected whole or real numbers or bool, found {array.dtype}")

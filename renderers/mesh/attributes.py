@@ -6,6 +6,7 @@ its own colour times ``red``, ``green`` and ``blue``, the share ``metal`` of it 
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,6 +53,13 @@ def coordinates(
         else:
             free.append(Coordinate(name, units[name], float(value[0]), float(value[1]), steps[argument]))
     return free, fixed
+
+
+def finite(name: str, value: Any) -> float:
+    """The number at which a coordinate is fixed. Errors: ValueError for what is none, or not finite."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, at which it is fixed, got {value}")
+    return float(value)
 
 
 def _check(name: str, value: Range | float) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from renderers.base import Renderer
 from renderers.compositing import Layer
 from renderers.frames import Frames
-from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, drawable
+from renderers.mesh.attributes import ATTRIBUTES, COLUMNS, UPRIGHT, Range, coordinates, drawable, finite
 from renderers.mesh.axes import Unit, check_unit
 from renderers.mesh.backends import make_backend
 from renderers.mesh.built_in import BUILT_IN, COLORS
@@ -21,6 +21,7 @@ from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.extents import Extents, check_scales
 from renderers.mesh.files import BareMesh, MeshFile
+from renderers.mesh.files.source import mesh_file
 from renderers.mesh.frames import rigid_frames
 from renderers.mesh.projection import NEAR
 from renderers.mesh.scenery import WHITE, Light, check_eye, pack, paint_background
@@ -146,14 +147,14 @@ class MeshRenderer(Renderer):
         free: list[Coordinate] = []
         for name, value in (("x", x), ("y", y), ("z", z)):
             if isinstance(value, (int, float)):
-                self._fixed[name] = float(value)
+                self._fixed[name] = finite(name, value)
             else:
                 free.append(Coordinate(name, units or "world units", float(value[0]), float(value[1]), position_step))
         if yaw is None:
             periods = tuple(mesh.symmetry for mesh in drawn)
             free.append(Coordinate("yaw", "radians", -math.pi, math.pi, yaw_step, circular=True, periods=periods))
         else:
-            self._fixed["yaw"] = float(yaw)
+            self._fixed["yaw"] = finite("yaw", yaw)
         steps = {"size": size_step, "pitch": yaw_step, "roll": yaw_step, "color": color_step, "metal": metal_step}
         attributes, fixed = coordinates(size, pitch, roll, color, metal, steps)
         free, self._fixed = free + attributes, self._fixed | fixed
@@ -447,7 +448,7 @@ def _sources(identities: Sequence[str], meshes: dict[str, BareMesh | MeshFile | 
                 f"say in `meshes` which file it is in, {identity}: FILE"
             )
     given = {identity: meshes.get(identity, identity) for identity in identities}
-    files = {identity: MeshFile(value) if isinstance(value, str) else value for identity, value in given.items()}
+    files = {identity: mesh_file(f"meshes[{identity!r}]", value) for identity, value in given.items()}
     return {identity: str(file.path) if file.path in BUILT_IN else file for identity, file in files.items()}
 
 

@@ -123,6 +123,8 @@ def from_given(given: Any, input_format: InputFormat) -> list[GivenImage]:
             f"images must be an array, a tensor, a PIL image or a list of these, got {type(given).__name__}: "
             "open files with PIL.Image.open"
         )
+    if given.ndim == 4 and len(given) == 0:
+        return []
     try:
         raws = images_of(_channels_last(given) if isinstance(given, Tensor) else given)
         return [input_format(raw) for raw in raws]

@@ -161,8 +161,10 @@ class Model:
             ValueError for anything else, with its shape and type.
         """
         batch_size = self.usual_batch if batch_size is None else batch_size
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}: {self.usual_batch} is usual")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(
+                f"batch_size must be a whole number of at least 1, got {batch_size}: {self.usual_batch} is usual"
+            )
         images = from_given(images, self.input_format)
         if self.waits:
             self.fit_background(images)

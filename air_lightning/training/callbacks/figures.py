@@ -55,7 +55,7 @@ class Figures(Callback):
         Raises:
             ValueError: `every_minutes` or `frames` is negative, `scenes` is not positive, or `share` is not in [0, 1].
         """
-        if every_minutes < 0:
+        if not every_minutes >= 0:
             raise ValueError(f"figures.every_minutes must be at least 0 (0 draws none), got {every_minutes}")
         if scenes < 1:
             raise ValueError(f"figures.scenes must be at least 1, got {scenes} (every_minutes 0 draws none)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from air_lightning.parallel import gather
+from air_lightning.runs import CHECKPOINTS
 
 
 class NonFiniteError(ArithmeticError):
@@ -103,7 +105,11 @@ def _message(trainer: pl.Trainer, culprits: Culprits) -> str:
         what, remedy = "the gradient", "lower the learning rate"
         names = culprits.gradients or ["their norm, though each is finite"]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if (Path(trainer.default_root_dir) / CHECKPOINTS / "last.ckpt").is_file():
+        after = f"and last.ckpt is as before it: {remedy}, then --resume"
+    else:
+        after = f"and no checkpoint has been saved yet: {remedy}, and start again"
     return (
         f"{what} of step {trainer.global_step} (epoch {trainer.current_epoch}) is not finite in: {shown}. "
-        f"The step was not applied and last.ckpt is as before it: {remedy}, then --resume"
+        f"The step was not applied {after}"
     )

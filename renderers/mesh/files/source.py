@@ -1,7 +1,8 @@
 """Which file an identity is drawn from, and how it is to be read."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from os import PathLike
 from typing import Any, Literal
 
@@ -138,3 +139,22 @@ def read_mesh(
         check_color("color", color)
     check_unit("scene_units", scene_units)
     return built(MeshFile(str(path), up, symmetry, faces, detail, scale, units), color, scene_units)
+
+
+def mesh_file(argument: str, value: Any) -> MeshFile:
+    """The file that an argument names by its path, by a mapping of what ``MeshFile`` takes, or by a ``MeshFile``.
+
+    Errors:
+        ValueError, which names the argument, for anything else.
+    """
+    if isinstance(value, MeshFile):
+        return value
+    if isinstance(value, str):
+        return MeshFile(value)
+    known = [field.name for field in fields(MeshFile)]
+    if isinstance(value, Mapping) and "path" in value and set(value) <= set(known):
+        return MeshFile(**value)
+    raise ValueError(
+        f"{argument} must be a mesh file's path, a built-in shape's name, a MeshFile, or a mapping with a path "
+        f"and some of {', '.join(known[1:])}, got {value!r}"
+    )

@@ -6,7 +6,7 @@ from itertools import count
 from air_lightning.commands.formats import coco
 from air_lightning.commands.formats.json_stream import write_json
 from air_lightning.commands.scenes.formats.base import Format, Row
-from air_lightning.commands.scenes.formats.png import save_details
+from air_lightning.commands.scenes.formats.png import save_distances
 from air_lightning.commands.scenes.scene import Scene, Thing
 from datamodules.truth.masks import box_of
 
@@ -28,7 +28,7 @@ class COCO(Format):
         stem = f"{scene.number:06d}"
         _, height, width = self.facts.image_shape
         file = self._save_image(self.folder / "images" / stem, scene)
-        save_details(self, stem, scene._replace(things=()))
+        save_distances(self, stem, scene)
         image = {"id": scene.number, "file_name": file, "width": width, "height": height}
         return {"image": image, "annotations": [self._annotation(scene.number, thing) for thing in scene.things]}
 

@@ -43,6 +43,11 @@ def save_details(form: Format, stem: str, scene: Scene) -> None:
         folder = form.folder / "masks"
         folder.mkdir(exist_ok=True)
         save_labels(folder / f"{stem}.mask.png", scene.masks)
+    save_distances(form, stem, scene)
+
+
+def save_distances(form: Format, stem: str, scene: Scene) -> None:
+    """Depth of a scene, where it is known, in a folder of its own."""
     if scene.depth is not None:
         folder = form.folder / "depth"
         folder.mkdir(exist_ok=True)
