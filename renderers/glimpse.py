@@ -1,5 +1,6 @@
 """The 2D glimpse renderer: an appearance code decoded to a glimpse, placed by a spatial transformer."""
 
+import math
 from typing import Literal
 
 import torch
@@ -62,6 +63,8 @@ class GlimpseRenderer(Renderer):
         names = ("scale_x", "scale_y") if anisotropic else ("scale",)
         place = [Coordinate(name, "half images", scale[0], scale[1], pixel / 2) for name in names]
         place += [Coordinate(name, "half images", -reach, reach, pixel) for name in ("x", "y")]
+        if not math.isfinite(bias):
+            raise ValueError(f"bias must be finite, got {bias}: -2, for example")
         if not 0 <= turn < torch.pi:
             raise ValueError(f"turn must lie in [0, pi) radians, got {turn}: 0 keeps glimpses upright")
         if turn:

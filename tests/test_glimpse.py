@@ -137,6 +137,8 @@ def test_rotation_stays_within_half_a_turn(turn: float) -> None:
 
 
 def test_scale_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="bias must be finite, got nan"):
+        GlimpseRenderer(bias=float("nan"))
     with pytest.raises(ValueError, match="the scale must be positive, got a support from 0.0"):
         GlimpseRenderer(scale=(0.0, 0.5))
 

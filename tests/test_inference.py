@@ -1,5 +1,6 @@
 """Inference networks: every law runs over every network and every renderer of the two tables below."""
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -400,6 +401,19 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
         RecurrentAIR(Discs(), **{**SMALL, **options})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"glimpse_margin": 0.0}, "glimpse_margin must be positive and finite, got 0.0"),
+        ({"glimpse_margin": math.inf}, "glimpse_margin must be positive and finite, got inf"),
+        ({"presence_bias": math.nan}, "presence_bias must be finite, got nan"),
+    ],
+)
+def test_numbers_that_make_no_window_and_no_presence_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RecurrentAIR(Discs(), **{**SMALL, **options})
+
+
 def test_a_glimpse_that_cannot_be_halved_twice_is_refused() -> None:
     message = "glimpse must be a positive multiple of 4 samples, got 10: 24, for example"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -409,6 +423,14 @@ def test_a_glimpse_that_cannot_be_halved_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"glimpse_half": 0.0},
+            "glimpse_half must be positive and finite, got 0.0: 0.375, for example, 1 is a whole image",
+        ),
+        (
+            {"glimpse_half": math.nan},
+            "glimpse_half must be positive and finite, got nan: 0.375, for example, 1 is a whole image",
+        ),
         ({"cell": 0}, "a cell must have at least 1 pixel along a side, got 0: 4, for example"),
         ({"stretch": 0.0}, "stretch must be positive, got 0.0: about the noise's scale, or null for none"),
         (

@@ -403,6 +403,7 @@ def test_a_mapping_names_a_file_and_how_to_read_it() -> None:
         for file in ({"path": "cube", "symmetry": 1}, MeshFile("cube", symmetry=1))
     )
     assert (by_mapping == by_file).all()
+    assert MeshRenderer(identities=["chair"], meshes={"chair": Path(CHAIR)}).drawn_meshes[0].vertices.any()
     for wrong in ({"path": "cube", "colour": 1}, {"up": "z"}, 3):
         with pytest.raises(ValueError, match=r"meshes\['box'\] must be a mesh file's path, a built-in shape's name"):
             MeshRenderer(identities=["box"], meshes={"box": wrong})

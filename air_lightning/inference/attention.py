@@ -1,5 +1,6 @@
 """Residual attention: look where the image is not yet explained, then read the object from a glimpse there."""
 
+import math
 from typing import NamedTuple, cast
 
 import torch
@@ -84,8 +85,8 @@ class ResidualAttention(InferenceNetwork):
             changed. Below 1 for many objects: what their own explanations leave of them then draws slots away from
             those not found yet. At 0 what lies wholly before or behind an object that is found is not looked at.
     Errors:
-        ValueError for images of a single cell, a glimpse that is no multiple of 4, cell, smoothing, surround or
-        stretch out of range, and as PoseHead.
+        ValueError for images of a single cell, a glimpse that is no multiple of 4, glimpse_half, cell, smoothing, surround
+        or stretch out of range, and as PoseHead.
     """
 
     pixels: Tensor
@@ -118,6 +119,10 @@ class ResidualAttention(InferenceNetwork):
         super().__init__(renderer)
         if glimpse < 4 or glimpse % 4:
             raise ValueError(f"glimpse must be a positive multiple of 4 samples, got {glimpse}: 24, for example")
+        if not 0 < glimpse_half < math.inf:
+            raise ValueError(
+                f"glimpse_half must be positive and finite, got {glimpse_half}: 0.375, for example, 1 is a whole image"
+            )
         if smoothing < 1:
             raise ValueError(f"smoothing must be at least 1 average over the neighbouring cells, got {smoothing}")
         if not 0 <= surround <= 1:

@@ -56,7 +56,8 @@ class RecurrentAIR(InferenceNetwork):
         difference: DAIR. Image and glimpses come with the residual, image less canvas so far, as more channels.
         residual_only: the residual instead of the image, as the paper's DAIR.
     Errors:
-        ValueError for an unknown encoder, an image too small for it, and ``residual_only`` without ``difference``.
+        ValueError for numbers out of range, an unknown encoder, an image too small for it, and ``residual_only``
+        without ``difference``.
     """
 
     periods: Tensor
@@ -82,6 +83,12 @@ class RecurrentAIR(InferenceNetwork):
             raise ValueError(
                 "residual_only=True needs difference=True: plain AIR draws no canvas to take the residual of"
             )
+        if not 0 < glimpse_margin < math.inf:
+            raise ValueError(
+                f"glimpse_margin must be positive and finite, got {glimpse_margin}: 1 is the object's size"
+            )
+        if not math.isfinite(presence_bias):
+            raise ValueError(f"presence_bias must be finite, got {presence_bias}: 2 starts with 88 % of objects there")
         self.needs_canvas, self.residual_only = difference, residual_only
         self.lstm_units, self.glimpse, self.glimpse_margin = lstm, glimpse, glimpse_margin
         colors, height, width = self.image_shape

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any, Literal
 
 from jsonargparse import Namespace
@@ -149,8 +149,8 @@ def mesh_file(argument: str, value: Any) -> MeshFile:
     """
     if isinstance(value, MeshFile):
         return value
-    if isinstance(value, str):
-        return MeshFile(value)
+    if isinstance(value, (str, PathLike)):
+        return MeshFile(fspath(value))
     known = [field.name for field in fields(MeshFile)]
     if isinstance(value, Mapping) and "path" in value and set(value) <= set(known):
         return MeshFile(**value)
