@@ -85,8 +85,8 @@ class ResidualAttention(InferenceNetwork):
             changed. Below 1 for many objects: what their own explanations leave of them then draws slots away from
             those not found yet. At 0 what lies wholly before or behind an object that is found is not looked at.
     Errors:
-        ValueError for images of a single cell, a glimpse that is no multiple of 4, glimpse_half, cell, smoothing, surround
-        or stretch out of range, and as PoseHead.
+        ValueError for images of a single cell, a glimpse that is no multiple of 4, glimpse_half, cell, smoothing,
+        surround or stretch out of range, and as PoseHead.
     """
 
     pixels: Tensor
