@@ -160,7 +160,7 @@ MESH_ERRORS = [
         "(48 degrees)",
     ),
     (dict(x=0.0, z=9.0), "outside the camera's view: the fixed position is seen at image coordinates"),
-    (dict(z=math.nan), "outside the camera's view: x=-1.9 is seen at image coordinates (nan, nan), depth nan"),
+    (dict(z=math.nan), "z must be a finite number, at which it is fixed, got nan"),
     (dict(camera=Camera((0.0, 1.0, 1.0), (0.0, 1.0, 0.0))), "outside the camera's view: x=-1.9, z=-1.9 is seen at"),
 ]
 
