@@ -214,6 +214,7 @@ def test_wrong_batch_sizes(model: Model) -> None:
     for size in (0, 2.5):
         with pytest.raises(ValueError, match=f"batch_size must be a whole number of at least 1, got {size}"):
             model.infer(disc(9, 9), batch_size=size)  # type: ignore[arg-type]
+    assert len(model.infer(disc(9, 9), batch_size=np.int64(2))) == 1  # type: ignore[arg-type]  # numpy's are numbers
 
 
 def test_no_images_are_explained_by_nothing(model: Model) -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -169,6 +170,11 @@ MESH_ERRORS = [
 def test_mesh_renderer_refuses(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         MeshRenderer(**changes)
+
+
+def test_a_mesh_renderer_takes_numpys_numbers() -> None:
+    fixed = MeshRenderer(yaw=np.float32(0.5))  # type: ignore[arg-type]
+    assert fixed.full_pose(torch.zeros(1, 2))[0, 3] == 0.5
 
 
 DRAW_ERRORS = [

@@ -7,8 +7,13 @@ OURS = ("air_lightning", "datamodules", "renderers")
 
 
 def tell_of_compiling() -> None:
-    """Write to stderr, once, when numba has to compile one of our kernels, because none is kept from before."""
-    from numba.core import event  # which takes half a second, as it does where something is drawn
+    """Write to stderr, once, when numba has to compile one of our kernels, because none is kept from before.
+
+    Called when a command has been imported: one that draws has numba then, and for others it would take half a second.
+    """
+    if "numba" not in sys.modules:
+        return
+    from numba.core import event
 
     class Told(event.Listener):
         told = False

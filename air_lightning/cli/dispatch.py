@@ -30,7 +30,7 @@ def run(args: Sequence[str] | None = None) -> None:
         with sigterm_interrupts():  # as Ctrl-C: drafts are removed
             with uncollected():
                 command = import_module(module)
-            _tell_of_compiling()
+            tell_of_compiling()
             command.main(argv[1:])
         return
     _check_command(argv)
@@ -40,14 +40,8 @@ def run(args: Sequence[str] | None = None) -> None:
         from air_lightning.model.module import AIRModule
         from datamodules.base import SceneDataModule
 
-    _tell_of_compiling()
+    tell_of_compiling()
     AIRCLI(AIRModule, SceneDataModule, args, check_data)
-
-
-def _tell_of_compiling() -> None:
-    """Where there is something to compile: not every command draws."""
-    if "numba" in sys.modules:
-        tell_of_compiling()
 
 
 def _check_command(argv: Sequence[str]) -> None:

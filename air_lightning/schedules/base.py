@@ -17,7 +17,7 @@ class Schedule(ABC):
 
 
 def check_positive(name: str, schedule: Schedule, good: float) -> None:
-    """ValueError where a schedule's first or last value is not positive."""
+    """ValueError where a schedule's first or last value is not positive, or not finite."""
     for value in (schedule(0), schedule.last):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {value}: {good:g} is a good start")

@@ -6,6 +6,7 @@ its own colour times ``red``, ``green`` and ``blue``, the share ``metal`` of it 
 """
 
 import math
+from numbers import Real
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def coordinates(
 
 def finite(name: str, value: Any) -> float:
     """The number at which a coordinate is fixed. Errors: ValueError for what is none, or not finite."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, at which it is fixed, got {value}")
     return float(value)
 

@@ -1,6 +1,7 @@
 """A trained model that explains images, whatever they are given as."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ class Model:
             ValueError for anything else, with its shape and type.
         """
         batch_size = self.usual_batch if batch_size is None else batch_size
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(
                 f"batch_size must be a whole number of at least 1, got {batch_size}: {self.usual_batch} is usual"
             )
