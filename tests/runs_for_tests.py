@@ -33,7 +33,7 @@ def write_run(
 ) -> Path:
     """The folder of a run. sure: added to the logit of every slot's presence. more: further arguments of the model."""
     arguments = {"renderer": renderer, "inference": inference, "slots": 2, **more}
-    config = yaml.safe_dump({"model": arguments})  # before anything makes objects of it
+    config = yaml.safe_dump({"model": arguments}, sort_keys=False)  # before anything makes objects of it
     torch.manual_seed(0)
     module = build_module(arguments)
     last = [layer for layer in module.network.presence.modules() if isinstance(layer, torch.nn.Linear)][-1]

@@ -1,5 +1,6 @@
 """Predictions: what `load(...).infer(...)` returns, overlays, and what is said of wrong input."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -132,6 +133,18 @@ def test_options_of_what_a_run_has_and_may_be_without(tmp_path: Path) -> None:
         assert load_module(run, options=options).renderer.light.shadow == expected
     with pytest.raises(ValueError, match="light.shadow"):
         load_module(run, options=["--model.renderer.light.shadow", "None"])
+
+
+def test_options_leave_identities_in_their_order(tmp_path: Path) -> None:
+    """It is that of the meshes, and an identity's number is what the weights know it by."""
+    meshes = {"ring": "drum", "box": "cube", "ball": "sphere"}
+    arguments = {"meshes": meshes, "image_size": MESHES["init_args"]["image_size"]}
+    run = write_run(tmp_path / "run", {**MESHES, "init_args": arguments})
+    assert load_module(run).renderer.what.names == tuple(meshes)
+    assert load_module(run, options=["--model.lr", "0.1"]).renderer.what.names == tuple(meshes)
+    others = {"drum": "drum", "cone": "cone", "ball": "sphere"}
+    options = ["--model.renderer.meshes", json.dumps(others)]
+    assert load_module(run, options=options).renderer.what.names == tuple(others)
 
 
 def test_a_model_whose_answer_is_not_finite(discs: Path) -> None:

@@ -56,6 +56,15 @@ def refused(capsys: pytest.CaptureFixture[str], *args: object, **more: Any) -> s
     return capsys.readouterr().err.rpartition("error: ")[2].strip()
 
 
+def test_identities_keep_the_order_of_their_meshes(folder: Path) -> None:
+    """A config's meshes are numbered as it has them, and not by the alphabet."""
+    own = {"identities": None, "meshes": {"ring": "drum", "box": "cube", "ball": "sphere"}, "image_size": [40, 56]}
+    model = {"renderer": {"class_path": "renderers.MeshRenderer", "init_args": own}}
+    (folder / "meshes.yaml").write_text(yaml.safe_dump({**CONFIG, "model": model}, sort_keys=False))
+    told = json.loads((scenes("--config", "meshes.yaml", "--format", "coco") / "annotations.json").read_text())
+    assert [c["name"] for c in told["categories"]] == ["ring", "box", "ball"]
+
+
 def table(**more: Any) -> Scenes3D:
     return Scenes3D(MeshRenderer(image_size=(40, 56)), counts=[0, 1, 3], seed=3, **more)
 

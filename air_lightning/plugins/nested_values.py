@@ -33,5 +33,5 @@ def _as_namespace(val: Any, prev_val: Any = None) -> Any:
 
 def _text(value: Any) -> str:
     """A value as it is written in a config, in one line."""
-    written: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    written: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False)
     return written.removesuffix("\n").removesuffix("\n...")

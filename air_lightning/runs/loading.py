@@ -157,7 +157,7 @@ def _parsed(
         # as a file and what wins over it: options do not go into a namespace's dataclass that may be null
         keep_nested_values()
         parser.add_argument("--config", action="config")
-        return parser, parser.parse_args(["--config", yaml.safe_dump({"model": arguments}), *options])
+        return parser, parser.parse_args(["--config", yaml.safe_dump({"model": arguments}, sort_keys=False), *options])
 
 
 @contextmanager

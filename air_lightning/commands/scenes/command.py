@@ -169,4 +169,4 @@ def _content(path: Path) -> str:
     model = content.get("model")
     if isinstance(model, dict) and "renderer" in model:
         own["model"] = {"renderer": model["renderer"]}
-    return yaml.safe_dump(own)
+    return yaml.safe_dump(own, sort_keys=False)
