@@ -177,6 +177,23 @@ def test_an_identity_that_fits_elsewhere_is_exchanged() -> None:
     assert squared_error(case, found).mean() < 0.2 * squared_error(case, best).mean()
 
 
+def test_a_ball_is_exchanged_for_the_cube_that_it_stands_for() -> None:
+    """A ball's angle says nothing, and its size and depth are others than those of the cube that it explains."""
+    torch.manual_seed(0)
+    renderer = MeshRenderer(["cube", "sphere"], size=(0.7, 1.3), color=(0.1, 1.0))
+    scenes = Scenes3D(renderer, counts=(1,), seed=1).scenes("val").__getitems__(list(range(48)))
+    cubes = [part[scenes.what[:, 0] == 0] for part in (scenes.images, scenes.what, scenes.where)]
+    turned = moved(cubes[2], 0.05) + (torch.arange(7) == renderer.where.names.index("yaw")) * 0.7
+    case = Case(renderer, *cubes, renderer.where.clamp(turned))
+    ball = refined(case, Refinement(16, identities=1), given(case._replace(what=case.what + 1)))
+    log_prior = count_log_prior(1, 0.3)
+    found = Refinement(exchange=12).exchanged(
+        renderer, observed(case.images, SD), ball, torch.full(case.what.shape, KL), log_prior
+    )
+    assert (found.what == 0).float().mean() > 0.9
+    assert position_error(case, found.where).median() < 0.03
+
+
 def test_an_appearance_is_not_exchanged() -> None:
     torch.manual_seed(0)
     renderer = Bumps()

@@ -14,6 +14,10 @@ from renderers.spaces import Categorical
 
 STEPS = 5
 """Newton steps from each of several starts."""
+SCAN_EVERY = 4
+"""Steps of an exchanged identity between scans of its angles."""
+ALONG = tuple((move, before) for move in (0.0, 0.35, 0.8, 1.5) for before in (-0.5, 0.0, 0.8))
+"""How much of a step, and of the one before it, is tried at once."""
 
 
 class Problem(NamedTuple):
@@ -75,7 +79,10 @@ class Refinement:
 
     Identities whose sizes or feet differ do not fit where another one does: a ball on a cube's foot is seen higher.
     With ``exchange`` each takes steps of its own from where the slot is found, all other slots as they are, before the
-    best is kept (``exchanged``), at the scene's refined coordinates.
+    best is kept (``exchanged``), at the scene's refined coordinates. The slot's angle may say nothing of it (a ball's
+    of a cube), so that its angles are scanned, and again on its way. Its size, depth and angle hang together, and
+    coordinates that each move by a step of their own overshoot: along the step and the one before it the best of twelve
+    is taken, as conjugate gradients do (Nocedal & Wright 2006, ch. 5), and none where it was better before.
 
     Args:
         iterations: Newton steps.
@@ -153,11 +160,33 @@ class Refinement:
 
     def _fitted(self, problem: Problem, slots: Slots, what: Tensor, weights: Tensor) -> Tensor:
         """Poses (B, N, P) of other identities (B, N), each from where the slot is, all others as they are."""
-        where = slots.where
-        for size in _sizes(problem, self.exchange, self.coarseness, where):
+        where, before = slots.where, torch.zeros_like(slots.where)
+        for k, size in enumerate(_sizes(problem, self.exchange, 1.5 * self.coarseness, where, 0.85)):
+            if k % SCAN_EVERY == 0:
+                where, before = self._best_turn(problem, slots, weights, what, where), torch.zeros_like(where)
             move = _move(problem, slots, weights, size, (what, where))
-            where = problem.renderer.where.clamp(where + move)
+            tries = torch.stack([a * move + b * before for a, b in ALONG], 2)
+            best = _best(problem, slots, weights, what, problem.renderer.where.clamp(where.unsqueeze(2) + tries))
+            before = _selected(tries, best)
+            where = problem.renderer.where.clamp(where + before)
         return where
+
+    def _best_turn(self, problem: Problem, slots: Slots, weights: Tensor, what: Tensor, where: Tensor) -> Tensor:
+        """Poses (B, N, P) of other objects in the slots' places, turned to the best of the angles scanned."""
+        turned = self._turns(problem.renderer, what.unsqueeze(2), where.unsqueeze(2))
+        if turned.shape[2] == 1:
+            return where
+        return _selected(turned, _best(problem, slots, weights, what, turned))
+
+    def _turns(self, renderer: Renderer, what: Tensor, where: Tensor) -> Tensor:
+        """Poses (B, N, M, P), first as they are, then turned over their periods: (B, N, T M, P), turn by turn."""
+        periods, turned = periods_of(renderer, what, where), [where]
+        for j in renderer.where.circular:
+            for part in range(1, self.scan):
+                other = where.clone()
+                other[..., j] += periods[..., j] * (part / self.scan)
+                turned.append(other)
+        return torch.cat(turned, 2)
 
     def _best_start(self, problem: Problem, slots: Slots) -> Slots:
         """The best pose of those refined from several angles, slot by slot."""
@@ -184,15 +213,8 @@ class Refinement:
             where = slots.where_by_identity.gather(2, index)
             if self.starts:
                 what, where = what.repeat(1, 1, 2), torch.cat([where, slots.where.unsqueeze(2).expand_as(where)], 2)
-        periods = periods_of(renderer, what, where)
-        turned = [where]
-        for j, coordinate in enumerate(renderer.where.coordinates):
-            for part in range(1, self.scan if coordinate.circular else 1):
-                other = where.clone()
-                other[..., j] += periods[..., j] * (part / self.scan)
-                turned.append(other)
-        what = what.repeat(1, 1, len(turned), *[1] * (what.dim() - 3))
-        where = torch.cat(turned, 2)
+        where, tried = self._turns(renderer, what, where), where.shape[2]
+        what = what.repeat(1, 1, where.shape[2] // tried, *[1] * (what.dim() - 3))
         if where.shape[2] == 1:
             return slots
         best = problem.losses(slots, what, where, weights).argmin(2)
@@ -210,10 +232,10 @@ def stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float, 
     return slots
 
 
-def _sizes(problem: Problem, iterations: int, coarseness: float, like: Tensor) -> list[Tensor]:
+def _sizes(problem: Problem, iterations: int, coarseness: float, like: Tensor, shrinking: float = 0.75) -> list[Tensor]:
     """The longest that each of so many steps may be, (P,); the first ``coarseness`` finite-difference steps."""
     own = problem.renderer.where.steps(like)
-    return [own * coarseness * max(0.75**step, 0.15) for step in range(iterations)]
+    return [own * coarseness * max(shrinking**step, 0.15) for step in range(iterations)]
 
 
 def _move(
@@ -232,6 +254,11 @@ def _move(
     losses = weighted(swaps, problem.weights_of(swaps[:, :, -1]) if weights is None else weights)
     up, down, here = losses[..., : len(size)], losses[..., len(size) : -1], losses[..., -1:]
     return newton_step(up, down, here) * size
+
+
+def _best(problem: Problem, slots: Slots, weights: Tensor, what: Tensor, where: Tensor) -> Tensor:
+    """Which of poses (B, N, M, P) of other objects (B, N) in the slots' places fits best, (B, N)."""
+    return problem.losses(slots, what.unsqueeze(2).expand(where.shape[:3]), where, weights).argmin(2)
 
 
 def newton_step(up: Tensor, down: Tensor, here: Tensor) -> Tensor:
