@@ -14,7 +14,7 @@ from torch import Tensor
 
 import air_lightning
 from air_lightning.cli import main
-from air_lightning.commands.export.formats import quantile
+from air_lightning.commands.export.formats import lesser, quantile
 from air_lightning.commands.export.program import largest_gaps
 from air_lightning.runs.loading import load_module
 from renderers import Layer, MeshRenderer, Renderer
@@ -46,6 +46,7 @@ AGAIN = {
     "glimpses and LSTM": {
         "background": {"class_path": "air_lightning.backgrounds.CodedBackground", "init_args": {"median": False}}
     },
+    "meshes": {"slots": 3},  # more than two, for a z-buffer lays the third over the nearer of two
 }
 """Further arguments of the model, by case."""
 
@@ -106,7 +107,14 @@ def test_onnx(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert count == pytest.approx(seen.posterior.numpy(), abs=1e-4)
     assert where == pytest.approx(seen.slots.where.numpy(), abs=1e-3)
     facts = session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts["slots"]) == 2 and json.loads(facts["image_shape"]) == list(module.renderer.image_shape)
+    assert json.loads(facts["slots"]) == module.slots and json.loads(facts["image_shape"]) == list(module.renderer.image_shape)
+
+
+def test_the_lesser_in_operations_of_onnx() -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra `export`")
+    some = np.array([1.0, 2.0, np.inf, np.nan, 3.0, np.nan], np.float32)
+    others = np.array([2.0, 1.0, 4.0, 5.0, np.nan, np.nan], np.float32)
+    assert np.asarray(lesser(some, others).value) == pytest.approx(np.fmin(some, others), nan_ok=True)
 
 
 def test_the_quantile_in_operations_of_onnx() -> None:

@@ -41,7 +41,10 @@ def write_onnx(program: ExportedProgram, path: Path, facts: dict[str, str]) -> P
     onnx, runtime = import_module("onnx"), import_module("onnxruntime")
     # it warns of torchvision, which nothing here needs
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    table: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.prims.ndtri.default: quantile}
+    table: dict[Callable[..., Any], Callable[..., Any]] = {
+        torch.ops.prims.ndtri.default: quantile,
+        torch.ops.prims.fmin.default: lesser,
+    }
     try:
         exported = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=["images"], output_names=list(OUTPUTS),
@@ -70,6 +73,12 @@ def check_packages() -> None:
             raise ValueError(
                 f"--format onnx needs {name}, which is not installed: pip install 'air-lightning[export]'"
             ) from error
+
+
+def lesser(a: Any, b: Any) -> Any:
+    """``torch.fmin`` in operations of ONNX: the lesser, or the one that is a number."""
+    op = import_module("onnxscript").opset18
+    return op.Where(op.Or(op.IsNaN(a), op.Less(b, a)), b, a)
 
 
 def quantile(p: Any) -> Any:
