@@ -1,5 +1,6 @@
 """What packages announce by entry point in tests, some of it not as it should be."""
 
+import torch
 from disc_plugin import Discs
 
 from air_lightning.inference import ResidualAttention
@@ -16,6 +17,11 @@ class NeedsSize(Discs):
 class Unbuildable(Discs):
     def __init__(self) -> None:
         raise OSError("no image library")
+
+
+class HalfBuilt(Discs):
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
 
 
 class Abstract(Renderer):

@@ -88,6 +88,9 @@ def test_a_renderer_that_names_nothing_gets_the_rest(tmp_path: Path, capsys: pyt
         (["--output", "."], "error: --output '.' exists: name another"),
         (["--model", "nobody"], "error: no model 'nobody' comes with the package: choose one of"),
         (["--model.slots", "0"], "slots must be at least 1, got 0"),
+        (["--model.nothing", "1"], "with --model.nothing 1: "),
+        (["--model", "tabletop_camera"], "infers what differs from image to image (camera_azimuth, camera_elevation, "),
+        (["--model", "clevr"], "adapt takes models of one camera; `fit --start_from` trains this one on the images"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_written(

@@ -400,7 +400,7 @@ def test_options_that_mean_nothing(options: dict[str, Any], said: str) -> None:
 def test_a_mapping_names_a_file_and_how_to_read_it() -> None:
     by_mapping, by_file = (
         MeshRenderer(identities=["box"], meshes={"box": file}).drawn_meshes[0].vertices
-        for file in ({"path": "cube", "symmetry": 1}, MeshFile("cube", symmetry=1))
+        for file in ({"path": str(CHAIR), "symmetry": 1}, MeshFile(str(CHAIR), symmetry=1))
     )
     assert (by_mapping == by_file).all()
     assert MeshRenderer(identities=["chair"], meshes={"chair": Path(CHAIR)}).drawn_meshes[0].vertices.any()

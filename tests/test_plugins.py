@@ -66,12 +66,13 @@ def test_built_in_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_installed_plugins_are_listed(packages: Packages, capsys: pytest.CaptureFixture[str]) -> None:
     packages.install("air-discs", {"discs": DISCS, "handed": "plugins_for_tests:NeedsSize"})
-    packages.install("air-discs", {"lost": "plugins_for_tests:Unbuildable"})
+    packages.install("air-discs", {"lost": "plugins_for_tests:Unbuildable", "half": "plugins_for_tests:HalfBuilt"})
     out = listed(capsys)
     assert "  discs  disc_plugin.Discs  (air-discs 1.5)\n      what: blue, green, red\n" in out
     assert "  handed  plugins_for_tests.NeedsSize  (air-discs 1.5)\n      needs arguments: " in out
     assert "'size'" in out
     assert "      cannot be built with defaults: OSError: no image library\n" in out
+    assert "      does not say what it draws: AttributeError: 'HalfBuilt' object has no attribute" in out
 
 
 BROKEN = [

@@ -36,6 +36,7 @@ from air_lightning.cli.trained import add_model_arguments, chosen_run, split_mod
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import Powers
+from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs.levels import levels_of
 from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore
 from datamodules.image_folder import ImageFolder
@@ -94,7 +95,7 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     source = chosen_run(options)
     weights, (_, config) = find_checkpoint(source, options.ckpt_path), runs.read_config(source)
     given = for_other_images(config["model"])
-    model = build_module(given, of_model)
+    model = built(given, of_model)
     restore(model, weights)
     model.requires_grad_(False).powers = Powers()
     of_images = image_arguments(options, source, model)
@@ -102,6 +103,27 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     config["model"] = complete_arguments(given, of_model)
     config["data"] = {"class_path": "datamodules.ImageFolder", "init_args": of_images}
     write(options.output, config, checkpoint_of(model, weights))
+
+
+def built(given: Mapping[str, Any], of_model: Sequence[str]) -> AIR:
+    """The model of these arguments, of which ``--model.NAME VALUE`` win.
+
+    Errors: ValueError where they make none, and for a renderer with coordinates of the scene, which learns no light.
+    """
+    renderer = given["renderer"]
+    views = renderer["init_args"].get("scene")
+    if views and "adaptation" in given and not any(word.startswith("--model.renderer") for word in of_model):
+        raise ValueError(
+            f"the model's {renderer['class_path']} infers what differs from image to image ({', '.join(views)}), and no "
+            "light can be learnt beside that: adapt takes models of one camera; `fit --start_from` trains this one on "
+            "the images"
+        )
+    try:
+        return build_module(dict(given), of_model)
+    except Exception as error:  # jsonargparse and constructors have their own
+        options = f" with {' '.join(of_model)}" if of_model else ""
+        message = named_message(error, {"model": given}, {"model": AIR})
+        raise ValueError(f"the model cannot be made for these images{options}: {message}") from error
 
 
 def for_other_images(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +147,10 @@ def learn(model: AIR, data: ImageFolder) -> None:
         model.background.fit(images)
     if model.adaptation is None:
         name = type(model.renderer).__name__
-        print(f"{name} names nothing that all images share: only noise, background and search are new")
+        if model.renderer.shared is None:
+            print(f"{name} names nothing that all images share: only noise, background and search are new")
+        else:
+            print("model.adaptation is null: what all images share was not learnt")
         return
     say(model.renderer, model.adapt(images[: model.adaptation.images]))
 

@@ -61,6 +61,13 @@ def spaces(plugin: Plugin) -> list[str]:
     except Exception as error:  # whatever a constructor may raise, without its data or libraries
         return [f"cannot be built with defaults: {type(error).__name__}: {error}"]
     assert isinstance(renderer, Renderer)
+    try:
+        return _said(renderer)
+    except Exception as error:  # of a renderer that is half built, for one
+        return [f"does not say what it draws: {type(error).__name__}: {error}"]
+
+
+def _said(renderer: Renderer) -> list[str]:
     space = renderer.what
     what = ", ".join(space.names) if isinstance(space, Categorical) else f"code of dimension {space.dim}"
     where = ", ".join(f"{c.name} [{c.low:g}, {c.high:g}] {c.unit}" for c in renderer.where.coordinates)

@@ -103,8 +103,17 @@ class MeshFile:
                 f"mesh units are {self.units}, and its scale is fit, which makes it 1 world unit in size whatever its "
                 "file says: give scale: keep, or leave units out"
             )
-        if self.scale == "keep" and self.path in BUILT_IN:
-            raise ValueError(f"mesh scale keep is of files, and {self.path} is a built-in shape: leave it out")
+        if self.path in BUILT_IN:
+            self._check_built_in()
+
+    def _check_built_in(self) -> None:
+        """A shape that is built in is as it is: what would go unheard is refused."""
+        for option in fields(self)[1:]:
+            value = getattr(self, option.name)
+            if value != option.default:
+                raise ValueError(
+                    f"mesh {option.name} {value} is of files, and {self.path} is a built-in shape: leave it out"
+                )
 
 
 def read_mesh(
