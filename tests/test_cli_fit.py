@@ -236,6 +236,17 @@ def test_resume_of_a_finished_run_with_other_arguments_says_that_they_do_not_hol
     assert names(run) == ["checkpoints", "config.yaml", "metrics.csv"]
 
 
+def test_resume_with_other_data_says_what_the_best_was_measured_with(run, capsys):
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 3, "--model.lr", 0.2)
+    assert "was measured" not in capsys.readouterr().err
+    more = ("--trainer.max_epochs", 4, "--data.noise", 0.3, "--model.seconds", 0.001)
+    toy.run("fit", "--resume", "--run_dir", run, *more)
+    best = run / "checkpoints" / "best.ckpt"
+    others = "model.seconds, data.init_args.noise"
+    said = f"note: {best} was measured with another {others}, and stays until a validation is better: "
+    assert said + "remove it where the two cannot be compared\n" in capsys.readouterr().err
+
+
 def test_resume_to_fewer_steps_than_were_trained_is_refused(run, capsys):
     before = (run / "config.yaml").read_text()
     error = refused(capsys, "fit", "--resume", "--run_dir", run, "--trainer.max_steps", 10)

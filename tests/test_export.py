@@ -107,7 +107,9 @@ def test_onnx(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert count == pytest.approx(seen.posterior.numpy(), abs=1e-4)
     assert where == pytest.approx(seen.slots.where.numpy(), abs=1e-3)
     facts = session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts["slots"]) == module.slots and json.loads(facts["image_shape"]) == list(module.renderer.image_shape)
+    assert json.loads(facts["slots"]) == module.slots and json.loads(facts["image_shape"]) == list(
+        module.renderer.image_shape
+    )
 
 
 def test_the_lesser_in_operations_of_onnx() -> None:

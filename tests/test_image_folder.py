@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules import ImageFolder
+from datamodules.image_files import image_paths
 
 Pixels = NDArray[np.uint8]
 
@@ -147,6 +148,30 @@ def test_hidden_files_and_folders_of_masks_and_depth_are_no_images(tmp_path: Pat
     (tmp_path / "rgb" / "._a.png").write_bytes(b"of macOS")
     assert all_images(ImageFolder(str(tmp_path))).shape[0] == 3
     assert all_images(ImageFolder(str(tmp_path), files="depth/*")).shape[0] == 3  # who asks for them has them
+
+
+def test_pictures_of_predictions_and_runs_are_no_images(tmp_path: Path) -> None:
+    """Somewhere below the images, or in the folder itself; but masks and figures of other programs are."""
+    places = [
+        "",
+        "seen/overlays",
+        "seen/masks",
+        "figures",
+        "runs/first/figures",
+        "figures/kept",
+        "mine/masks",
+        "mine/figures",
+    ]
+    for place in places:
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(flat(50)).save(tmp_path / place / "a.png")
+    (tmp_path / "seen" / "predictions.csv").touch()
+    for run in (tmp_path, tmp_path / "runs" / "first"):
+        (run / "checkpoints").mkdir()
+    found = image_paths(tmp_path)
+    assert [str(path.relative_to(tmp_path).parent) for path in found.images] == [".", "mine/figures", "mine/masks"]
+    assert len(found.aside) == 5
+    assert len(image_paths(tmp_path / "seen" / "overlays").images) == 1  # who asks for them has them
 
 
 def test_resize_is_height_by_width_and_averages(tmp_path: Path) -> None:

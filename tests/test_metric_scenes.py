@@ -281,9 +281,12 @@ WRONG: dict[str, tuple[Any, str]] = {
         "mesh units are mm, and its scale is fit, which makes it 1 world unit in size whatever its file says",
     ),
     "built-in": (lambda: MeshFile("cube", scale="keep"), "mesh scale keep is of files, and cube is a built-in shape"),
-    "symmetry": (lambda: MeshFile("cube", symmetry=3), "mesh symmetry 3 is of files, and cube is a built-in shape"),
-    "faces": (lambda: MeshFile("drum", faces=30), "mesh faces 30 is of files, and drum is a built-in shape"),
-    "up": (lambda: MeshFile("cone", up="x"), "mesh up x is of files, and cone is a built-in shape"),
+    "turns built in": (
+        lambda: MeshFile("cube", symmetry=3),
+        "mesh symmetry 3 is of files, and cube is a built-in shape",
+    ),
+    "faces built in": (lambda: MeshFile("drum", faces=30), "mesh faces 30 is of files, and drum is a built-in shape"),
+    "up built in": (lambda: MeshFile("cone", up="x"), "mesh up x is of files, and cone is a built-in shape"),
 }
 
 

@@ -71,7 +71,9 @@ def test_what_is_known_of_images_is_no_image(tmp_path: Path, capsys: pytest.Capt
         (tmp_path / name).touch()
     images = ["0.png", "bop/000001/rgb/000000.png", "masks/carnival.png", "png/images/000000.png"]
     assert input_files([tmp_path]) == [tmp_path / name for name in images]
-    assert capsys.readouterr().err == "note: 6 files of masks or depth left out\n"
+    assert (
+        capsys.readouterr().err == "note: 6 files left out: masks, depth, or pictures that predictions or runs hold\n"
+    )
     wanted = [tmp_path / "png" / "masks", tmp_path / "bop" / "000001" / "depth", tmp_path / ".hidden.png"]
     assert [path.name for path in input_files(wanted)] == ["000000.mask.png", "000000.png", ".hidden.png"]
     assert capsys.readouterr().err == ""

@@ -243,6 +243,8 @@ class AIRCLI(LightningCLI):
         parser = self._parser(self.subcommand)
         records.say_other_arguments(self._arguments.ckpt_path, parser, self._text, str(self.subcommand))
         if self.folder is not None:
+            if self._arguments.resume:
+                records.say_best_of_others(self.folder.path, parser, self._text)
             self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
 
     def _classes(self) -> dict[str, type]:

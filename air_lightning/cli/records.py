@@ -25,6 +25,12 @@ def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
     return parser.dump(saved, skip_none=False, skip_validation=True)
 
 
+MEASURED = ("model", "data")
+"""Sections of a config that change what a validation says."""
+LEARNING = ("model.lr", "model.baseline_lr", "data.init_args.batch_size", "data.init_args.train_")
+"""Beginnings of those of their arguments that change how it is learnt alone."""
+
+
 def overrides(parser: ArgumentParser, saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `now` that are not as `saved` has them, nested keys joined by dots.
 
@@ -95,3 +101,20 @@ def say_other_arguments(checkpoint: str | None, parser: ArgumentParser, config: 
         said = ", ".join(f"{key} {value}" for key, value in other.items())
         kept = " (the optimizer, learning rates included, is the checkpoint's)" if subcommand == "fit" else ""
         print(f"note: {checkpoint} was trained with other arguments; now in force: {said}{kept}", file=sys.stderr)
+
+
+@rank_zero_only
+def say_best_of_others(run_dir: Path, parser: ArgumentParser, config: str) -> None:
+    """Of a run that is resumed with other data or another model: its best checkpoint was measured with those before."""
+    best = run_dir / runs.CHECKPOINTS / "best.ckpt"
+    if not best.is_file():
+        return
+    saved, now = runs.read_config(run_dir)[1], yaml.safe_load(config)
+    measured = {key: now[key] for key in MEASURED if key in saved and key in now}
+    others = [name for name in overrides(parser, saved, measured) if not name.startswith(LEARNING)]
+    if others:
+        print(
+            f"note: {best} was measured with another {', '.join(others)}, and stays until a validation is better: "
+            "remove it where the two cannot be compared",
+            file=sys.stderr,
+        )

@@ -114,9 +114,9 @@ def built(given: Mapping[str, Any], of_model: Sequence[str]) -> AIR:
     views = renderer["init_args"].get("scene")
     if views and "adaptation" in given and not any(word.startswith("--model.renderer") for word in of_model):
         raise ValueError(
-            f"the model's {renderer['class_path']} infers what differs from image to image ({', '.join(views)}), and no "
-            "light can be learnt beside that: adapt takes models of one camera; `fit --start_from` trains this one on "
-            "the images"
+            f"the model's {renderer['class_path']} infers what differs from image to image ({', '.join(views)}), and "
+            "beside that no light can be learnt: adapt takes models of one camera; `fit --start_from` trains this one "
+            "on the images"
         )
     try:
         return build_module(dict(given), of_model)

@@ -23,6 +23,9 @@ MASK = ".mask.png"
 """How the name of an image's mask ends, after that of the image without its suffix."""
 BESIDE_IMAGES, BESIDE_RGB = ("masks", "depth"), ("depth", "mask", "mask_visib")
 """Folders of what is known of images: beside `images/`, under the images' names, and beside BOP's `rgb/` or `gray/`."""
+PREDICTIONS = ("predictions.jsonl", "predictions.json", "predictions.csv")
+PICTURED = {"overlays": PREDICTIONS, "masks": PREDICTIONS, "figures": ("checkpoints",)}
+"""Folders of pictures that `predict` and `fit` make, and what they make beside them."""
 
 
 def is_image(path: Path) -> bool:
@@ -35,7 +38,7 @@ class ImagePaths(NamedTuple):
 
     Attributes:
         images: the images'. masks: NAME.mask.png beside an image NAME. aside: masks and depth of images, in folders of
-            their own.
+            their own, and pictures that predictions and runs below the folder hold.
     """
 
     images: list[Path]
@@ -56,7 +59,8 @@ def image_paths(folder: Path) -> ImagePaths:
         found = sorted(p for p in _files(folder) if is_image(p) and (p.is_file() or not p.exists()))
     named, folders = {path.with_suffix("") for path in found}, {path.parent for path in found}
     masks = [p for p in found if p.name.endswith(MASK) and p.with_name(p.name.removesuffix(MASK)) in named]
-    aside = [p for p in found if _is_aside(p, named, folders)]
+    made = {place for place in folders if _is_made(place, folder)}
+    aside = [p for p in found if p.parent in made or _is_aside(p, named, folders)]
     return ImagePaths(sorted(set(found).difference(masks, aside)), masks, aside)
 
 
@@ -65,6 +69,13 @@ def _files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _is_made(place: Path, root: Path) -> bool:
+    """Whether it holds pictures of predictions or of a run, in or below the root folder."""
+    below = place.relative_to(root).parts
+    parents = [root.joinpath(*below[:depth]) for depth in range(len(below))]
+    return any((above / other).exists() for above, name in zip(parents, below) for other in PICTURED.get(name, ()))
 
 
 def _is_aside(path: Path, named: Set[Path], folders: Set[Path]) -> bool:

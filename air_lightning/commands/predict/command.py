@@ -115,7 +115,8 @@ def arguments() -> argparse.ArgumentParser:
 def input_files(given: Sequence[Path]) -> list[Path]:
     """The files to read, each once, by whatever path it is given: those given, and those in the folders given.
 
-    Links of other names are files of their own. Masks and depth of images in a folder are left out, and that is said.
+    Links of other names are files of their own. Masks and depth of images in a folder are left out, and pictures of
+    predictions and runs, and that is said.
 
     Raises:
         ValueError: one is not there, or is no image; or a folder holds none, or cannot be read.
@@ -138,10 +139,8 @@ def input_files(given: Sequence[Path]) -> list[Path]:
         for file in found:
             files.setdefault(home(file.parent) / file.name, file)
     if aside := len(left_out.difference(files)):
-        print(
-            f"note: {aside} {'file' if aside == 1 else 'files'} of masks or depth left out",
-            file=sys.stderr,
-        )
+        number = "1 file" if aside == 1 else f"{aside} files"
+        print(f"note: {number} left out: masks, depth, or pictures that predictions or runs hold", file=sys.stderr)
     return list(files.values())
 
 
