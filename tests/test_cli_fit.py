@@ -206,6 +206,14 @@ def test_a_progress_bar_of_the_user_takes_our_own_ones_place(tmp_path, given):
     assert bars == ["TQDMProgressBar" if given else "Progress"]
 
 
+def test_a_run_without_a_name_is_none(tmp_path, monkeypatch, capsys):
+    """As `--run_dir $DIR` gives it where DIR is not set."""
+    monkeypatch.chdir(tmp_path)
+    said = "--run_dir must name a folder, got '': give one, or leave the option out\n"
+    assert refused(capsys, *toy.FIT, "--run_dir", "") == said
+    assert names(tmp_path) == []
+
+
 # ---- fit: resuming
 
 

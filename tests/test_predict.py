@@ -289,6 +289,12 @@ def test_shipped_models_are_small_and_say_what_they_see(tmp_path: Path, monkeypa
         air_lightning.load("scenes3d")
 
 
+@pytest.mark.parametrize("run", [None, 3, "", " "])
+def test_what_is_no_run_is_named(run: Any) -> None:
+    with pytest.raises(ValueError, match=rf"run must be the folder of a fit or the name .*scenes3d.* got {run!r}"):
+        air_lightning.load(run)
+
+
 # ---- overlays
 
 

@@ -14,11 +14,18 @@ def fit_folder(arguments: Namespace) -> Path:
     """The folder of a fit: the one given, or one named after its config and the time.
 
     Raises:
-        RunError: none is given where one is needed.
+        RunError: none is given where one is needed, or an empty name.
     """
     if arguments.resume and arguments.run_dir is None:
         raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
+    _check_named(arguments.run_dir)
     return Path(arguments.run_dir) if arguments.run_dir is not None else _unnamed_folder(arguments)
+
+
+def _check_named(run_dir: str | None) -> None:
+    """A shell variable that is not set must not make the working directory a run."""
+    if run_dir is not None and not run_dir.strip():
+        raise RunError(f"--run_dir must name a folder, got {run_dir!r}: give one, or leave the option out")
 
 
 def make_folder(path: Path, arguments: Namespace) -> RunFolder:
@@ -42,6 +49,7 @@ def evaluation_folder(arguments: Namespace, subcommand: str) -> Path | None:
         raise RunError(f"--resume is for fit, not for {subcommand}: leave it out")
     if arguments.run_dir is None and arguments.ckpt_path is None:
         raise RunError(NEEDS_RUN.format(subcommand))
+    _check_named(arguments.run_dir)
     return Path(arguments.run_dir) if arguments.run_dir is not None else None
 
 

@@ -52,6 +52,11 @@ class Model:
         cls, run: str | Path, checkpoint: str | Path = "best", device: str = "cpu", options: Sequence[str] = ()
     ) -> "Model":
         """As ``air_lightning.load``; options: arguments that win over the run's, as of ``load_module``."""
+        if not isinstance(run, str | Path) or not str(run).strip():
+            raise ValueError(
+                f"run must be the folder of a fit or the name of a model that comes with the package "
+                f"({', '.join(shipped())}), got {run!r}"
+            )
         folder = Path(run)
         if is_shared(str(run)) or (not folder.exists() and str(run) in shipped()):
             folder = named_run(str(run))
