@@ -538,3 +538,35 @@ def test_what_is_covered_draws_no_slot() -> None:
             assert (int(y > 0), int(x > 0)) == place
     with pytest.raises(ValueError, match="covered must lie between 0 and 1, got 1.5: 1 looks at all pixels alike"):
         ResidualAttention(renderer, covered=1.5)
+
+
+class Misshapen(ResidualAttention):
+    """A network one of whose tensors is cut to another shape."""
+
+    cut: str
+
+    def propose(self, *args: Any) -> Any:
+        proposal, state = super().propose(*args)
+        wrong = {"presence_logit": proposal.presence_logit.unsqueeze(1), "mean": proposal.mean[:, :1]}
+        return proposal._replace(**{k: v for k, v in wrong.items() if k == self.cut}), state
+
+    def appearance(self, *args: Any) -> Tensor:
+        logits = super().appearance(*args)
+        return logits[:, :1] if self.cut == "appearance" else logits
+
+
+@pytest.mark.parametrize(
+    "cut, said",
+    [
+        ("presence_logit", "Misshapen.propose's presence_logit must be of shape (B), got (B, 1)"),
+        ("mean", "Misshapen.propose's mean must be of shape (B, 3, 2), got (B, 1, 2)"),
+        ("appearance", "Misshapen.appearance must be of shape (B, 3), got (B, 1)"),
+    ],
+)
+def test_a_networks_wrong_shapes_are_named(cut: str, said: str) -> None:
+    """Identities' logits (B, 1) would be broadcast, and train."""
+    renderer = Discs()
+    network = Misshapen(renderer, channels=8, hidden=32)
+    network.cut = cut
+    with pytest.raises(ValueError, match=re.escape(said)):
+        infer(renderer, network, observed(torch.rand(BATCH, *renderer.image_shape)), SLOTS)

@@ -26,6 +26,16 @@ class Proposal(NamedTuple):
     sd: Tensor
 
 
+def check_shape(network: object, part: str, found: Tensor, expected: tuple[int, ...]) -> None:
+    """ValueError unless what a method of a network gave is of this shape, behind the axis of images.
+
+    Some wrong ones would be broadcast, and train without a word.
+    """
+    if found.shape[1:] != expected:
+        shapes = [", ".join(str(size) for size in ("B", *shape)) for shape in (expected, found.shape[1:])]
+        raise ValueError(f"{type(network).__name__}.{part} must be of shape ({shapes[0]}), got ({shapes[1]})")
+
+
 class InferenceNetwork(nn.Module, ABC):
     """Explains an image slot by slot. Subclasses take ``renderer`` first and their own options after it."""
 

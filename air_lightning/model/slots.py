@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.distributions import draw, gaussian_kl, wrapped_kl
-from air_lightning.inference.base import InferenceNetwork
+from air_lightning.inference.base import InferenceNetwork, check_shape
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
 from renderers.constants import pick
@@ -121,13 +121,20 @@ def next_slot(
 
     Tensors as ``Slots`` has them, without the axis of slots. ``sample`` and ``start``: as ``infer`` has them. The
     network is not told yet of what was drawn (``observe``).
+
+    Errors: ValueError for a network's tensors of other shapes.
     """
     proposal, state = network.propose(images, canvas, state)
+    poses = (renderer.identity_count, len(renderer.where))
+    for part, shape in (("presence_logit", ()), ("mean", poses), ("sd", poses)):
+        check_shape(network, f"propose's {part}", getattr(proposal, part), shape)
     if start is not None:
         proposal = proposal._replace(mean=start[0], sd=start[1])
     noise = torch.randn_like(proposal.mean[:, :1]) if sample else torch.zeros_like(proposal.mean[:, :1])
     options = renderer.where.constrain(proposal.mean + proposal.sd * noise)
     what_parameters = network.appearance(images, canvas, options, state)
+    parameters = 2 * renderer.what.dim if isinstance(renderer.what, Gaussian) else renderer.identity_count
+    check_shape(network, "appearance", what_parameters, (parameters,))
     what = draw_what(renderer, what_parameters, sample)
     rows = torch.arange(images.shape[0], device=images.device)
     where = options[rows, what] if renderer.identity_count > 1 else options[:, 0]
