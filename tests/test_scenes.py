@@ -65,6 +65,17 @@ def test_identities_keep_the_order_of_their_meshes(folder: Path) -> None:
     assert [c["name"] for c in told["categories"]] == ["ring", "box", "ball"]
 
 
+def test_meshes_of_a_config_are_sought_from_its_folder(folder: Path) -> None:
+    (folder / "mine" / "shapes").mkdir(parents=True)
+    trimesh.creation.box([1, 1, 2]).export(folder / "mine" / "shapes" / "box.stl")
+    meshes = {"box": {"path": "shapes/box.stl", "up": "z"}, "again": "shapes/box.stl", "ball": "sphere"}
+    own = {"identities": None, "meshes": meshes, "image_size": [40, 56]}
+    model = {"renderer": {"class_path": "renderers.MeshRenderer", "init_args": own}}
+    (folder / "mine" / "meshes.yaml").write_text(yaml.safe_dump({**CONFIG, "model": model}, sort_keys=False))
+    told = json.loads((scenes("--config", "mine/meshes.yaml") / "scenes.json").read_text())
+    assert len(told["images"]) == COUNT
+
+
 def table(**more: Any) -> Scenes3D:
     return Scenes3D(MeshRenderer(image_size=(40, 56)), counts=[0, 1, 3], seed=3, **more)
 

@@ -39,6 +39,7 @@ from air_lightning.runs import RunError
 from air_lightning.version import __version__
 from datamodules.base import SceneDataModule
 from renderers.base import Renderer
+from renderers.mesh.built_in import BUILT_IN
 
 AT_ONCE = 64
 """Scenes that are drawn together, and lost together where the process is killed."""
@@ -168,5 +169,20 @@ def _content(path: Path) -> str:
     own = {name: content[name] for name in OWN if name in content}
     model = content.get("model")
     if isinstance(model, dict) and "renderer" in model:
-        own["model"] = {"renderer": model["renderer"]}
+        own["model"] = {"renderer": _with_mesh_paths(model["renderer"], path.parent)}
     return yaml.safe_dump(own, sort_keys=False)
+
+
+def _with_mesh_paths(renderer: Any, folder: Path) -> Any:
+    """A renderer's arguments, whose relative paths of meshes start from the config's folder, and not from here."""
+    arguments: Any = renderer.get("init_args") if isinstance(renderer, dict) else None
+    meshes = arguments.get("meshes") if isinstance(arguments, dict) else None
+    if not isinstance(meshes, dict):
+        return renderer
+    found: dict[Any, Any] = {}
+    for name, mesh in meshes.items():
+        path = mesh.get("path") if isinstance(mesh, dict) else mesh
+        if isinstance(path, str) and path and path not in BUILT_IN:
+            path = str((folder / path).absolute())
+        found[name] = {**mesh, "path": path} if isinstance(mesh, dict) else path
+    return {**renderer, "init_args": {**arguments, "meshes": found}}
