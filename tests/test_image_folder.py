@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from air_lightning import runs
+from air_lightning.commands.predict.formats import FORMATS, OVERLAYS
 from datamodules import ImageFolder
-from datamodules.image_files import image_paths
+from datamodules.image_files import PICTURED, PREDICTIONS, image_paths
 
 Pixels = NDArray[np.uint8]
 
@@ -172,6 +174,11 @@ def test_pictures_of_predictions_and_runs_are_no_images(tmp_path: Path) -> None:
     assert [str(path.relative_to(tmp_path).parent) for path in found.images] == [".", "mine/figures", "mine/masks"]
     assert len(found.aside) == 5
     assert len(image_paths(tmp_path / "seen" / "overlays").images) == 1  # who asks for them has them
+
+
+def test_pictures_are_where_predict_and_fit_put_them() -> None:
+    assert {form.file for form in FORMATS.values()} == set(PREDICTIONS)
+    assert PICTURED == {OVERLAYS: PREDICTIONS, "masks": PREDICTIONS, runs.FIGURES: (runs.CHECKPOINTS,)}
 
 
 def test_resize_is_height_by_width_and_averages(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
         ),
         ({"--input": "notes.txt"}, "--input 'notes.txt' is no image: expected .png"),
         ({"--run_dir": "nowhere"}, "run_dir 'nowhere' does not exist"),
+        ({"--run_dir": ""}, "--run_dir must name a folder, got ''"),
         ({"--run_dir": "empty"}, "run_dir 'empty' holds no run, for it has no config.yaml"),
         ({"--ckpt_path": "last"}, "has no checkpoints/last.ckpt: give one of ['best.ckpt'] as --ckpt_path"),
         ({"--ckpt_path": "x.ckpt"}, "--ckpt_path 'x.ckpt' is not a file"),

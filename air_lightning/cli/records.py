@@ -14,6 +14,10 @@ from air_lightning.runs.loading import without_deprecations
 
 # Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
 NOT_SAVED = ("config", "run_dir", "resume", "calibrate", "ckpt_path")
+MEASURED = ("model", "data")
+"""Sections of a config that change what a validation says."""
+LEARNING = ("model.lr", "model.baseline_lr", "data.init_args.batch_size", "data.init_args.train_")
+"""Beginnings of those of their arguments that change how it is learnt alone."""
 
 
 def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
@@ -23,12 +27,6 @@ def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
         saved.pop(key, None)
     # Validated already; without the keys removed it would not be valid.
     return parser.dump(saved, skip_none=False, skip_validation=True)
-
-
-MEASURED = ("model", "data")
-"""Sections of a config that change what a validation says."""
-LEARNING = ("model.lr", "model.baseline_lr", "data.init_args.batch_size", "data.init_args.train_")
-"""Beginnings of those of their arguments that change how it is learnt alone."""
 
 
 def overrides(parser: ArgumentParser, saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

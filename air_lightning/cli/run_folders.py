@@ -18,14 +18,7 @@ def fit_folder(arguments: Namespace) -> Path:
     """
     if arguments.resume and arguments.run_dir is None:
         raise RunError("--resume needs --run_dir DIR, the folder of the run to continue")
-    _check_named(arguments.run_dir)
-    return Path(arguments.run_dir) if arguments.run_dir is not None else _unnamed_folder(arguments)
-
-
-def _check_named(run_dir: str | None) -> None:
-    """A shell variable that is not set must not make the working directory a run."""
-    if run_dir is not None and not run_dir.strip():
-        raise RunError(f"--run_dir must name a folder, got {run_dir!r}: give one, or leave the option out")
+    return _unnamed_folder(arguments) if arguments.run_dir is None else runs.named_folder(arguments.run_dir)
 
 
 def make_folder(path: Path, arguments: Namespace) -> RunFolder:
@@ -43,14 +36,13 @@ def evaluation_folder(arguments: Namespace, subcommand: str) -> Path | None:
     """The folder of the run that is evaluated; None for weights from elsewhere.
 
     Raises:
-        RunError: there is neither a run nor a checkpoint to start from.
+        RunError: there is neither a run nor a checkpoint to start from, or the run has an empty name.
     """
     if arguments.resume:
         raise RunError(f"--resume is for fit, not for {subcommand}: leave it out")
     if arguments.run_dir is None and arguments.ckpt_path is None:
         raise RunError(NEEDS_RUN.format(subcommand))
-    _check_named(arguments.run_dir)
-    return Path(arguments.run_dir) if arguments.run_dir is not None else None
+    return None if arguments.run_dir is None else runs.named_folder(arguments.run_dir)
 
 
 def checkpoint(arguments: Namespace, run_dir: Path | None, default: str | None) -> str | None:

@@ -36,9 +36,8 @@ from air_lightning.cli.trained import add_model_arguments, chosen_run, split_mod
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import Powers
-from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs.levels import levels_of
-from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore
+from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore, what_is_wrong
 from datamodules.image_folder import ImageFolder
 
 PROG = "python -m air_lightning adapt"
@@ -121,9 +120,8 @@ def built(given: Mapping[str, Any], of_model: Sequence[str]) -> AIR:
     try:
         return build_module(dict(given), of_model)
     except Exception as error:  # jsonargparse and constructors have their own
-        options = f" with {' '.join(of_model)}" if of_model else ""
-        message = named_message(error, {"model": given}, {"model": AIR})
-        raise ValueError(f"the model cannot be made for these images{options}: {message}") from error
+        said = what_is_wrong(error, given, of_model)
+        raise ValueError(f"the model cannot be made for these images{said}") from error
 
 
 def for_other_images(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -166,42 +166,28 @@ class Refinement:
                 where, before = self._best_turn(problem, slots, weights, what, where), torch.zeros_like(where)
             move = _move(problem, slots, weights, size, (what, where))
             tries = torch.stack([a * move + b * before for a, b in ALONG], 2)
-            best = _best(problem, slots, weights, what, problem.renderer.where.clamp(where.unsqueeze(2) + tries))
-            before = _selected(tries, best)
-            where = problem.renderer.where.clamp(where + before)
+            places = problem.renderer.where.clamp(where.unsqueeze(2) + tries)
+            best = _best(problem, slots, weights, what, places)
+            where, before = _selected(places, best), _selected(tries, best)
         return where
 
     def _best_turn(self, problem: Problem, slots: Slots, weights: Tensor, what: Tensor, where: Tensor) -> Tensor:
         """Poses (B, N, P) of other objects in the slots' places, turned to the best of the angles scanned."""
-        turned = self._turns(problem.renderer, what.unsqueeze(2), where.unsqueeze(2))
+        turned = _turns(problem.renderer, what.unsqueeze(2), where.unsqueeze(2), self.scan)
         if turned.shape[2] == 1:
             return where
         return _selected(turned, _best(problem, slots, weights, what, turned))
 
-    def _turns(self, renderer: Renderer, what: Tensor, where: Tensor) -> Tensor:
-        """Poses (B, N, M, P), first as they are, then turned over their periods: (B, N, T M, P), turn by turn."""
-        periods, turned = periods_of(renderer, what, where), [where]
-        for j in renderer.where.circular:
-            for part in range(1, self.scan):
-                other = where.clone()
-                other[..., j] += periods[..., j] * (part / self.scan)
-                turned.append(other)
-        return torch.cat(turned, 2)
-
     def _best_start(self, problem: Problem, slots: Slots) -> Slots:
         """The best pose of those refined from several angles, slot by slot."""
-        periods = periods_of(problem.renderer, slots.what, slots.where)
         weights, poses = problem.weights(slots), [slots.where]
-        for j in problem.renderer.where.circular:
-            for part in range(self.starts):
-                turned = slots.where.clone()
-                turned[..., j] += periods[..., j] * (part / self.starts)
-                start = slots._replace(where=turned)
-                poses.append(stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
+        for turned in _turns(problem.renderer, slots.what.unsqueeze(2), slots.where.unsqueeze(2), self.starts).unbind(
+            2
+        ):
+            start = slots._replace(where=turned)
+            poses.append(stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
         where = torch.stack(poses, 2)
-        what = slots.what.unsqueeze(2).expand(*where.shape[:3], *slots.what.shape[2:])
-        best = problem.losses(slots, what, where, weights).argmin(2)
-        return slots._replace(where=_selected(where, best))
+        return slots._replace(where=_selected(where, _best(problem, slots, weights, slots.what, where)))
 
     def _scanned(self, problem: Problem, slots: Slots, weights: Tensor) -> Slots:
         """The best of the likeliest identities and of turns over their periods, slot by slot."""
@@ -213,12 +199,23 @@ class Refinement:
             where = slots.where_by_identity.gather(2, index)
             if self.starts:
                 what, where = what.repeat(1, 1, 2), torch.cat([where, slots.where.unsqueeze(2).expand_as(where)], 2)
-        where, tried = self._turns(renderer, what, where), where.shape[2]
+        where, tried = _turns(renderer, what, where, self.scan), where.shape[2]
         what = what.repeat(1, 1, where.shape[2] // tried, *[1] * (what.dim() - 3))
         if where.shape[2] == 1:
             return slots
         best = problem.losses(slots, what, where, weights).argmin(2)
         return slots._replace(what=_selected(what, best), where=_selected(where, best))
+
+
+def _turns(renderer: Renderer, what: Tensor, where: Tensor, parts: int) -> Tensor:
+    """Poses (B, N, M, P), first as they are, then turned by parts of their periods: (B, N, T M, P), turn by turn."""
+    periods, turned = periods_of(renderer, what, where), [where]
+    for j in renderer.where.circular:
+        for part in range(1, parts):
+            other = where.clone()
+            other[..., j] += periods[..., j] * (part / parts)
+            turned.append(other)
+    return torch.cat(turned, 2)
 
 
 def stepped(problem: Problem, slots: Slots, iterations: int, coarseness: float, weights: Tensor | None = None) -> Slots:
@@ -257,8 +254,9 @@ def _move(
 
 
 def _best(problem: Problem, slots: Slots, weights: Tensor, what: Tensor, where: Tensor) -> Tensor:
-    """Which of poses (B, N, M, P) of other objects (B, N) in the slots' places fits best, (B, N)."""
-    return problem.losses(slots, what.unsqueeze(2).expand(where.shape[:3]), where, weights).argmin(2)
+    """Which of poses (B, N, M, P) of objects (B, N) or (B, N, D) in the slots' places fits best, (B, N)."""
+    what = what.unsqueeze(2).expand(*where.shape[:3], *what.shape[2:])
+    return problem.losses(slots, what, where, weights).argmin(2)
 
 
 def newton_step(up: Tensor, down: Tensor, here: Tensor) -> Tensor:

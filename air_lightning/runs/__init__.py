@@ -28,6 +28,7 @@ from air_lightning.runs.layout import (
     figures_of,
     holds_run,
     in_use,
+    named_folder,
 )
 from air_lightning.runs.reading import (
     check_resumable,
@@ -66,6 +67,7 @@ __all__ = [
     "holds_run",
     "in_use",
     "is_resumable",
+    "named_folder",
     "read_arguments",
     "read_checkpoint",
     "read_config",

@@ -67,6 +67,17 @@ def config_at(folder: Path, step: int) -> Path:
     return min(later)[1] if later else folder / CONFIG
 
 
+def named_folder(name: str, option: str = "--run_dir") -> Path:
+    """The folder of this name, which an option gives.
+
+    Raises:
+        RunError: the name is empty. A shell variable that is not set must not make the working directory a run.
+    """
+    if not name.strip():
+        raise RunError(f"{option} must name a folder, got {name!r}: give one, or leave the option out")
+    return Path(name)
+
+
 def checkpoint_of(folder: Path, name: str) -> Path:
     """`folder/checkpoints/<name>.ckpt` of an existing run, `name` one of `best` and `last`.
 

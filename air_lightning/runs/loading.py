@@ -48,13 +48,13 @@ def named_run(name: str) -> Path:
     return shared_run(name) if is_shared(name) else shipped_run(name)
 
 
-def run_folder(name: str) -> Path:
+def run_folder(name: str, option: str = "--run_dir") -> Path:
     """The folder of a run, given by its path or, shared on the Hub, by its name ``hf://owner/name``.
 
     Raises:
-        RunError: a shared one cannot be had.
+        RunError: a shared one cannot be had, or the name is empty.
     """
-    return shared_run(name) if is_shared(name) else Path(name)
+    return shared_run(name) if is_shared(name) else runs.named_folder(name, option)
 
 
 def load_module(
@@ -88,10 +88,9 @@ def load_module(
     except NoBackground:  # of a file that was given: nothing is wrong with the run
         raise
     except Exception as error:  # jsonargparse, constructors and torch all have their own
-        given = f" with {' '.join(options)}" if options else ""
+        said = what_is_wrong(error, config["model"], options)
         raise ValueError(
-            f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}{given}: "
-            + named_message(error, config, {"model": AIR})
+            f"run_dir {str(run_dir)!r} holds no model that this version can load from {weights.name}{said}"
         ) from error
     return model.to(device).eval().requires_grad_(False)
 
@@ -128,6 +127,12 @@ def build_module(
     with without_deprecations():
         module: AIR = parser.instantiate_classes(given).model
     return module
+
+
+def what_is_wrong(error: Exception, arguments: Mapping[str, Any], options: Sequence[str]) -> str:
+    """The end of a message about a model that ``build_module`` has not made: its options, if any, and the reason."""
+    given = f" with {' '.join(options)}" if options else ""
+    return f"{given}: {named_message(error, {'model': arguments}, {'model': AIR})}"
 
 
 def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -> dict[str, Any]:

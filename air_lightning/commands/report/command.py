@@ -44,7 +44,7 @@ def main(args: Sequence[str]) -> None:
     options = arguments().parse_args(list(args))
     try:
         shared = len(options.folders) == 1 and is_shared(options.folders[0])
-        options.folders = [run_folder(name) for name in options.folders]
+        options.folders = [run_folder(name, "DIR") for name in options.folders]
         if shared and options.output is None:
             options.output = Path(PAGE)  # its copy is not the user's to write to
         output = output_of(options)

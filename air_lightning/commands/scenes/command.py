@@ -16,14 +16,15 @@ arguments; 130 (Ctrl-C) or 143 (SIGTERM) stopped.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import Path as ConfigPath
 from tqdm import tqdm
 
 from air_lightning import runs
@@ -39,7 +40,6 @@ from air_lightning.runs import RunError
 from air_lightning.version import __version__
 from datamodules.base import SceneDataModule
 from renderers.base import Renderer
-from renderers.mesh.built_in import BUILT_IN
 
 AT_ONCE = 64
 """Scenes that are drawn together, and lost together where the process is killed."""
@@ -47,6 +47,25 @@ AT_ONCE = 64
 
 OWN: tuple[str, ...] = ("count", "output", "format", "split", "seed", "bits", "data")
 """What counts of a config file, besides the model's renderer."""
+
+
+class OwnPart(ActionConfigFile):
+    """Reads of a config file of `fit` only what counts here; relative paths start from the file's folder, as there."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
+        """The file's arguments go into ``cfg``. Errors: RunError where it cannot be read, or holds no arguments."""
+        own = yaml.safe_dump(_content(Path(values)), sort_keys=False)
+        with ConfigPath(values, mode="fr").relative_path_context():
+            super().__call__(parser, cfg, own, option_string)  # type: ignore[no-untyped-call]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    _, content = runs.read_arguments(path, "--config")
+    own = {name: content[name] for name in OWN if name in content}
+    model = content.get("model")
+    if isinstance(model, dict) and "renderer" in model:
+        own["model"] = {"renderer": model["renderer"]}
+    return own
 
 
 def main(args: Sequence[str]) -> None:
@@ -74,7 +93,7 @@ def arguments() -> Parser:
     """The subcommand's parser."""
     title, _, rest = __doc__.split("\n\n", 2)  # jsonargparse fills lines, examples too
     parser = Parser(prog="python -m air_lightning scenes", description=f"{title} {rest}")
-    parser.add_argument("-c", "--config", action="config", help="Path to a YAML file of `fit`, or of these arguments.")
+    parser.add_argument("-c", "--config", action=OwnPart, help="Path to a YAML file of `fit`, or of these arguments.")
     parser.add_argument("--count", type=PositiveInt, required=True, help="How many scenes.")
     parser.add_argument("--output", type=Path, required=True, help="Folder to make.")
     parser.add_argument("--format", type=Literal[tuple(FORMATS)], default="png", help="Of the files.")
@@ -90,7 +109,7 @@ def parsed(parser: Parser, args: Sequence[str]) -> Namespace:
     """The arguments; of config files, which are `fit`'s, only those that count here."""
     try:
         check_configs(args)
-        config = parser.parse_args(list(_with_contents(args)))
+        config = parser.parse_args(list(args))
     except RunError as error:
         exit_with(2, f"error: {error}")
     if config.seed is not None:
@@ -150,39 +169,3 @@ def _draw(source: Source, form: Format, draft: Draft, done: int, count: int) -> 
             numbers = range(first, min(first + AT_ONCE, count))
             draft.keep(first // AT_ONCE, [form.add(scene) for scene in source.batch(numbers)])
             bar.update(len(numbers))
-
-
-def _with_contents(args: Sequence[str]) -> Iterator[str]:
-    """The arguments, config files replaced by what they hold of these."""
-    rest = iter(args)
-    for argument in rest:
-        name, is_given, path = argument.partition("=")
-        if name in ("-c", "--config"):
-            path = path if is_given else next(rest, "")
-            yield f"--config={_content(Path(path))}"
-        else:
-            yield argument
-
-
-def _content(path: Path) -> str:
-    _, content = runs.read_arguments(path, "--config")
-    own = {name: content[name] for name in OWN if name in content}
-    model = content.get("model")
-    if isinstance(model, dict) and "renderer" in model:
-        own["model"] = {"renderer": _with_mesh_paths(model["renderer"], path.parent)}
-    return yaml.safe_dump(own, sort_keys=False)
-
-
-def _with_mesh_paths(renderer: Any, folder: Path) -> Any:
-    """A renderer's arguments, whose relative paths of meshes start from the config's folder, and not from here."""
-    arguments: Any = renderer.get("init_args") if isinstance(renderer, dict) else None
-    meshes = arguments.get("meshes") if isinstance(arguments, dict) else None
-    if not isinstance(meshes, dict):
-        return renderer
-    found: dict[Any, Any] = {}
-    for name, mesh in meshes.items():
-        path = mesh.get("path") if isinstance(mesh, dict) else mesh
-        if isinstance(path, str) and path and path not in BUILT_IN:
-            path = str((folder / path).absolute())
-        found[name] = {**mesh, "path": path} if isinstance(mesh, dict) else path
-    return {**renderer, "init_args": {**arguments, "meshes": found}}
