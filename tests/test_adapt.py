@@ -89,6 +89,10 @@ def test_a_renderer_that_names_nothing_gets_the_rest(tmp_path: Path, capsys: pyt
         (["--model", "nobody"], "error: no model 'nobody' comes with the package: choose one of"),
         (["--model.slots", "0"], "slots must be at least 1, got 0"),
         (["--model.nothing", "1"], "with --model.nothing 1: "),
+        (
+            ["--model.search.cst", "3"],
+            "model.search: no argument of Search is called 'cst', did you mean cost? There are",
+        ),
         (["--model", "tabletop_camera"], "infers what differs from image to image (camera_azimuth, camera_elevation, "),
         (["--model", "clevr"], "adapt takes models of one camera; `fit --start_from` trains this one on the images"),
     ],

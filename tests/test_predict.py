@@ -135,6 +135,14 @@ def test_options_of_what_a_run_has_and_may_be_without(tmp_path: Path) -> None:
         load_module(run, options=["--model.renderer.light.shadow", "None"])
 
 
+def test_an_option_that_there_is_not_asks_for_the_nearest(glimpses: Path) -> None:
+    said = (
+        r"with --model.inference.glimse 8: model.inference: no argument of \w+ is called 'glimse', did you mean glimpse"
+    )
+    with pytest.raises(ValueError, match=said):
+        load_module(glimpses, options=["--model.inference.glimse", "8"])
+
+
 def test_options_leave_identities_in_their_order(tmp_path: Path) -> None:
     """It is that of the meshes, and an identity's number is what the weights know it by."""
     meshes = {"ring": "drum", "box": "cube", "ball": "sphere"}

@@ -14,6 +14,7 @@ from air_lightning import runs
 from air_lightning.backgrounds import NoBackground
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import FITTED_WITH
+from air_lightning.plugins.argument_errors import one_line
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.plugins.nested_values import keep_nested_values
 from air_lightning.plugins.union_errors import tell_of_named_classes
@@ -132,7 +133,7 @@ def build_module(
 def what_is_wrong(error: Exception, arguments: Mapping[str, Any], options: Sequence[str]) -> str:
     """The end of a message about a model that ``build_module`` has not made: its options, if any, and the reason."""
     given = f" with {' '.join(options)}" if options else ""
-    return f"{given}: {named_message(error, {'model': arguments}, {'model': AIR})}"
+    return f"{given}: {one_line(error) or named_message(error, {'model': arguments}, {'model': AIR})}"
 
 
 def complete_arguments(arguments: dict[str, Any], options: Sequence[str] = ()) -> dict[str, Any]:
