@@ -320,6 +320,7 @@ COMMON = {"count_accuracy", "over_count", "under_count", "position_error", "posi
     "calibration_error",
     "coverage50",
     "coverage90",
+    "reconstruction_error",
 }
 IDENTITIES = {"identity_accuracy", "identity_calibration_error"}
 METRICS = {

@@ -1,5 +1,6 @@
-"""The mean of a figure over scenes, and medians of errors over all there are."""
+"""The mean of a figure over scenes, and medians and quantiles of all there are."""
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -102,6 +103,39 @@ class MedianErrors(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The medians of everything since the last `reset`, over all processes."""
         return {name: median(joined(getattr(self, name), self.device)) for name in self.names}
+
+
+class SceneQuantile(Metric):
+    """What a share of the scenes of all batches and processes have at most; all are kept until `reset`.
+
+    Args:
+        share: of the scenes, in (0, 1].
+        kwargs: for `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    values: list[Tensor] | Tensor
+
+    def __init__(self, share: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 < share <= 1:
+            raise ValueError(f"share must lie in (0, 1], got {share}: 0.99, for example")
+        self.share = share
+        self.add_state("values", [], "cat")
+
+    def update(self, values: Tensor) -> None:
+        """Take in one batch: (B,), a figure of each scene."""
+        assert isinstance(self.values, list)
+        self.values.append(values.detach().float())
+
+    def compute(self) -> Tensor:
+        """The least figure since the last `reset` that so many scenes do not exceed; nan of no scenes."""
+        values = joined(self.values, self.device)
+        if not len(values):
+            return values.new_full((), float("nan"))
+        return values.sort().values[math.ceil(self.share * len(values)) - 1]
 
 
 def synced(metric: Metric) -> AbstractContextManager[None]:

@@ -58,6 +58,7 @@ class Inference(NamedTuple):
         reconstruction: (B, C, H, W), the canvas of the first ``count`` slots.
         where_sd: (B, N, P), posterior sd of the unconstrained poses: the network's own, of refined poses that of the
             renderer's curvature around them (``laplace_sd``), surely absent slots apart; to the model's powers.
+        reconstruction_error: (B,), root mean square of the images less their reconstructions, over channels and pixels.
         background: behind the objects, (C, H, W) or (B, C, H, W). None: the renderer's own.
         scene: (B, S), the inferred coordinates of the scenes (``Renderer.scene``), in their own units, and
             scene_sd, the posterior sd of the unconstrained ones. None: the renderer has none.
@@ -68,6 +69,7 @@ class Inference(NamedTuple):
     slots: Slots
     reconstruction: Tensor
     where_sd: Tensor
+    reconstruction_error: Tensor
     background: Tensor | None = None
     scene: Tensor | None = None
     scene_sd: Tensor | None = None
@@ -279,11 +281,12 @@ class AIR(nn.Module):
             log_posterior = self.search.standing(renderer, slots, log_posterior)
         count = log_posterior.argmax(1)
         reconstruction = canvases[torch.arange(len(count), device=count.device), count]
+        error = (observation.images - reconstruction).square().mean((1, 2, 3)).sqrt()
         spread = self._where_sd(observation, slots, log_evidence)
         if isinstance(renderer.what, Categorical):
             told = self.powers.of_identity(slots.what_parameters, log_evidence is not None)
             slots = slots._replace(what_parameters=told)
-        found = Inference(count, log_posterior, slots, reconstruction, spread, observation.background)
+        found = Inference(count, log_posterior, slots, reconstruction, spread, error, observation.background)
         if observation.scene is None:
             return found
         return found._replace(scene=observation.scene.values, scene_sd=observation.scene.sd)
@@ -467,11 +470,13 @@ class AIR(nn.Module):
 
     def _taken(self, kept: Powers) -> Powers:
         """A checkpoint's powers, if others are not to be fitted and these hold for the arguments in force."""
-        if self.calibrating or kept.are_none:
+        if self.calibrating:
             return Powers()
         others = kept.other_arguments(self.overrides)
         if not others:
             return kept
+        if kept.are_none:
+            return Powers()
         warn(
             f"the checkpoint's powers were fitted with other arguments than those in force ({', '.join(others)}), so "
             "posteriors are as they were learnt: `validate --calibrate` with the same arguments fits others"

@@ -1,4 +1,4 @@
-"""How far a model's posteriors are trusted: what was fitted where a truth is known, and is kept with the weights."""
+"""How far a model is trusted: what was found where a truth is known, and is kept with the weights."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,7 +28,7 @@ FITTED_WITH = (
 
 @dataclass(frozen=True)
 class Powers:
-    """Powers to which posteriors are raised before they are reported; 1: as they were learnt.
+    """Powers to which posteriors are raised before they are reported, 1: as they were learnt; and what is usual.
 
     Below 1 they are flatter, as if there were so much less evidence (Miller & Dunson 2019; here of the prior, too). A
     Gaussian to a power is one whose sd is divided by its root. Of the count and of identities there is more to be
@@ -41,6 +41,8 @@ class Powers:
         identity: of the identities' posterior.
         tilt: of the count, nats for each object more. doubt: of the count, the share of images in which its posterior
             says nothing. identity_doubt: the share of objects in which that of identities says nothing.
+        usual_error: the reconstruction error that 99 of 100 of the images that were validated have at most; None: no
+            image was, or it is not finite. It changes no posterior.
         overrides: the arguments of ``FITTED_WITH`` that were not the run's own when these were fitted, by dotted name.
     """
 
@@ -52,6 +54,7 @@ class Powers:
     tilt: float = 0.0
     doubt: float = 0.0
     identity_doubt: float = 0.0
+    usual_error: float | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def of_count(self, log_q: Tensor, searched: bool = False) -> Tensor:

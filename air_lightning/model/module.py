@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from air_lightning.backgrounds import NoBackground
@@ -15,7 +16,7 @@ from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.distributions import count_log_posterior
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
-from air_lightning.metrics import SceneMean
+from air_lightning.metrics import SceneMean, SceneQuantile
 from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
@@ -33,6 +34,8 @@ from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
+USUAL = 0.99
+"""Share of an evaluation's scenes whose reconstruction errors are usual ones."""
 
 
 class AIRModule(AIR, pl.LightningModule):
@@ -46,6 +49,8 @@ class AIRModule(AIR, pl.LightningModule):
         self.evaluation: Evaluation | None = None
         self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
         self.mean_before, self.mean_after = SceneMean(), SceneMean()
+        self.errors = SceneQuantile(USUAL)
+        self._usual_error: float | None = None
 
     # ---- training
 
@@ -148,7 +153,7 @@ class AIRModule(AIR, pl.LightningModule):
 
     def validation_metrics(self, data: SceneDataModule) -> list[str]:
         """The names of what a validation on this data may log."""
-        figures = figure_names(self.renderer, data) if data.has_truth else []
+        figures = [*figure_names(self.renderer, data), "reconstruction_error"] if data.has_truth else []
         return sorted(f"val/{name}" for name in ("elbo", *figures))
 
     def setup(self, stage: str) -> None:
@@ -228,6 +233,7 @@ class AIRModule(AIR, pl.LightningModule):
             own = slots.what, slots.where, seen.where_sd, slots.what_parameters
             found = InferredScenes(seen.count, seen.log_posterior, *own, seen.scene)
             self.evaluation.update(self.renderer.at(seen.scene), found, batch)
+            self.errors.update(seen.reconstruction_error)
         elif split == "test" and self._improves:
             for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
                 mean.update(log_joint)
@@ -241,7 +247,7 @@ class AIRModule(AIR, pl.LightningModule):
             figures = self.evaluation.compute(split == "test", self.calibrating)
         means = {
             "elbo": self.mean_elbo, "log_evidence": self.mean_log_evidence, "evidence_before": self.mean_before,
-            "evidence_after": self.mean_after,
+            "evidence_after": self.mean_after, "reconstruction_error": self.errors,
         }  # fmt: skip
         for name, mean in means.items():
             if mean.update_called:
@@ -250,12 +256,15 @@ class AIRModule(AIR, pl.LightningModule):
         for name, value in figures.items():
             # the same in all processes already, of which Lightning is to be sure
             self.log(f"{split}/{name}", value, prog_bar=name in SHOWN, sync_dist=True)
+        self._usual_error = _finite(figures.get("reconstruction_error"))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
         self._finish("val")
+        if self.trainer.state.fn == TrainerFn.FITTING:  # no powers are in force then
+            self.powers = Powers(usual_error=self._usual_error)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
@@ -286,7 +295,7 @@ class AIRModule(AIR, pl.LightningModule):
             return None
         (count, tilt, doubt), (identity, _, identity_doubt) = fit.count, fit.identity
         how = fit.pose, self._refines, self.search is not None
-        return Powers(count, *how, identity, tilt, doubt, identity_doubt, dict(self.overrides))
+        return Powers(count, *how, identity, tilt, doubt, identity_doubt, self._usual_error, dict(self.overrides))
 
     @property
     def fitted_cases(self) -> dict[str, int]:
@@ -329,6 +338,11 @@ class AIRModule(AIR, pl.LightningModule):
         """Images as the data's figures show them."""
         data = getattr(self._trainer, "datamodule", None)
         return data.displayed(images) if isinstance(data, SceneDataModule) else images
+
+
+def _finite(value: Tensor | None) -> float | None:
+    """A scalar as a number; None where there is none, or none that is finite."""
+    return float(value) if value is not None and bool(value.isfinite()) else None
 
 
 def drawn(renderer: Renderer, seen: Inference) -> Tensor:

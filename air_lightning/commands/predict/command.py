@@ -163,11 +163,13 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
     form = FORMATS[options.format](model.module.renderer, files)
     in_camera = options.format == "bop" or getattr(model.module.renderer, "units", None) is not None
     reader = Reader(files, model.input_format, cameras if in_camera else None)
+    unlike: list[Source] = []
     with output(options.output, form, options.overlay) as writer:
         for batch in batches(reader, options.batch_size or model.usual_batch):
             seen = model.infer_batch([image for _, image in batch], options.all_slots, form.segmented)
             for (source, image), prediction in zip(batch, seen):
                 writer.add(source, image, prediction)
+                unlike += [source] * model.is_unlike(prediction)
         if not writer.written:
             raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
@@ -183,6 +185,8 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
             "image: COCO's annotations and overlays leave them out, predictions.jsonl does not",
             file=sys.stderr,
         )
+    if unlike:
+        _warn_of_unlike(unlike, writer.written, model)
     if warning := reader.peaks.note("--scale"):
         print(f"warning: {warning}", file=sys.stderr)
     overlays = f", {OVERLAYS}/" if options.overlay else ""
@@ -193,6 +197,15 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
     if reader.unread:
         print(f"{reader.unread} of {len(files)} files could not be read and were left out", file=sys.stderr)
     return reader.unread
+
+
+def _warn_of_unlike(unlike: Sequence[Source], written: int, model: Model) -> None:
+    print(
+        f"warning: {len(unlike)} of {written} images are unlike those that the model was validated with (first "
+        f"{unlike[0].file}): what it draws of them is off by more than {model.unlike_from:.3g} (reconstruction_error). "
+        "What it says of them may be wrong, however sure it is: docs/other_images.md has what may differ, and helps",
+        file=sys.stderr,
+    )
 
 
 def batches(read: Iterable[tuple[Source, GivenImage]], size: int) -> Iterator[list[tuple[Source, GivenImage]]]:

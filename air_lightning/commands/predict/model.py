@@ -1,5 +1,6 @@
 """A trained model that explains images, whatever they are given as."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
@@ -23,6 +24,11 @@ from datamodules.image_files.levels import Levels
 from datamodules.image_files.store import ViewOf, whole
 from renderers.first_process import warn
 from renderers.spaces import Categorical
+
+UNLIKE = 2.0
+"""Of how many times the usual reconstruction error an image is unlike those that the model was validated with."""
+VISIBLE = 0.01
+"""Of values in [0, 1]: less is left by 8 bits a value and light compression."""
 
 
 class Model:
@@ -106,6 +112,25 @@ class Model:
     def units(self) -> dict[str, str]:
         """The unit of each coordinate of a pose."""
         return {c.name: c.unit for c in self.module.renderer.where.coordinates}
+
+    @property
+    def usual_error(self) -> float | None:
+        """The reconstruction error that 99 of 100 of the images of its validation had at most; None: not known."""
+        return self.module.powers.usual_error
+
+    @property
+    def unlike_from(self) -> float:
+        """``UNLIKE`` times the usual error, ``VISIBLE`` at least; infinite where the usual one is not known."""
+        return math.inf if self.usual_error is None else max(UNLIKE * self.usual_error, VISIBLE)
+
+    def is_unlike(self, prediction: Prediction) -> bool:
+        """Whether an image is drawn so much worse than is usual that what is said of it, however sure, may be wrong.
+
+        It is of another world then than the model was trained on: another camera, light or background, other objects.
+        False where its error is ``unlike_from`` at most, or not told.
+        """
+        error = prediction.reconstruction_error
+        return error is not None and error > self.unlike_from
 
     @property
     def waits(self) -> bool:

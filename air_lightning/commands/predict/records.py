@@ -69,6 +69,8 @@ class Prediction:
         objects: the objects, ``count`` of them, in the order they were found.
         slots: all of the model's slots, the objects first, if they were asked for; ``confidence`` is the probability
             that each is there.
+        reconstruction_error: root mean square, over channels and pixels, of the image as the model sees it less what
+            it draws of its answer, values in [0, 1]; None: not told. See ``Model.is_unlike``.
         scene: the coordinates of the scene by name (``Renderer.scene``), in the renderer's units; None: it has none.
         scene_sd: the posterior sd of each, in its unit.
     """
@@ -79,13 +81,14 @@ class Prediction:
     count_probabilities: tuple[float, ...]
     objects: tuple[FoundObject, ...]
     slots: tuple[FoundObject, ...] | None = None
+    reconstruction_error: float | None = None
     scene: dict[str, float] | None = None
     scene_sd: dict[str, float] | None = None
 
     def record(self) -> dict[str, Any]:
         """As dicts, which `json` writes; without ``slots`` and segmentations if they were not asked for, and ``scene``
         and ``frames`` where there are none."""
-        told = _without_none(self, "slots", "scene", "scene_sd")
+        told = _without_none(self, "slots", "reconstruction_error", "scene", "scene_sd")
         for name in told.keys() & {"objects", "slots"}:
             told[name] = [_without_none(found, "segmentation", "frames") for found in told[name]]
         return told
@@ -118,6 +121,7 @@ def predictions(
         ("pose", seen.slots.where),
         ("pose's sd", seen.where_sd),
         ("identity", seen.slots.what_parameters),
+        ("reconstruction", seen.reconstruction_error),
     ):
         if not bool(value.isfinite().all()):
             raise ValueError(f"the model's {name} is not finite: its weights are damaged, or its training diverged")
@@ -128,7 +132,7 @@ def predictions(
     periods = renderer.where.periods(renderer.identity_count, seen.slots.where).tolist()
     masks = _masks(renderer, seen) if segmented else None
     frames = _frames(renderer, seen)
-    posterior, counts = seen.posterior.tolist(), seen.count.tolist()
+    posterior, counts, errors = (part.tolist() for part in (seen.posterior, seen.count, seen.reconstruction_error))
     results = []
     for b, (width, height) in enumerate(sizes):
         row = [column[b] for column in columns]
@@ -140,7 +144,8 @@ def predictions(
         if frames is not None:
             slots = tuple(replace(s, frames=_placements(frames, (b, i))) for i, s in enumerate(slots))
         told = slots if all_slots else None
-        results.append(Prediction(width, height, count, _numbers(posterior[b]), slots[:count], told, *scenes[b]))
+        answer = count, _numbers(posterior[b]), slots[:count], told
+        results.append(Prediction(width, height, *answer, rounded(errors[b]), *scenes[b]))
     return results
 
 

@@ -89,7 +89,8 @@ def merged(tiles: Sequence[Tile], predictions: Sequence[Prediction], overlap: in
     """What was seen in the tiles of one image, with all their slots, as one prediction.
 
     An object is told by the tile in which its centre lies farther within, by half of the overlap at least. The number
-    of objects is that of all tiles; its probabilities take the slots as independent.
+    of objects is that of all tiles; its probabilities take the slots as independent. The reconstruction error is that
+    of the tile that is drawn worst.
     """
     if len(tiles) == 1:
         return predictions[0] if all_slots else replace(predictions[0], slots=None)
@@ -101,7 +102,9 @@ def merged(tiles: Sequence[Tile], predictions: Sequence[Prediction], overlap: in
     kept.sort(key=lambda p: not p.listed)
     slots, count = tuple(one.object for one in kept), sum(one.listed for one in kept)
     probabilities = tuple(rounded(p) for p in _number([found.confidence for found in slots]))
-    return Prediction(*tiles[0].image, count, probabilities, slots[:count], slots if all_slots else None)
+    errors = [p.reconstruction_error for p in predictions if p.reconstruction_error is not None]
+    told = slots if all_slots else None
+    return Prediction(*tiles[0].image, count, probabilities, slots[:count], told, max(errors, default=None))
 
 
 def _starts(whole: int, part: int, overlap: int) -> list[int]:

@@ -52,6 +52,9 @@ FIGURES = {
     "identity_calibration_error": Figure("Calibration error of identities", "share", False, "likewise, objects found"),
     "coverage50": Figure("Coverage of 50 % intervals", "share of coordinates", True, "0.5 is right"),
     "coverage90": Figure("Coverage of 90 % intervals", "share of coordinates", True, "0.9 is right"),
+    "reconstruction_error": Figure(
+        "Reconstruction error", "root mean square", False, "of values in [0, 1]; 99 of 100 scenes have less"
+    ),
     "elbo": Figure("ELBO", "nats", True, "the bound on log p(x), mean over scenes"),
     "log_evidence": Figure("Log evidence", "nats", True, "importance-weighted bound on log p(x)"),
     "loss": Figure("Loss", "", False, "what training minimises"),
