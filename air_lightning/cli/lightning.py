@@ -28,7 +28,7 @@ from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_clipping, check_precision
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import RunError, RunFolder
-from air_lightning.runs.loading import restore, starting_weights
+from air_lightning.runs.loading import start_from
 from air_lightning.runs.machine import describe
 from air_lightning.runs.metrics_file import MetricsFile
 from air_lightning.training import callbacks, wandb
@@ -274,7 +274,7 @@ class AIRCLI(LightningCLI):
         """Give a model that is to be trained the weights of another, where that is asked for."""
         name = self._arguments.start_from
         if self.subcommand == "fit" and name is not None and self._arguments.ckpt_path is None:
-            restore(self.model, starting_weights(name))
+            start_from(self.model, name, yaml.safe_load(self._text)["model"])
 
     def _check_shares(self) -> None:
         if isinstance(self.datamodule, SceneDataModule):

@@ -31,6 +31,7 @@ from air_lightning.runs.layout import (
     named_folder,
 )
 from air_lightning.runs.reading import (
+    OtherWeights,
     check_resumable,
     check_weights,
     differences,
@@ -53,6 +54,7 @@ __all__ = [
     "METRICS",
     "MetricsFile",
     "NAMED_CHECKPOINTS",
+    "OtherWeights",
     "RunError",
     "RunFolder",
     "amend_checkpoint",

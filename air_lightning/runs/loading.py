@@ -1,5 +1,6 @@
 """Trained models from run folders, and the models that come with the package."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from air_lightning.runs import RunError
 from air_lightning.runs.hub import is_shared, shared_run
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
+
+SHAPING = re.compile(r"model\.(slots|inference)\b|model\.renderer\..*(identities|meshes|image_shape|image_size|what)\b")
+"""Arguments that weights have their shapes by."""
 
 
 def shipped() -> list[str]:
@@ -173,6 +177,23 @@ def without_deprecations() -> Iterator[None]:
         # newer versions have other names for what older ones have too
         warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*")
         yield
+
+
+def start_from(module: AIR, name: str, arguments: Mapping[str, Any]) -> None:
+    """Give a model of these arguments, that is to be trained, the weights of another: see ``starting_weights``.
+
+    Raises:
+        RunError: they are not there.
+        ValueError: they are another model's, whose own arguments are named where they are known; or as of ``restore``.
+    """
+    checkpoint = starting_weights(name)
+    try:
+        restore(module, checkpoint)
+    except runs.OtherWeights as error:
+        own = runs.differences({"model": arguments}, {"model": runs.trained_with(checkpoint)})
+        shaping = [f"{key} {value}" for key, value in own.items() if SHAPING.match(key) and value is not None]
+        told = f"it was trained with {', '.join(shaping)}: give the same, or " if shaping else ""
+        raise ValueError(f"--start_from {name!r} does not fit: {error.fact}; {told}start from another") from error
 
 
 def starting_weights(name: str) -> Path:

@@ -96,17 +96,26 @@ def _code_in(path: Path) -> str:
     return f"holds code ({', '.join(sorted(names))}), which is never run; one that `fit` wrote has none"
 
 
+class OtherWeights(ValueError):
+    """Weights of another model than the one that they are for; ``fact`` says so, without a remedy."""
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(
+            f"{fact}: the checkpoint must be the run's, its config as `fit` wrote it, and this version that which "
+            "trained it"
+        )
+        self.fact = fact
+
+
 def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless the weights of a checkpoint are of a model with this state."""
+    """Raise OtherWeights unless the weights of a checkpoint are of a model with this state."""
     mine, theirs = (
         {name: value.shape for name, value in tensors.items()} for tensors in (state, renamed_weights(weights, state))
     )
     other = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
     if other:
-        raise ValueError(
-            f"its weights are of another model than the config's, {len(other)} of them differ ({other[0]} first): "
-            "the checkpoint must be the run's, its config as `fit` wrote it, and this version that which trained it"
-        )
+        number = "one of them differs" if len(other) == 1 else f"{len(other)} of them differ"
+        raise OtherWeights(f"its weights are of another model than the config's, {number} ({other[0]} first)")
 
 
 def trained_with(checkpoint: Path) -> dict[str, Any]:
