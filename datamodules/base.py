@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -12,40 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from datamodules.batch import Batch as Batch
+from datamodules.batch import DataError as DataError
+from datamodules.batch import checked_batch
+from datamodules.batch_checks import check_images, check_truth
 from renderers.base import Renderer
 from renderers.constants import constant
 from renderers.spaces import Categorical, Coordinate
 
 SPLITS = ("train", "val", "test", "predict")
-
-
-class DataError(ValueError):
-    """What a batch is made of cannot be used: found when it was read, and a run has begun."""
-
-
-class Batch(NamedTuple):
-    """B scenes.
-
-    Attributes:
-        images: (B, C, H, W) in [0, 1]. Everything lies on one device: the CPU, or where scenes are drawn.
-        count: (B,) true number of objects. what: (B, T) their identities, where: (B, T, P) their poses in the
-            renderer's coordinates; entries from ``count`` on mean nothing. For evaluation only: training
-            does not look at them, unless it is asked to learn from labels. Identities are numbered as in the data's
-            ``identity_names``; a trainer's model is given them by its own numbers. Where the truth is not known
-            (``SceneDataModule.has_truth``) ``count`` is -1; an identity that is not told is -1, and a rotation NaN.
-        boxes: (B, T, 4) of flat objects: x0, y0, x1, y1 in pixels from the upper left corner, ends excluded; zeros
-            where nothing of one shows, which counts, but whose place is not asked for. Or None.
-        masks: (B, T, H, W) bool, the pixels where each object is what one sees. Or None.
-        scene: (B, S), the coordinates of each scene (``Renderer.scene``). Or None.
-    """
-
-    images: Tensor
-    count: Tensor  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
-    what: Tensor
-    where: Tensor
-    boxes: Tensor | None = None
-    masks: Tensor | None = None
-    scene: Tensor | None = None
 
 
 def stream(seed: int, split: str, index: int, purpose: int = 0) -> np.random.Generator:
@@ -182,6 +157,8 @@ class SceneDataModule(pl.LightningDataModule, ABC):
 
     renderer: Renderer | None = None
     """What draws the scenes, where that is a renderer, and not the model's."""
+    any_values: bool = False
+    """Whether images may hold any numbers, photons for example; if not they lie in [0, 1], noise aside."""
 
     def __init__(self, batch_size: int, train_scenes: int, val_scenes: int, test_scenes: int, seed: int) -> None:
         super().__init__()
@@ -193,6 +170,7 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         if seed < 0:
             raise ValueError(f"the data's seed must not be negative, got {seed}")
         self.batch_size, self.seed = batch_size, seed
+        self._looked_at: set[tuple[Any, ...]] = set()
         self.sizes = {"train": train_scenes, "val": val_scenes, "test": test_scenes, "predict": test_scenes}
 
     @property
@@ -315,11 +293,16 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         return self.scenes(split)
 
     def first_images(self, split: str, most: int) -> Tensor:
-        """The first images of a split by number, at most so many, (B, C, H, W); (0,) where it has none."""
+        """The first images of a split by number, at most so many, (B, C, H, W); (0,) where it has none.
+
+        Errors:
+            DataError where its scenes give no ``Batch``.
+        """
         scenes = self.scenes(split)
         there = min(most, len(scenes) if isinstance(scenes, Sized) else self.scene_count(split))
         numbers = [list(range(first, min(first + 64, there))) for first in range(0, there, 64)]
-        return torch.cat([scenes.__getitems__(some).images for some in numbers] or [torch.empty(0)])
+        batches = (checked_batch(type(self).__name__, scenes.__getitems__(some)) for some in numbers)
+        return torch.cat([batch.images for batch in batches] or [torch.empty(0)])
 
     def loader(self, split: str) -> DataLoader[Any]:
         """Batches of a split in order; the training split goes on counting from epoch to epoch.
@@ -348,13 +331,53 @@ class SceneDataModule(pl.LightningDataModule, ABC):
         return self.loader("predict")
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if isinstance(batch, Batch):
-            # what comes from the host's ordinary memory is copied at once, but the GPU's work is not waited for
-            parts: list[Any] = [None if part is None else part.to(device, non_blocking=True) for part in batch]
-            renderer = getattr(getattr(self.trainer, "lightning_module", None), "renderer", None)
-            moved = Batch(*parts)
-            return self.renumbered(moved, renderer) if isinstance(renderer, Renderer) else moved
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        """The batch there, its identities by the model's numbers.
+
+        Errors:
+            DataError where the first batch of a loader tells no such truth as ``Batch`` and the data module say.
+        """
+        if not isinstance(batch, Batch):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        model = self._model
+        if model is not None and self._is_first("truth", dataloader_idx):
+            check_truth(model.renderer, self, batch, self._measures)
+        # what comes from the host's ordinary memory is copied at once, but the GPU's work is not waited for
+        parts: list[Any] = [None if part is None else part.to(device, non_blocking=True) for part in batch]
+        moved = Batch(*parts)
+        return moved if model is None else self.renumbered(moved, model.renderer)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """The batch as it is. A subclass that changes it here gives what it has made of it to this method.
+
+        Errors:
+            DataError where the first of a loader is no ``Batch``, or its images are not such as the model's renderer
+            draws.
+        """
+        model = self._model
+        if model is not None and self._is_first("images", dataloader_idx):
+            images = checked_batch(type(self).__name__, batch).images
+            check_images(model.renderer, self, images, model.dtype)
+        return batch
+
+    def _is_first(self, part: str, loader: int) -> bool:
+        """Whether this part of a batch has not been asked for yet, of this loader and model: to look at all is slow."""
+        assert self.trainer is not None
+        key = part, loader, self.trainer.state.stage, id(self._model)
+        is_first = key not in self._looked_at
+        self._looked_at.add(key)
+        return is_first
+
+    @property
+    def _measures(self) -> bool:
+        """Whether batches' truth is compared with what is inferred."""
+        trainer = self.trainer
+        return trainer is not None and (trainer.validating or trainer.sanity_checking or trainer.testing)
+
+    @property
+    def _model(self) -> Any:
+        """The trainer's, where it has a renderer; None otherwise."""
+        model = getattr(self.trainer, "lightning_module", None)
+        return model if isinstance(getattr(model, "renderer", None), Renderer) else None
 
 
 def _as_is(batch: Any) -> Any:

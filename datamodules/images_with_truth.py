@@ -23,6 +23,7 @@ class ImagesWithTruth(StillModule):
 
     source: str
     """The argument that names the images' file or folder, as messages show it."""
+    any_values = True  # as their levels are stated, and in [0, 1] where they are not
 
     def hold(self, images: Images, truth: ImageTruth | None, shares: tuple[float, float], stretch: Stretch) -> None:
         """Take images and truth.

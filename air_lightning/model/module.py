@@ -30,6 +30,7 @@ from air_lightning.model.sleep import sleep_loss
 from air_lightning.model.slots import infer
 from air_lightning.model.supervision import label_names, labelled
 from datamodules.base import Batch, SceneDataModule
+from datamodules.batch_checks import check_images
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -193,7 +194,12 @@ class AIRModule(AIR, pl.LightningModule):
     def _first_images(self, split: str, most: int) -> Tensor | None:
         """The first images of a split of the data, at most so many; None where the data is not ours."""
         data = getattr(self.trainer, "datamodule", None)
-        return data.first_images(split, most).to(self.device) if isinstance(data, SceneDataModule) else None
+        if not isinstance(data, SceneDataModule):
+            return None
+        images: Tensor = self.trainer.precision_plugin.convert_input(data.first_images(split, most))
+        if len(images):
+            check_images(self.renderer, data, images, cast(torch.dtype, self.dtype))
+        return images.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         step = self.global_step

@@ -3,7 +3,7 @@
 import torch
 
 from air_lightning.model.sleep import Drawn
-from datamodules.base import Batch, SceneDataModule
+from datamodules.base import Batch, DataError, SceneDataModule
 from renderers.base import Renderer
 from renderers.spaces import Categorical
 
@@ -42,13 +42,13 @@ def labelled(renderer: Renderer, names: tuple[str, ...], batch: Batch, slots: in
         names: of the coordinates of the batch's poses, in order.
 
     Raises:
-        ValueError: an object's identity or a coordinate of its pose is not told.
+        DataError: an object's identity or a coordinate of its pose is not told.
     """
     there = torch.arange(batch.what.shape[1], device=batch.what.device) < batch.count.unsqueeze(1)
     where = batch.where[..., [names.index(name) for name in renderer.where.names]]
     told = (batch.what >= 0) & where.isfinite().all(-1)
     if not (told | ~there).all():
-        raise ValueError(
+        raise DataError(
             "model.supervised has met an object whose identity or pose is not told: leave its image out of the "
             "training data, or leave model.supervised out"
         )

@@ -100,6 +100,8 @@ class StarFields(SceneDataModule):
         batch_size, val_scenes, test_scenes, seed: see SceneDataModule.
     """
 
+    any_values = True  # of a unit that the fluxes have
+
     def __init__(
         self,
         renderer: PointSources,
