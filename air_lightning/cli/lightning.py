@@ -31,6 +31,7 @@ from air_lightning.runs import RunError, RunFolder
 from air_lightning.runs.loading import start_from
 from air_lightning.runs.machine import describe
 from air_lightning.runs.metrics_file import MetricsFile
+from air_lightning.testing.first_look import WrongDrawing
 from air_lightning.training import callbacks, wandb
 from air_lightning.version import __version__
 from datamodules.base import DataError, SceneDataModule
@@ -337,7 +338,7 @@ class AIRCLI(LightningCLI):
         except callbacks.MonitorError as error:
             trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
             self._end_together(2, f"error: {error}{trained}")
-        except NoBackground as error:
+        except (NoBackground, WrongDrawing) as error:
             self._end_together(2, f"error: {error}")
         except DataError as error:  # in one process, maybe: its status ends the others
             exit_with(2, f"error: {error}" + (f"; {self._how_to_resume()}" if self.trainer.global_step else ""))
@@ -380,7 +381,7 @@ class AIRCLI(LightningCLI):
         except SIGTERMException:
             status, by = self._stopped()
             self._end_together(status, f"{self.subcommand} stopped by {by}; nothing was written")
-        except (NoBackground, DataError) as error:
+        except (NoBackground, WrongDrawing, DataError) as error:
             self._fail(error)
         return results
 

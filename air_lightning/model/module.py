@@ -29,6 +29,7 @@ from air_lightning.model.relative_clipping import clip_to_usual
 from air_lightning.model.sleep import sleep_loss
 from air_lightning.model.slots import infer
 from air_lightning.model.supervision import label_names, labelled
+from air_lightning.testing.first_look import look_at
 from datamodules.base import Batch, SceneDataModule
 from datamodules.batch_checks import check_images
 from renderers.base import Renderer
@@ -158,10 +159,18 @@ class AIRModule(AIR, pl.LightningModule):
         return sorted(f"val/{name}" for name in ("elbo", *figures))
 
     def setup(self, stage: str) -> None:
+        """Look at renderer and data.
+
+        Errors:
+            WrongDrawing, a ValueError, where the renderer draws what is no image; ValueError where the model cannot
+            explain the data.
+        """
         # What parallel training would send from the first process to the others before every step and in evaluations,
         # where processes need not have equally many batches. But buffers hold what is the same in all of them.
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
         self.evaluation = None  # of other data
+        if self.dtype == torch.float32:  # of others nothing is known before the trainer has them on their device
+            look_at(self.renderer)
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SceneDataModule):
             return

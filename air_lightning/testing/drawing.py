@@ -26,6 +26,11 @@ def shapes(s: Subject) -> Findings:
         if not isinstance(layer, Layer):
             yield f"draw gave a {type(layer).__name__}", "return renderers.Layer(color, depth)"
             return
+        strange = {name: part for name, part in zip(Layer._fields, layer) if not isinstance(part, Tensor | None)}
+        if strange:
+            name, part = next(iter(strange.items()))
+            yield f"draw gave {name} as {type(part).__name__}, not as torch.Tensor", "return Layer(color, depth)"
+            return
         samples = layer.color.shape[-2] // height if layer.color.dim() == 4 else 1
         plane = (max(1, samples) * height, max(1, samples) * width)
         expected = dict.fromkeys(Layer._fields, (number, *plane)) | {"color": (number, channels, *plane)}
@@ -38,6 +43,9 @@ def shapes(s: Subject) -> Findings:
     if s.renderer.compositing == "over" and layer.alpha is None:
         yield "compositing is `over` and draw gave no alpha", "return Layer(color, depth, alpha)"
     empty = s.renderer.background()
+    if not isinstance(empty, Tensor):
+        yield f"background gave a {type(empty).__name__}, not a torch.Tensor", "return what an empty scene shows"
+        return
     background = tuple(empty.shape if s.renderer.scene is None or empty.dim() == 3 else empty[0].shape)
     if background != (channels, *plane):
         yield (
