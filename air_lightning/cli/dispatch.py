@@ -9,7 +9,7 @@ from importlib import import_module
 from air_lightning.cli.collector import uncollected
 from air_lightning.cli.commands import COMMANDS, SUBCOMMANDS
 from air_lightning.cli.compiling import tell_of_compiling
-from air_lightning.cli.exit_status import exit_with, sigterm_interrupts
+from air_lightning.cli.exit_status import end_unwritten, exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
 from air_lightning.plugins.names import unknown_name
@@ -19,6 +19,14 @@ from air_lightning.plugins.union_errors import tell_of_named_classes
 
 def run(args: Sequence[str] | None = None) -> None:
     """As `air_lightning.cli.main`."""
+    try:
+        _run(args)
+    except OSError as error:
+        end_unwritten(error, "run the same command again")
+        raise
+
+
+def _run(args: Sequence[str] | None) -> None:
     ignore_warnings()
     enable_short_names()
     keep_nested_values()

@@ -1,5 +1,6 @@
 """How commands end, and how they are interrupted."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,19 @@ def exit_with(status: int, message: str) -> NoReturn:
     """Say why, and end the process with this status."""
     print(message, file=sys.stderr)
     raise SystemExit(status)
+
+
+def end_unwritten(error: OSError, how: str) -> None:
+    """End with status 1 and one line where something could not be written, on a full disk for example; else do nothing.
+
+    Args:
+        how: what to do once that is mended.
+    """
+    from air_lightning.runs import unwritten  # torch and all the rest, which are there by now
+
+    said = unwritten(error)
+    if said is not None and not os.environ.get("JSONARGPARSE_DEBUG"):
+        exit_with(1, f"error: {said}, and {how}")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from air_lightning.backgrounds import NoBackground
 from air_lightning.cli import by_count, calibration, loggers, records, run_folders
 from air_lightning.cli.arguments import check_given, with_run_config
 from air_lightning.cli.commands import SUBCOMMANDS
-from air_lightning.cli.exit_status import INTERRUPTED, exit_with
+from air_lightning.cli.exit_status import INTERRUPTED, end_unwritten, exit_with
 from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_clipping, check_precision
@@ -31,6 +31,7 @@ from air_lightning.runs import RunError, RunFolder
 from air_lightning.runs.loading import start_from
 from air_lightning.runs.machine import describe
 from air_lightning.runs.metrics_file import MetricsFile
+from air_lightning.runs.writing import naming
 from air_lightning.testing.first_look import WrongDrawing
 from air_lightning.training import callbacks, wandb
 from air_lightning.version import __version__
@@ -246,7 +247,11 @@ class AIRCLI(LightningCLI):
         if self.folder is not None:
             if self._arguments.resume:
                 records.say_best_of_others(self.folder.path, parser, self._text)
-            self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
+            try:
+                self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
+            except OSError:
+                self.folder.discard()
+                raise
 
     def _classes(self) -> dict[str, type]:
         """Those of the arguments that have no class path."""
@@ -342,12 +347,16 @@ class AIRCLI(LightningCLI):
             self._end_together(2, f"error: {error}")
         except DataError as error:  # in one process, maybe: its status ends the others
             exit_with(2, f"error: {error}" + (f"; {self._how_to_resume()}" if self.trainer.global_step else ""))
+        except OSError as error:  # in the first process, which writes
+            end_unwritten(error, self._how_to_go_on())
+            raise
 
     def _train(self, **kwargs: Any) -> None:
         """Fit; one that ends before its first step, for whatever reason, leaves no folder in the way of the next."""
         first = runs.step_of(self._arguments.ckpt_path)
         try:
-            self.trainer.fit(**kwargs)
+            with naming(Path(self.trainer.default_root_dir)):
+                self.trainer.fit(**kwargs)
             self._heed_sigterm()
         except BaseException:
             if self.trainer.global_step == 0 and self.folder is not None:
@@ -409,6 +418,16 @@ class AIRCLI(LightningCLI):
 
     def _how_to_resume(self) -> str:
         return f"continue with: fit --resume --run_dir {self.run_dir}"
+
+    def _how_to_go_on(self) -> str:
+        """What to do after a fit that could not write, by what it has written before."""
+        assert self.run_dir is not None
+        for name, more in (("last", ""), ("best", " --ckpt_path best")):
+            saved = self.run_dir / runs.CHECKPOINTS / f"{name}.ckpt"
+            if saved.is_file():
+                return f"{self._how_to_resume()}{more} (from step {runs.step_of(saved)})"
+        in_the_way = self._arguments.run_dir is not None and runs.holds_run(self.run_dir)
+        return "run the same command again" + (f" once {self.run_dir} is removed" if in_the_way else "")
 
     def _end_together(self, status: int, message: str) -> NoReturn:
         """`exit_with` where all processes do. Were another's status not 0, its launcher would kill the first one."""

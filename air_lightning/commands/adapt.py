@@ -10,13 +10,11 @@ and how dark and soft shadows are. That is learnt from the images, without label
 over all of this. Raw numbers become x = (raw - offset) / scale: --scale and --offset are those that the model's run was
 trained with, unless given.
 
-Exit status: 0 done; 2 wrong arguments, or images of which nothing can be learnt, and then nothing was written; 130
-(Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written.
+Exit status: 0 done; 1 OUT could not be written, on a full disk for example; 2 wrong arguments, or images of which
+nothing can be learnt; 130 (Ctrl-C) or 143 (SIGTERM) interrupted. Unless it is 0 nothing was written.
 """
 
 import argparse
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -181,12 +179,9 @@ def checkpoint_of(model: AIR, weights: Path) -> dict[str, Any]:
 
 def write(folder: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
     """A run folder, whole or not at all."""
-    place, draft = Path(runs.CHECKPOINTS, "best.ckpt"), folder.with_name(f".{os.getpid()}.{folder.name}")
-    try:
+    place = Path(runs.CHECKPOINTS, "best.ckpt")
+    with runs.drafted(folder) as draft:
         (draft / place).parent.mkdir(parents=True)
         runs.write_atomically(draft / runs.CONFIG, yaml.safe_dump(dict(config), sort_keys=False))
-        torch.save(dict(checkpoint), draft / place)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        runs.save_tensors(draft / place, dict(checkpoint))
     print(f"wrote {folder}/  {runs.CONFIG}, {place}; test, predict, report and export take it as --run_dir")

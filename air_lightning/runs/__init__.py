@@ -42,7 +42,7 @@ from air_lightning.runs.reading import (
     step_of,
     trained_with,
 )
-from air_lightning.runs.writing import amend_checkpoint, write_atomically, write_json
+from air_lightning.runs.writing import amend_checkpoint, drafted, save_tensors, unwritten, write_atomically, write_json
 
 if TYPE_CHECKING:
     from air_lightning.runs.metrics_file import MetricsFile
@@ -64,6 +64,7 @@ __all__ = [
     "config_of",
     "default_folder",
     "differences",
+    "drafted",
     "evaluation_of",
     "figures_of",
     "holds_run",
@@ -73,8 +74,10 @@ __all__ = [
     "read_arguments",
     "read_checkpoint",
     "read_config",
+    "save_tensors",
     "step_of",
     "trained_with",
+    "unwritten",
     "write_atomically",
     "write_json",
 ]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from air_lightning.runs.layout import CHECKPOINTS, CONFIG, LOCK, RunError, config_of, earlier_config, holds_run
-from air_lightning.runs.writing import write_atomically
+from air_lightning.runs.layout import CHECKPOINTS, CONFIG, FIGURES, LOCK, RunError, config_of, earlier_config, holds_run
+from air_lightning.runs.writing import drafted, write_atomically
 
 
 class RunFolder:
@@ -100,11 +100,17 @@ class RunFolder:
             if path.read_text() == text:
                 return
             names = _numbered(earlier_config(self.path, step or 0))
-            self._replaced = next(name for name in names if not name.exists())
-            shutil.copy2(path, self._replaced)
+            kept = next(name for name in names if not name.exists())
+            with drafted(kept) as draft:
+                shutil.copy2(path, draft)
+            self._replaced = kept
         else:
             self._made_config = True
-        write_atomically(path, text)
+        try:
+            write_atomically(path, text)
+        except OSError:
+            self.restore_config()
+            raise
 
     def restore_config(self) -> bool:
         """Put the config back that ``write_config`` has replaced; whether it had."""
@@ -126,6 +132,9 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: somebody's files, which stay
             for folder in self._made:
+                for inside in (FIGURES, CHECKPOINTS):  # empty, where nothing could be written to them
+                    with suppress(OSError):
+                        (folder / inside).rmdir()
                 folder.rmdir()
 
 

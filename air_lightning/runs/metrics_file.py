@@ -11,7 +11,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from air_lightning.runs.writing import cut_half_line, write_atomically
+from air_lightning.runs.writing import cut_half_line, naming, write_atomically
 
 
 class MetricsFile(CSVLogger):
@@ -47,6 +47,21 @@ class _AppendingWriter(ExperimentWriter):
                 self.metrics_keys = next(csv.reader(file), [])
             if not self.metrics_keys:  # killed as it wrote the head
                 path.unlink()
+
+    def save(self) -> None:
+        """Write the rows that are new. Where that fails the file keeps what it had, and a resumed run logs them again.
+
+        They are forgotten, for Lightning would try once more as it closes, and a new column has no head then.
+        """
+        path = Path(self.metrics_file_path)
+        try:
+            with naming(path):
+                super().save()
+        except OSError:
+            self.metrics = []
+            if path.is_file():
+                cut_half_line(path)
+            raise
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         path = Path(self.metrics_file_path)

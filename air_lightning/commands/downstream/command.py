@@ -4,8 +4,8 @@
         [--out DIR] [--overwrite]
 
 RUN is the folder of a finished fit, whose config and best checkpoint are used. It writes `downstream_<task>.json` and
-`downstream_<task>.png` to DIR (default: `RUN/downstream_<task>`). Exit status: 0 done; 2 wrong arguments, and then
-nothing was computed.
+`downstream_<task>.png` to DIR (default: `RUN/downstream_<task>`). Exit status: 0 done; 1 they could not be written,
+on a full disk for example; 2 wrong arguments, and then nothing was computed.
 """
 
 import os
@@ -137,8 +137,9 @@ def report(config: Namespace, record: dict[str, Any]) -> None:
     name = f"downstream_{config.task}"
     folder = folder_of(config)
     folder.mkdir(parents=True, exist_ok=True)
-    runs.write_json(folder / f"{name}.json", record)
     curves = {title: [(r["labels"], r[key]) for r in record["results"]] for key, title in CURVES.items()}
     title = {"sum": "Sum of two digits", "order": "Do two digits ascend from left to right?"}[config.task]
-    draw_chart(folder / f"{name}.png", curves, title, "labelled scenes", "accuracy on held-out scenes")
+    with runs.drafted(folder / f"{name}.png") as chart:
+        draw_chart(chart, curves, title, "labelled scenes", "accuracy on held-out scenes")
+        runs.write_json(folder / f"{name}.json", record)
     print(f"wrote {folder}/  {name}.json, {name}.png")

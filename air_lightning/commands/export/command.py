@@ -10,12 +10,12 @@ noise and on scenes that its renderer draws. Refinement through the renderer is 
 one, predict gives finer poses. checkpoint writes a run folder of config, weights and curves with a model card, for
 predict and load, and with --push puts it on the Hugging Face Hub, where --model hf://OWNER/NAME finds it.
 
-Exit status: 0 done; 1 what was written is not what the model says, and is removed; 2 wrong arguments, or a model that
-cannot be exported, and then nothing was written, or that the Hub does not take.
+Exit status: 0 done; 1 what was written is not what the model says, and is removed, or it could not be written, on a
+full disk for example; 2 wrong arguments, or a model that cannot be exported, and then nothing was written, or that the
+Hub does not take.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from air_lightning.commands.export.push import push
 from air_lightning.commands.export.weights import write_weights
 from air_lightning.runs import hub
 from air_lightning.runs.loading import load_module
+from air_lightning.runs.writing import drafted
 
 PROG = "python -m air_lightning export"
 
@@ -118,8 +119,7 @@ def write(run_dir: Path, options: argparse.Namespace) -> None:
     module, output = load_module(run_dir, options.ckpt_path), options.output
     program = trace(module)
     output.parent.mkdir(parents=True, exist_ok=True)
-    draft = output.with_name(f".{os.getpid()}.{output.name}")
-    try:
+    with drafted(output) as draft:
         gaps = differences(WRITERS[options.format](program, draft, metadata(module)), module)
         comparison = (
             f"largest difference from the original {gaps.max():.2g}, median {gaps.median():.2g}; "
@@ -127,9 +127,6 @@ def write(run_dir: Path, options: argparse.Namespace) -> None:
         )
         if not agrees(gaps):
             exit_with(1, f"error: the exported program is not the model: {comparison}. Nothing was written")
-        os.replace(draft, output)
-    finally:
-        draft.unlink(missing_ok=True)
     print(f"wrote {output}: {comparison}")
     if module.refinement is not None:
         print("note: refinement through the renderer is not part of it; predict has it")

@@ -1,5 +1,6 @@
 """Files of exported programs: written, and read again to be compared with the model they come from."""
 
+import io
 import json
 import logging
 from collections.abc import Callable
@@ -27,7 +28,9 @@ TAIL_AT = 0.02425
 
 def write_torch(program: ExportedProgram, path: Path, facts: dict[str, str]) -> Program:
     """Write a `.pt2` file, with the facts as ``metadata.json`` in it; what it reads back as."""
-    torch.export.save(program, path, extra_files={METADATA: json.dumps(facts)})
+    content = io.BytesIO()  # torch's own writer ends the process where the disk is full
+    torch.export.save(program, content, extra_files={METADATA: json.dumps(facts)})
+    path.write_bytes(content.getbuffer())
     return torch.export.load(path).module()
 
 

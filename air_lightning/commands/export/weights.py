@@ -1,10 +1,7 @@
 """A run folder of config, weights, curves and a model card: what others need, and small enough to give to them."""
 
-import os
 import shutil
 from pathlib import Path
-
-import torch
 
 from air_lightning import runs
 from air_lightning.backgrounds.base import RECORD
@@ -26,18 +23,15 @@ def write_weights(run_dir: Path, checkpoint: str, folder: Path, module: AIR, lic
         run_dir, checkpoint: what is written. folder: is made. module: the same, loaded. licence: as the Hub names it.
     """
     state = runs.read_checkpoint(find_checkpoint(run_dir, checkpoint))
-    place, draft = Path(runs.CHECKPOINTS, "best.ckpt"), folder.with_name(f".{os.getpid()}.{folder.name}")
+    place = Path(runs.CHECKPOINTS, "best.ckpt")
     files = [Path(runs.CONFIG), place]
-    try:
+    with runs.drafted(folder) as draft:
         (draft / place).parent.mkdir(parents=True)
         runs.write_atomically(draft / runs.CONFIG, runs.config_of(run_dir).read_text())
-        torch.save({name: state[name] for name in KEPT if name in state}, draft / place)
+        runs.save_tensors(draft / place, {name: state[name] for name in KEPT if name in state})
         if (run_dir / runs.METRICS).is_file():
             shutil.copyfile(run_dir / runs.METRICS, draft / runs.METRICS)
             files.append(Path(runs.METRICS))
         write_card(draft, run_dir, module, folder.name, licence)
         write_sums(draft, files)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder / place

@@ -1,6 +1,8 @@
 """Images, masks and depth as files."""
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,12 @@ def save_png(path: Path, image: Float) -> None:
     """An image (C, H, W) in [0, 1], C = 1 or 3, in 8 bits."""
     pixels = in_8_bits(image).transpose(1, 2, 0)
     Image.fromarray(pixels[..., 0] if len(image) == 1 else pixels).save(path)
+
+
+def save_array(path: Path, values: NDArray[Any]) -> None:
+    """Any numbers, as `.npy`."""
+    np.save(content := BytesIO(), values)
+    path.write_bytes(content.getbuffer())  # whose error says why, which NumPy's own does not
 
 
 def save_mask(path: Path, mask: NDArray[np.bool_]) -> None:

@@ -16,9 +16,9 @@ x = (raw - offset) / scale: --scale and --offset are those that its run was trai
 each pixel's median over the images that are given, three at least, whatever background the model had. docs/predict.md
 says what every field means.
 
-Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done; 2 wrong
-arguments, or no image could be read, and then nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and
-then nothing was written.
+Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done, or OUT could not be
+written, on a full disk for example, and then nothing was; 2 wrong arguments, or no image could be read, and then
+nothing was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written.
 """
 
 import argparse

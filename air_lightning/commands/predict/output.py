@@ -11,6 +11,7 @@ from air_lightning.commands.predict.formats.base import Row
 from air_lightning.commands.predict.images import GivenImage
 from air_lightning.commands.predict.overlay import draw_overlay
 from air_lightning.commands.predict.records import Prediction
+from air_lightning.runs.writing import naming, remove
 
 FILES = {form.file: form for form in FORMATS.values()}
 FOLDERS = (OVERLAYS, *(name for form in FORMATS.values() for name in form.folders))
@@ -97,18 +98,19 @@ def output(folder: Path, form: Format, overlay: bool) -> Iterator[Writer]:
     place = folder if folder.is_dir() else folder.parent  # a folder may be ours to write to where its parent is not
     draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=place))
     try:
-        writer = Writer(draft, form, overlay)
-        try:
-            yield writer
-        finally:
-            writer.close()
-        folder.mkdir(exist_ok=True)
-        for name in OURS:
-            _remove(folder / name)
-            if (draft / name).exists():
-                (draft / name).rename(folder / name)
+        with naming(folder, draft):
+            writer = Writer(draft, form, overlay)
+            try:
+                yield writer
+            finally:
+                writer.close()
+            folder.mkdir(exist_ok=True)
+            for name in OURS:
+                _remove(folder / name)
+                if (draft / name).exists():
+                    (draft / name).rename(folder / name)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove(draft)
 
 
 def _remove(path: Path) -> None:

@@ -9,8 +9,9 @@ About one run: its figures, learning curves, count confusion matrix, worst and b
 and versions, in `DIR/report.html`. Over several: a table of all with the share that succeeds, the median and the worst,
 their curves in common charts, and the arguments in which they differ, in `report.html`.
 
-Exit status: 0 done; 2 wrong arguments, and then nothing was written. Scenes that cannot be judged, for the model or the
-data cannot be loaded any more, are left out with the reason on the page.
+Exit status: 0 done; 1 the page could not be written, on a full disk for example; 2 wrong arguments, and then nothing
+was written. Scenes that cannot be judged, for the model or the data cannot be loaded any more, are left out with the
+reason on the page.
 """
 
 import argparse
@@ -51,11 +52,11 @@ def main(args: Sequence[str]) -> None:
         goal = goal_of(options)
         shown = read_runs(options.folders)
         text = about(shown[0], options) if len(shown) == 1 else overview_page(shown, goal)
-        runs.write_atomically(output, text)
     except (ValueError, OSError) as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
         exit_with(2, f"error: {error}")
+    runs.write_atomically(output, text)
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -8,8 +8,8 @@ optimisation from random starts. The section has the command, the commit, the ma
 worst; it is written when all are there. The same command again goes on after an interruption, without repeating what is
 done. Arguments after `--` are given to every fit.
 
-Exit status: 0 done; 1 a seed failed; 2 wrong arguments, and then nothing was run; 130 (Ctrl-C) or 143 (SIGTERM)
-interrupted.
+Exit status: 0 done; 1 a seed failed, or something could not be written, on a full disk for example; 2 wrong arguments,
+and then nothing was run; 130 (Ctrl-C) or 143 (SIGTERM) interrupted.
 """
 
 import argparse

@@ -30,13 +30,14 @@ from tqdm import tqdm
 from air_lightning import runs
 from air_lightning.cli.arguments import check_configs
 from air_lightning.cli.checks import check_writable
-from air_lightning.cli.exit_status import exit_with, interrupt_status
+from air_lightning.cli.exit_status import end_unwritten, exit_with, interrupt_status
 from air_lightning.cli.parsers import Parser
 from air_lightning.commands.scenes.draft import Draft
 from air_lightning.commands.scenes.formats import FORMATS, Format
 from air_lightning.commands.scenes.scene import Source
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.runs import RunError
+from air_lightning.runs.writing import naming
 from air_lightning.version import __version__
 from datamodules.base import SceneDataModule
 from renderers.base import Renderer
@@ -84,6 +85,7 @@ def main(args: Sequence[str]) -> None:
             raise
         exit_with(2, f"error: {named_message(error, config.as_dict(), {})}")
     except OSError as error:
+        end_unwritten(error, "the same command goes on")
         exit_with(1, f"error: {error}: once that is mended, the same command goes on")
     except KeyboardInterrupt as error:
         exit_with(interrupt_status(error), "stopped: the same command goes on")
@@ -151,13 +153,14 @@ def write(source: Source, made_from: dict[str, Any], config: Namespace) -> None:
     if draft.is_done():
         print(f"{config.output}/ holds these {config.count} scenes already")
         return
-    done = draft.open() * AT_ONCE
-    try:
-        _draw(source, form, draft, done, config.count)
-        form.finish(draft)
-        draft.finish()
-    finally:
-        draft.close()
+    with naming(draft.place):
+        done = draft.open() * AT_ONCE
+        try:
+            _draw(source, form, draft, done, config.count)
+            form.finish(draft)
+            draft.finish()
+        finally:
+            draft.close()
     print(
         f"wrote {config.output}/  {config.count} scenes of {source.facts.data}, {config.split} split ({config.format})"
     )

@@ -9,8 +9,8 @@ an interruption, without repeating what is done. Given several times at once, on
 DIR, the commands share the runs, and take over those of a command that is killed. Arguments after `--` are given to
 every fit.
 
-Exit status: 0 done; 1 five runs in a row have failed, or all of them; 2 wrong arguments, and then nothing was run; 130
-(Ctrl-C) or 143 (SIGTERM) interrupted.
+Exit status: 0 done; 1 five runs in a row have failed, or all of them, or DIR could not be written to, on a full disk
+for example; 2 wrong arguments, and then nothing was run; 130 (Ctrl-C) or 143 (SIGTERM) interrupted.
 """
 
 import argparse

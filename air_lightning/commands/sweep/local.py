@@ -206,14 +206,12 @@ def write_results(folder: Path, sweep: Sweep, records: Sequence[Record]) -> None
     """Write `results.csv` and `results.json` of these runs, in their order."""
     rows = [record._asdict() | {"folder": f"{record.run:03d}"} for record in records]
     runs.write_json(folder / "results.json", {"metric": vars(sweep.metric), "runs": rows})
-    draft = folder / ".results.csv"
-    with draft.open("w", newline="") as file:
+    with runs.drafted(folder / "results.csv") as draft, draft.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "state", sweep.metric.name, "step", "seconds", *sweep.parameters, "error"])
         for r in records:
             values = [_text(r.values.get(name)) for name in sweep.parameters]
             writer.writerow([r.run, r.state, r.value, r.step, r.seconds, *values, r.error])
-    draft.replace(folder / "results.csv")
 
 
 def table(sweep: Sweep, records: Sequence[Record]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ from pytorch_lightning import callbacks
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning.runs import CHECKPOINTS
+from air_lightning.runs.writing import naming, remove
 
 KEY = "best"
 
@@ -210,10 +212,21 @@ def _validates_next(trainer: pl.Trainer) -> bool:
     return loop.epoch_loop.done or loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
 
 
+def _written_first(trainer: pl.Trainer, path: Path) -> Path:
+    """What Lightning fills before it moves a file to its place: the folder of temporary files, if on another disk."""
+    scratch, home = Path(gettempdir()), Path(trainer.default_root_dir)
+    return path if scratch.stat().st_dev == home.stat().st_dev else scratch
+
+
 def _save(trainer: pl.Trainer, name: str) -> None:
     path = _path(trainer, name)
     draft = path.with_suffix(".draft")
-    trainer.save_checkpoint(draft, weights_only=False)  # on every process: the states of all are gathered
-    if trainer.is_global_zero:
-        os.replace(draft, path)
+    try:
+        with naming(path, draft), naming(_written_first(trainer, path)):
+            trainer.save_checkpoint(draft, weights_only=False)  # on every process: the states of all are gathered
+            if trainer.is_global_zero:
+                os.replace(draft, path)
+    except OSError:
+        remove(draft)
+        raise
     trainer.strategy.barrier()

@@ -15,7 +15,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from air_lightning.runs import FIGURES, figures_of
+from air_lightning.runs import FIGURES, drafted, figures_of
 
 FREE_SECONDS = 30.0
 """What drawing may take of a fit's time however short the fit is."""
@@ -124,11 +124,13 @@ class Figures(Callback):
         from air_lightning.figures.images import write_gif  # brings Pillow, as in `write_png`
 
         drawn = figures_of(folder)
-        write_gif(folder / "training.gif", (read_png(file) for _, file in drawn), [f"step {step}" for step, _ in drawn])
+        with drafted(folder / "training.gif") as draft:
+            write_gif(draft, (read_png(file) for _, file in drawn), [f"step {step}" for step, _ in drawn])
         if isinstance(pl_module, InfersInSteps):
             frames = [_checked(frame) for frame in isolated(pl_module, pl_module.steps, self._batch)]
             captions = [f"{n} of {len(frames) - 1}" for n in range(len(frames))]
-            write_gif(folder / "steps.gif", frames, captions, milliseconds=700)
+            with drafted(folder / "steps.gif") as draft:
+                write_gif(draft, frames, captions, milliseconds=700)
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._batch is None or self._drawn_at[0] == trainer.global_step:
@@ -163,7 +165,8 @@ def write_png(path: Path, image: np.ndarray) -> None:
     """
     from PIL import Image  # heavy, and needed only where images are drawn
 
-    Image.fromarray(np.ascontiguousarray(_checked(image))).save(path, format="PNG")
+    with drafted(path) as draft:
+        Image.fromarray(np.ascontiguousarray(_checked(image))).save(draft, format="PNG")
 
 
 def read_png(path: Path) -> np.ndarray:

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from air_lightning.commands.formats.pictures import save_png
+from air_lightning.commands.formats.pictures import save_array, save_png
 from air_lightning.commands.scenes.scene import Facts, Scene
 
 Row = dict[str, Any]
@@ -51,7 +49,7 @@ class Format(ABC):
         """Write an image beside a path that has no suffix; its file's name."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.bits == 32:
-            np.save(file := path.with_suffix(".npy"), scene.image.transpose(1, 2, 0))
+            save_array(file := path.with_suffix(".npy"), scene.image.transpose(1, 2, 0))
         else:
             save_png(file := path.with_suffix(".png"), scene.image)
         return file.name

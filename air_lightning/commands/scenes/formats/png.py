@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from air_lightning.commands.formats.json_stream import write_json
-from air_lightning.commands.formats.pictures import save_labels
+from air_lightning.commands.formats.pictures import save_array, save_labels
 from air_lightning.commands.scenes.formats.base import Format, Row
 from air_lightning.commands.scenes.scene import Scene, Thing
 
@@ -51,7 +49,7 @@ def save_distances(form: Format, stem: str, scene: Scene) -> None:
     if scene.depth is not None:
         folder = form.folder / "depth"
         folder.mkdir(exist_ok=True)
-        np.save(folder / f"{stem}.npy", scene.depth)
+        save_array(folder / f"{stem}.npy", scene.depth)
 
 
 def _object(thing: Thing) -> Row:
