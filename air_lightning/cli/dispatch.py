@@ -12,6 +12,7 @@ from air_lightning.cli.compiling import tell_of_compiling
 from air_lightning.cli.exit_status import end_unwritten, exit_with, sigterm_interrupts
 from air_lightning.cli.old_arguments import take_old_arguments
 from air_lightning.plugins import enable_short_names
+from air_lightning.plugins.mesh_values import keep_mesh_files
 from air_lightning.plugins.names import unknown_name
 from air_lightning.plugins.nested_values import keep_nested_values
 from air_lightning.plugins.union_errors import tell_of_named_classes
@@ -30,6 +31,7 @@ def _run(args: Sequence[str] | None) -> None:
     ignore_warnings()
     enable_short_names()
     keep_nested_values()
+    keep_mesh_files()
     tell_of_named_classes()
     take_old_arguments()
     argv = sys.argv[1:] if args is None else list(args)

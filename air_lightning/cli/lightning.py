@@ -241,7 +241,7 @@ class AIRCLI(LightningCLI):
             own = root_cause(error)
             if not isinstance(own, WRONG):
                 raise own from None
-            self._fail(own, named_message(own, self._arguments.as_dict(), self._classes()))
+            self._fail(own, named_message(error, self._arguments.as_dict(), self._classes()))
         parser = self._parser(self.subcommand)
         records.say_other_arguments(self._arguments.ckpt_path, parser, self._text, str(self.subcommand))
         if self.folder is not None:

@@ -9,7 +9,7 @@ from pydoc import locate
 
 from air_lightning.plugins.names import did_you_mean, unknown_name
 from air_lightning.plugins.short_names import UnknownName
-from air_lightning.plugins.union_errors import ClassError
+from air_lightning.plugins.union_errors import UNKNOWN, ClassError
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 CLASS = re.compile(r"Problem with given class_path '([^']+)'")
@@ -33,7 +33,7 @@ def one_line(error: BaseException | None) -> str | None:
     if not chain or not (all(map(_is_optional, unions)) or isinstance(chain[-1], UnknownName)):
         return None
     places = [place for one in chain if (place := KEY.match(str(one)) or CLASS.match(str(one)))]
-    key = ".".join(place[1] for place in places if place.re is KEY)
+    key = _dotted(chain)
     if not key:
         return None
     said = " ".join(str(chain[-1]).split())
@@ -43,8 +43,23 @@ def one_line(error: BaseException | None) -> str | None:
         said = _of_class(called[-1], said, first=1)  # which it is called with is no option
     elif places[-1].re is CLASS:  # the error is about the class, not about one of its arguments
         said = _of_class(places[-1][1], said)
-    within = next((one.within for one in chain if isinstance(one, ClassError) and one.within), None)
-    return f"{key}: {said}" + (f", in {within}" if within else "")
+    values = [one for one in chain if isinstance(one, ClassError) and one.value is not UNKNOWN]
+    within = values[-1].within if values else None
+    return f"{key}: {said}" + (f", in {within}" if within and within not in said else "")
+
+
+def _dotted(chain: list[BaseException]) -> str:
+    """The keys on the way to an argument, with those of entries of a mapping; empty where there is none."""
+    names, outer = list[str](), None
+    for one in chain:
+        if place := KEY.match(str(one)):
+            names.append(place[1])
+            outer = None
+        elif isinstance(one, ClassError) and one.value is not UNKNOWN:
+            entry = None if outer is None else outer.entry(one)
+            names += [] if entry is None else [entry]
+            outer = one
+    return ".".join(names)
 
 
 def _nearest_in_module(said: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pydoc import locate
 from typing import Any, NamedTuple
 
+from air_lightning.plugins.union_errors import ClassError
+
 # Where an argument may also be null, jsonargparse tries both, and begins so; a class's own error is the cause.
 UNION = "Does not validate against any of the Union subtypes"
 
@@ -30,20 +32,46 @@ def named_message(error: Exception, arguments: Mapping[str, Any], classes: Mappi
     """What a constructor says of a wrong value, with the dotted name of the argument that it is about.
 
     A message that begins with a constructor's argument, as ours do, makes one name with where the class was given:
-    ``counts must ...`` becomes ``data.counts must ...``, other messages ``data: ...``. Nothing is added where it is not
-    known which class raised the error, nor where the message says it already.
+    ``counts must ...`` becomes ``data.counts must ...``, other messages ``data: ...``. Where it is not known which
+    class raised the error, the name is that of the value that it is about; where that is not known either, and where
+    the message says it already, nothing is added.
 
     Args:
         arguments: as a config has them.
         classes: those of its top entries that have no ``class_path``.
     """
-    error = root_cause(error)
-    message = str(error)
-    given = _culprit(error, [*_given_classes(arguments, classes)])
-    if given is None or message.startswith(given.key):
+    cause = root_cause(error)
+    message = str(cause)
+    given = _culprit(cause, [*_given_classes(arguments, classes)])
+    if given is None:
+        place = _place(arguments, _value(error))
+        return f"{place}: {message}" if place else message
+    if message.startswith(given.key):
         return message
     first = message.replace("=", " ").replace(":", " ").partition(" ")[0]
     return f"{given.key}.{message}" if first in given.arguments else f"{given.key}: {message}"
+
+
+def _value(error: BaseException | None) -> Any:
+    """The innermost value with entries that an error about several types is about; None where there is none."""
+    found = None
+    while error is not None:
+        found = error.value if isinstance(error, ClassError) and isinstance(error.value, dict) else found
+        error = error.__cause__
+    return found
+
+
+def _place(arguments: Mapping[str, Any], value: Any, key: str = "") -> str | None:
+    """The dotted name by which the arguments hold a value with entries; None where they do not."""
+    if value is None:
+        return None
+    for name, one in arguments.items():
+        dotted = key if name == "init_args" else f"{key}.{name}".lstrip(".")
+        if isinstance(one, Mapping):
+            place = dotted if one == value else _place(one, value, dotted)
+            if place is not None:
+                return place
+    return None
 
 
 def _given_classes(arguments: Mapping[str, Any], classes: Mapping[str, type], key: str = "") -> Iterator[GivenClass]:

@@ -21,7 +21,7 @@ from renderers.mesh.camera import Camera
 from renderers.mesh.dense import DenseMeshes
 from renderers.mesh.extents import Extents, check_scales
 from renderers.mesh.files import BareMesh, MeshFile
-from renderers.mesh.files.source import mesh_file
+from renderers.mesh.files.source import check_identities, mesh_file
 from renderers.mesh.frames import rigid_frames
 from renderers.mesh.projection import NEAR
 from renderers.mesh.scenery import WHITE, Light, check_eye, pack, paint_background
@@ -440,6 +440,7 @@ class MeshRenderer(Renderer):
 
 def _sources(identities: Sequence[str], meshes: dict[str, BareMesh | MeshFile | str]) -> dict[str, MeshFile | str]:
     """By identity, the file or the built-in shape that it is drawn from."""
+    check_identities("meshes", meshes)
     _check_names("meshes", meshes, identities)
     for identity in identities:
         if identity not in meshes and identity not in BUILT_IN:

@@ -40,6 +40,9 @@ register_type(MeshPath, _to_config, _from_config)
 class BareMesh(str):
     """A mesh file's path in the place of a ``MeshFile``, for which it is taken, so that options may be added to it."""
 
+    wanted = "mesh file or built-in shape"
+    """What messages call it."""
+
 
 def _as_mesh_file(value: Any) -> Namespace | MeshPath:
     path = _from_config(value)
@@ -167,3 +170,20 @@ def mesh_file(argument: str, value: Any) -> MeshFile:
         f"{argument} must be a mesh file's path, a built-in shape's name, a MeshFile, or a mapping with a path "
         f"and some of {', '.join(known[1:])}, got {value!r}"
     )
+
+
+def check_identities(argument: str, meshes: Mapping[str, Any]) -> None:
+    """ValueError where names of a mapping from identities to meshes are those of what ``MeshFile`` takes."""
+    options = [field.name for field in fields(MeshFile)]
+    if "path" in meshes and set(meshes) <= set(options):
+        raise ValueError(
+            f"{argument} must name identities, got {', '.join(meshes)}, which are of a mesh file: give "
+            "{NAME: {path: FILE, ...}, ...}"
+        )
+    for name in meshes:
+        identity, _, option = str(name).rpartition(".")
+        if identity and option in options:
+            raise ValueError(
+                f"{argument} has no {identity!r} to which {name!r} could be added: give its file first, "
+                f"{{{identity}: FILE}}"
+            )
