@@ -244,7 +244,13 @@ def test_wrong_input_ends_with_a_message_before_anything_is_computed(
 
     files = sorted(run.iterdir())
     assert "does not exist: give the folder that `fit --run_dir DIR` wrote" in refused(tmp_path / "nowhere")
-    assert "labels" in refused(run, "--labels", 0)
+    assert refused(run, "--labels", 64, "abc") == "error: labels: must be a whole number, got 'abc'\n"
+    assert refused(run, "--labels", 0) == "error: labels: must be at least 1, got 0\n"
+    assert refused(run, "--test_scenes", -5) == "error: test_scenes: must be at least 1, got -5\n"
+    assert "seeds: must be at least 0 and below 2^31, got 4294967296\n" in refused(run, "--seeds", 2**32)
+    several = "several go one after another, as in 1 2 3"
+    for given in ("[64]", "[20, 30]"):
+        assert refused(run, "--labels", given) == f"error: labels: must be a whole number, got {given}: {several}\n"
     assert "no folder: name another" in refused(run, "--out", run / "metrics.csv" / "out")
     (tmp_path / "list.yaml").write_text("- 1")
     assert "list.yaml' holds a list: expected arguments by name" in refused(run, "--config", tmp_path / "list.yaml")
@@ -254,6 +260,36 @@ def test_wrong_input_ends_with_a_message_before_anything_is_computed(
     (run / "checkpoints" / "best.ckpt").rename(run / "checkpoints" / "other.ckpt")
     assert "has no checkpoints/best.ckpt" in refused(run)
     assert sorted(run.iterdir()) == files
+
+
+class Few(MultiMNIST):
+    """Has 40 scenes of each split."""
+
+    def scenes(self, split: str) -> Any:
+        scenes = super().scenes(split)
+        scenes.__class__ = type("FewScenes", (type(scenes),), {"__len__": lambda self: 40})
+        return scenes
+
+
+def test_no_more_scenes_are_asked_for_than_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--data", "test_downstream.Few", "--data.counts", "[2]")
+    for more, said in (
+        (("--labels", 20, 64, "--test_scenes", 40), "labels 64 is more than the 40 scenes that Few has for train"),
+        (("--labels", 40, "--test_scenes", 41), "test_scenes 41 is more than the 40 scenes that Few has for test"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            downstream(run, *data, *more)
+        assert stop.value.code == 2 and capsys.readouterr().err == f"error: {said}: give 40 at most\n"
+
+
+def test_data_that_does_not_say_its_counts_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "images.npz", image=np.zeros((20, 50, 50, 1), np.uint8))
+    with pytest.raises(SystemExit) as stop:
+        downstream(run, "--data", "ImageArrays", "--data.file", tmp_path / "images.npz", "--data.truth", "false")
+    assert stop.value.code == 2
+    assert "and ImageArrays does not say how many objects its scenes hold: use data" in capsys.readouterr().err
 
 
 def test_model_of_named_objects_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,32 +16,39 @@ def parsed_with_rest(parser: argparse.ArgumentParser, args: Sequence[str]) -> tu
     return parser.parse_args(given[:cut]), given[cut + 1 :]
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    return _whole(text, 1)
+class WrongNumber(argparse.ArgumentTypeError, ValueError):
+    """Not such a number; argparse and jsonargparse tell it as it is."""
 
 
-def natural(text: str) -> int:
-    """A whole number from 0 on, for argparse."""
-    return _whole(text, 0)
+def positive(value: object) -> int:
+    """A whole number of at least 1."""
+    return _whole(value, 1)
 
 
-def seed(text: str) -> int:
-    """A seed of random numbers, for argparse."""
-    value = _whole(text, 0)
-    if value >= 2**31:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 2^31, got {value}")
-    return value
+def natural(value: object) -> int:
+    """A whole number from 0 on."""
+    return _whole(value, 0)
 
 
-def _whole(text: str, least: int) -> int:
+def seed(value: object) -> int:
+    """A seed of random numbers."""
+    number = _whole(value, 0)
+    if number >= 2**31:
+        raise WrongNumber(f"must be at least 0 and below 2^31, got {number}")
+    return number
+
+
+def _whole(value: object, least: int) -> int:
     try:
-        value = int(text)
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError
+        number = int(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
-    return value
+        several = ": several go one after another, as in 1 2 3" if set("[,").intersection(str(value)) else ""
+        raise WrongNumber(f"must be a whole number, got {value!r}{several}") from None
+    if number < least:
+        raise WrongNumber(f"must be at least {least}, got {number}")
+    return number
 
 
 def check_writable(name: str, path: Path) -> None:

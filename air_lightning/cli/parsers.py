@@ -3,17 +3,23 @@
 import os
 import re
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import extend_base_type
 from pytorch_lightning.cli import LightningArgumentParser
 
 from air_lightning.cli.arguments import check_configs
+from air_lightning.cli.checks import natural, positive, seed
 from air_lightning.cli.exit_status import exit_with
 from air_lightning.plugins.argument_errors import one_line
 from air_lightning.plugins.names import MEANT, did_you_mean
 from air_lightning.runs import RunError
 
+Positive: Any = extend_base_type("Positive", int, lambda cls, value: positive(value))
+Natural: Any = extend_base_type("Natural", int, lambda cls, value: natural(value))
+Seed: Any = extend_base_type("Seed", int, lambda cls, value: seed(value))
+"""Types of arguments, as of ``checks``."""
 UNKNOWN = re.compile(r"unrecognized arguments: (--[^\s=]+)|Subcommand '(\w+)' does not accept option '([^']+)'")
 ALIKE = 0.85
 """Share of letters in common by which whole dotted names are near: many begin alike."""

@@ -10,17 +10,16 @@ on a full disk for example; 2 wrong arguments, and then nothing was computed.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import exit_with
-from air_lightning.cli.parsers import Parser
+from air_lightning.cli.parsers import Parser, Positive, Seed
 from air_lightning.commands.downstream.chart import draw_chart
 from air_lightning.commands.downstream.latents import check_model
 from air_lightning.commands.downstream.study import Result, compare, material
@@ -50,6 +49,7 @@ def main(args: Sequence[str]) -> None:
         data = parser.instantiate_classes(config).data
         check(model, data, config)
         data.prepare_data()
+        check_scenes(data, config)
     except ValueError as error:
         if os.environ.get("JSONARGPARSE_DEBUG"):
             raise
@@ -67,9 +67,9 @@ def arguments() -> Parser:
     parser.add_argument("-c", "--config", action="config", help="Path to a YAML file of these arguments.")
     parser.add_argument("--run_dir", type=str, required=True, help="Folder of a fit of two-digit scenes, or hf://.")
     parser.add_argument("--task", type=Task, required=True, help="The sum of both digits, or whether they ascend.")
-    parser.add_argument("--labels", type=PositiveInt, nargs="+", required=True, help="Numbers of labelled scenes.")
-    parser.add_argument("--seeds", type=NonNegativeInt, nargs="+", default=[1], help="Of the classifiers' trainings.")
-    parser.add_argument("--test_scenes", type=PositiveInt, default=5000, help="Held-out scenes to report on.")
+    parser.add_argument("--labels", type=Positive, nargs="+", required=True, help="Numbers of labelled scenes.")
+    parser.add_argument("--seeds", type=Seed, nargs="+", default=[1], help="Of the classifiers' trainings.")
+    parser.add_argument("--test_scenes", type=Positive, default=5000, help="Held-out scenes to report on.")
     parser.add_argument("--out", type=str | None, default=None, help="Folder to write to (default: in the run's).")
     parser.add_argument("--overwrite", action="store_true", help="Replace an earlier comparison.")
     parser.add_subclass_arguments(SceneDataModule, "data", help="Scenes of two digits.")
@@ -98,12 +98,28 @@ def check(model: AIR, data: SceneDataModule, config: Namespace) -> None:
     check_model(model)
     check_data(model, data)
     counts = getattr(data, "counts", None)
-    if counts is None or {*counts, *getattr(data, "test_counts", counts)} != {OBJECTS}:
+    if counts is None:
+        raise ValueError(
+            f"downstream needs scenes of {OBJECTS} digits, and {type(data).__name__} does not say how many objects its "
+            f"scenes hold: use data such as MultiMNIST, with data.counts [{OBJECTS}]"
+        )
+    if {*counts, *getattr(data, "test_counts", counts)} != {OBJECTS}:
         raise ValueError(
             f"downstream needs scenes of {OBJECTS} digits, got counts {counts}: give data.counts [{OBJECTS}]"
         )
     if min(config.labels) < 10:
         raise ValueError(f"labels must be at least 10, got {min(config.labels)}: a fifth of them is held out")
+
+
+def check_scenes(data: SceneDataModule, config: Namespace) -> None:
+    """ValueError where the data has fewer scenes than are asked for."""
+    for name, split, asked in (("labels", "train", max(config.labels)), ("test_scenes", "test", config.test_scenes)):
+        scenes = data.scenes(split)
+        if isinstance(scenes, Sized) and asked > len(scenes):
+            raise ValueError(
+                f"{name} {asked} is more than the {len(scenes)} scenes that {type(data).__name__} has for {split}: "
+                f"give {len(scenes)} at most"
+            )
 
 
 def run(config: Namespace, run_dir: Path, model: AIR, data: SceneDataModule) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from jsonargparse.typing import Path as ConfigPath
 from tqdm import tqdm
 
@@ -31,7 +30,7 @@ from air_lightning import runs
 from air_lightning.cli.arguments import check_configs
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import end_unwritten, exit_with, interrupt_status
-from air_lightning.cli.parsers import Parser
+from air_lightning.cli.parsers import Natural, Parser, Positive
 from air_lightning.commands.scenes.draft import Draft
 from air_lightning.commands.scenes.formats import FORMATS, Format
 from air_lightning.commands.scenes.scene import Source
@@ -96,11 +95,11 @@ def arguments() -> Parser:
     title, _, rest = __doc__.split("\n\n", 2)  # jsonargparse fills lines, examples too
     parser = Parser(prog="python -m air_lightning scenes", description=f"{title} {rest}")
     parser.add_argument("-c", "--config", action=OwnPart, help="Path to a YAML file of `fit`, or of these arguments.")
-    parser.add_argument("--count", type=PositiveInt, required=True, help="How many scenes.")
+    parser.add_argument("--count", type=Positive, required=True, help="How many scenes.")
     parser.add_argument("--output", type=Path, required=True, help="Folder to make.")
     parser.add_argument("--format", type=Literal[tuple(FORMATS)], default="png", help="Of the files.")
     parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="Whose scenes.")
-    parser.add_argument("--seed", type=NonNegativeInt | None, default=None, help="The data's, if not its own.")
+    parser.add_argument("--seed", type=Natural | None, default=None, help="The data's, if not its own.")
     parser.add_argument("--bits", type=Literal[8, 32] | None, default=None, help="Of a value: 8, or 32 as drawn.")
     parser.add_subclass_arguments(SceneDataModule, "data", help="What draws the scenes.")
     parser.add_argument("--model.renderer", type=Renderer | None, default=None, help="Of data that draws with it.")
