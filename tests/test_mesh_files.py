@@ -387,14 +387,28 @@ def test_an_image_that_is_not_there(tmp_path: Path) -> None:
     "options, said",
     [
         ({"up": "w"}, "mesh up must be one of x, y, z, -x, -y, -z, got 'w'"),
-        ({"symmetry": -1}, "mesh symmetry must not be negative, got -1"),
-        ({"faces": 3}, "mesh faces must be at least 4, got 3"),
+        ({"symmetry": -1}, "mesh symmetry must be at least 0, got -1: how many times in a full turn the object looks"),
+        *(
+            ({"symmetry": value}, f"mesh symmetry must be a whole number, got {value!r}: how many times in a full turn")
+            for value in (1.5, "4", True, math.nan, math.inf, [4])
+        ),
+        ({"faces": 3}, "mesh faces must be at least 4, got 3: null draws all triangles of the file"),
+        ({"faces": 30.5}, "mesh faces must be a whole number, got 30.5: null draws all triangles of the file"),
         ({"detail": 0.0}, "mesh detail must be positive, got 0.0"),
+        ({"detail": "fine"}, "mesh detail must be positive, got 'fine'"),
     ],
 )
 def test_options_that_mean_nothing(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         MeshFile("mug.glb", **options)
+
+
+def test_a_symmetry_may_be_numpys(tmp_path: Path) -> None:
+    slab = trimesh.creation.box((1.0, 1.0, 0.5))
+    slab.export(tmp_path / "slab.stl")
+    assert [read_mesh(tmp_path / "slab.stl", symmetry=n).symmetry for n in (np.int64(4), 2)] == [math.tau / 4, math.pi]
+    with pytest.raises(ValueError, match=r"^mesh symmetry must be a whole number, got 1.5: how many times"):
+        read_mesh(tmp_path / "slab.stl", symmetry=1.5)  # type: ignore[arg-type]
 
 
 def test_a_mapping_names_a_file_and_how_to_read_it() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Real
 from os import PathLike, fspath
 from typing import Any, Literal
 
@@ -15,6 +16,10 @@ from renderers.mesh.built_in import BUILT_IN
 from renderers.mesh.shapes import Mesh, check_color
 
 SCALES = ("fit", "keep")
+SYMMETRY = (
+    "how many times in a full turn the object looks the same, 1 without symmetry, 4 for a square table, 0 where no "
+    "turn can be seen"
+)
 
 
 class MeshPath(str):
@@ -86,15 +91,10 @@ class MeshFile:
         if self.up is not None:
             check_axis("mesh up", self.up)
         self._check_scale()
-        if self.symmetry is not None and self.symmetry < 0:
-            raise ValueError(
-                f"mesh symmetry must not be negative, got {self.symmetry}: how many times in a full turn the object "
-                "looks the same, 1 without symmetry, 0 where no turn can be seen"
-            )
-        if self.faces is not None and self.faces < 4:
-            raise ValueError(f"mesh faces must be at least 4, got {self.faces}: null draws all triangles of the file")
-        if not 0 < self.detail < math.inf:
-            raise ValueError(f"mesh detail must be positive, got {self.detail}: 0.1 is a tenth of the object's size")
+        _check_whole("symmetry", self.symmetry, 0, SYMMETRY)
+        _check_whole("faces", self.faces, 4, "null draws all triangles of the file")
+        if not (isinstance(self.detail, Real) and 0 < self.detail < math.inf):
+            raise ValueError(f"mesh detail must be positive, got {self.detail!r}: 0.1 is a tenth of the object's size")
 
     def _check_scale(self) -> None:
         if self.scale not in SCALES:
@@ -117,6 +117,16 @@ class MeshFile:
                 raise ValueError(
                     f"mesh {option.name} {value} is of files, and {self.path} is a built-in shape: leave it out"
                 )
+
+
+def _check_whole(option: str, value: Any, least: int, meaning: str) -> None:
+    """ValueError unless it is a whole number from ``least`` on, or null."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not (isinstance(value, Real) and float(value).is_integer()):
+        raise ValueError(f"mesh {option} must be a whole number, got {value!r}: {meaning}")
+    if value < least:
+        raise ValueError(f"mesh {option} must be at least {least}, got {value}: {meaning}")
 
 
 def read_mesh(
