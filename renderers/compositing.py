@@ -180,9 +180,10 @@ def boxes(layers: Layer, rule: Compositing, share: float | None = None) -> Tenso
 
 def extents(shown: Tensor) -> Tensor:
     """Boxes (..., 4) of pixels ``shown`` (..., H, W) bool: x0, y0, x1, y1, ends excluded; zeros for none."""
-    sides, shown = [], shown.to(torch.uint8)  # of which the largest is found in half the time that `any` takes
+    numbers = shown.to(torch.uint8)  # of which the largest is found in half the time that `any` takes
+    sides = []
     for axis in (-2, -1):  # columns, then rows
-        line = shown.amax(axis)
+        line = numbers.amax(axis)
         first = line.argmax(-1)
         last = line.shape[-1] - line.flip(-1).argmax(-1)
         sides.append((first, last))

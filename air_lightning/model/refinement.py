@@ -181,9 +181,8 @@ class Refinement:
     def _best_start(self, problem: Problem, slots: Slots) -> Slots:
         """The best pose of those refined from several angles, slot by slot."""
         weights, poses = problem.weights(slots), [slots.where]
-        for turned in _turns(problem.renderer, slots.what.unsqueeze(2), slots.where.unsqueeze(2), self.starts).unbind(
-            2
-        ):
+        turns = _turns(problem.renderer, slots.what.unsqueeze(2), slots.where.unsqueeze(2), self.starts)
+        for turned in turns.unbind(2):
             start = slots._replace(where=turned)
             poses.append(stepped(problem, start, STEPS, 0.75 * self.coarseness, weights).where)
         where = torch.stack(poses, 2)

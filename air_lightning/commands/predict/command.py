@@ -169,7 +169,8 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
             seen = model.infer_batch([image for _, image in batch], options.all_slots, form.segmented)
             for (source, image), prediction in zip(batch, seen):
                 writer.add(source, image, prediction)
-                unlike += [source] * model.is_unlike(prediction)
+                if model.is_unlike(prediction):
+                    unlike.append(source)
         if not writer.written:
             raise ValueError(f"none of the {len(files)} files could be read: nothing was written")
     _, height, width = model.image_shape
@@ -203,7 +204,7 @@ def _warn_of_unlike(unlike: Sequence[Source], written: int, model: Model) -> Non
     print(
         f"warning: {len(unlike)} of {written} images are unlike those that the model was validated with (first "
         f"{unlike[0].file}): what it draws of them is off by more than {model.unlike_from:.3g} (reconstruction_error). "
-        "What it says of them may be wrong, however sure it is: docs/other_images.md has what may differ, and helps",
+        "What it says of them may be wrong, however sure it is: see docs/other_images.md for what differs, and helps",
         file=sys.stderr,
     )
 
