@@ -250,9 +250,66 @@ def test_resume_with_other_data_says_what_the_best_was_measured_with(run, capsys
     more = ("--trainer.max_epochs", 4, "--data.noise", 0.3, "--model.seconds", 0.001)
     toy.run("fit", "--resume", "--run_dir", run, *more)
     best = run / "checkpoints" / "best.ckpt"
-    others = "model.seconds, data.init_args.noise"
-    said = f"note: {best} was measured with another {others}, and stays until a validation is better: "
-    assert said + "remove it where the two cannot be compared\n" in capsys.readouterr().err
+    assert of_others(best, "model.seconds, data.init_args.noise") in capsys.readouterr().err
+
+
+def of_others(best: Path, names: str) -> str:
+    """What is said of a best checkpoint that was measured with other arguments."""
+    return (
+        f"note: {best} was measured with another {names}, and stays until a validation is better: "
+        "remove it where the two cannot be compared\n"
+    )
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_best_is_said_to_be_of_other_data_as_long_as_it_is(run, capsys, old):
+    """By the checkpoint itself, or of one of an older version by the configs that are kept."""
+    best = run / "checkpoints" / "best.ckpt"
+    if old:
+        content = torch.load(best, weights_only=True)
+        del content["arguments"]
+        torch.save(content, best)
+    said = of_others(best, "data.init_args.noise")
+    for epochs, more, of_other in (
+        (3, ("--data.noise", 0.9), True),
+        (4, (), True),  # nothing has changed since, and the best is still that of the first data
+        (5, ("--model.lr", 0.2), True),
+        (6, ("--data.noise", 0), False),  # its own data again
+    ):
+        before = best.read_bytes()
+        toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", epochs, *more)
+        assert (said in capsys.readouterr().err) == of_other
+        assert best.read_bytes() == before or not of_other, "the best must stay, or the test says nothing"
+
+
+def test_a_best_of_the_data_in_force_is_no_longer_of_others(run, capsys):
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 3, "--data.noise", 0.3)
+    (run / "checkpoints" / "best.ckpt").unlink()
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 4)
+    capsys.readouterr()
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 5)
+    assert "was measured" not in capsys.readouterr().err
+
+
+def test_a_best_later_than_the_step_resumed_from_is_of_the_data_before(tmp_path, capsys):
+    """From an earlier checkpoint other data is trained on, and the best, of a later step, stays."""
+    run, early = tmp_path / "run", tmp_path / "early.ckpt"
+    toy.fit("--run_dir", run, "--trainer.max_epochs", 1)
+    (run / "checkpoints" / "last.ckpt").rename(early)
+    toy.run("fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 4, "--ckpt_path", early)
+    more = ("--ckpt_path", early, "--trainer.max_epochs", 2, "--data.noise", 0.9)
+    for given in (more, ("--trainer.max_epochs", 3)):
+        capsys.readouterr()
+        toy.run("fit", "--resume", "--run_dir", run, *given)
+        assert of_others(run / "checkpoints" / "best.ckpt", "data.init_args.noise") in capsys.readouterr().err
+
+
+def test_a_damaged_best_is_named_before_a_resumed_run_goes_on(run, capsys):
+    best, before = run / "checkpoints" / "best.ckpt", (run / "config.yaml").read_bytes()
+    best.write_bytes(b"damaged")
+    error = refused(capsys, "fit", "--resume", "--run_dir", run, "--trainer.max_epochs", 3)
+    assert error == f"checkpoint {str(best)!r} cannot be read: remove it, and the next validation writes another\n"
+    assert (run / "config.yaml").read_bytes() == before
 
 
 def test_resume_to_fewer_steps_than_were_trained_is_refused(run, capsys):

@@ -233,6 +233,8 @@ class AIRCLI(LightningCLI):
                 self._check_shares()
             if self.subcommand == "fit" and isinstance(self.model, callbacks.NamesMetrics):
                 callbacks.check_monitors(self.trainer, self.model.validation_metrics(self.datamodule))
+            if self.folder is not None and self._arguments.resume:
+                records.say_best_of_others(self.folder.path, self._parser(self.subcommand), self._text)
         except BaseException as error:
             if self.folder is not None:
                 self.folder.discard()
@@ -245,8 +247,6 @@ class AIRCLI(LightningCLI):
         parser = self._parser(self.subcommand)
         records.say_other_arguments(self._arguments.ckpt_path, parser, self._text, str(self.subcommand))
         if self.folder is not None:
-            if self._arguments.resume:
-                records.say_best_of_others(self.folder.path, parser, self._text)
             try:
                 self.folder.write_config(self._text, step=runs.step_of(self._arguments.ckpt_path))
             except OSError:
@@ -304,6 +304,7 @@ class AIRCLI(LightningCLI):
     def _callbacks(self, given: Sequence[Callback]) -> list[Callback]:
         """Those that have no arguments; Lightning adds the others. A given progress bar takes our own one's place."""
         always: list[Callback] = [
+            callbacks.Arguments(records.measured(self._text)),
             callbacks.Resumption(),
             callbacks.RandomState(),
             callbacks.NonFiniteGuard(),

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from pytorch_lightning.utilities import rank_zero_only
 
 from air_lightning import runs
+from air_lightning.runs import RunError
 from air_lightning.runs.loading import without_deprecations
 
 # Where and how to run, not what. Left out of config.yaml, so that it can be given to another fit, or to test.
@@ -27,6 +28,16 @@ def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
         saved.pop(key, None)
     # Validated already; without the keys removed it would not be valid.
     return parser.dump(saved, skip_none=False, skip_validation=True)
+
+
+def measured(config: str) -> str:
+    """The sections of a config, as `config_text` has it, that change what a validation says."""
+    return yaml.safe_dump(_measured(config), sort_keys=False)
+
+
+def _measured(config: str) -> dict[str, Any]:
+    now = yaml.safe_load(config)
+    return {key: now[key] for key in MEASURED if key in now}
 
 
 def overrides(parser: ArgumentParser, saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,13 +114,22 @@ def say_other_arguments(checkpoint: str | None, parser: ArgumentParser, config: 
 
 @rank_zero_only
 def say_best_of_others(run_dir: Path, parser: ArgumentParser, config: str) -> None:
-    """Of a run that is resumed with other data or another model: its best checkpoint was measured with those before."""
+    """Of a run that is resumed: its best checkpoint was measured with other data or another model, as long as it was.
+
+    Raises:
+        RunError: that checkpoint cannot be read.
+    """
     best = run_dir / runs.CHECKPOINTS / "best.ckpt"
     if not best.is_file():
         return
-    saved, now = runs.read_config(run_dir)[1], yaml.safe_load(config)
-    measured = {key: now[key] for key in MEASURED if key in saved and key in now}
-    others = [name for name in overrides(parser, saved, measured) if not name.startswith(LEARNING)]
+    try:
+        saved = runs.saved_with(best)
+    except RunError as error:
+        raise RunError(
+            f"checkpoint {str(best)!r} cannot be read: remove it, and the next validation writes another"
+        ) from error
+    now = {key: value for key, value in _measured(config).items() if key in saved}
+    others = [name for name in overrides(parser, saved, now) if not name.startswith(LEARNING)]
     if others:
         print(
             f"note: {best} was measured with another {', '.join(others)}, and stays until a validation is better: "

@@ -31,6 +31,7 @@ from air_lightning.runs.layout import (
     named_folder,
 )
 from air_lightning.runs.reading import (
+    ARGUMENTS,
     OtherWeights,
     check_resumable,
     check_weights,
@@ -39,6 +40,7 @@ from air_lightning.runs.reading import (
     read_arguments,
     read_checkpoint,
     read_config,
+    saved_with,
     step_of,
     trained_with,
 )
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from air_lightning.runs.metrics_file import MetricsFile
 
 __all__ = [
+    "ARGUMENTS",
     "CHECKPOINTS",
     "CONFIG",
     "FIGURES",
@@ -75,6 +78,7 @@ __all__ = [
     "read_checkpoint",
     "read_config",
     "save_tensors",
+    "saved_with",
     "step_of",
     "trained_with",
     "unwritten",

@@ -16,6 +16,9 @@ from torch import Tensor
 from air_lightning.moved import renamed, renamed_weights
 from air_lightning.runs.layout import CONFIG, RunError, config_at, config_of
 
+ARGUMENTS = "arguments"
+"""Where a checkpoint has those of model and data with which it was saved, as YAML."""
+
 
 def read_arguments(path: Path, name: str) -> tuple[str, dict[str, Any]]:
     """The text of a YAML file, and the arguments that it holds; ``name`` says in errors what gave its path.
@@ -125,6 +128,21 @@ def trained_with(checkpoint: Path) -> dict[str, Any]:
         config = config_at(folder, step_of(checkpoint) or 0)
         return dict(read_arguments(config, "the config beside the checkpoint")[1]["model"])
     return dict(read_checkpoint(checkpoint, mmap=True).get("hyper_parameters", {}))
+
+
+def saved_with(checkpoint: Path) -> dict[str, Any]:
+    """The arguments in force when a run's checkpoint was saved, those of model and data at least.
+
+    It says them itself; of one of an older version the config says them that the run has had at its step.
+
+    Raises:
+        RunError: the checkpoint or the config cannot be read.
+    """
+    text = read_checkpoint(checkpoint, mmap=True).get(ARGUMENTS)
+    if text is not None:
+        return renamed(yaml.safe_load(text))
+    config = config_at(checkpoint.absolute().parent.parent, step_of(checkpoint) or 0)
+    return read_arguments(config, "the config beside the checkpoint")[1]
 
 
 def step_of(checkpoint: str | Path | None) -> int | None:

@@ -3,6 +3,7 @@
 Every callback takes the run folder to be `trainer.default_root_dir` and is idle under `fast_dev_run`.
 """
 
+from air_lightning.training.callbacks.arguments import Arguments
 from air_lightning.training.callbacks.averaging import with_own_buffers
 from air_lightning.training.callbacks.checkpoints import Checkpoints, MonitorError, NamesMetrics, check_monitors
 from air_lightning.training.callbacks.figures import Figures
@@ -18,6 +19,7 @@ from air_lightning.training.callbacks.summary import Summary
 from air_lightning.training.callbacks.wandb_media import CountsObjects, WandbMedia
 
 __all__ = [
+    "Arguments",
     "Checkpoints",
     "CountsObjects",
     "Figures",
