@@ -48,6 +48,16 @@ WRONG = {
         "checkpoint.monitor 'val/box_ap50' is not among the metrics logged in validation: choose one of "
         "val/calibration_error, val/count_accuracy, val/count_log_loss, val/coverage50, val/coverage90, val/elbo, ",
     ),
+    "the worst kept as the best": (
+        ["--checkpoint.monitor", "val/position_error"],
+        "checkpoint.monitor 'val/position_error' is better the less it is, and mode 'max' takes the more for better: "
+        "give --checkpoint.mode min",
+    ),
+    "stopping as it gets better": (
+        ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "val/elbo"],
+        "the monitor of trainer.callbacks' EarlyStopping, 'val/elbo' is better the more it is, and mode 'min' takes "
+        "the less for better: give its mode as 'max'",
+    ),
     "no such metric to stop by": (
         ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "val_loss"],
         "the monitor of trainer.callbacks' EarlyStopping, 'val_loss' is not among the metrics logged in validation",

@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from air_lightning.cli import main
-from air_lightning.commands.report.figures import FIGURES
 from air_lightning.commands.reproduce import seeds
 from air_lightning.commands.reproduce.command import check_folder, find_config
 from air_lightning.commands.reproduce.experiments import EXPERIMENTS, Experiment
 from air_lightning.commands.reproduce.section import HEADING, check_page, section, write
 from air_lightning.commands.reproduce.seeds import Result, SeedFailed, commit, read, train
 from air_lightning.model.random_starts import RandomStarts
+from air_lightning.runs.measures import FIGURES
 
 ROOT = Path(__file__).parent.parent
 SMALL = [

@@ -24,7 +24,6 @@ from pathlib import Path
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable, natural
 from air_lightning.cli.exit_status import exit_with
-from air_lightning.commands.report.figures import FIGURES
 from air_lightning.commands.report.overview import Goal, overview_page
 from air_lightning.commands.report.page import run_page
 from air_lightning.commands.report.record import Run, read_runs
@@ -32,6 +31,7 @@ from air_lightning.commands.report.scenes import Judgement, judge
 from air_lightning.commands.report.shipped import compare, shipped_config
 from air_lightning.runs.hub import is_shared
 from air_lightning.runs.loading import run_folder
+from air_lightning.runs.measures import FIGURES
 
 PAGE = "report.html"
 

@@ -5,10 +5,11 @@ from statistics import median
 from typing import NamedTuple
 
 from air_lightning import runs
-from air_lightning.commands.report.figures import Plan, duration, figure_of, number, ordered
+from air_lightning.commands.report.figures import Plan, duration, number
 from air_lightning.commands.report.page import LARGEST, TILES, environment, inlined, made_now, notes, panels, thousands
 from air_lightning.commands.report.record import Run
 from air_lightning.commands.report.shipped import differing
+from air_lightning.runs.measures import figure_of, ordered
 
 COMPARED = (*TILES, "rotation_error", "foreground_ari", "log_evidence")
 SAID_BY_OTHERS = ("position_error_share", "position_error_mean", "box_ap", "box_ap75")

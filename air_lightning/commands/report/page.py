@@ -15,12 +15,13 @@ from PIL import Image
 
 from air_lightning import runs
 from air_lightning.commands.report.chart import Chart, Line, line_chart
-from air_lightning.commands.report.figures import Plan, duration, figure_of, number, ordered, plans
+from air_lightning.commands.report.figures import Plan, duration, number, plans
 from air_lightning.commands.report.record import Evaluation, Run, section
 from air_lightning.commands.report.reliability import sureness
 from air_lightning.commands.report.scenes import Judged, Judgement
 from air_lightning.figures.images import COLORS, ImageArray
 from air_lightning.runs import machine
+from air_lightning.runs.measures import figure_of, ordered
 from air_lightning.version import __version__
 
 AIR = "python -m air_lightning"

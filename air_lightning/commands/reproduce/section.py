@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import median
 
 from air_lightning import runs
-from air_lightning.commands.report.figures import figure_of
 from air_lightning.commands.reproduce.experiments import Experiment
 from air_lightning.commands.reproduce.seeds import Result
+from air_lightning.runs.measures import figure_of
 
 HEADING = """
 ## Reproduced

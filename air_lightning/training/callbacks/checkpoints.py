@@ -17,6 +17,7 @@ from pytorch_lightning import callbacks
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning.runs import CHECKPOINTS
+from air_lightning.runs.measures import best_mode
 from air_lightning.runs.writing import naming, remove
 
 KEY = "best"
@@ -162,12 +163,14 @@ class Checkpoints(callbacks.Checkpoint):
 
 
 def check_monitors(trainer: pl.Trainer, names: Sequence[str]) -> None:
-    """MonitorError where a callback follows a validation metric that is not among those that are logged.
+    """MonitorError where a callback follows a validation metric that is not logged, or takes its worst for its best.
 
-    Unless there are callbacks of the user's own, which may log others. Metrics of training are left to Lightning.
+    What is logged is not known where there are callbacks of the user's own. Metrics of training are left to Lightning.
     """
-    ours = ("air_lightning.", "pytorch_lightning.")
     followers: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in followers:
+        _check_mode(callback)
+    ours = ("air_lightning.", "pytorch_lightning.")
     if not all(type(callback).__module__.startswith(ours) for callback in followers):
         return
     for callback in followers:
@@ -177,11 +180,30 @@ def check_monitors(trainer: pl.Trainer, names: Sequence[str]) -> None:
             raise _no_metric(callback, names)
 
 
+def _check_mode(callback: Any) -> None:
+    """MonitorError where a callback takes the worst value of a figure for the best."""
+    name, mode = getattr(callback, "monitor", None), getattr(callback, "mode", None)
+    right = best_mode(name) if isinstance(name, str) else None
+    if right is None or mode not in ("min", "max") or mode == right:
+        return
+    ours = isinstance(callback, Checkpoints)
+    more = {"max": "more", "min": "less"}
+    raise MonitorError(
+        f"{_whose(callback)} {name!r} is better the {more[right]} it is, and mode {mode!r} takes the {more[mode]} for "
+        "better: " + (f"give --checkpoint.mode {right}" if ours else f"give its mode as {right!r}")
+    )
+
+
+def _whose(callback: Any) -> str:
+    if isinstance(callback, Checkpoints):
+        return "checkpoint.monitor"
+    return f"the monitor of trainer.callbacks' {type(callback).__name__},"
+
+
 def _no_metric(callback: Any, names: Sequence[str]) -> MonitorError:
     ours = isinstance(callback, Checkpoints)
-    whose = "checkpoint.monitor" if ours else f"the monitor of trainer.callbacks' {type(callback).__name__},"
     return MonitorError(
-        f"{whose} {callback.monitor!r} is not among the metrics logged in validation: choose one of "
+        f"{_whose(callback)} {callback.monitor!r} is not among the metrics logged in validation: choose one of "
         f"{', '.join(names)}" + (" with --checkpoint.monitor" if ours else "")
     )
 
