@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,13 @@ def write_images(folder: Path, renderer: MeshRenderer, number: int) -> list[int]
     return batch.count.tolist()
 
 
+def said_errors(said: str) -> tuple[float, float]:
+    """The reconstruction errors that `adapt` says its images have: their median, and what 99 of 100 have at most."""
+    found = re.search(r"reconstruction error of these images: ([\d.e-]+) \(median\), ([\d.e-]+) \(99 of 100\)", said)
+    assert found, said
+    return float(found[1]), float(found[2])
+
+
 def test_a_shipped_model_learns_another_light_and_other_commands_take_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +55,8 @@ def test_a_shipped_model_learns_another_light_and_other_commands_take_it(
     assert dict(zip(model.module.renderer.shared.names, model.module.renderer.shared_values.tolist())) == kept
     found = [len(p.objects) for p in model.infer([Image.open(tmp_path / "images" / f"{i}.png") for i in range(12)])]
     assert sum(a == b for a, b in zip(found, counts)) >= 11
+    assert said_errors(said)[1] == pytest.approx(model.usual_error, rel=1e-2) and 0.01 < model.usual_error < 0.06
+    assert any(model.is_unlike(p) for p in model.infer([Image.new("RGB", (64, 64))])), "black images are unlike"
     truth = {"images": [{"file": f"{i}.png", "count": count} for i, count in enumerate(counts)]}
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     of_images = ["--data.truth", str(tmp_path / "truth.json"), "--data.test_share", "1.0", "--data.test_scenes", "4"]
@@ -76,8 +86,11 @@ def test_a_renderer_that_names_nothing_gets_the_rest(tmp_path: Path, capsys: pyt
     for i in range(4):
         Image.new("L", (24, 20), 10 * i).save(images / f"{i}.png")
     main(["adapt", "--run_dir", str(run), "--input", str(images), "--output", str(tmp_path / "out")])
-    assert "GlimpseRenderer names nothing that all images share: only noise" in capsys.readouterr().out
-    module = load(tmp_path / "out").module
+    said = capsys.readouterr().out
+    assert "GlimpseRenderer names nothing that all images share: only noise" in said
+    model = load(tmp_path / "out")
+    assert said_errors(said)[1] == pytest.approx(model.usual_error, rel=1e-2)
+    module = model.module
     assert module.search is not None and module.background is not None and not module.background.waits
 
 

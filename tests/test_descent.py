@@ -52,7 +52,7 @@ def test_a_slot_that_ends_worse_stays_as_it_was() -> None:
 
 def test_explanations_are_worth_more() -> None:
     images = drawn_images((BESIDE,), (-APART, APART))
-    before, after = module(FOUND).improvement(images)
+    _, before, after = module(FOUND).improvement(images)
     assert bool((after > before + 1).all())
 
 

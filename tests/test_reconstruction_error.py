@@ -15,8 +15,10 @@ from test_module import MODULE, data_for, drawn_images, trainer
 import air_lightning
 from air_lightning.cli import main
 from air_lightning.metrics import SceneQuantile
+from air_lightning.model import Refinement
 from air_lightning.model.calibration import Powers
 from air_lightning.runs.loading import load_module
+from datamodules import Scenes3D
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.99, 99.0), (0.5, 50.0), (1.0, 100.0), (0.001, 1.0)])
@@ -63,6 +65,26 @@ def test_a_fit_keeps_what_is_usual_and_training_on_forgets_it(tmp_path: Path) ->
     assert other.powers.usual_error is None
 
 
+class Untold(Scenes3D):
+    """Scenes of which nobody knows what is there."""
+
+    has_truth = False  # type: ignore[assignment]
+
+
+def test_without_a_truth_a_fit_and_a_test_measure_it_too() -> None:
+    module, run = MODULE["mesh"](refinement=Refinement(1)), trainer()
+    data = Untold(batch_size=4, train_scenes=8, val_scenes=4, test_scenes=4)
+    run.fit(module, datamodule=data)
+    usual = float(run.callback_metrics["val/reconstruction_error"])
+    assert module.powers == Powers(usual_error=usual) and 0 < usual < 1
+    assert set(module.validation_metrics(data)) == {"val/elbo", "val/reconstruction_error"}
+    (tested,) = run.test(module, datamodule=data, verbose=False)
+    images = torch.cat([batch.images for batch in data.test_dataloader()])
+    errors = module.eval().infer(images).reconstruction_error
+    assert tested["test/reconstruction_error"] == pytest.approx(float(errors.max()), rel=1e-4)
+    assert tested["test/evidence_after"] >= tested["test/evidence_before"]
+
+
 def test_calibration_keeps_what_is_usual_with_the_arguments_in_force(tmp_path: Path) -> None:
     run = run_with_data(tmp_path / "run")
     main(["validate", "--run_dir", str(run), "--calibrate", "--trainer.enable_progress_bar=false"])
@@ -90,9 +112,9 @@ def test_predictions_say_it_and_images_of_another_world_are_warned_of(
     assert [model.is_unlike(seen) for seen in model.infer(images)] == [False, True, True]
     predict("--run_dir", discs, "--input", tmp_path / "images.npy", "--output", tmp_path / "b")
     assert (
-        f"warning: 2 of 3 images are unlike those that the model was validated with (first {tmp_path}/images.npy): "
-        "what it draws of them is off by more than 0.3 (reconstruction_error). What it says of them may be wrong, "
-        "however sure it is: "
+        "warning: 2 of 3 images are unlike those that the model was validated with or adapted to (first "
+        f"{tmp_path}/images.npy): what it draws of them is off by more than 0.3 (reconstruction_error). "
+        "What it says of them may be wrong, however sure it is: "
     ) in capsys.readouterr().err
 
 

@@ -6,9 +6,10 @@
 OUT is a run folder for test, predict, report and export, as if it had been trained. The weights stay. New are the noise
 (outliers are none of the objects' business), the background (each pixel's median), a search for the objects by their
 evidence, and what all images share and nobody knows: where the light comes from, how near, strong and coloured it is,
-and how dark and soft shadows are. That is learnt from the images, without labels, and said. Arguments of the model win
-over all of this. Raw numbers become x = (raw - offset) / scale: --scale and --offset are those that the model's run was
-trained with, unless given.
+and how dark and soft shadows are. That is learnt from the images, without labels, and said. How well they are drawn
+then is said, too, and kept: predict warns of images that are drawn much worse. Arguments of the model win over all of
+this. Raw numbers become x = (raw - offset) / scale: --scale and --offset are those that the model's run was trained
+with, unless given.
 
 Exit status: 0 done; 1 OUT could not be written, on a full disk for example; 2 wrong arguments, or images of which
 nothing can be learnt; 130 (Ctrl-C) or 143 (SIGTERM) interrupted. Unless it is 0 nothing was written.
@@ -33,7 +34,7 @@ from air_lightning.cli.levels import add_level_arguments, given_levels
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
-from air_lightning.model.calibration import Powers
+from air_lightning.model.calibration import USUAL, Powers
 from air_lightning.runs.levels import levels_of
 from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore, what_is_wrong
 from datamodules.image_folder import ImageFolder
@@ -52,6 +53,8 @@ RECIPE: dict[str, Any] = {
     "adaptation": {"class_path": f"{MODEL}.Adaptation"},
 }
 """Arguments of the model for images from elsewhere."""
+EXPLAINED = 32
+"""Of so many images it is looked at how well they are drawn, where no others are explained to learn from."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -96,7 +99,9 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     restore(model, weights)
     model.requires_grad_(False).powers = Powers()
     of_images = image_arguments(options, source, model)
-    learn(model, ImageFolder(**of_images))
+    images = some_images(ImageFolder(**of_images))
+    learn(model, images)
+    model.powers = Powers(usual_error=usual_error(model, images))
     config["model"] = complete_arguments(given, of_model)
     config["data"] = {"class_path": "datamodules.ImageFolder", "init_args": of_images}
     write(options.output, config, checkpoint_of(model, weights))
@@ -136,9 +141,8 @@ def for_other_images(model: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def learn(model: AIR, data: ImageFolder) -> None:
+def learn(model: AIR, images: Tensor) -> None:
     """Show the model the images, and say what was found."""
-    images = some_images(data)
     if model.background is not None and model.background.waits:
         model.background.fit(images)
     if model.adaptation is None:
@@ -149,6 +153,15 @@ def learn(model: AIR, data: ImageFolder) -> None:
             print("model.adaptation is null: what all images share was not learnt")
         return
     say(model.renderer, model.adapt(images[: model.adaptation.images]))
+
+
+def usual_error(model: AIR, images: Tensor) -> float:
+    """The reconstruction error that 99 of 100 of the images, the first by number, have at most now; it is said."""
+    number = EXPLAINED if model.adaptation is None else model.adaptation.images
+    errors = model.eval().infer(images[:number]).reconstruction_error
+    usual = float(errors.quantile(USUAL, interpolation="higher"))
+    print(f"reconstruction error of these images: {float(errors.median()):.3g} (median), {usual:.3g} (99 of 100)")
+    return usual
 
 
 def some_images(data: ImageFolder) -> Tensor:

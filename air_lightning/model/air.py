@@ -269,7 +269,10 @@ class AIR(nn.Module):
     @torch.no_grad()
     def explained(self, observation: Observation) -> Inference:
         """As ``infer``, of images with whatever noise and background."""
-        observation, slots = self._improved(observation, self._own(observation))
+        return self._answer(*self._improved(observation, self._own(observation)))
+
+    def _answer(self, observation: Observation, slots: Slots) -> Inference:
+        """What is said of the observed images, explained by these slots."""
         renderer = self._at(observation)
         canvases = renderer.render(slots.what, slots.where, observation.background)
         log_evidence = None
@@ -377,14 +380,15 @@ class AIR(nn.Module):
         return self.powers.of_pose(self.renderer.where.names, sd, log_evidence is not None)
 
     @torch.no_grad()
-    def improvement(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """log sum_n p(n) exp F_n in nats, (B,), of the network's own inference, and of the improved one.
+    def improvement(self, images: Tensor) -> tuple[Inference, Tensor, Tensor]:
+        """As ``infer``, and log sum_n p(n) exp F_n in nats, (B,), of the network's own inference, and of the improved.
 
         Both at the poses and codes that `infer` takes, posterior means, and at the final likelihood scale.
         """
         observation = self.observed(images)
         own = self._own(observation)
-        return self._log_joint(observation, own), self._log_joint(*self._improved(observation, own))
+        improved = self._improved(observation, own)
+        return self._answer(*improved), self._log_joint(observation, own), self._log_joint(*improved)
 
     def _log_joint(self, observation: Observation, slots: Slots) -> Tensor:
         return (self._evidence(observation, slots, slot_kl(self.renderer, slots)) + self.log_prior).logsumexp(1)

@@ -11,6 +11,8 @@ from air_lightning.distributions import corrected
 
 POWERS = "powers"
 """Where checkpoints keep them."""
+USUAL = 0.99
+"""Share of the images of a validation, or of an adaptation, whose reconstruction errors are usual ones."""
 FITTED_WITH = (
     "slots",
     "likelihood",
@@ -41,8 +43,8 @@ class Powers:
         identity: of the identities' posterior.
         tilt: of the count, nats for each object more. doubt: of the count, the share of images in which its posterior
             says nothing. identity_doubt: the share of objects in which that of identities says nothing.
-        usual_error: the reconstruction error that 99 of 100 of the images that were validated have at most; None: no
-            image was, or it is not finite. It changes no posterior.
+        usual_error: the reconstruction error that 99 of 100 of the images that were validated, or adapted to, have at
+            most; None: no image was, or it is not finite. It changes no posterior.
         overrides: the arguments of ``FITTED_WITH`` that were not the run's own when these were fitted, by dotted name.
     """
 

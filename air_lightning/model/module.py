@@ -21,7 +21,7 @@ from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_
 from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR, Inference
-from air_lightning.model.calibration import Powers
+from air_lightning.model.calibration import USUAL, Powers
 from air_lightning.model.data_checks import check_data
 from air_lightning.model.objective import objective, warn_of_balance
 from air_lightning.model.observation import Observation
@@ -36,8 +36,6 @@ from renderers.base import Renderer
 from renderers.spaces import Categorical
 
 SHOWN = ("count_accuracy", "identity_accuracy", "position_error", "box_ap50", "elbo")
-USUAL = 0.99
-"""Share of an evaluation's scenes whose reconstruction errors are usual ones."""
 
 
 class AIRModule(AIR, pl.LightningModule):
@@ -155,8 +153,8 @@ class AIRModule(AIR, pl.LightningModule):
 
     def validation_metrics(self, data: SceneDataModule) -> list[str]:
         """The names of what a validation on this data may log."""
-        figures = [*figure_names(self.renderer, data), "reconstruction_error"] if data.has_truth else []
-        return sorted(f"val/{name}" for name in ("elbo", *figures))
+        figures = figure_names(self.renderer, data) if data.has_truth else []
+        return sorted(f"val/{name}" for name in ("elbo", "reconstruction_error", *figures))
 
     def setup(self, stage: str) -> None:
         """Look at renderer and data.
@@ -242,16 +240,18 @@ class AIRModule(AIR, pl.LightningModule):
         self.read_from(checkpoint)
 
     def _evaluate(self, batch: Batch, split: str) -> None:
-        if self.evaluation is not None:
+        if self.evaluation is None and split == "test" and self._improves:
+            seen, before, after = self.improvement(batch.images)
+            self.mean_before.update(before)
+            self.mean_after.update(after)
+        else:
             seen = self.infer(batch.images)
+        self.errors.update(seen.reconstruction_error)
+        if self.evaluation is not None:
             slots = seen.slots
             own = slots.what, slots.where, seen.where_sd, slots.what_parameters
             found = InferredScenes(seen.count, seen.log_posterior, *own, seen.scene)
             self.evaluation.update(self.renderer.at(seen.scene), found, batch)
-            self.errors.update(seen.reconstruction_error)
-        elif split == "test" and self._improves:
-            for mean, log_joint in zip((self.mean_before, self.mean_after), self.improvement(batch.images)):
-                mean.update(log_joint)
         self.mean_elbo.update(self.elbo(batch.images))
         if split == "test" and self.evidence_samples:
             self.mean_log_evidence.update(self.log_evidence(batch.images, self.evidence_samples))

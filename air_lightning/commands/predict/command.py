@@ -202,9 +202,10 @@ def run(model: Model, files: Sequence[Path], options: argparse.Namespace, camera
 
 def _warn_of_unlike(unlike: Sequence[Source], written: int, model: Model) -> None:
     print(
-        f"warning: {len(unlike)} of {written} images are unlike those that the model was validated with (first "
-        f"{unlike[0].file}): what it draws of them is off by more than {model.unlike_from:.3g} (reconstruction_error). "
-        "What it says of them may be wrong, however sure it is: see docs/other_images.md for what differs, and helps",
+        f"warning: {len(unlike)} of {written} images are unlike those that the model was validated with or adapted to "
+        f"(first {unlike[0].file}): what it draws of them is off by more than {model.unlike_from:.3g} "
+        "(reconstruction_error). What it says of them may be wrong, however sure it is: see docs/other_images.md for "
+        "what differs, and helps",
         file=sys.stderr,
     )
 

@@ -115,7 +115,7 @@ class Model:
 
     @property
     def usual_error(self) -> float | None:
-        """The reconstruction error that 99 of 100 of the images of its validation had at most; None: not known."""
+        """The reconstruction error that 99 of 100 images of its validation, or adaptation, have at most, if known."""
         return self.module.powers.usual_error
 
     @property
