@@ -14,7 +14,7 @@ from air_lightning.distributions import count_log_prior
 from air_lightning.model.refinement import Problem, Refinement
 from air_lightning.model.slots import Slots
 from datamodules import Scenes3D
-from renderers import Gaussian, MeshRenderer, Renderer
+from renderers import Categorical, Gaussian, MeshRenderer, Renderer
 
 SCENES, OFF, SD = 32, 0.15, 0.2
 KL = 5.0  # nats a slot, about what a network's posterior costs
@@ -58,8 +58,14 @@ def refined(case: Case, refinement: Refinement | None = None, slots: Slots | Non
     count = before.what.shape[1]
     kl, log_prior = torch.full(before.what.shape[:2], KL), count_log_prior(count, 0.3)
     after = refinement(case.renderer, observed(case.images, SD), before, kl, log_prior)
-    for name in set(Slots._fields) - {"what", "where"}:
+    for name in set(Slots._fields) - {"what", "where", "what_parameters"}:
         assert getattr(after, name) is getattr(before, name)
+    if isinstance(case.renderer.what, Categorical):
+        told = after.what_parameters.gather(2, after.what.unsqueeze(2)).squeeze(2)
+        assert torch.equal(told, after.what_parameters.amax(2)), "what is found is the likeliest"
+        assert torch.equal(*(slots.what_parameters.sort(2).values for slots in (before, after)))
+    else:
+        assert after.what_parameters is before.what_parameters
     return after
 
 

@@ -71,7 +71,8 @@ class Refinement:
     Each slot's coordinates are moved up and down by a step, the parabola through the three losses gives the move,
     at most one step long. Losses are those of all canvases that show the slot, weighted by the exact posterior over
     the count at the present poses. Steps shrink as it goes on. First, each slot's likeliest identities are tried, and
-    angles scanned over their period, which gets a slot out of the wrong one of two similar views.
+    angles scanned over their period, which gets a slot out of the wrong one of two similar views. An identity that fits
+    better than the network's likeliest takes its probability.
 
     A wrong angle pulls the place off, where a scan then finds the wrong angle again: with ``starts`` each is refined
     with the place for itself, and the best kept. What a renderer smears, its hard edges, costs exactness: with
@@ -203,7 +204,10 @@ class Refinement:
         if where.shape[2] == 1:
             return slots
         best = problem.losses(slots, what, where, weights).argmin(2)
-        return slots._replace(what=_selected(what, best), where=_selected(where, best))
+        slots = slots._replace(what=_selected(what, best), where=_selected(where, best))
+        if not isinstance(renderer.what, Categorical):
+            return slots
+        return slots._replace(what_parameters=_likeliest(slots.what_parameters, slots.what))
 
 
 def _turns(renderer: Renderer, what: Tensor, where: Tensor, parts: int) -> Tensor:
@@ -267,6 +271,12 @@ def newton_step(up: Tensor, down: Tensor, here: Tensor) -> Tensor:
     newton = (-slope / curve.clamp_min(1e-6)).clamp(-1, 1)
     downhill = torch.sign(-slope) * (torch.minimum(up, down) < here)
     return torch.where(curve > 1e-6, newton, downhill)
+
+
+def _likeliest(logits: Tensor, what: Tensor) -> Tensor:
+    """Logits (B, N, K), those of ``what`` (B, N) and of the likeliest exchanged: which it is the fit knows better."""
+    own, first = what.unsqueeze(2), logits.argmax(2, keepdim=True)
+    return logits.scatter(2, first, logits.gather(2, own)).scatter(2, own, logits.gather(2, first))
 
 
 def _told(logits: Tensor, what: Tensor, losses: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ class FoundObject:
 
     Attributes:
         kind: name of its identity, after refinement where the model has one; None for a renderer without identities.
-        kind_probabilities: of every identity by name, as calibrated: the network's own, before refinement, or as sure
-            as the fits of exchanged identities differ (``Refinement``); None as ``kind``.
+        kind_probabilities: of every identity by name, as calibrated, that of ``kind`` the largest: the network's, or as
+            sure as the fits of exchanged identities differ (``Refinement``); None as ``kind``.
         code: posterior mean of its appearance; None for a renderer with identities.
         pose: the renderer's coordinates by name, in the renderer's units. An angle lies within half its identity's
             period of 0; it is None where the identity looks the same from all sides.
