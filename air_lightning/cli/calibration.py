@@ -61,12 +61,13 @@ def check(arguments: Namespace, subcommand: str, run_dir: Path | None) -> None:
         raise RunError(f"run_dir {str(run_dir)!r} is in use by a fit, which writes its checkpoints: wait for its end")
 
 
-def check_truth(arguments: Namespace, data: Any) -> None:
-    """ValueError where powers are asked for and the data has no truth: nothing says then how often a model is right."""
-    if arguments.calibrate and not getattr(data, "has_truth", False):
+def check_truth(arguments: Namespace, model: Any, data: Any) -> None:
+    """ValueError where powers are asked for and neither the data's truth nor refined poses tell any."""
+    if arguments.calibrate and not getattr(data, "has_truth", False) and not getattr(model, "refines", False):
         raise ValueError(
             f"--calibrate needs scenes whose truth is known, and {type(data).__name__} has none: what makes a wrong "
-            "explanation likely makes it sure of itself, too; give --data of the same kind of scenes with a truth"
+            "explanation likely makes it sure of itself, too, and only poses that model.refinement fits to the images "
+            "tell more without a truth; give --data of the same kind of scenes with one"
         )
 
 
@@ -91,19 +92,18 @@ def keep(model: Any, checkpoint: Path) -> None:
     if powers is None:
         raise ValueError(f"{type(model).__name__} says nothing of how sure it is: --calibrate has nothing to keep")
     cases = model.fitted_cases
-    if not cases.get("true objects", 1):
-        raise ValueError(
-            f"--calibrate needs objects, and there is none in the {cases['scenes']} validation scenes, so nothing is "
-            f"kept: {MORE}"
-        )
+    if 0 in (cases.get("true objects"), cases.get("objects found")):
+        scenes = f"{cases['scenes']} validation scenes" if "scenes" in cases else "validation images"
+        raise ValueError(f"--calibrate needs objects, and there is none in the {scenes}, so nothing is kept: {MORE}")
     few = ", ".join(f"{number} {_of(name)}" for name, number in cases.items() if number < FEW)
     if few:
         print(
             f"warning: corrections that are fitted to fewer than {FEW} cases say little: {few}; {MORE}", file=sys.stderr
         )
     runs.amend_checkpoint(checkpoint, {POWERS: powers.state()})
-    print(f"kept in {checkpoint}: posteriors to the power of {powers}")
+    how = " (no truth is known: as sure as parts of objects agree)" if "objects found" in cases else ""
+    print(f"kept in {checkpoint}: posteriors to the power of {powers}{how}")
 
 
 def _of(name: str) -> str:
-    return name if name in ("scenes", "true objects", "identities") else f"of {name}"
+    return name if name in ("scenes", "true objects", "objects found", "identities") else f"of {name}"

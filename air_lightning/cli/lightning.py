@@ -224,7 +224,7 @@ class AIRCLI(LightningCLI):
             check_clipping(self.trainer)
             if self._check is not None:
                 self._check(self.model, self.datamodule)
-            calibration.check_truth(self._arguments, self.datamodule)
+            calibration.check_truth(self._arguments, self.model, self.datamodule)
             self._check_weights()
             self._prepare_calibration()
             self._start()

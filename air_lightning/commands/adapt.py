@@ -18,6 +18,7 @@ nothing can be learnt; 130 (Ctrl-C) or 143 (SIGTERM) interrupted. Unless it is 0
 import argparse
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -35,6 +36,7 @@ from air_lightning.cli.trained import add_model_arguments, chosen_run, split_mod
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import USUAL, Powers
+from air_lightning.model.jackknife import powers_without_truth, variance_ratios
 from air_lightning.runs.levels import levels_of
 from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore, what_is_wrong
 from datamodules.image_folder import ImageFolder
@@ -101,7 +103,7 @@ def adapt(options: argparse.Namespace, of_model: Sequence[str]) -> None:
     of_images = image_arguments(options, source, model)
     images = some_images(ImageFolder(**of_images))
     learn(model, images)
-    model.powers = Powers(usual_error=usual_error(model, images))
+    model.powers = sureness(model, images)
     config["model"] = complete_arguments(given, of_model)
     config["data"] = {"class_path": "datamodules.ImageFolder", "init_args": of_images}
     write(options.output, config, checkpoint_of(model, weights))
@@ -155,13 +157,23 @@ def learn(model: AIR, images: Tensor) -> None:
     say(model.renderer, model.adapt(images[: model.adaptation.images]))
 
 
-def usual_error(model: AIR, images: Tensor) -> float:
-    """The reconstruction error that 99 of 100 of the images, the first by number, have at most now; it is said."""
+def sureness(model: AIR, images: Tensor) -> Powers:
+    """What images without a truth tell: how well they are drawn, and how sure what is said of them may be.
+
+    Images (B, C, H, W), of which as many are explained as the model adapts to. It is said, too.
+    """
     number = EXPLAINED if model.adaptation is None else model.adaptation.images
-    errors = model.eval().infer(images[:number]).reconstruction_error
+    observation = model.eval().observed(images[:number])
+    seen = model.explained(observation)
+    errors = seen.reconstruction_error
     usual = float(errors.quantile(USUAL, interpolation="higher"))
     print(f"reconstruction error of these images: {float(errors.median()):.3g} (median), {usual:.3g} (99 of 100)")
-    return usual
+    if not model.refines:
+        return Powers(usual_error=usual)
+    ratios = variance_ratios(model.renderer, observation.found(seen.scene), seen.slots, seen.count)
+    powers = powers_without_truth(ratios, model.renderer.where.names, model.search is not None)
+    print(f"as sure as parts of objects agree, to the power of {powers}")
+    return replace(powers, usual_error=usual)
 
 
 def some_images(data: ImageFolder) -> Tensor:

@@ -1,6 +1,6 @@
 """How well inferred scenes agree with the truth: pure functions, and a torchmetrics class over them."""
 
-from air_lightning.metrics.averages import SceneMean, SceneQuantile, median
+from air_lightning.metrics.averages import Rows, SceneMean, SceneQuantile, median
 from air_lightning.metrics.boxes import BoxPrecision
 from air_lightning.metrics.calibration import Correction, calibration_error, central_mass, objects_found, reliability
 from air_lightning.metrics.comparison import (
@@ -28,6 +28,7 @@ __all__ = [
     "Matching",
     "Objects",
     "PoseGaps",
+    "Rows",
     "SceneMean",
     "SceneMetrics",
     "SceneQuantile",

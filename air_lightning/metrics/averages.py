@@ -1,4 +1,4 @@
-"""The mean of a figure over scenes, and medians and quantiles of all there are."""
+"""The mean of a figure over scenes, medians and quantiles of all there are, and rows that are kept."""
 
 import math
 from collections.abc import Sequence
@@ -136,6 +136,34 @@ class SceneQuantile(Metric):
         if not len(values):
             return values.new_full((), float("nan"))
         return values.sort().values[math.ceil(self.share * len(values)) - 1]
+
+
+class Rows(Metric):
+    """Rows (M, D) of all batches and processes, as many as each has; all are kept until `reset`.
+
+    Args:
+        width: D.
+        kwargs: for `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    values: list[Tensor] | Tensor
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width = width
+        self.add_state("values", [], "cat")
+
+    def update(self, values: Tensor) -> None:
+        """Take in the rows of one batch, (M, D)."""
+        assert isinstance(self.values, list)
+        self.values.append(values.detach().float())
+
+    def compute(self) -> Tensor:
+        """All rows since the last `reset`, (M, D)."""
+        return joined(self.values, self.device).view(-1, self.width)
 
 
 def synced(metric: Metric) -> AbstractContextManager[None]:

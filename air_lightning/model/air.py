@@ -276,7 +276,7 @@ class AIR(nn.Module):
         renderer = self._at(observation)
         canvases = renderer.render(slots.what, slots.where, observation.background)
         log_evidence = None
-        if self._refines:
+        if self.refines:
             kl = slot_kl if self.search is None else self.search.kl
             log_evidence = evidence(log_likelihoods(canvases, observation), kl(renderer, slots))
         log_posterior = self.powers.of_count(self._log_count(slots, log_evidence), self.search is not None)
@@ -360,14 +360,14 @@ class AIR(nn.Module):
         return self.search.log_posterior(self.renderer, slots, log_evidence, self.log_prior)
 
     @property
-    def _refines(self) -> bool:
+    def refines(self) -> bool:
         """Whether poses are other than the network's own."""
         return self.refinement is not None or self.search is not None
 
     @property
     def _improves(self) -> bool:
         """Whether explanations are other than the network's own."""
-        return self._refines or self.reconsideration is not None or self.descent is not None
+        return self.refines or self.reconsideration is not None or self.descent is not None
 
     def _where_sd(self, observation: Observation, slots: Slots, log_evidence: Tensor | None) -> Tensor:
         """See ``Inference``. log_evidence: F_n, (B, N + 1), where poses are other than the network's own."""

@@ -77,14 +77,18 @@ def _local(
     in no direction negative; and the prior's precision (B, N, P)."""
     space, where = renderer.where, slots.where
     steps = space.steps(where)
-    losses = _losses(renderer, observation, slots, where.unsqueeze(2) + _moves(steps), weights)
+    losses = _losses(renderer, observation, slots, where.unsqueeze(2) + pose_moves(steps), weights)
     slope, places = space.slopes(space.unconstrain(where)) / steps, len(space)
-    curvature = slope.unsqueeze(-1) * _curvature(losses, places) * slope.unsqueeze(-2)
+    curvature = slope.unsqueeze(-1) * curvature_of(losses, places) * slope.unsqueeze(-2)
     gradient = slope * (losses[..., 1 : 1 + places] - losses[..., 1 + places : 1 + 2 * places]) / 2
+    return gradient, convex(curvature), prior_precision(space, periods_of(renderer, slots.what, where))
+
+
+def convex(curvature: Tensor) -> Tensor:
+    """Symmetric matrices (..., P, P) as they are, but flat where they are negative."""
     # a diverged model's has no eigenvalues: it is to fail where its poses are looked at
     values, vectors = torch.linalg.eigh(curvature.nan_to_num(0.0, 0.0, 0.0))
-    likelihood = vectors @ (values.clamp_min(0).unsqueeze(-1) * vectors.mT)
-    return gradient, likelihood, _prior_precision(space, periods_of(renderer, slots.what, where))
+    return vectors @ (values.clamp_min(0).unsqueeze(-1) * vectors.mT)
 
 
 def _losses(renderer: Renderer, observation: Observation, slots: Slots, moved: Tensor, weights: Tensor) -> Tensor:
@@ -114,11 +118,11 @@ def fitted_kl(renderer: Renderer, slots: Slots) -> Tensor:
     posterior's variance (MacKay 2003, equation 27.10).
     """
     sd = of_sample(slots.where_sd, slots.what)
-    prior = _prior_precision(renderer.where, periods_of(renderer, slots.what, slots.where))
+    prior = prior_precision(renderer.where, periods_of(renderer, slots.what, slots.where))
     return slot_kl(renderer, slots) + (1 - sd.square() * prior).sum(-1) / 2
 
 
-def _moves(steps: Tensor) -> Tensor:
+def pose_moves(steps: Tensor) -> Tensor:
     """Moves (1 + 2 P + P (P - 1), P): none, each coordinate up, each down, each pair up, each pair down."""
     single = torch.diag(steps)
     first, second = torch.tril_indices(len(steps), len(steps), -1, device=steps.device)
@@ -126,8 +130,8 @@ def _moves(steps: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(single[:1]), single, -single, pairs, -pairs])
 
 
-def _curvature(values: Tensor, places: int) -> Tensor:
-    """Second central differences (..., P, P) of values (..., M) at ``_moves``, in units of the steps."""
+def curvature_of(values: Tensor, places: int) -> Tensor:
+    """Second central differences (..., P, P) of values (..., M) at ``pose_moves``, in units of the steps."""
     pairs = places * (places - 1) // 2
     here, up, down, both_up, both_down = torch.split(values, [1, places, places, pairs, pairs], -1)
     along = up + down - 2 * here
@@ -138,7 +142,7 @@ def _curvature(values: Tensor, places: int) -> Tensor:
     return result
 
 
-def _prior_precision(space: Where, periods: Tensor) -> Tensor:
+def prior_precision(space: Where, periods: Tensor) -> Tensor:
     """(..., P) of the unconstrained pose, for periods (..., P)."""
     precision = torch.ones_like(periods)
     for j in space.circular:

@@ -1,6 +1,7 @@
 """AIRModule: the LightningModule that trains and evaluates AIR, keeps it in checkpoints, and draws its figures."""
 
 import math
+from dataclasses import replace
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -16,13 +17,14 @@ from air_lightning.backgrounds.base import LOOKED_AT
 from air_lightning.distributions import count_log_posterior
 from air_lightning.figures.gallery import BoxedScene, gallery
 from air_lightning.figures.images import image_rows, image_steps
-from air_lightning.metrics import SceneMean, SceneQuantile
+from air_lightning.metrics import Rows, SceneMean, SceneQuantile
 from air_lightning.metrics.evaluation import Evaluation, InferredScenes, figure_names
 from air_lightning.metrics.host_tensors import is_written, on_host
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR, Inference
 from air_lightning.model.calibration import USUAL, Powers
 from air_lightning.model.data_checks import check_data
+from air_lightning.model.jackknife import objects_told, powers_without_truth, variance_ratios
 from air_lightning.model.objective import objective, warn_of_balance
 from air_lightning.model.observation import Observation
 from air_lightning.model.relative_clipping import clip_to_usual
@@ -50,6 +52,8 @@ class AIRModule(AIR, pl.LightningModule):
         self.mean_elbo, self.mean_log_evidence = SceneMean(), SceneMean()
         self.mean_before, self.mean_after = SceneMean(), SceneMean()
         self.errors = SceneQuantile(USUAL)
+        self.ratios = Rows(len(self.renderer.where))
+        self._without_truth: Tensor | None = None
         self._usual_error: float | None = None
 
     # ---- training
@@ -245,7 +249,12 @@ class AIRModule(AIR, pl.LightningModule):
             self.mean_before.update(before)
             self.mean_after.update(after)
         else:
-            seen = self.infer(batch.images)
+            observation = self.observed(batch.images)
+            seen = self.explained(observation)
+            if self.evaluation is None and self.calibrating and self.refines:
+                self.ratios.update(
+                    variance_ratios(self.renderer, observation.found(seen.scene), seen.slots, seen.count)
+                )
         self.errors.update(seen.reconstruction_error)
         if self.evaluation is not None:
             slots = seen.slots
@@ -271,6 +280,8 @@ class AIRModule(AIR, pl.LightningModule):
         for name, value in figures.items():
             # the same in all processes already, of which Lightning is to be sure
             self.log(f"{split}/{name}", value, prog_bar=name in SHOWN, sync_dist=True)
+        self._without_truth = self.ratios.compute() if self.ratios.update_called else None
+        self.ratios.reset()
         self._usual_error = _finite(figures.get("reconstruction_error"))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -304,17 +315,27 @@ class AIRModule(AIR, pl.LightningModule):
 
     @property
     def fitted_powers(self) -> Powers | None:
-        """What would have made the last evaluation's posteriors as sure as right; None unless ``calibrating``."""
+        """What would have made the last evaluation's posteriors as sure as right; None unless ``calibrating``.
+
+        Without a truth, as sure as parts of objects agree (`jackknife`), where poses are refined.
+        """
+        usual, overrides = self._usual_error, dict(self.overrides)
+        if self._without_truth is not None:
+            names, searched = self.renderer.where.names, self.search is not None
+            powers = powers_without_truth(self._without_truth, names, searched)
+            return replace(powers, usual_error=usual, overrides=overrides)
         fit = None if self.evaluation is None else self.evaluation.fit
         if fit is None:
             return None
         (count, tilt, doubt), (identity, _, identity_doubt) = fit.count, fit.identity
-        how = fit.pose, self._refines, self.search is not None
-        return Powers(count, *how, identity, tilt, doubt, identity_doubt, self._usual_error, dict(self.overrides))
+        how = fit.pose, self.refines, self.search is not None
+        return Powers(count, *how, identity, tilt, doubt, identity_doubt, usual, overrides)
 
     @property
     def fitted_cases(self) -> dict[str, int]:
         """How many scenes, true objects and so on `fitted_powers` were fitted to, by name; empty where it is None."""
+        if self._without_truth is not None:
+            return objects_told(self._without_truth, self.renderer.where.names)
         fit = None if self.evaluation is None else self.evaluation.fit
         return {} if fit is None else fit.cases
 

@@ -57,6 +57,10 @@ class Observation(NamedTuple):
         parts = [part for part in (self.background_kl, self.scene and self.scene.kl) if part is not None]
         return sum(parts[1:], parts[0]) if parts else None
 
+    def found(self, values: Tensor | None) -> "Observation":
+        """The same, the coordinates of the scenes being these, (B, S), where there are any."""
+        return self if self.scene is None or values is None else self._replace(scene=self.scene._replace(values=values))
+
     def of(self, images: Tensor) -> "Observation":
         """Some of the images, (M,) indices."""
         background, kl = self.background, self.background_kl
