@@ -57,6 +57,14 @@ def test_a_shipped_model_learns_another_light_and_other_commands_take_it(
     assert sum(a == b for a, b in zip(found, counts)) >= 11
     assert said_errors(said)[1] == pytest.approx(model.usual_error, rel=1e-2) and 0.01 < model.usual_error < 0.06
     assert any(model.is_unlike(p) for p in model.infer([Image.new("RGB", (64, 64))])), "black images are unlike"
+    told = re.search(r"as sure as parts of objects agree, to the power of count ([\d.]+), x", said)
+    assert told and float(told[1]) == pytest.approx(model.module.powers.count, rel=1e-2) and float(told[1]) < 1
+    assert set(model.module.powers.pose) == {"x", "z", "yaw"} and model.module.powers.searched
+    held_out = ["--data.val_share", "0.8", "--trainer.enable_progress_bar", "false"]
+    main(["validate", "--run_dir", str(out), "--calibrate", *held_out])
+    assert "(no truth is known: as sure as parts of objects agree)" in capsys.readouterr().out
+    powers = load(out).module.powers
+    assert 0 < powers.count < 1 and powers.refined and powers.usual_error == pytest.approx(model.usual_error, rel=0.2)
     truth = {"images": [{"file": f"{i}.png", "count": count} for i, count in enumerate(counts)]}
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     of_images = ["--data.truth", str(tmp_path / "truth.json"), "--data.test_share", "1.0", "--data.test_scenes", "4"]

@@ -19,6 +19,8 @@ PARTS = 3
 """Blocks along a side of an object's window."""
 LITTLE = 0.5
 """Share of a pose's precision that is the prior's, from which on the image tells too little of it."""
+MOST = 0.75
+"""Leverage of a block: more is taken for that, or poses that hang on one block alone would go anywhere."""
 FEWEST = 10
 """Objects that a coordinate must be told by."""
 
@@ -87,12 +89,18 @@ def _of_object(renderer: Renderer, observation: Observation, slots: Slots, i: in
 
 
 def _jackknifed(gradient: Tensor, curvature: Tensor, precision: Tensor, side: int) -> Tensor:
-    """Variances (P,) of a pose whose maps and prior's precision these are, each block of this side left out once."""
+    """Variances (P,) of a pose whose maps and prior's precision these are, each block of this side left out once.
+
+    Without a block of leverage M, its share of the curvature, a pose moves by (1 - M)^-1 times what the block pulls.
+    """
     places = len(precision)
-    sums, share = _blocks(torch.cat([gradient, curvature.flatten(2)], 2), side)
+    sums, share = _blocks(torch.cat([gradient, curvature.flatten(2)], 2).double(), side)
     pull, bend = sums[:, :places], sums[:, places:].reshape(-1, places, places)
-    rest = convex(curvature.sum((0, 1)) - bend) + precision.diag()
-    return share * torch.linalg.solve(rest, pull.unsqueeze(2)).square().sum((0, 2))
+    whole = convex(curvature.double().sum((0, 1))) + precision.double().diag()
+    root = torch.linalg.inv(torch.linalg.cholesky(whole))
+    leverage, axes = torch.linalg.eigh(root @ bend @ root.mT)
+    moves = axes.mT @ (pull @ root.mT).unsqueeze(2) / (1 - leverage.clamp(max=MOST)).unsqueeze(2)
+    return share * ((axes @ moves).squeeze(2) @ root).square().sum(0).to(gradient)
 
 
 def _local_maps(renderer: Renderer, observation: Observation, slots: Slots, i: int) -> tuple[Tensor, Tensor]:

@@ -249,12 +249,10 @@ class AIRModule(AIR, pl.LightningModule):
             self.mean_before.update(before)
             self.mean_after.update(after)
         else:
-            observation = self.observed(batch.images)
-            seen = self.explained(observation)
+            seen = self.infer(batch.images)
             if self.evaluation is None and self.calibrating and self.refines:
-                self.ratios.update(
-                    variance_ratios(self.renderer, observation.found(seen.scene), seen.slots, seen.count)
-                )
+                observation = self.observed(batch.images).found(seen.scene)
+                self.ratios.update(variance_ratios(self.renderer, observation, seen.slots, seen.count))
         self.errors.update(seen.reconstruction_error)
         if self.evaluation is not None:
             slots = seen.slots
