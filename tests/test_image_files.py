@@ -187,6 +187,8 @@ def test_fits_without_an_image_and_without_its_package(tmp_path: Path, monkeypat
         (np.array([[0, 51]], np.uint8), Levels(scale=102), [[0, 0.5]]),
         (np.array([[False, True]]), Levels(), [[0, 255]]),
         (np.array([[0, 65535]], np.uint16), Levels(), [[0, 1]]),
+        (np.array([[0, 65535]], ">u2"), Levels(), [[0, 1]]),
+        (np.array([[0.25, 0.5]], ">f4"), Levels(), [[0.25, 0.5]]),
         (np.array([[100, 4095 + 100]], np.uint16), Levels(4095, 100), [[0, 1]]),
         (np.array([[0.25, 0.5]]), Levels(), [[0.25, 0.5]]),
         (np.array([[-3.0, 900.0]]), Levels(scale=300), [[-0.01, 3]]),
@@ -210,6 +212,15 @@ def test_levels(values: NDArray[Any], levels: Levels, expected: Any) -> None:
 def test_levels_that_cannot_be(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Levels(**arguments)
+
+
+def test_the_order_of_bytes_is_nothing_to_an_array(tmp_path: Path) -> None:
+    values = numbers(3, 4, 4, below=4096)
+    np.save(tmp_path / "a.npy", values.astype(">u2"))
+    np.save(tmp_path / "b.npy", values)
+    (big,), (little,) = raw_images(tmp_path / "a.npy"), raw_images(tmp_path / "b.npy")
+    np.testing.assert_array_equal(Levels()(big), Levels()(little))
+    assert Levels().peak(big) == Levels().peak(little) > 0
 
 
 def test_twelve_bits_in_sixteen_are_said_to_be_dim(tmp_path: Path) -> None:

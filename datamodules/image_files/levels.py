@@ -22,6 +22,10 @@ def white_of(dtype: np.dtype[Any]) -> float | None:
     return {"uint8": 255.0, "uint16": 65535.0}.get(dtype.name)
 
 
+def _is_sixteen_bits(values: NDArray[Any]) -> bool:
+    return values.dtype.name == "uint16"  # in either order of bytes
+
+
 @dataclass(frozen=True)
 class Levels:
     """Which of a file's numbers are black and white: x = (raw - offset) / scale. Transparent parts become 0.
@@ -68,7 +72,7 @@ class Levels:
 
     def peak(self, raw: RawImage) -> int:
         """The largest opaque value of 16 bits for which no levels are stated; 0 of other images."""
-        if raw.values.dtype != np.uint16 or self.stated:
+        if not _is_sixteen_bits(raw.values) or self.stated:
             return 0
         return int((raw.values if raw.alpha is None else raw.values * (_alpha_factor(raw) > 0)).max())
 
@@ -81,7 +85,7 @@ class Levels:
                 f"found {values.dtype} values from {values.min()} to {values.max()}, of which none is known to be "
                 "white: give `scale`, the value of white (x = (raw - offset) / scale)"
             )
-        if not self.stated and values.dtype != np.uint16 and not ((values >= 0) & (values <= 1)).all():
+        if not self.stated and not _is_sixteen_bits(values) and not ((values >= 0) & (values <= 1)).all():
             found = f"{float(values.min()):.9g} to {float(values.max()):.9g}"
             raise ValueError(
                 f"real values must lie in [0, 1], found {found}: give `scale`, the value of white, and `offset`, that "
