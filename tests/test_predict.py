@@ -221,6 +221,8 @@ def test_grey_for_colour_and_colour_for_grey(model: Model, glimpses: Path) -> No
         (np.full((8, 8), 1 + 1e-7), r"\[0, 1\], found 1.0000001 to 1.0000001: give `scale`, the value of white"),
         (torch.zeros(8, 8, 3), r"\(8, 8, 3\) and type torch.float32: a tensor of three dimensions is one image"),
         (torch.zeros(2, 8, 8, 3), r"type torch.float32: a tensor must be \(H, W\), \(C, H, W\) or \(N, C, H, W\)"),
+        (torch.zeros(3, 8, 8).to_sparse(), "a tensor must hold a plain number for each value, got one that is sparse"),
+        (torch.zeros(3, 8, 8, device="meta"), "for each value, got one that is on the meta device"),
         ("a.png", "images must be an array, a tensor, a PIL image or a list of these, got str: open files"),
     ],
 )
@@ -264,6 +266,12 @@ def test_runs_that_cannot_be_loaded(discs: Path, tmp_path: Path) -> None:
         air_lightning.load(discs, "last")
     with pytest.raises(ValueError, match="'x.ckpt' is not a file: give one, or `best` or `last`"):
         air_lightning.load(discs, "x.ckpt")
+    with pytest.raises(ValueError, match="checkpoint must be 'best', 'last' or a file, got None"):
+        air_lightning.load(discs, None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="there is no device None: give 'cpu'"):
+        air_lightning.load(discs, device=None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="device 'meta' cannot be had, torch computes nothing there: give 'cpu'"):
+        air_lightning.load(discs, device="meta")
     other = write_run(tmp_path / "other", MESHES) / "checkpoints" / "best.ckpt"
     with pytest.raises(
         ValueError, match="holds no model that this version can load from best.ckpt: its weights are of"

@@ -137,6 +137,9 @@ def _channels_last(tensor: Tensor) -> NDArray[Any]:
         raise ValueError("a tensor of three dimensions is one image (C, H, W), C = 1, 3 or 4: give (N, C, H, W)")
     if tensor.dim() not in (2, 3, 4) or (tensor.dim() == 4 and tensor.shape[1] not in CHANNELS):
         raise ValueError("a tensor must be (H, W), (C, H, W) or (N, C, H, W), C = 1, 3 or 4")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "on the meta device" if tensor.is_meta else "quantised" if tensor.is_quantized else "sparse"
+        raise ValueError(f"a tensor must hold a plain number for each value, got one that is {kind}")
     plain_type = tensor.detach().cpu()
     if plain_type.is_floating_point():
         plain_type = plain_type.float()  # numpy has no bfloat16

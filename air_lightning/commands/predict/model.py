@@ -11,6 +11,7 @@ from torch import Tensor
 
 from air_lightning.backgrounds import Background
 from air_lightning.commands.predict.cameras import in_original_image
+from air_lightning.commands.predict.defaults import usual_defaults
 from air_lightning.commands.predict.images import GivenImage, InputFormat, from_given
 from air_lightning.commands.predict.records import Prediction, predictions
 from air_lightning.commands.predict.tiles import check_tiles, cut, merged
@@ -63,6 +64,8 @@ class Model:
                 f"run must be the folder of a fit or the name of a model that comes with the package "
                 f"({', '.join(shipped())}), got {run!r}"
             )
+        if not isinstance(checkpoint, str | Path):
+            raise ValueError(f"checkpoint must be 'best', 'last' or a file, got {checkpoint!r}")
         folder = Path(run)
         if is_shared(str(run)) or (not folder.exists() and str(run) in shipped()):
             folder = named_run(str(run))
@@ -72,7 +75,8 @@ class Model:
                 f"models that come with the package, {', '.join(shipped())}"
             )
         _check_device(device)
-        module = load_module(folder, checkpoint, device, options)
+        with usual_defaults():
+            module = load_module(folder, checkpoint, device, options)
         return cls(module, *levels_of(folder))
 
     @property
@@ -196,11 +200,12 @@ class Model:
             raise ValueError(
                 f"batch_size must be a whole number of at least 1, got {batch_size}: {self.usual_batch} is usual"
             )
-        images = from_given(images, self.input_format)
-        if self.waits:
-            self.fit_background(images)
-        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots, segmented)]
+        with usual_defaults():
+            given = from_given(images, self.input_format)
+            if self.waits:
+                self.fit_background(given)
+            batches = (given[start : start + batch_size] for start in range(0, len(given), batch_size))
+            return [prediction for batch in batches for prediction in self.infer_batch(batch, all_slots, segmented)]
 
     def infer_batch(
         self, batch: Sequence[GivenImage], all_slots: bool = False, segmented: bool = False
@@ -231,7 +236,13 @@ def _check_device(name: str) -> None:
     """ValueError where torch has no such device, or not here."""
     try:
         kind = torch.device(name).type
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ValueError(f"there is no device {name!r}: give 'cpu', or 'cuda' where there is a GPU") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} cannot be had, torch sees no CUDA GPU: give 'cpu'")
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError, TypeError):  # torch has all of them for a device that is not there
+        raise ValueError(
+            f"device {name!r} cannot be had, torch computes nothing there: give 'cpu', or 'cuda' where there is a GPU"
+        ) from None
