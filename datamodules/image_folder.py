@@ -114,7 +114,8 @@ class ImageFolder(ImagesWithTruth):
         if content is not None:
             sizes = np.array(held.sizes)
             of_images = FolderTruth(content, self.folder, held.places, sizes, identity, unit, view_of, left_out)
-        self.hold(held.pixels, of_images, (val_share, test_share), stretch)
+        names = (f"{path.relative_to(self.folder).as_posix()} {index}" for path, index in held.places)
+        self.hold(held.pixels, of_images, (val_share, test_share), stretch, names)
 
     def _paths(self, files: str | None, given: Truth | None) -> tuple[list[Path], list[Path]]:
         """The images' files, and others in the folder that ``files`` leaves out."""

@@ -1,7 +1,9 @@
 """What data modules of images from elsewhere share, of which nothing is known, or what a truth tells."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from datamodules.image_files.finishing import Stretch, stretched
 from datamodules.stills import Images, StillModule, Stills
 from datamodules.truth.arrays import POSITION, ImageTruth, TruthArrays, nothing
 from renderers.base import Renderer
+from renderers.first_process import warn
 
 
 class ImagesWithTruth(StillModule):
@@ -25,17 +28,25 @@ class ImagesWithTruth(StillModule):
     """The argument that names the images' file or folder, as messages show it."""
     any_values = True  # as their levels are stated, and in [0, 1] where they are not
 
-    def hold(self, images: Images, truth: ImageTruth | None, shares: tuple[float, float], stretch: Stretch) -> None:
+    def hold(
+        self,
+        images: Images,
+        truth: ImageTruth | None,
+        shares: tuple[float, float],
+        stretch: Stretch,
+        names: Iterable[str] = (),
+    ) -> None:
         """Take images and truth.
 
         Args:
             images: (N, C, H, W). truth: of them; None: nothing is known.
             shares: of the images that are for validation and for test; a test share of 1 takes all of them.
-            stretch: of figures.
+            stretch: of figures. names: of the images, in order, where they have any.
         Raises:
             ValueError: there are too few of them.
         """
         self._pixels, self._truth, self.shares, self.stretch = images, truth, shares, stretch
+        self._names = hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
         if shares[1] == 1:
             return
         if self._size < 3:
@@ -118,6 +129,29 @@ class ImagesWithTruth(StillModule):
 
     def displayed(self, images: Tensor) -> Tensor:
         return stretched(images, self.stretch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which images are held out, which follows from these; checkpoints keep it."""
+        val_share, test_share = self.shares
+        return {
+            "source": self.source, "images": self._size, "names": self._names,
+            "val_share": val_share, "test_share": test_share,
+        }  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Warn where others of the same source are held out now than while a checkpoint was trained."""
+        then, now = state_dict, self.state_dict()
+        if then.get("source") != self.source or self.shares[1] == 1 or then == now:
+            return
+        before, after = (
+            f"{s['images']} images, val_share {s['val_share']}, test_share {s['test_share']}" for s in (then, now)
+        )
+        changed = f"{before} then; {after} now" if before != after else f"{after}, and other names"
+        warn(
+            f"other images of {self.source} are held out than while the checkpoint was trained ({changed}): it has "
+            "been trained on some of them, and figures look better than they are. Have the images and shares as they "
+            "were, or measure on others, in a place of their own, with test_share 1"
+        )
 
     @property
     def _size(self) -> int:

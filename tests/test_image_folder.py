@@ -53,6 +53,24 @@ def test_splits_share_no_image_whatever_the_seed(tmp_path: Path) -> None:
     assert values(module, "predict") == parts[2]
 
 
+def test_other_images_held_out_than_in_training_are_warned_of(tmp_path: Path) -> None:
+    """Whoever adds files, or changes the shares, would test on images that have been trained on."""
+    folder = fill(tmp_path / "a")
+    then = ImageFolder(folder).state_dict()
+    assert all(isinstance(value, str | int | float) for value in then.values())
+    ImageFolder(folder, seed=3, resize=(4, 4)).load_state_dict(then)  # the same ones
+    ImageFolder(fill(tmp_path / "b", 12)).load_state_dict(then)  # all of them others
+    ImageFolder(folder, test_share=1).load_state_dict(then)  # asked for
+    with pytest.warns(UserWarning, match=r"10 images, .*test_share 0.1 then; 10 images, .*test_share 0.5 now\)"):
+        ImageFolder(folder, test_share=0.5).load_state_dict(then)
+    (tmp_path / "a" / "0.png").rename(tmp_path / "a" / "new.png")
+    with pytest.warns(UserWarning, match=r"test_share 0.1, and other names\): it has been trained on some of them"):
+        ImageFolder(folder).load_state_dict(then)
+    fill(tmp_path / "a", 11)
+    with pytest.warns(UserWarning, match=r"other images of folder='.*a' are held out .* then; 12 images, "):
+        ImageFolder(folder).load_state_dict(then)
+
+
 def test_images_without_a_truth(tmp_path: Path) -> None:
     module = ImageFolder(fill(tmp_path), batch_size=4, val_scenes=100)
     shown = next(iter(module.train_dataloader()))
