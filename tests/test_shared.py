@@ -15,7 +15,7 @@ from torch import Tensor
 
 from air_lightning.inference import ResidualAttention
 from air_lightning.model import Adaptation, AIRModule
-from air_lightning.model.adaptation import Explained, fit_shared
+from air_lightning.model.adaptation import Explained, fit_shared, say
 from air_lightning.model.observation import Observation
 from air_lightning.training.callbacks import with_own_buffers
 from datamodules import Scenes3D
@@ -233,3 +233,17 @@ def test_where_nothing_helps_the_least_misfit_is_kept_and_said_to_be_poor() -> N
     fit = Adaptation()(mine, Observation(drawn.render(what, where)[:, -1], Normal(0.05)), lambda _: unseen)
     assert fit.poor and fit.misfit == fit.before
     assert mine.shared_values.tolist() == list(fit.values.values())
+
+
+def test_values_that_leave_more_than_those_of_before_are_not_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """A prior that knows better than few images: of those drawn so already nothing is learnt."""
+    mine = Lamps(0.95)
+    what, where = scenes(mine, 1)
+    seen = SimpleNamespace(slots=SimpleNamespace(what=what, where=where), count=torch.full((1,), 2))
+    observation = Observation(mine.render(what, where)[:, -1], Normal(0.5))
+    fit = Adaptation(power=0.01)(mine, observation, lambda _: seen)
+    assert fit.values == {"brightness": pytest.approx(0.95)} and fit.misfit == fit.before
+    assert mine.shared_values.tolist() == pytest.approx([0.95])
+    with pytest.warns(UserWarning, match="only 24 of their pixels are no background"):
+        say(mine, fit)
+    assert "nothing that was tried leaves less of the images than what was drawn before" in capsys.readouterr().out

@@ -40,7 +40,7 @@ class Fit(NamedTuple):
     Attributes:
         values: of the renderer's shared coordinates, by name, in their own units.
         misfit: root mean square of what is left in pixels that are no background, robust, in units of the noise.
-        before: likewise, before the first fit.
+        before: likewise, before the first fit; the misfit is no larger, for values that leave more are not kept.
         pixels: their number.
     """
 
@@ -90,18 +90,20 @@ class Adaptation:
         """Fit the renderer to the observed images; it draws with what is found from then on.
 
         An explanation under a wrong light agrees with that light, so that the two can hold each other up. Where much is
-        left of the images, it is done again from angles elsewhere around, and what leaves the least is kept.
+        left of the images, it is done again from angles elsewhere around, and what leaves the least is kept: the values
+        themselves where none leaves less, as with few images that the renderer draws well already.
 
         explain: what is inferred of images, with ``count`` (B,) and ``slots``; it is asked once a turn.
         """
         assert renderer.shared is not None
-        fits: list[Fit] = []
-        for start in _starts_around(renderer.shared, renderer.shared_values.clone()):
+        fits, own = list[Fit](), renderer.shared_values.clone()
+        for start in _starts_around(renderer.shared, own):
             renderer.share(start)
             fits.append(self._from_here(renderer, observation, explain))
             if fits[-1].misfit <= POOR:
                 break
-        best = min(fits, key=lambda fit: fit.misfit)
+        unchanged = fits[0]._replace(values=dict(zip(renderer.shared.names, own.tolist())), misfit=fits[0].before)
+        best = min((*fits, unchanged), key=lambda fit: fit.misfit)
         renderer.share(observation.images.new_tensor(list(best.values.values())))
         return best._replace(before=fits[0].before)
 
@@ -135,6 +137,8 @@ def say(renderer: Renderer, fit: Fit) -> None:
     found = (_in_words(coordinate, fit.values[coordinate.name]) for coordinate in renderer.shared.coordinates)
     if is_first_process():
         print(f"learnt of all images: {', '.join(found)}; misfit {fit.misfit:.2f}, before {fit.before:.2f}")
+        if fit.misfit == fit.before:
+            print("nothing that was tried leaves less of the images than what was drawn before")
     if fit.poor:
         reason = f"only {fit.pixels} of their pixels are no background" if fit.pixels < FEW else "much is left of them"
         warn(
