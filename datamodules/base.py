@@ -10,7 +10,7 @@ import torch
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
 from datamodules.batch import Batch as Batch
 from datamodules.batch import DataError as DataError
@@ -111,6 +111,10 @@ class HeldOutSampler(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.numbers)
+
+
+class OverfitSampler(HeldOutSampler, SequentialSampler):
+    """For ``overfit_batches``: a trainer puts a sampler of its own in the place of all but sequential ones."""
 
 
 class TrainingLoader(DataLoader[Any]):
@@ -307,16 +311,20 @@ class SceneDataModule(pl.LightningDataModule, ABC):
     def loader(self, split: str) -> DataLoader[Any]:
         """Batches of a split in order; the training split goes on counting from epoch to epoch.
 
-        In parallel training it gives this process's share of them.
+        With the trainer's ``overfit_batches`` every epoch has the same scenes. In parallel training it gives this
+        process's share of them.
         """
         share = getattr(self.trainer, "world_size", 1), getattr(self.trainer, "global_rank", 0)
         scenes, size = self.scenes(split), self.scene_count(split)
         # a generator of its own: what the model draws does not depend on when a loader is started
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": _as_is, "generator": torch.Generator()}
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0
         if split == "train":
-            return TrainingLoader(scenes, sampler=CounterSampler(size, *share), **options)
+            sampler = OverfitSampler(size, *share) if overfits else CounterSampler(size, *share)
+            return TrainingLoader(scenes, sampler=sampler, **options)
         held_out = min(size, len(scenes)) if isinstance(scenes, Sized) else size
-        return DataLoader(scenes, sampler=HeldOutSampler(held_out, *share), **options)
+        kind = OverfitSampler if overfits else HeldOutSampler
+        return DataLoader(scenes, sampler=kind(held_out, *share), **options)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")

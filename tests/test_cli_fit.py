@@ -98,6 +98,15 @@ def test_fast_dev_run_writes_nothing(run, tmp_path, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("option", ["barebones=true", "enable_checkpointing=false"])
+def test_a_run_that_is_to_keep_nothing_is_refused(run, tmp_path, capsys, option):
+    name, value = option.split("=")
+    said = f"trainer.{name} {value.title()} is not supported, for a run keeps its metrics, and its best and its last"
+    assert refused(capsys, *toy.FIT, "--run_dir", tmp_path / "new", f"--trainer.{option}").startswith(said)
+    assert not (tmp_path / "new").exists()
+    assert refused(capsys, "test", "--run_dir", run, f"--trainer.{option}").startswith(said)
+
+
 def test_second_process_takes_the_folder_of_the_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("air_lightning.parallel.rank", lambda: 1)

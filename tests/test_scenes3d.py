@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from datamodules import Batch, SceneDataModule, Scenes3D
-from datamodules.base import SPLITS, CounterSampler, HeldOutSampler
+from datamodules.base import SPLITS, CounterSampler, HeldOutSampler, OverfitSampler
 from renderers import MeshRenderer, Renderer
 
 SIZES = {"batch_size": 4, "train_scenes": 12, "val_scenes": 6, "test_scenes": 6}
@@ -118,6 +118,34 @@ def test_held_out_scenes_stay_the_same_in_every_epoch(renderer: MeshRenderer, sp
     for epoch in (0, 3):
         getattr(loader.sampler, "set_epoch", lambda epoch: None)(epoch)
         assert numbers(loader) == list(range(size))
+
+
+def test_batches_to_overfit_are_the_same_in_every_epoch(renderer: MeshRenderer) -> None:
+    """Lightning puts a sampler of its own, which needs a set of known size, in the place of all but sequential ones."""
+    seen: dict[str, list[list[float]]] = {"train": [], "val": []}
+
+    class Watched(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+            seen["train"].append(batch.images.flatten(1).mean(1).tolist())
+            return self.weight.sum()
+
+        def validation_step(self, batch: Batch, batch_idx: int) -> None:
+            seen["val"].append(batch.images.flatten(1).mean(1).tolist())
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD([self.weight], 0.1)
+
+    quiet = {name: False for name in ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")}
+    trainer = pl.Trainer(max_epochs=3, overfit_batches=2, num_sanity_val_steps=0, accelerator="cpu", **quiet)
+    trainer.fit(Watched(), datamodule=Scenes3D(renderer, **SIZES))
+    assert len(seen["train"]) == len(seen["val"]) == 6
+    assert seen["train"][:2] == seen["train"][2:4] == seen["train"][4:] and seen["train"][0] != seen["train"][1]
+    assert seen["val"][:2] == seen["val"][2:4] == seen["val"][4:]
+    assert [list(OverfitSampler(5, 2, rank)) for rank in (0, 1)] == [[0, 1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -186,6 +186,7 @@ class AIRCLI(LightningCLI):
         """Find or make the run folder, and the checkpoint to start from."""
         parallel.forget_launches(self._arguments.trainer.num_nodes)
         try:
+            run_folders.check_kept(self._arguments.trainer)
             if self.subcommand == "fit":
                 self._open_fit()
             else:

@@ -21,6 +21,16 @@ def fit_folder(arguments: Namespace) -> Path:
     return _unnamed_folder(arguments) if arguments.run_dir is None else runs.named_folder(arguments.run_dir)
 
 
+def check_kept(trainer: Namespace) -> None:
+    """RunError where Lightning is told to keep nothing of what a run folder holds."""
+    told = "barebones" if trainer.barebones else "enable_checkpointing" if trainer.enable_checkpointing is False else ""
+    if told:
+        raise RunError(
+            f"trainer.{told} {trainer[told]} is not supported, for a run keeps its metrics, and its best and its last "
+            "checkpoint: leave it out; fit --trainer.fast_dev_run 5 tries five steps and writes nothing"
+        )
+
+
 def make_folder(path: Path, arguments: Namespace) -> RunFolder:
     """The folder of a fit, made or opened again, and locked.
 
