@@ -377,6 +377,19 @@ def test_callbacks_of_the_user_are_added_to_ours(tmp_path):
     assert kinds[-1] == "Checkpoints"  # after all that changes what it saves
 
 
+@pytest.mark.filterwarnings("ignore")  # Lightning's own, of schedules that go by steps
+def test_a_default_that_yaml_has_no_words_for_is_left_to_the_callback(tmp_path):
+    """The device of StochasticWeightAveraging, whose text made the run's config useless."""
+    average = ["--trainer.callbacks=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
+    toy.fit("--run_dir", tmp_path / "run", *average)
+    (saved,) = config(tmp_path / "run")["trainer"]["callbacks"]
+    assert saved["init_args"]["swa_lrs"] == 0.01 and "device" not in saved["init_args"]
+    assert (tmp_path / "run" / "config.yaml").read_text().startswith("# air-lightning==")
+    cli = toy.run("fit", "--resume", "--run_dir", tmp_path / "run", "--trainer.max_epochs=3")
+    assert cli.trainer.current_epoch == 3
+    toy.run("test", "--run_dir", tmp_path / "run")
+
+
 # ---- fit: signals and processes
 
 

@@ -77,6 +77,8 @@ def ignore_warnings() -> None:
         # Lightning's own use of torch and jsonargparse, for Lightning to change.
         ".*LeafSpec.*is deprecated.*",
         "(?s).*(was deprecated in v4|JsonargparseDeprecationWarning).*",
+        # Default values that a config has no words for are left out of it.
+        "(?s).*Unable to serialize instance.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 

@@ -19,6 +19,8 @@ MEASURED = ("model", "data")
 """Sections of a config that change what a validation says."""
 LEARNING = ("model.lr", "model.baseline_lr", "data.init_args.batch_size", "data.init_args.train_")
 """Beginnings of those of their arguments that change how it is learnt alone."""
+UNTOLD = "Unable to serialize instance "
+"""What jsonargparse writes in the place of a value that it cannot, as the default device of a callback is."""
 
 
 def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
@@ -27,7 +29,22 @@ def config_text(parser: ArgumentParser, arguments: Namespace) -> str:
     for key in NOT_SAVED:
         saved.pop(key, None)
     # Validated already; without the keys removed it would not be valid.
-    return parser.dump(saved, skip_none=False, skip_validation=True)
+    text = parser.dump(saved, skip_none=False, skip_validation=True)
+    return _without_untold(text) if UNTOLD in text else text
+
+
+def _without_untold(config: str) -> str:
+    """A config without the arguments for whose values YAML has no words: defaults, which hold where nothing is said."""
+    header = "".join(line for line in config.splitlines(keepends=True) if line.startswith("#"))
+    return header + yaml.safe_dump(_told(yaml.safe_load(config)), sort_keys=False)
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_told(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _told(item) for key, item in value.items() if not (isinstance(item, str) and item.startswith(UNTOLD))}
 
 
 def measured(config: str) -> str:
