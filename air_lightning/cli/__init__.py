@@ -18,7 +18,7 @@
 Later arguments win over earlier ones, and all of them over a run's own config. What a run folder holds is
 said in `air_lightning.runs`. Exit status: 0 done; 1 training failed, or something could not be written, on a full disk
 for example; 2 wrong arguments, and then no folder was made; 143 stopped by SIGTERM and 130 by Ctrl-C, in fit after
-`last.ckpt` was saved.
+`last.ckpt` was saved; 141 nobody reads what is printed any more.
 """
 
 import sys

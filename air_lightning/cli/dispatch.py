@@ -21,7 +21,10 @@ from air_lightning.plugins.union_errors import tell_of_named_classes
 def run(args: Sequence[str] | None = None) -> None:
     """As `air_lightning.cli.main`."""
     try:
-        _run(args)
+        try:
+            _run(args)
+        finally:
+            print(end="", flush=True)  # what cannot be printed is said here, and not when Python ends
     except OSError as error:
         end_unwritten(error, "run the same command again")
         raise

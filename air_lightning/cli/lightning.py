@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -419,7 +420,7 @@ class AIRCLI(LightningCLI):
         return (INTERRUPTED, "Ctrl-C") if self._stop.interrupted else (SIGTERM_STATUS, "SIGTERM")
 
     def _how_to_resume(self) -> str:
-        return f"continue with: fit --resume --run_dir {self.run_dir}"
+        return f"continue with: fit --resume --run_dir {shlex.quote(str(self.run_dir))}"
 
     def _how_to_go_on(self) -> str:
         """What to do after a fit that could not write, by what it has written before."""

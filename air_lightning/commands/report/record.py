@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -219,7 +220,7 @@ def read_evaluation(folder: Path, command: str) -> Evaluation | None:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
             f"{path} is not what `{command}` writes ({type(error).__name__}: {error}): run "
-            f"`{command} --run_dir {folder}` again"
+            f"`{command} --run_dir {shlex.quote(str(folder))}` again"
         ) from error
 
 
