@@ -8,6 +8,7 @@ from test_laplace import SD, of_the_last, slots_at
 from torch import Tensor
 
 from air_lightning.distributions import count_log_prior
+from air_lightning.metrics import Rows
 from air_lightning.metrics.calibration import central_mass
 from air_lightning.model.calibration import Powers
 from air_lightning.model.jackknife import FEWEST, objects_told, powers_without_truth, variance_ratios
@@ -82,3 +83,13 @@ def test_powers_are_shares_and_few_objects_tell_nothing() -> None:
     assert 0.25 <= powers.count <= 1
     few = powers_without_truth(ratios[: FEWEST // 2 - 1], ("x", "y"), searched=False)
     assert few.are_none
+
+
+def test_rows_of_all_batches_are_kept_until_the_reset() -> None:
+    rows = Rows(2)
+    assert rows.compute().shape == (0, 2)
+    for number in (3, 0, 1):
+        rows.update(torch.full((number, 2), float(number)))
+    assert rows.compute().tolist() == [[3.0, 3.0]] * 3 + [[1.0, 1.0]]
+    rows.reset()
+    assert rows.compute().shape == (0, 2)

@@ -105,65 +105,66 @@ class MedianErrors(Metric):
         return {name: median(joined(getattr(self, name), self.device)) for name in self.names}
 
 
-class SceneQuantile(Metric):
-    """What a share of the scenes of all batches and processes have at most; all are kept until `reset`.
+class _Kept(Metric):
+    """Keeps what it is given of all batches and processes, until `reset`."""
+
+    full_state_update = False
+    is_differentiable = False
+
+    values: list[Tensor] | Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("values", [], "cat")
+
+    def update(self, values: Tensor) -> None:
+        """Take in one batch: (B, ...)."""
+        assert isinstance(self.values, list)
+        self.values.append(values.detach().float())
+
+    @property
+    def kept(self) -> Tensor:
+        """All since the last `reset`, within `compute` of all processes."""
+        return joined(self.values, self.device)
+
+
+class SceneQuantile(_Kept):
+    """What a share of the scenes of all batches and processes have at most; (B,), a figure of each, in a batch.
 
     Args:
         share: of the scenes, in (0, 1].
         kwargs: for `torchmetrics.Metric`.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
-    values: list[Tensor] | Tensor
-
     def __init__(self, share: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 < share <= 1:
             raise ValueError(f"share must lie in (0, 1], got {share}: 0.99, for example")
         self.share = share
-        self.add_state("values", [], "cat")
-
-    def update(self, values: Tensor) -> None:
-        """Take in one batch: (B,), a figure of each scene."""
-        assert isinstance(self.values, list)
-        self.values.append(values.detach().float())
 
     def compute(self) -> Tensor:
         """The least figure since the last `reset` that so many scenes do not exceed; nan of no scenes."""
-        values = joined(self.values, self.device)
+        values = self.kept
         if not len(values):
             return values.new_full((), float("nan"))
         return values.sort().values[math.ceil(self.share * len(values)) - 1]
 
 
-class Rows(Metric):
-    """Rows (M, D) of all batches and processes, as many as each has; all are kept until `reset`.
+class Rows(_Kept):
+    """Rows (M, D) of all batches and processes, as many as each has.
 
     Args:
         width: D.
         kwargs: for `torchmetrics.Metric`.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
-    values: list[Tensor] | Tensor
-
     def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = width
-        self.add_state("values", [], "cat")
-
-    def update(self, values: Tensor) -> None:
-        """Take in the rows of one batch, (M, D)."""
-        assert isinstance(self.values, list)
-        self.values.append(values.detach().float())
 
     def compute(self) -> Tensor:
         """All rows since the last `reset`, (M, D)."""
-        return joined(self.values, self.device).view(-1, self.width)
+        return self.kept.view(-1, self.width)
 
 
 def synced(metric: Metric) -> AbstractContextManager[None]:
