@@ -87,9 +87,11 @@ def test_powers_are_shares_and_few_objects_tell_nothing() -> None:
 
 def test_rows_of_all_batches_are_kept_until_the_reset() -> None:
     rows = Rows(2)
+    rows.update(torch.empty(0, 2))
     assert rows.compute().shape == (0, 2)
     for number in (3, 0, 1):
         rows.update(torch.full((number, 2), float(number)))
     assert rows.compute().tolist() == [[3.0, 3.0]] * 3 + [[1.0, 1.0]]
     rows.reset()
-    assert rows.compute().shape == (0, 2)
+    rows.update(torch.ones(1, 2))
+    assert rows.compute().shape == (1, 2)
