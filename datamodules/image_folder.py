@@ -14,6 +14,7 @@ from datamodules.image_files.view import View
 from datamodules.images_with_truth import ImagesWithTruth, check_arguments
 from datamodules.truth import Truth, read_truth
 from datamodules.truth.folder import FolderTruth
+from renderers.first_process import warn
 from renderers.mesh.pinhole import Intrinsics
 
 
@@ -23,8 +24,8 @@ class ImageFolder(ImagesWithTruth):
     They are held in memory as far as ``memory`` goes; where they take more, each is read from its file when it is
     wanted. All are read once before anything begins, so a wrong file shows there.
 
-    PNG, JPEG and WebP files hold an image each, TIFF files one a page; transparent parts become black. A `.npy` file
-    holds images (N, H, W) or (N, H, W, C), or one, (H, W) or (H, W, C), with C = 1, 3 or 4: an array of three
+    PNG, JPEG, WebP and BMP files hold an image each, TIFF files one a page; transparent parts become black. A `.npy`
+    file holds images (N, H, W) or (N, H, W, C), or one, (H, W) or (H, W, C), with C = 1, 3 or 4: an array of three
     dimensions is one image where its last is 1, 3 or 4. A FITS file (the extra `fits`) holds one (H, W), or several
     (N, H, W).
 
@@ -125,6 +126,8 @@ class ImageFolder(ImagesWithTruth):
         inside = found.images if files is None else sorted(found.images + found.aside)
         if not inside:
             raise ValueError(f"{self.source} holds no images: expected {', '.join(SUFFIXES)} files")
+        if said := found.said_of_unread:
+            warn(f"{self.source}: {said}")
         if files is not None:
             paths = [path for path in inside if fnmatch(path.relative_to(self.folder).as_posix(), files)]
         else:

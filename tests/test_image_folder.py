@@ -276,7 +276,7 @@ def test_folders_without_images(tmp_path: Path) -> None:
         ImageFolder(str(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(
-        ValueError, match=r"holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .webp, .npy, .fits,"
+        ValueError, match=r"holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .webp, .bmp, .npy, .fits,"
     ):
         ImageFolder(str(tmp_path))
     with pytest.raises(ValueError, match="holds 2 images, expected 3 at least"):
@@ -334,6 +334,27 @@ def test_webp(tmp_path: Path, lossless: bool) -> None:
     Image.fromarray(flat((200, 0, 0, 255))).save(tmp_path / "a.webp", lossless=lossless, quality=100)
     shown = all_images(ImageFolder(str(tmp_path), color=True))[-1]
     torch.testing.assert_close(shown[:, 0, 0], torch.tensor([200, 0, 0]) / 255, atol=4 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_bmp(tmp_path: Path, mode: str) -> None:
+    """Of one bit, grey, of a palette, in colours, and in those of 32 bits."""
+    fill(tmp_path, 2)
+    image = Image.fromarray(flat((255, 0, 255, 255))).convert(mode)
+    image.save(tmp_path / "a.bmp")
+    shown = all_images(ImageFolder(str(tmp_path), color=True))[-1]
+    expected = torch.tensor(image.convert("RGB").getpixel((0, 0))) / 255
+    torch.testing.assert_close(shown[:, 0, 0], expected, atol=1e-6, rtol=0)
+
+
+def test_images_of_other_formats_are_told_of(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    for name in ("a.gif", "b.HEIC"):
+        (tmp_path / name).touch()
+    with pytest.warns(
+        UserWarning, match=r"2 images were left out, .*a\.gif first, whose format is not read: save them"
+    ):
+        assert len(all_images(ImageFolder(str(tmp_path)))) == 3
 
 
 @pytest.mark.parametrize("name", ["b.webp", "b.png"])

@@ -74,6 +74,12 @@ def test_what_is_known_of_images_is_no_image(tmp_path: Path, capsys: pytest.Capt
     assert (
         capsys.readouterr().err == "note: 6 files left out: masks, depth, or pictures that predictions or runs hold\n"
     )
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for name in ("1.gif", "run/figures/steps.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    input_files([tmp_path])
+    assert f"note: 1 image was left out, {tmp_path / '1.gif'} first, whose format is not" in capsys.readouterr().err
     wanted = [tmp_path / "png" / "masks", tmp_path / "bop" / "000001" / "depth", tmp_path / ".hidden.png"]
     assert [path.name for path in input_files(wanted)] == ["000000.mask.png", "000000.png", ".hidden.png"]
     assert capsys.readouterr().err == ""
@@ -133,7 +139,7 @@ def test_overlays_of_files_with_long_names(discs: Path, tmp_path: Path) -> None:
         ({"--input": "nowhere.png"}, "--input 'nowhere.png' does not exist: give images, or folders of them"),
         (
             {"--input": "empty"},
-            "--input 'empty' holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .webp, .npy, ",
+            "--input 'empty' holds no images: expected .png, .jpg, .jpeg, .tif, .tiff, .webp, .bmp, .npy, ",
         ),
         ({"--input": "notes.txt"}, "--input 'notes.txt' is no image: expected .png"),
         ({"--run_dir": "nowhere"}, "run_dir 'nowhere' does not exist"),

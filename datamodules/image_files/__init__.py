@@ -13,12 +13,14 @@ from datamodules.image_files import fits, npy, raster
 from datamodules.image_files.record import RawImage, RawImages
 
 READERS: dict[str, Callable[[Path], RawImages]] = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"), raster.read),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"), raster.read),
     ".npy": npy.read,
     **dict.fromkeys((".fits", ".fit", ".fits.gz"), fits.read),
 }
 """What reads the files of each suffix."""
 SUFFIXES = tuple(READERS)
+UNREAD = (".avif", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jp2", ".nef", ".pgm", ".pnm", ".ppm", ".tga")
+"""Suffixes of images that are not read: to be told of, and not passed over."""
 MASK = ".mask.png"
 """How the name of an image's mask ends, after that of the image without its suffix."""
 BESIDE_IMAGES, BESIDE_RGB = ("masks", "depth"), ("depth", "mask", "mask_visib")
@@ -38,12 +40,24 @@ class ImagePaths(NamedTuple):
 
     Attributes:
         images: the images'. masks: NAME.mask.png beside an image NAME. aside: masks and depth of images, in folders of
-            their own, and pictures that predictions and runs below the folder hold.
+            their own, and pictures that predictions and runs below the folder hold. unread: images of other formats.
     """
 
     images: list[Path]
     masks: list[Path]
     aside: list[Path]
+    unread: list[Path]
+
+    @property
+    def said_of_unread(self) -> str:
+        """What is to be said of images of other formats; nothing where there are none."""
+        if not self.unread:
+            return ""
+        number = "1 image was" if len(self.unread) == 1 else f"{len(self.unread)} images were"
+        return (
+            f"{number} left out, {self.unread[0]} first, whose format is not read: save them as PNG, or as "
+            f"{', '.join(suffix for suffix in SUFFIXES if suffix != '.png')}"
+        )
 
 
 def image_paths(folder: Path) -> ImagePaths:
@@ -56,12 +70,14 @@ def image_paths(folder: Path) -> ImagePaths:
         ValueError, with the path, for a folder that cannot be read.
     """
     with reading(folder):
-        found = sorted(p for p in _files(folder) if is_image(p) and (p.is_file() or not p.exists()))
+        files = sorted(_files(folder))
+        found = [p for p in files if is_image(p) and (p.is_file() or not p.exists())]
     named, folders = {path.with_suffix("") for path in found}, {path.parent for path in found}
     masks = [p for p in found if p.name.endswith(MASK) and p.with_name(p.name.removesuffix(MASK)) in named]
     made = {place for place in folders if _is_made(place, folder)}
     aside = [p for p in found if p.parent in made or _is_aside(p, named, folders)]
-    return ImagePaths(sorted(set(found).difference(masks, aside)), masks, aside)
+    unread = [p for p in files if p.name.lower().endswith(UNREAD) and not _is_made(p.parent, folder)]
+    return ImagePaths(sorted(set(found).difference(masks, aside)), masks, aside, unread)
 
 
 def _files(folder: Path) -> Iterator[Path]:

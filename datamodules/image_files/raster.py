@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and WebP files, and images of Pillow."""
+"""PNG, JPEG, TIFF, WebP and BMP files, and images of Pillow."""
 
 from collections.abc import Callable
 from functools import partial

@@ -3,18 +3,18 @@
     python -m air_lightning predict --run_dir DIR --input IMAGE_OR_FOLDER ... --output OUT [--overlay]
     python -m air_lightning predict --model scenes3d --input IMAGES --output OUT --format coco
 
-Images are PNG, JPEG, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make: OUT/predictions.jsonl has
-a line of JSON for each image. With --format coco OUT/predictions.json has COCO's boxes, and masks as run lengths; with
---format bop OUT/predictions.csv has poses as BOP's results have them (of MeshRenderer); with --format masks OUT/masks/
-has instance masks besides the lines. With --overlay OUT/overlays/ has the images with their objects marked. Images of
-another size than the model's are scaled to it, whatever their proportions, or with --tiles OVERLAP cut into tiles of
-that size, whose objects are put together again; boxes are in the pixels of the image as it was given. With --reframe
-images in BOP's folders are cropped, filled up with black and scaled to what the model's camera would see. A model sees
-x = (raw - offset) / scale: --scale and --offset are those that its run was trained with, unless given; else 255 for
-8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as in `test`:
---model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the objects is
-each pixel's median over the images that are given, three at least, whatever background the model had. docs/predict.md
-says what every field means.
+Images are PNG, JPEG, WebP, BMP, TIFF, .npy or FITS files, or folders of them. OUT is a folder to make:
+OUT/predictions.jsonl has a line of JSON for each image. With --format coco OUT/predictions.json has COCO's boxes, and
+masks as run lengths; with --format bop OUT/predictions.csv has poses as BOP's results have them (of MeshRenderer); with
+--format masks OUT/masks/ has instance masks besides the lines. With --overlay OUT/overlays/ has the images with their
+objects marked. Images of another size than the model's are scaled to it, whatever their proportions, or with --tiles
+OVERLAP cut into tiles of that size, whose objects are put together again; boxes are in the pixels of the image as it
+was given. With --reframe images in BOP's folders are cropped, filled up with black and scaled to what the model's
+camera would see. A model sees x = (raw - offset) / scale: --scale and --offset are those that its run was trained with,
+unless given; else 255 for 8 bits, 65535 for 16 bits, 1 for real values. Arguments of the model win over the run's, as
+in `test`: --model.refinement null, --model.reconsideration.margin 1. With --background median what lies behind the
+objects is each pixel's median over the images that are given, three at least, whatever background the model had.
+docs/predict.md says what every field means.
 
 Exit status: 0 done; 1 some images could not be read, each said on stderr, and the others are done, or OUT could not be
 written, on a full disk for example, and then nothing was; 2 wrong arguments, or no image could be read, and then
@@ -128,6 +128,8 @@ def input_files(given: Sequence[Path]) -> list[Path]:
             inside = image_paths(path)
             if not inside.images:
                 raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
+            if said := inside.said_of_unread:
+                print(f"note: {said}", file=sys.stderr)
             found = inside.images
             left_out.update(home(file.parent) / file.name for file in (*inside.masks, *inside.aside))
         elif not os.path.isfile(path):
