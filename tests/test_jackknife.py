@@ -52,7 +52,7 @@ def test_intervals_cover_what_they_say_without_a_truth(smeared: int) -> None:
     slots = refined(renderer, what, images, where)
     sd = laplace_sd(renderer, observed(images, SD), slots, of_the_last(SCENES, 1))
     powers = powers_without_truth(
-        variance_ratios(renderer, observed(images, SD), slots, one_each()), renderer.where.names, searched=False
+        variance_ratios(renderer, observed(images, SD), slots, one_each()), renderer.where.names, searched=True
     )
     assert (min(powers.pose.values()) > 0.7) == (smeared == 1) and (powers.count < 0.35) == (smeared == 2)
     gap = true - renderer.where.unconstrain(slots.where)
@@ -81,6 +81,7 @@ def test_powers_are_shares_and_few_objects_tell_nothing() -> None:
     powers = powers_without_truth(ratios, ("x", "y"), searched=True)
     assert powers == Powers(powers.count, {"x": 0.25, "y": 1.0}, refined=True, searched=True)
     assert 0.25 <= powers.count <= 1
+    assert powers_without_truth(ratios, ("x", "y"), searched=False).count == 1, "the network's own, no evidence"
     few = powers_without_truth(ratios[: FEWEST // 2 - 1], ("x", "y"), searched=False)
     assert few.are_none
 

@@ -36,23 +36,22 @@ def variance_ratios(renderer: Renderer, observation: Observation, slots: Slots, 
         observation: B images and their noise.
         slots: fitted to them; the first ``count`` (B,) are there, M in all.
     """
-    ratios = [
-        _of_object(renderer.at(seen.values), seen, there, i)
-        for image, number in enumerate(count.tolist())
-        for seen, there in [_one(observation, slots, image, number)]
-        for i in range(number)
-    ]
+    ratios = []
+    for image, number in enumerate(count.tolist()):
+        index = torch.tensor([image], device=slots.where.device)
+        seen, there = observation.of(index), slots.leading(index, number)
+        ratios += [_of_object(renderer.at(seen.values), seen, there, i) for i in range(number)]
     return torch.stack(ratios) if ratios else slots.where.new_empty(0, slots.where.shape[-1])
 
 
 def powers_without_truth(ratios: Tensor, names: tuple[str, ...], searched: bool) -> Powers:
     """The powers of refined explanations that ``variance_ratios`` (M, P) of coordinates of these names call for.
 
-    Each coordinate's is one over the median of its own, the count's of all: what share of its evidence an image tells,
-    at most 1; 1 where fewer than ``FEWEST`` objects tell anything.
+    Each coordinate's is one over the median of its own: what share of its evidence an image tells, at most 1; 1 where
+    fewer than ``FEWEST`` objects tell anything. The count's is that of all, if a search has it from the evidence, too.
     """
     pose = {name: _share(own) for name, own in zip(names, ratios.unbind(1))}
-    return Powers(_share(ratios.flatten()), pose, refined=True, searched=searched)
+    return Powers(_share(ratios.flatten()) if searched else 1.0, pose, refined=True, searched=searched)
 
 
 def objects_told(ratios: Tensor, names: tuple[str, ...]) -> dict[str, int]:
@@ -64,12 +63,6 @@ def objects_told(ratios: Tensor, names: tuple[str, ...]) -> dict[str, int]:
 def _share(ratios: Tensor) -> float:
     told = ratios[~ratios.isnan()]
     return 1.0 if len(told) < FEWEST else 1 / max(1.0, float(told.median()))
-
-
-def _one(observation: Observation, slots: Slots, image: int, number: int) -> tuple[Observation, Slots]:
-    """One image, and the slots that are there."""
-    index = torch.tensor([image], device=slots.where.device)
-    return observation.of(index), slots.leading(index, number)
 
 
 def _of_object(renderer: Renderer, observation: Observation, slots: Slots, i: int) -> Tensor:
