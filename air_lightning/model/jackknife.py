@@ -40,7 +40,7 @@ def variance_ratios(renderer: Renderer, observation: Observation, slots: Slots, 
     for image, number in enumerate(count.tolist()):
         index = torch.tensor([image], device=slots.where.device)
         seen, there = observation.of(index), slots.leading(index, number)
-        ratios += [_of_object(renderer.at(seen.values), seen, there, i) for i in range(number)]
+        ratios += [_of_object(renderer, seen, there, i) for i in range(number)]
     return torch.stack(ratios) if ratios else slots.where.new_empty(0, slots.where.shape[-1])
 
 
@@ -76,7 +76,7 @@ def _of_object(renderer: Renderer, observation: Observation, slots: Slots, i: in
     place, what = slots.where[:, i], slots.what[:, i]
     precision = prior_precision(renderer.where, periods_of(renderer, what, place))[0]
     laplace = torch.linalg.inv(convex(maps[1].sum((0, 1))) + precision.diag()).diagonal()
-    side = max(2, round(_window_side(renderer, place) / PARTS))
+    side = max(2, round(_window_side(renderer.at(observation.values), place) / PARTS))
     variance = 2 * _jackknifed(*maps, precision, side) - _jackknifed(*maps, precision, side // 2)
     return (variance / laplace).masked_fill(laplace * precision > LITTLE, torch.nan)
 
@@ -104,18 +104,16 @@ def _local_maps(renderer: Renderer, observation: Observation, slots: Slots, i: i
     where = slots.where.expand(len(moves), -1, -1).clone()
     where[:, i] += moves
     what = slots.what.expand(len(moves), *slots.what.shape[1:])
-    canvas = renderer.render(what, where, _expanded(observation.background, len(moves)))[:, -1]
+    values, behind = observation.values, observation.background
+    if values is not None:
+        values = values.expand(len(moves), -1)
+    if behind is not None and behind.dim() == 4:
+        behind = behind.expand(len(moves), -1, -1, -1)
+    canvas = renderer.at(values).render(what, where, behind)[:, -1]
     losses = observation.loss(canvas, observation.images).sum(1).movedim(0, -1)
     slope, places = space.slopes(space.unconstrain(slots.where[0, i])) / steps, len(space)
     gradient = slope * (losses[..., 1 : 1 + places] - losses[..., 1 + places : 1 + 2 * places]) / 2
     return gradient, slope.unsqueeze(-1) * curvature_of(losses, places) * slope
-
-
-def _expanded(background: Tensor | None, number: int) -> Tensor | None:
-    """One image's background for so many canvases."""
-    if background is None or background.dim() == 3:
-        return background
-    return background.expand(number, -1, -1, -1)
 
 
 def _window_side(renderer: Renderer, where: Tensor) -> float:
