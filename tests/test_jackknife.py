@@ -13,9 +13,10 @@ from air_lightning.metrics.calibration import central_mass
 from air_lightning.model.calibration import Powers
 from air_lightning.model.jackknife import FEWEST, objects_told, powers_without_truth, variance_ratios
 from air_lightning.model.laplace import laplace_sd
+from air_lightning.model.observation import SceneGuess
 from air_lightning.model.refinement import Refinement
 from air_lightning.model.slots import Slots
-from renderers import Renderer
+from renderers import MeshRenderer, Renderer
 
 SCENES = 150
 
@@ -74,6 +75,26 @@ def test_what_an_image_does_not_tell_has_no_ratio() -> None:
     assert ratios.isnan().tolist() == [[False] * 3, [False, False, True]]
     assert objects_told(ratios, renderer.where.names) == {"objects found": 2, "x": 2, "y": 2, "yaw": 1}
     assert variance_ratios(renderer, observed(images, SD), slots, torch.tensor([0])).shape == (0, 3)
+
+
+def test_each_image_is_drawn_with_its_own_scene() -> None:
+    """Under two cameras as under the right one each, and otherwise under wrong ones."""
+    renderer = MeshRenderer(image_size=(32, 32), scene={"camera_azimuth": (-0.8, 0.8)})
+    what, where = torch.tensor([[0], [0]]), torch.tensor([[[0.3, 0.2, 0.4]]]).expand(2, -1, -1)
+    azimuths = torch.tensor([[-0.5], [0.6]])
+    images = renderer.at(azimuths).render(what, where)[:, -1]
+    images = images + SD * torch.randn_like(images)
+
+    def ratios(values: Tensor) -> Tensor:
+        scene = SceneGuess(values, values, torch.ones_like(values), torch.zeros(2))
+        seen = observed(images, SD)._replace(scene=scene)
+        return variance_ratios(renderer, seen, slots_at(renderer, what, where), torch.tensor([1, 1]))
+
+    alone = MeshRenderer(image_size=(32, 32), scene={"camera_azimuth": (-0.8, 0.8)}).at(azimuths[1:])
+    slots = slots_at(renderer, what[1:], where[1:])
+    expected = variance_ratios(alone, observed(images[1:], SD), slots, torch.tensor([1]))
+    torch.testing.assert_close(ratios(azimuths)[1:], expected, equal_nan=True)
+    assert not ratios(azimuths.flip(0))[1:].allclose(expected, equal_nan=True)
 
 
 def test_powers_are_shares_and_few_objects_tell_nothing() -> None:
