@@ -44,6 +44,8 @@ TINY = [
 ]
 BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+?) -->\s*)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.M | re.S)
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
+PLACE = re.compile(r"\]\((?!\w+:)([^)#\s]*)#([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,3} (.+)$", re.M)
 
 
 class Block(NamedTuple):
@@ -103,10 +105,27 @@ PARSED = [
 # ---- links
 
 
+def without_code(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    links = LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+    links = LINK.findall(without_code(page))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def places(page: Path) -> set[str]:
+    """What links may name of a page: its headings of three levels, as docs/conf.py has it."""
+    headings = HEADING.findall(without_code(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=name)
+def test_links_lead_to_headings(page: Path) -> None:
+    """Anchors of another kind (`<a id=...>`) are none for the site."""
+    links = [(page.parent / link if link else page, place) for link, place in PLACE.findall(without_code(page))]
+    assert [(link.name, place) for link, place in links if link.suffix == ".md" and place not in places(link)] == []
 
 
 def test_every_model_of_the_package_is_listed_with_what_its_own_arguments_reach() -> None:
