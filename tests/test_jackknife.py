@@ -11,7 +11,7 @@ from air_lightning.distributions import count_log_prior
 from air_lightning.metrics import Rows
 from air_lightning.metrics.calibration import central_mass
 from air_lightning.model.calibration import Powers
-from air_lightning.model.jackknife import FEWEST, objects_told, powers_without_truth, variance_ratios
+from air_lightning.model.jackknife import FEWEST, objects_told, powers_without_truth, said_of, variance_ratios
 from air_lightning.model.laplace import laplace_sd
 from air_lightning.model.observation import SceneGuess
 from air_lightning.model.refinement import Refinement
@@ -103,8 +103,17 @@ def test_powers_are_shares_and_few_objects_tell_nothing() -> None:
     assert powers == Powers(powers.count, {"x": 0.25, "y": 1.0}, refined=True, searched=True)
     assert 0.25 <= powers.count <= 1
     assert powers_without_truth(ratios, ("x", "y"), searched=False).count == 1, "the network's own, no evidence"
-    few = powers_without_truth(ratios[: FEWEST // 2 - 1], ("x", "y"), searched=False)
-    assert few.are_none
+    few = powers_without_truth(ratios[: FEWEST - 1], ("x", "y"), searched=True)
+    assert few.are_none, "of two coordinates each, but no more objects"
+
+
+def test_what_too_few_objects_tell_of_is_said() -> None:
+    powers = Powers(0.5, {"x": 0.5, "yaw": 1.0}, refined=True, searched=True)
+    all_told = {"objects found": FEWEST, "x": FEWEST, "yaw": FEWEST}
+    assert said_of(powers, all_told) == "as sure as parts of objects agree, to the power of count 0.5, x 0.5, yaw 1"
+    assert said_of(powers, all_told | {"yaw": 0}).endswith("yaw 1 (fewer than 10 objects tell of yaw)")
+    none = said_of(Powers(), dict.fromkeys(all_told, 0))
+    assert none.startswith("as sure as the likelihood has it: 0 objects were found") and "agree" not in none
 
 
 def test_rows_of_all_batches_are_kept_until_the_reset() -> None:

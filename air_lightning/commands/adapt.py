@@ -36,7 +36,7 @@ from air_lightning.cli.trained import add_model_arguments, chosen_run, split_mod
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import USUAL, Powers
-from air_lightning.model.jackknife import powers_without_truth, variance_ratios
+from air_lightning.model.jackknife import objects_told, powers_without_truth, said_of, variance_ratios
 from air_lightning.runs.levels import levels_of
 from air_lightning.runs.loading import build_module, complete_arguments, find_checkpoint, restore, what_is_wrong
 from datamodules.image_folder import ImageFolder
@@ -171,8 +171,9 @@ def sureness(model: AIR, images: Tensor) -> Powers:
     if not model.refines:
         return Powers(usual_error=usual)
     ratios = variance_ratios(model.renderer, observation.found(seen.scene), seen.slots, seen.count)
-    powers = powers_without_truth(ratios, model.renderer.where.names, model.search is not None)
-    print(f"as sure as parts of objects agree, to the power of {powers}")
+    names = model.renderer.where.names
+    powers = powers_without_truth(ratios, names, model.search is not None)
+    print(said_of(powers, objects_told(ratios, names)))
     return replace(powers, usual_error=usual)
 
 

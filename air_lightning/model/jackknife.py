@@ -5,6 +5,8 @@ side by side, and pulls at the pose as one. How far poses move where a part of t
 without any truth: the moving-block jackknife (Künsch 1989, Annals of Statistics 17), one Newton step for each fit.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,13 +53,26 @@ def powers_without_truth(ratios: Tensor, names: tuple[str, ...], searched: bool)
     fewer than ``FEWEST`` objects tell anything. The count's is that of all, if a search has it from the evidence, too.
     """
     pose = {name: _share(own) for name, own in zip(names, ratios.unbind(1))}
-    return Powers(_share(ratios.flatten()) if searched else 1.0, pose, refined=True, searched=searched)
+    enough = searched and int((~ratios.isnan()).any(1).sum()) >= FEWEST
+    return Powers(_share(ratios.flatten()) if enough else 1.0, pose, refined=True, searched=searched)
 
 
 def objects_told(ratios: Tensor, names: tuple[str, ...]) -> dict[str, int]:
     """By how many objects each coordinate is told, and how many there are."""
     told = (~ratios.isnan()).sum(0).tolist()
     return {"objects found": len(ratios)} | dict(zip(names, told))
+
+
+def said_of(powers: Powers, told: Mapping[str, int]) -> str:
+    """A line on powers without a truth, and on what too few objects tell of, as ``objects_told`` has them."""
+    few = [name for name, number in told.items() if number < FEWEST]
+    if "objects found" in few:
+        return (
+            f"as sure as the likelihood has it: {told['objects found']} objects were found, and from {FEWEST} on they "
+            "tell how sure poses are"
+        )
+    untold = f" (fewer than {FEWEST} objects tell of {', '.join(few)})" if few else ""
+    return f"as sure as parts of objects agree, to the power of {powers}{untold}"
 
 
 def _share(ratios: Tensor) -> float:
