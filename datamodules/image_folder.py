@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from datamodules.image_files import SUFFIXES, image_paths
+from datamodules.image_files import image_paths
 from datamodules.image_files.finishing import Stretch
 from datamodules.image_files.levels import Levels
 from datamodules.image_files.store import GIB, ViewOf, read, whole
@@ -125,7 +125,7 @@ class ImageFolder(ImagesWithTruth):
         found = image_paths(self.folder)
         inside = found.images if files is None else sorted(found.images + found.aside)
         if not inside:
-            raise ValueError(f"{self.source} holds no images: expected {', '.join(SUFFIXES)} files")
+            raise ValueError(f"{self.source} {found.said_of_none}")
         if said := found.said_of_unread:
             warn(f"{self.source}: {said}")
         if files is not None:

@@ -349,10 +349,16 @@ def test_bmp(tmp_path: Path, mode: str) -> None:
 
 def test_images_of_other_formats_are_told_of(tmp_path: Path) -> None:
     fill(tmp_path, 3)
+    (tmp_path / "others").mkdir()
     for name in ("a.gif", "b.HEIC"):
         (tmp_path / name).touch()
+        (tmp_path / "others" / name).touch()
+    with pytest.raises(
+        ValueError, match=r"holds no images that are read: 2 images were left out, .*others.a\.gif first"
+    ):
+        ImageFolder(str(tmp_path / "others"))
     with pytest.warns(
-        UserWarning, match=r"2 images were left out, .*a\.gif first, whose format is not read: save them"
+        UserWarning, match=r"4 images were left out, .*a\.gif first, whose format is not read: save them"
     ):
         assert len(all_images(ImageFolder(str(tmp_path)))) == 3
 

@@ -80,6 +80,10 @@ def test_what_is_known_of_images_is_no_image(tmp_path: Path, capsys: pytest.Capt
         (tmp_path / name).touch()
     input_files([tmp_path])
     assert f"note: 1 image was left out, {tmp_path / '1.gif'} first, whose format is not" in capsys.readouterr().err
+    (tmp_path / "gifs").mkdir()
+    (tmp_path / "gifs" / "2.gif").touch()
+    with pytest.raises(ValueError, match="holds no images that are read: 1 image was left out, .* save them as PNG"):
+        input_files([tmp_path / "gifs"])
     wanted = [tmp_path / "png" / "masks", tmp_path / "bop" / "000001" / "depth", tmp_path / ".hidden.png"]
     assert [path.name for path in input_files(wanted)] == ["000000.mask.png", "000000.png", ".hidden.png"]
     assert capsys.readouterr().err == ""

@@ -59,6 +59,13 @@ class ImagePaths(NamedTuple):
             f"{', '.join(suffix for suffix in SUFFIXES if suffix != '.png')}"
         )
 
+    @property
+    def said_of_none(self) -> str:
+        """What is to be said of a folder without images that are read."""
+        if self.unread:
+            return f"holds no images that are read: {self.said_of_unread}"
+        return f"holds no images: expected {', '.join(SUFFIXES)} files"
+
 
 def image_paths(folder: Path) -> ImagePaths:
     """The images' files in a folder and those below it, and the files that tell something of them.

@@ -127,7 +127,7 @@ def input_files(given: Sequence[Path]) -> list[Path]:
         if os.path.isdir(path):
             inside = image_paths(path)
             if not inside.images:
-                raise ValueError(f"--input {str(path)!r} holds no images: expected {', '.join(SUFFIXES)} files")
+                raise ValueError(f"--input {str(path)!r} {inside.said_of_none}")
             if said := inside.said_of_unread:
                 print(f"note: {said}", file=sys.stderr)
             found = inside.images
