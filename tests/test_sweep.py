@@ -18,7 +18,7 @@ import yaml
 
 from air_lightning.cli import main
 from air_lightning.commands.sweep import Choice, Halving, Metric, Range, load
-from air_lightning.commands.sweep.command import run_count
+from air_lightning.commands.sweep.command import check_goal, run_count
 from air_lightning.commands.sweep.fits import environment
 from air_lightning.commands.sweep.parameters import grid, nth, read, size
 from air_lightning.commands.sweep.shares import Shaped, Weighted
@@ -215,6 +215,21 @@ def test_without_local_it_says_what_to_type(tmp_path: Path, capsys: pytest.Captu
     for more in (["--jobs", 2], ["--no_wait"]):
         assert "arguments after -- are for sweeps on this machine: add --local" in refused(capsys, path, *more)
     assert "sweep file 'nowhere.yaml' does not exist" in refused(capsys, "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "metric, right",
+    [({"name": "val/elbo"}, "max"), ({"name": "val/position_error", "goal": "maximize"}, "min")],
+)
+def test_the_worst_of_a_known_figure_is_not_searched_for(
+    metric: dict[str, str], right: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, metric=metric)
+    said = refused(capsys, path, "--local", "--out", tmp_path / "out")
+    assert f"metric.name {metric['name']!r} is better the " in said and said.endswith(f"give goal: {right}imize\n")
+    assert "searches for the worst" in refused(capsys, path), "nor by W&B"
+    assert not (tmp_path / "out").exists()
+    check_goal(load(write(tmp_path, metric=metric | {"goal": f"{right}imize"})))
 
 
 def test_number_of_runs(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def main(args: Sequence[str]) -> None:
     options, further = parsed_with_rest(arguments(), args)
     try:
         sweep = load(options.file)
+        check_goal(sweep)
         if not options.local:
             check_remote(options, further)
             print(how_to_use_wandb(options.file))
@@ -63,6 +64,20 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=seed, default=1, help="of methods random and bayes (default: 1)")
     return parser
+
+
+def check_goal(sweep: Sweep) -> None:
+    """ValueError where the worst of a known figure would be searched for, W&B's default being to minimise."""
+    from air_lightning.runs.measures import best_mode  # its package has torch
+
+    name, goal = sweep.metric.name, sweep.metric.goal
+    right = best_mode(name)
+    if right is not None and not goal.startswith(right):
+        better = {"max": "more", "min": "less"}[right]
+        raise ValueError(
+            f"metric.name {name!r} is better the {better} it is, and goal {goal} (that of files without one: minimize) "
+            f"searches for the worst: give goal: {right}imize"
+        )
 
 
 def check_remote(options: argparse.Namespace, further: Sequence[str]) -> None:
