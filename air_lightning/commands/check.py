@@ -2,7 +2,8 @@
 
     python -m air_lightning check --renderer my_package.Discs [--renderer.size 24 ...]
 
-Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments.
+Exit status: 0 it does; 1 it breaks laws, each said on stderr; 2 wrong arguments; 130 (Ctrl-C) or 143
+(SIGTERM) interrupted.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@
 
 RUN is the folder of a finished fit, whose config and best checkpoint are used. It writes `downstream_<task>.json` and
 `downstream_<task>.png` to DIR (default: `RUN/downstream_<task>`). Exit status: 0 done; 1 they could not be written,
-on a full disk for example; 2 wrong arguments, and then nothing was computed.
+on a full disk for example; 2 wrong arguments, and then nothing was computed; 130 (Ctrl-C) or 143 (SIGTERM) interrupted.
 """
 
 import os

@@ -12,7 +12,7 @@ predict and load, and with --push puts it on the Hugging Face Hub, where --model
 
 Exit status: 0 done; 1 what was written is not what the model says, and is removed, or it could not be written, on a
 full disk for example; 2 wrong arguments, or a model that cannot be exported, and then nothing was written, or that the
-Hub does not take.
+Hub does not take; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and then no half of anything was written.
 """
 
 import argparse

@@ -10,8 +10,8 @@ and versions, in `DIR/report.html`. Over several: a table of all with the share 
 their curves in common charts, and the arguments in which they differ, in `report.html`.
 
 Exit status: 0 done; 1 the page could not be written, on a full disk for example; 2 wrong arguments, and then nothing
-was written. Scenes that cannot be judged, for the model or the data cannot be loaded any more, are left out with the
-reason on the page.
+was written; 130 (Ctrl-C) or 143 (SIGTERM) interrupted, and then nothing was written. Scenes that cannot be judged, for
+the model or the data cannot be loaded any more, are left out with the reason on the page.
 """
 
 import argparse
