@@ -271,6 +271,14 @@ class Few(MultiMNIST):
         return scenes
 
 
+def test_data_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["downstream", "--run_dir", str(tmp_path), "--task", "sum", "--labels", "10"])
+    assert stop.value.code == 2
+    said = "error: downstream needs data: give --data CLASS, or --config FILE that names it\n"
+    assert capsys.readouterr().err == said
+
+
 def test_no_more_scenes_are_asked_for_than_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ("--data", "test_downstream.Few", "--data.counts", "[2]")
     for more, said in (

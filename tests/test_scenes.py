@@ -368,6 +368,11 @@ def test_another_seed_and_another_split_have_other_scenes() -> None:
     assert len(set(images)) == 3
 
 
+@pytest.mark.parametrize("more", [[], ["--seed", 3]])
+def test_data_must_be_named(more: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, *more) == "scenes needs data: give --data CLASS, or --config FILE that names it"
+
+
 def test_a_folder_is_not_filled_with_two_things(capsys: pytest.CaptureFixture[str]) -> None:
     out = scenes(*SPRITES)
     assert refused(capsys, *SPRITES, "--split", "train") == (

@@ -62,6 +62,17 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def interruptions_raised() -> Iterator[None]:
+    """An interruption that Lightning ends with status 1 in here is raised again, for the status that is its own."""
+    try:
+        yield
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        raise
+
+
 def interrupt_status(error: KeyboardInterrupt) -> int:
     """The exit status that goes with an interruption: 130 after Ctrl-C, 143 after SIGTERM."""
     return int(error.args[0]) if error.args else INTERRUPTED

@@ -23,7 +23,7 @@ from air_lightning.backgrounds import NoBackground
 from air_lightning.cli import by_count, calibration, loggers, records, run_folders
 from air_lightning.cli.arguments import check_given, with_run_config
 from air_lightning.cli.commands import SUBCOMMANDS
-from air_lightning.cli.exit_status import INTERRUPTED, end_unwritten, exit_with
+from air_lightning.cli.exit_status import INTERRUPTED, end_unwritten, exit_with, interruptions_raised
 from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_clipping, check_precision
@@ -358,7 +358,7 @@ class AIRCLI(LightningCLI):
         """Fit; one that ends before its first step, for whatever reason, leaves no folder in the way of the next."""
         first = runs.step_of(self._arguments.ckpt_path)
         try:
-            with naming(Path(self.trainer.default_root_dir)):
+            with interruptions_raised(), naming(Path(self.trainer.default_root_dir)):
                 self.trainer.fit(**kwargs)
             self._heed_sigterm()
         except BaseException:
@@ -388,7 +388,8 @@ class AIRCLI(LightningCLI):
 
     def _evaluate(self, **kwargs: Any) -> Any:
         try:
-            results = getattr(self.trainer, str(self.subcommand))(**kwargs)
+            with interruptions_raised():
+                results = getattr(self.trainer, str(self.subcommand))(**kwargs)
             self._heed_sigterm()
         except SIGTERMException:
             status, by = self._stopped()

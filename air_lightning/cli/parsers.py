@@ -58,5 +58,11 @@ class Parser(ArgumentParser):
         return did_you_mean(key, [action.dest for action in actions], ALIKE)
 
 
+def check_data_given(config: Namespace, command: str) -> None:
+    """End with status 2 where neither the command line nor a config names the data."""
+    if config.data is None:
+        exit_with(2, f"error: {command} needs data: give --data CLASS, or --config FILE that names it")
+
+
 class CLIParser(Parser, LightningArgumentParser):
     """LightningCLI's."""

@@ -19,7 +19,7 @@ from jsonargparse import Namespace
 from air_lightning import runs
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import exit_with
-from air_lightning.cli.parsers import Parser, Positive, Seed
+from air_lightning.cli.parsers import Parser, Positive, Seed, check_data_given
 from air_lightning.commands.downstream.chart import draw_chart
 from air_lightning.commands.downstream.latents import check_model
 from air_lightning.commands.downstream.study import Result, compare, material
@@ -42,6 +42,7 @@ def main(args: Sequence[str]) -> None:
     """
     parser = arguments()
     config = parser.read(args)
+    check_data_given(config, "downstream")
     try:
         folder = run_folder(config.run_dir)
         check_output(config, folder)

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.callbacks import Callback
 from scipy.optimize import linear_sum_assignment
 
+from air_lightning.cli.exit_status import interruptions_raised
 from air_lightning.commands.report.record import Run
 from air_lightning.figures.gallery import Box, BoxedScene, gallery
 from air_lightning.model.air import Inference
@@ -154,7 +155,8 @@ def judge_all(model: AIRModule, data: SceneDataModule, most: int) -> list[Judged
         limit_predict_batches=math.ceil(most / data.batch_size),
         callbacks=[judge],
     )
-    trainer.predict(model, datamodule=data, return_predictions=False)
+    with interruptions_raised():
+        trainer.predict(model, datamodule=data, return_predictions=False)
     return judge.judged
 
 

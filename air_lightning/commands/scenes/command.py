@@ -30,7 +30,7 @@ from air_lightning import runs
 from air_lightning.cli.arguments import check_configs
 from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import end_unwritten, exit_with, interrupt_status
-from air_lightning.cli.parsers import Natural, Parser, Positive
+from air_lightning.cli.parsers import Natural, Parser, Positive, check_data_given
 from air_lightning.commands.scenes.draft import Draft
 from air_lightning.commands.scenes.formats import FORMATS, Format
 from air_lightning.commands.scenes.scene import Source
@@ -113,6 +113,7 @@ def parsed(parser: Parser, args: Sequence[str]) -> Namespace:
         config = parser.parse_args(list(args))
     except RunError as error:
         exit_with(2, f"error: {error}")
+    check_data_given(config, "scenes")
     if config.seed is not None:
         given = config.data.get("init_args", {})
         if "seed" not in given:
