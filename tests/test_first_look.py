@@ -15,6 +15,7 @@ from test_module import trainer
 from torch import Tensor
 
 from air_lightning.cli import main
+from air_lightning.inference import ResidualAttention
 from air_lightning.model import AIRModule
 from air_lightning.testing.first_look import WrongDrawing, look_at
 from renderers import GlimpseRenderer, Layer, MeshRenderer, Renderer
@@ -116,10 +117,33 @@ def test_a_trainer_looks_first(stage: str) -> None:
         getattr(trainer(), stage)(AIRModule(NoLayer(), slots=2), datamodule=BumpScenes(Bumps()))
 
 
-def config(tmp_path: Path, renderer: str) -> list[str]:
+class Stateless(ResidualAttention):
+    """A network that forgets to hand its state on."""
+
+    def propose(self, *args: Any) -> Any:
+        return super().propose(*args)[0]
+
+
+class Unmade(ResidualAttention):
+    """A network whose constructor forgets its base class's."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.told = True
+
+
+def test_parts_that_are_not_made_are_named() -> None:
+    said = r"__init__ does not call super\(\).__init__\(...\): let it do so before all else$"
+    with pytest.raises(ValueError, match=f"^Unmade.{said}"):
+        AIRModule(Discs(), Unmade)
+    with pytest.raises(ValueError, match=f"^Discs.{said}"):
+        AIRModule(Discs.__new__(Discs))
+
+
+def config(tmp_path: Path, renderer: str, network: str = "air_lightning.inference.ResidualAttention") -> list[str]:
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "max_steps": 2}
     data = {"class_path": "datamodules.Scenes3D", "init_args": {"counts": [0, 1], "batch_size": 2, "val_scenes": 2}}
-    model = {"renderer": {"class_path": f"test_first_look.{renderer}"}, "slots": 1}
+    parts = {"renderer": {"class_path": f"test_first_look.{renderer}"}, "inference": {"class_path": network}}
+    model = {**parts, "slots": 1}
     file = tmp_path / "c.yaml"
     file.write_text(yaml.safe_dump({"trainer": quiet, "model": model, "data": data, "figures": {"every_minutes": 0}}))
     return ["fit", "--config", str(file), "--run_dir", str(tmp_path / "run")]
@@ -132,6 +156,14 @@ def test_fit_ends_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: renderer Unpainted: {NAN}")
     assert error.endswith("check --renderer test_first_look.Unpainted` tests it whole")
+
+
+def test_a_networks_wrong_answer_ends_fit_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(config(tmp_path, "Discs", "test_first_look.Stateless"))
+    assert stop.value.code == 2 and not (tmp_path / "run").exists()
+    said = "error: Stateless.propose must give a pair, (Proposal, state), got a Proposal"
+    assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 def test_what_a_renderer_raises_keeps_its_trace(tmp_path: Path) -> None:

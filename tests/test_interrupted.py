@@ -56,4 +56,4 @@ def test_a_report_judges_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert isinstance(model, AIRModule)
     monkeypatch.setattr(AIRModule, "predict_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        judge_all(model, MultiSprites(canvas=40, batch_size=2), 2)
+        judge_all(model, MultiSprites(canvas=40, counts=[0, 1, 2], batch_size=2), 2)

@@ -27,6 +27,7 @@ from air_lightning.cli.exit_status import INTERRUPTED, end_unwritten, exit_with,
 from air_lightning.cli.help import DESCRIPTION, EPILOG, PROGRAM
 from air_lightning.cli.parsers import CLIParser
 from air_lightning.cli.precision import check_clipping, check_precision
+from air_lightning.inference.base import WrongAnswer
 from air_lightning.plugins.constructor_errors import named_message, root_cause
 from air_lightning.runs import RunError, RunFolder
 from air_lightning.runs.loading import start_from
@@ -346,7 +347,7 @@ class AIRCLI(LightningCLI):
         except callbacks.MonitorError as error:
             trained = f"; {self._how_to_resume()} --checkpoint.monitor NAME" if self.trainer.global_step else ""
             self._end_together(2, f"error: {error}{trained}")
-        except (NoBackground, WrongDrawing) as error:
+        except (NoBackground, WrongAnswer, WrongDrawing) as error:
             self._end_together(2, f"error: {error}")
         except DataError as error:  # in one process, maybe: its status ends the others
             exit_with(2, f"error: {error}" + (f"; {self._how_to_resume()}" if self.trainer.global_step else ""))
@@ -394,7 +395,7 @@ class AIRCLI(LightningCLI):
         except SIGTERMException:
             status, by = self._stopped()
             self._end_together(status, f"{self.subcommand} stopped by {by}; nothing was written")
-        except (NoBackground, WrongDrawing, DataError) as error:
+        except (NoBackground, WrongAnswer, WrongDrawing, DataError) as error:
             self._fail(error)
         return results
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from air_lightning.cli.exit_status import exit_with
 from air_lightning.cli.parsers import Parser
+from air_lightning.inference.base import check_made
 from air_lightning.plugins.constructor_errors import named_message
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
@@ -28,6 +29,7 @@ def main(args: Sequence[str]) -> None:
 
     def build() -> Renderer:
         renderer: Renderer = parser.instantiate_classes(config).renderer
+        check_made(renderer)
         return renderer
 
     try:

@@ -26,14 +26,34 @@ class Proposal(NamedTuple):
     sd: Tensor
 
 
+class WrongAnswer(ValueError):
+    """What a network answers is not what its contract says."""
+
+
+def check_made(part: nn.Module) -> None:
+    """ValueError where the constructor of a renderer or network has not called its base class's."""
+    if "_modules" not in vars(part):
+        name = type(part).__name__
+        raise ValueError(f"{name}.__init__ does not call super().__init__(...): let it do so before all else")
+
+
+def proposed(network: "InferenceNetwork", images: Tensor, canvas: Tensor, state: State) -> "tuple[Proposal, State]":
+    """``propose``. Errors: WrongAnswer, a ValueError, where it gives anything else than a proposal and a state."""
+    found = network.propose(images, canvas, state)
+    if isinstance(found, Proposal) or not (isinstance(found, (tuple, list)) and len(found) == 2):
+        given = type(found).__name__
+        raise WrongAnswer(f"{type(network).__name__}.propose must give a pair, (Proposal, state), got a {given}")
+    return found[0], found[1]
+
+
 def check_shape(network: object, part: str, found: Tensor, expected: tuple[int, ...]) -> None:
-    """ValueError unless what a method of a network gave is of this shape, behind the axis of images.
+    """WrongAnswer unless what a method of a network gave is of this shape, behind the axis of images.
 
     Some wrong ones would be broadcast, and train without a word.
     """
     if found.shape[1:] != expected:
         shapes = [", ".join(str(size) for size in ("B", *shape)) for shape in (expected, found.shape[1:])]
-        raise ValueError(f"{type(network).__name__}.{part} must be of shape ({shapes[0]}), got ({shapes[1]})")
+        raise WrongAnswer(f"{type(network).__name__}.{part} must be of shape ({shapes[0]}), got ({shapes[1]})")
 
 
 class InferenceNetwork(nn.Module, ABC):
@@ -44,6 +64,7 @@ class InferenceNetwork(nn.Module, ABC):
 
     def __init__(self, renderer: Renderer) -> None:
         super().__init__()
+        check_made(renderer)
         self.where_space, self.what_space = renderer.where, renderer.what
         self.identity_count, self.image_shape = renderer.identity_count, renderer.image_shape
         self._geometry = (renderer.window, renderer.unproject, renderer.facing)

@@ -15,6 +15,7 @@ from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.inference import InferenceNetwork, ResidualAttention
+from air_lightning.inference.base import check_made
 from air_lightning.likelihoods import Likelihood, NormalLikelihood
 from air_lightning.model.absence import by_slots, possible_slots
 from air_lightning.model.adaptation import Adaptation, Fit
@@ -190,6 +191,7 @@ class AIR(nn.Module):
             )
         self.balance = balance
         self.renderer, self.network, self.slots = renderer, inference(renderer), slots
+        check_made(self.network)
         self.count_estimator = count if count is not None else PosteriorCount()
         self.identity_estimator = self._identity(identity)
         self.angle = angle

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from air_lightning.distributions import count_log_posterior, draw
 from air_lightning.inference import InferenceNetwork, Proposal
+from air_lightning.inference.base import proposed
 from air_lightning.model.evidence import of_sample, pose_log_ratio, what_log_ratio, where_log_ratio
 from air_lightning.model.observation import Observation, SceneGuess
 from air_lightning.model.prior import unconstrained_from_prior, what_from_prior
@@ -185,7 +186,7 @@ def true_slots(
     parts: list[Slots] = []
     growing = GrowingCanvas(renderer, images.shape[0], behind)
     for place in range(drawn.what.shape[1]):
-        proposal, state = network.propose(images, canvas, state)
+        proposal, state = proposed(network, images, canvas, state)
         nearest = (distance + _distance(renderer, drawn, proposal.mean.detach())).argmin(1)
         distance = distance.scatter(1, nearest.unsqueeze(1), torch.inf)
         true = Drawn(drawn.count, *(part[rows, nearest] for part in drawn[1:4]))

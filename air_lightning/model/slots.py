@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from air_lightning.distributions import draw, gaussian_kl, wrapped_kl
-from air_lightning.inference.base import InferenceNetwork, check_shape
+from air_lightning.inference.base import InferenceNetwork, check_shape, proposed
 from air_lightning.model.observation import Observation
 from renderers.base import Renderer
 from renderers.constants import pick
@@ -122,9 +122,9 @@ def next_slot(
     Tensors as ``Slots`` has them, without the axis of slots. ``sample`` and ``start``: as ``infer`` has them. The
     network is not told yet of what was drawn (``observe``).
 
-    Errors: ValueError for a network's tensors of other shapes.
+    Errors: WrongAnswer, a ValueError, for a network's tensors of other shapes, and for what is no proposal.
     """
-    proposal, state = network.propose(images, canvas, state)
+    proposal, state = proposed(network, images, canvas, state)
     poses = (renderer.identity_count, len(renderer.where))
     for part, shape in (("presence_logit", ()), ("mean", poses), ("sd", poses)):
         check_shape(network, f"propose's {part}", getattr(proposal, part), shape)
