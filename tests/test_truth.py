@@ -387,10 +387,10 @@ def test_without_truth_the_evidence_before_and_after_refinement_is_told(tmp_path
     data = drawn(tmp_path, lambda i, box: None)
     module = MODULE["discs"](slots=2, refinement=Refinement(iterations=3))
     (tested,) = trainer().test(module, datamodule=data, verbose=False)
-    assert set(tested) == {"test/elbo", "test/evidence_before", "test/evidence_after"}
+    assert set(tested) == {"test/elbo", "test/evidence_before", "test/evidence_after", "test/reconstruction_error"}
     assert tested["test/evidence_after"] > tested["test/evidence_before"]
     (plain,) = trainer().test(MODULE["discs"](slots=2), datamodule=data, verbose=False)
-    assert set(plain) == {"test/elbo"}
+    assert set(plain) == {"test/elbo", "test/reconstruction_error"}
 
 
 class FewScenes(Scenes):
