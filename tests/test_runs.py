@@ -36,6 +36,11 @@ def test_folder_with_any_part_of_a_run_holds_one(tmp_path, name):
 def test_config_of_missing_folder_names_it_and_the_remedy(tmp_path):
     with pytest.raises(RunError, match=r"run_dir '.*nowhere' does not exist: give the folder that `fit --run_dir DIR`"):
         runs.config_of(tmp_path / "nowhere")
+    (tmp_path / "best.ckpt").touch()
+    with pytest.raises(
+        RunError, match=r"run_dir '.*best.ckpt' is a file: give the folder that `fit --run_dir DIR` wrote"
+    ):
+        runs.config_of(tmp_path / "best.ckpt")
     with pytest.raises(RunError, match=r"holds no run, for it has no config.yaml: give the folder"):
         runs.config_of(tmp_path)
 

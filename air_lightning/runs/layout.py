@@ -46,7 +46,8 @@ def config_of(folder: Path) -> Path:
         RunError: there is no such folder, or no config in it.
     """
     if not folder.is_dir():
-        raise RunError(f"run_dir {str(folder)!r} does not exist: give the folder that `fit --run_dir DIR` wrote")
+        what = "is a file" if folder.exists() else "does not exist"
+        raise RunError(f"run_dir {str(folder)!r} {what}: give the folder that `fit --run_dir DIR` wrote")
     if not (folder / CONFIG).is_file():
         raise RunError(
             f"run_dir {str(folder)!r} holds no run, for it has no {CONFIG}: "
