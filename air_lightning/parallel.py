@@ -6,7 +6,10 @@ and the like. Some of this is asked before there is a trainer.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +19,10 @@ import torch.distributed as dist
 
 RUN_DIR_VARIABLE = "AIR_LIGHTNING_RUN_DIR"
 """Where the processes that Lightning starts find the folder of the first one."""
+FIRST_VARIABLE = "AIR_LIGHTNING_FIRST_PROCESS"
+"""Where the processes that Lightning starts find the number by which the system knows the one that started them."""
+PARENT_DEATH_SIGNAL = 1
+"""Linux's PR_SET_PDEATHSIG: what a process is sent when the one that has started it ends."""
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the first one to have made the run folder."""
 
@@ -53,6 +60,24 @@ def forget_launches(nodes: int) -> None:
     setattr(rank_zero_only, "rank", 0)  # noqa: B010  # where Lightning keeps it
     if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         os.environ["SLURM_JOB_NAME"] = "bash"  # by which Lightning knows a shell
+
+
+def end_with_first(wanted: bool = True) -> None:
+    """Have this process end when the first one of this machine does, which has started it; or not any more.
+
+    The first may be ended before the two have met, where this one would wait for it for half an hour. Called in the
+    first, too, which lets the others know its number. For processes that Lightning starts, on Linux; of others their
+    launcher takes care.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        os.environ[FIRST_VARIABLE] = str(os.getpid())
+        return
+    first = os.environ.get(FIRST_VARIABLE)
+    if first is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM if wanted else 0)
+    if wanted and os.getppid() != int(first):  # it has ended before this was heard
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def check_world(size: int) -> None:

@@ -48,6 +48,9 @@ def _run(args: Sequence[str] | None) -> None:
         return
     _check_command(argv)
     with uncollected():  # seconds, for those who mistyped the command
+        from air_lightning import parallel
+
+        parallel.end_with_first()
         from air_lightning.cli.lightning import AIRCLI
         from air_lightning.model.data_checks import check_data
         from air_lightning.model.module import AIRModule

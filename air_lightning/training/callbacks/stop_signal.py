@@ -11,6 +11,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from air_lightning import parallel
+
 
 class StopSignal(Callback):
     """Ends a run after the batch in which SIGTERM or SIGINT arrived, in every subcommand and in all processes alike.
@@ -71,6 +73,7 @@ class StopSignal(Callback):
             return
         if trainer.world_size > 1:
             signal.signal(signal.SIGTERM, self._note)
+            parallel.end_with_first(False)  # all have met: who ends now does so with the others
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler and not self.interrupted:
             signal.signal(signal.SIGINT, self._interrupt)
 
