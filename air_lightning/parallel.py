@@ -69,11 +69,13 @@ def end_with_first(wanted: bool = True) -> None:
     first, too, which lets the others know its number. For processes that Lightning starts, on Linux; of others their
     launcher takes care.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ or sys.platform != "linux":
+        return
     if os.environ.get("LOCAL_RANK", "0") == "0":
         os.environ[FIRST_VARIABLE] = str(os.getpid())
         return
     first = os.environ.get(FIRST_VARIABLE)
-    if first is None or sys.platform != "linux":
+    if first is None:
         return
     ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM if wanted else 0)
     if wanted and os.getppid() != int(first):  # it has ended before this was heard
@@ -102,8 +104,9 @@ def tell_folder(path: Path) -> None:
 
 
 def forget_folder() -> None:
-    """What `tell_folder` has left in this process, for the next run in it."""
-    os.environ.pop(RUN_DIR_VARIABLE, None)
+    """What `tell_folder` and `end_with_first` have left in this process, for the next run in it."""
+    for name in (RUN_DIR_VARIABLE, FIRST_VARIABLE):
+        os.environ.pop(name, None)
 
 
 def told_folder() -> Path | None:

@@ -69,6 +69,15 @@ def test_the_second_process_ends_with_the_first(calls: list[bool], launched: str
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent's end")
+def test_under_torchrun_nobody_ends_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the number of a first process is in the environment, as in what a fit starts."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    second = started_and_left([True], "1")
+    assert runs(second)
+    os.kill(second, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent's end")
 def test_the_second_process_ends_if_the_first_has_ended_already() -> None:
     """Which it knows by its number: here it is another's than that of who has started it."""
     assert not runs(started_and_left([True], "1"))
