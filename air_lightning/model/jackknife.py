@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from air_lightning.model.calibration import Powers
-from air_lightning.model.laplace import convex, curvature_of, pose_moves, prior_precision
+from air_lightning.model.laplace import convex, derivatives, pose_moves, prior_precision
 from air_lightning.model.observation import Observation
 from air_lightning.model.slots import Slots, periods_of
 from renderers.base import Renderer
@@ -87,28 +87,29 @@ def _of_object(renderer: Renderer, observation: Observation, slots: Slots, i: in
     twice the variance less that of blocks of half the side is without it (Politis & Romano 1995, Journal of Time Series
     Analysis 16).
     """
-    maps = _local_maps(renderer, observation, slots, i)
+    gradient, curvature = (part.double() for part in _local_maps(renderer, observation, slots, i))
     place, what = slots.where[:, i], slots.what[:, i]
-    precision = prior_precision(renderer.where, periods_of(renderer, what, place))[0]
-    laplace = torch.linalg.inv(convex(maps[1].sum((0, 1))) + precision.diag()).diagonal()
+    precision = prior_precision(renderer.where, periods_of(renderer, what, place))[0].double()
+    whole = convex(curvature.sum((0, 1))) + precision.diag()
+    laplace = torch.linalg.inv(whole).diagonal()
     side = max(2, round(_window_side(renderer.at(observation.values), place) / PARTS))
-    variance = 2 * _jackknifed(*maps, precision, side) - _jackknifed(*maps, precision, side // 2)
-    return (variance / laplace).masked_fill(laplace * precision > LITTLE, torch.nan)
+    large, small = (_jackknifed(gradient, curvature, whole, each) for each in (side, side // 2))
+    ratio = (2 * large - small) / laplace
+    return ratio.masked_fill(laplace * precision > LITTLE, torch.nan).to(slots.where)
 
 
-def _jackknifed(gradient: Tensor, curvature: Tensor, precision: Tensor, side: int) -> Tensor:
-    """Variances (P,) of a pose whose maps and prior's precision these are, each block of this side left out once.
+def _jackknifed(gradient: Tensor, curvature: Tensor, whole: Tensor, side: int) -> Tensor:
+    """Variances (P,) of a pose whose maps and precision (P, P) these are, each block of this side left out once.
 
-    Without a block of leverage M, its share of the curvature, a pose moves by (1 - M)^-1 times what the block pulls.
+    Without a block of leverage M, its share of the precision, a pose moves by (1 - M)^-1 times what the block pulls.
     """
-    places = len(precision)
-    sums, share = _blocks(torch.cat([gradient, curvature.flatten(2)], 2).double(), side)
+    places = len(whole)
+    sums, share = _blocks(torch.cat([gradient, curvature.flatten(2)], 2), side)
     pull, bend = sums[:, :places], sums[:, places:].reshape(-1, places, places)
-    whole = convex(curvature.double().sum((0, 1))) + precision.double().diag()
     root = torch.linalg.inv(torch.linalg.cholesky(whole))
     leverage, axes = torch.linalg.eigh(root @ bend @ root.mT)
     moves = axes.mT @ (pull @ root.mT).unsqueeze(2) / (1 - leverage.clamp(max=MOST)).unsqueeze(2)
-    return share * ((axes @ moves).squeeze(2) @ root).square().sum(0).to(gradient)
+    return share * ((axes @ moves).squeeze(2) @ root).square().sum(0)
 
 
 def _local_maps(renderer: Renderer, observation: Observation, slots: Slots, i: int) -> tuple[Tensor, Tensor]:
@@ -126,9 +127,7 @@ def _local_maps(renderer: Renderer, observation: Observation, slots: Slots, i: i
         behind = behind.expand(len(moves), -1, -1, -1)
     canvas = renderer.at(values).render(what, where, behind)[:, -1]
     losses = observation.loss(canvas, observation.images).sum(1).movedim(0, -1)
-    slope, places = space.slopes(space.unconstrain(slots.where[0, i])) / steps, len(space)
-    gradient = slope * (losses[..., 1 : 1 + places] - losses[..., 1 + places : 1 + 2 * places]) / 2
-    return gradient, slope.unsqueeze(-1) * curvature_of(losses, places) * slope
+    return derivatives(losses, space.slopes(space.unconstrain(slots.where[0, i])) / steps)
 
 
 def _window_side(renderer: Renderer, where: Tensor) -> float:

@@ -78,10 +78,18 @@ def _local(
     space, where = renderer.where, slots.where
     steps = space.steps(where)
     losses = _losses(renderer, observation, slots, where.unsqueeze(2) + pose_moves(steps), weights)
-    slope, places = space.slopes(space.unconstrain(where)) / steps, len(space)
-    curvature = slope.unsqueeze(-1) * curvature_of(losses, places) * slope.unsqueeze(-2)
-    gradient = slope * (losses[..., 1 : 1 + places] - losses[..., 1 + places : 1 + 2 * places]) / 2
+    gradient, curvature = derivatives(losses, space.slopes(space.unconstrain(where)) / steps)
     return gradient, convex(curvature), prior_precision(space, periods_of(renderer, slots.what, where))
+
+
+def derivatives(losses: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient (..., P) and curvature (..., P, P) of losses (..., M) at ``pose_moves``, in unconstrained numbers.
+
+    slope: (..., P), of a pose in such numbers, in steps.
+    """
+    places = slope.shape[-1]
+    gradient = slope * (losses[..., 1 : 1 + places] - losses[..., 1 + places : 1 + 2 * places]) / 2
+    return gradient, slope.unsqueeze(-1) * _curvature(losses, places) * slope.unsqueeze(-2)
 
 
 def convex(curvature: Tensor) -> Tensor:
@@ -130,7 +138,7 @@ def pose_moves(steps: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(single[:1]), single, -single, pairs, -pairs])
 
 
-def curvature_of(values: Tensor, places: int) -> Tensor:
+def _curvature(values: Tensor, places: int) -> Tensor:
     """Second central differences (..., P, P) of values (..., M) at ``pose_moves``, in units of the steps."""
     pairs = places * (places - 1) // 2
     here, up, down, both_up, both_down = torch.split(values, [1, places, places, pairs, pairs], -1)
