@@ -309,6 +309,24 @@ def test_that_corrections_rest_on_few_cases_is_said(
     assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["powers"]["count"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (3, "as sure as the likelihood has it: 3 objects were found, and from 10 on"),
+        (60, "as sure as parts of objects"),
+    ],
+)
+def test_what_a_correction_without_a_truth_rests_on_is_said(
+    found: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Untold:
+        calibrating, overrides, sureness = True, {}, None
+        fitted_powers, fitted_cases = Powers(), {"objects found": found, "x": found}
+
+    calibration.keep(Untold(), run_with_data(tmp_path / "run") / "checkpoints" / "best.ckpt")
+    assert f"(no truth is known: {said}" in capsys.readouterr().out
+
+
 def test_a_fit_at_work_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder(run_with_data(tmp_path / "run"))
     try:

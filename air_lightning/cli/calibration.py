@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from air_lightning import runs
 from air_lightning.model.calibration import POWERS, Powers
+from air_lightning.model.jackknife import basis
 from air_lightning.runs import RunError
 from air_lightning.runs.loading import overridden
 
@@ -101,7 +102,7 @@ def keep(model: Any, checkpoint: Path) -> None:
             f"warning: corrections that are fitted to fewer than {FEW} cases say little: {few}; {MORE}", file=sys.stderr
         )
     runs.amend_checkpoint(checkpoint, {POWERS: powers.state()})
-    how = " (no truth is known: as sure as parts of objects agree)" if "objects found" in cases else ""
+    how = f" (no truth is known: {basis(cases)})" if "objects found" in cases else ""
     print(f"kept in {checkpoint}: posteriors to the power of {powers}{how}")
 
 

@@ -33,6 +33,7 @@ from air_lightning.cli.checks import check_writable
 from air_lightning.cli.exit_status import exit_with, interrupt_status
 from air_lightning.cli.levels import add_level_arguments, given_levels
 from air_lightning.cli.trained import add_model_arguments, chosen_run, split_model_options
+from air_lightning.metrics import SceneQuantile
 from air_lightning.model.adaptation import say
 from air_lightning.model.air import AIR
 from air_lightning.model.calibration import USUAL, Powers
@@ -165,8 +166,9 @@ def sureness(model: AIR, images: Tensor) -> Powers:
     number = EXPLAINED if model.adaptation is None else model.adaptation.images
     observation = model.eval().observed(images[:number])
     seen = model.explained(observation)
-    errors = seen.reconstruction_error
-    usual = float(errors.quantile(USUAL, interpolation="higher"))
+    errors, most = seen.reconstruction_error, SceneQuantile(USUAL)
+    most.update(errors)
+    usual = float(most.compute())
     print(f"reconstruction error of these images: {float(errors.median()):.3g} (median), {usual:.3g} (99 of 100)")
     if not model.refines:
         return Powers(usual_error=usual)

@@ -63,16 +63,23 @@ def objects_told(ratios: Tensor, names: tuple[str, ...]) -> dict[str, int]:
     return {"objects found": len(ratios)} | dict(zip(names, told))
 
 
+def basis(told: Mapping[str, int]) -> str:
+    """How sure explanations are without a truth, by ``objects_told``."""
+    found = told["objects found"]
+    if found < FEWEST:
+        return (
+            f"as sure as the likelihood has it: {found} objects were found, and from {FEWEST} on they tell how sure "
+            "poses are"
+        )
+    return "as sure as parts of objects agree"
+
+
 def said_of(powers: Powers, told: Mapping[str, int]) -> str:
     """A line on powers without a truth, and on what too few objects tell of, as ``objects_told`` has them."""
-    few = [name for name, number in told.items() if number < FEWEST]
-    if "objects found" in few:
-        return (
-            f"as sure as the likelihood has it: {told['objects found']} objects were found, and from {FEWEST} on they "
-            "tell how sure poses are"
-        )
-    untold = f" (fewer than {FEWEST} objects tell of {', '.join(few)})" if few else ""
-    return f"as sure as parts of objects agree, to the power of {powers}{untold}"
+    if told["objects found"] < FEWEST:
+        return basis(told)
+    few = ", ".join(name for name, number in told.items() if number < FEWEST)
+    return f"{basis(told)}, to the power of {powers}" + (f" (fewer than {FEWEST} objects tell of {few})" if few else "")
 
 
 def _share(ratios: Tensor) -> float:
