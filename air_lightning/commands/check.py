@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from air_lightning.cli.exit_status import exit_with
 from air_lightning.cli.parsers import Parser
-from air_lightning.inference.base import check_made
-from air_lightning.plugins.constructor_errors import named_message
+from air_lightning.plugins.constructor_errors import check_made, named_message
 from air_lightning.testing.check import LAWS, measure
 from air_lightning.testing.report import BrokenLaws
 from air_lightning.testing.subject import Subject

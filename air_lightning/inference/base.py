@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from air_lightning.inference.scene import scene_head
+from air_lightning.plugins.constructor_errors import check_made
 from renderers.base import Renderer
 
 State = Any
@@ -28,13 +29,6 @@ class Proposal(NamedTuple):
 
 class WrongAnswer(ValueError):
     """What a network answers is not what its contract says."""
-
-
-def check_made(part: nn.Module) -> None:
-    """ValueError where the constructor of a renderer or network has not called its base class's."""
-    if "_modules" not in vars(part):
-        name = type(part).__name__
-        raise ValueError(f"{name}.__init__ does not call super().__init__(...): let it do so before all else")
 
 
 def proposed(network: "InferenceNetwork", images: Tensor, canvas: Tensor, state: State) -> "tuple[Proposal, State]":

@@ -15,7 +15,6 @@ from air_lightning.backgrounds.base import RECORD, record, with_own
 from air_lightning.distributions import count_log_posterior, count_log_prior
 from air_lightning.estimators import AngleScan, CountEstimator, ExactIdentity, IdentityEstimator, PosteriorCount
 from air_lightning.inference import InferenceNetwork, ResidualAttention
-from air_lightning.inference.base import check_made
 from air_lightning.likelihoods import Likelihood, NormalLikelihood
 from air_lightning.model.absence import by_slots, possible_slots
 from air_lightning.model.adaptation import Adaptation, Fit
@@ -43,6 +42,7 @@ from air_lightning.model.shared import SHARED, values_by_name, with_shared
 from air_lightning.model.sleep import Sleep
 from air_lightning.model.slots import Slots, infer
 from air_lightning.moved import renamed_weights
+from air_lightning.plugins.constructor_errors import check_made
 from air_lightning.schedules import Constant, Schedule, check_positive
 from renderers.base import Renderer
 from renderers.first_process import warn

@@ -21,6 +21,13 @@ class GivenClass(NamedTuple):
     arguments: Mapping[str, Any]
 
 
+def check_made(part: object) -> None:
+    """ValueError where the constructor of a module, a renderer or network, has not called its base class's."""
+    if "_modules" not in vars(part):
+        name = type(part).__name__
+        raise ValueError(f"{name}.__init__ does not call super().__init__(...): let it do so before all else")
+
+
 def root_cause(error: Exception) -> Exception:
     """What a constructor raised, of what jsonargparse made of it."""
     while str(error).startswith(UNION) and isinstance(error.__cause__, Exception):

@@ -61,6 +61,8 @@ FIGURES = {
 }  # fmt: skip
 UNDIRECTED = ("expected_count", "true_count", "stated_precision", "coverage50", "coverage90")
 """Figures of which neither the most nor the least is best."""
+BETTER = {"max": "more", "min": "less"}
+"""In a word what each of the modes of ``best_mode`` takes for better."""
 
 
 def figure_of(name: str) -> Figure:

@@ -68,15 +68,14 @@ def arguments() -> argparse.ArgumentParser:
 
 def check_goal(sweep: Sweep) -> None:
     """ValueError where the worst of a known figure would be searched for, W&B's default being to minimise."""
-    from air_lightning.runs.measures import best_mode  # its package has torch
+    from air_lightning.runs.measures import BETTER, best_mode  # its package has torch
 
     name, goal = sweep.metric.name, sweep.metric.goal
     right = best_mode(name)
     if right is not None and not goal.startswith(right):
-        better = {"max": "more", "min": "less"}[right]
         raise ValueError(
-            f"metric.name {name!r} is better the {better} it is, and goal {goal} (that of files without one: minimize) "
-            f"searches for the worst: give goal: {right}imize"
+            f"metric.name {name!r} is better the {BETTER[right]} it is, and goal {goal} (that of files without one: "
+            f"minimize) searches for the worst: give goal: {right}imize"
         )
 
 

@@ -17,7 +17,7 @@ from pytorch_lightning import callbacks
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from air_lightning.runs import CHECKPOINTS
-from air_lightning.runs.measures import best_mode
+from air_lightning.runs.measures import BETTER, best_mode
 from air_lightning.runs.writing import naming, remove
 
 KEY = "best"
@@ -187,10 +187,9 @@ def _check_mode(callback: Any) -> None:
     if right is None or mode not in ("min", "max") or mode == right:
         return
     ours = isinstance(callback, Checkpoints)
-    more = {"max": "more", "min": "less"}
     raise MonitorError(
-        f"{_whose(callback)} {name!r} is better the {more[right]} it is, and mode {mode!r} takes the {more[mode]} for "
-        "better: " + (f"give --checkpoint.mode {right}" if ours else f"give its mode as {right!r}")
+        f"{_whose(callback)} {name!r} is better the {BETTER[right]} it is, and mode {mode!r} takes the {BETTER[mode]} "
+        "for better: " + (f"give --checkpoint.mode {right}" if ours else f"give its mode as {right!r}")
     )
 
 
